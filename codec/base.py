@@ -1,0 +1,151 @@
+"""The base: a segment's downscaled pictures in AV1, through libav.
+
+Encoding is libsvtav1, 10-bit 4:2:0 also for 8-bit films (finer prediction, smaller files), one closed group of
+pictures a segment. Decoding is dav1d; AV1 decoding is exact by specification, so it is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the library is first used
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from .errors import DamageError, InputError
+from .frames import Colour, Frame, Plane, planes_from_av, planes_to_av
+from .resample import BASE_FORMAT
+
+CRF_MAX = 63.0
+CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
+
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """How a segment's base is coded. `crf` 1..63 in quarters, `preset` of SVT-AV1, `threads` (any number gives the
+    same bytes), colour code points to announce, HDR strings as SVT-AV1 spells them."""
+
+    crf: float
+    preset: int
+    threads: int = 0
+    colour: Colour = Colour()
+    mastering: str = ""
+    content_light: str = ""
+
+
+@dataclass(frozen=True)
+class BasePacket:
+    """One temporal unit as the encoder gave it; `pts` of the picture that it shows."""
+
+    data: bytes
+    pts: int
+    keyframe: bool
+
+
+def encode_base(
+    pictures: Iterable[Sequence[Plane]],
+    pts: Sequence[int],
+    time_base: Fraction,
+    rate: Fraction,
+    settings: BaseSettings,
+) -> list[BasePacket]:
+    """Encode 10-bit 4:2:0 pictures (uint16 planes, all of one size) as one closed group of pictures."""
+    context: av.VideoCodecContext | None = None
+    packets: list[BasePacket] = []
+
+    def take(found: Iterable[av.Packet]) -> None:
+        packets.extend(BasePacket(bytes(p), int(p.pts), bool(p.is_keyframe)) for p in found if p.size)
+
+    try:
+        for picture, at in zip(pictures, pts, strict=True):
+            if context is None:
+                context = _encoder(picture[0].shape, time_base, rate, settings)
+            frame = planes_to_av(picture, BASE_FORMAT)
+            frame.pts, frame.time_base = at, time_base
+            take(context.encode(frame))
+        if context is None:
+            raise InputError("a segment without pictures cannot be encoded")
+        take(context.encode(None))
+    except FFmpegError as error:
+        raise InputError(f"the AV1 encoder failed: {error}") from None
+    if [p.pts for p in packets] != list(pts):
+        raise InputError("the AV1 encoder returned other pictures than it was given")
+    return packets
+
+
+def _encoder(
+    shape: tuple[int, int], time_base: Fraction, rate: Fraction, settings: BaseSettings
+) -> av.VideoCodecContext:
+    context = av.CodecContext.create("libsvtav1", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.height, context.width = shape
+    context.pix_fmt = BASE_FORMAT.av_name
+    context.time_base = time_base
+    context.framerate = rate
+    c = settings.colour
+    context.color_primaries, context.color_trc, context.colorspace = c.primaries, c.transfer, c.matrix
+    context.color_range = c.range
+    params = ["keyint=-1", f"lp={settings.threads}"]  # no picture but the first is a keyframe
+    if settings.mastering:
+        params.append(f"mastering-display={settings.mastering}")
+    if settings.content_light:
+        params.append(f"content-light={settings.content_light}")
+    context.options = {
+        "preset": str(settings.preset),
+        "crf": f"{settings.crf:g}",
+        "svtav1-params": ":".join(params),
+    }
+    return context
+
+
+def decode_base(
+    units: Iterable[tuple[bytes, int]], shape: tuple[int, int], threads: int = 0
+) -> Iterator[tuple[int, list[Plane]]]:
+    """Decode temporal units (data, pts) to (pts, 10-bit 4:2:0 planes) in presentation order.
+
+    `shape` is (height, width) of every picture; one of another size or format raises DamageError, as does a unit
+    that dav1d refuses or a picture that does not come out.
+    """
+    context = av.CodecContext.create("libdav1d", "r")
+    assert isinstance(context, av.VideoCodecContext)
+    context.thread_count = threads
+    context.options = {"filmgrain": "0"}
+    last: int | None = None
+
+    def frames(found: Iterable[av.VideoFrame]) -> Iterator[tuple[int, list[Plane]]]:
+        for frame in found:
+            if (frame.height, frame.width) != shape or frame.format.name != BASE_FORMAT.av_name:
+                raise DamageError(
+                    f"a base picture is {frame.width}x{frame.height} {frame.format.name}, "
+                    f"not {shape[1]}x{shape[0]} {BASE_FORMAT.av_name}",
+                    frame.pts,
+                )
+            yield int(frame.pts), list(planes_from_av(frame, BASE_FORMAT))
+
+    try:
+        for data, pts in units:
+            last = pts
+            packet = av.Packet(data)
+            packet.pts = pts
+            yield from frames(context.decode(packet))
+        yield from frames(context.decode(None))
+    except FFmpegError as error:
+        raise DamageError(f"the base does not decode: {error}", last) from None
+
+
+def plain_prediction(planes: Sequence[Plane], depth: int) -> list[Plane]:
+    """Upscaled 10-bit planes rounded to the film's depth: what a segment without a head shows."""
+    if depth == 10:
+        return list(planes)
+    return [np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes]
+
+
+def base_frames(packets: Sequence[BasePacket], shape: tuple[int, int], threads: int = 0) -> Iterator[Frame]:
+    """Decode what `encode_base` returned."""
+    for pts, planes in decode_base(((p.data, p.pts) for p in packets), shape, threads):
+        yield Frame(tuple(planes), pts)

@@ -1,0 +1,538 @@
+"""The loss-stream's bounded mode: every sample of every plane ends within N of the source, N = 0 being lossless.
+
+Each plane's error e = source - predicted is coded in the picture domain, in interleaved passes: a coarse grid first,
+then the samples between, each pass with its decoded neighbours around it. Per sample the decoder forms
+
+1. a *prior* of the error, linear in what it knows before the plane begins: the last frame's error and the last
+   frame itself, both displaced by a block motion field, second differences of the predicted picture, and, in
+   chroma, the errors of the planes already decoded;
+2. a *correction*, linear in what the prior missed at the decoded neighbours;
+3. an expected *magnitude*, linear in the magnitudes of all those, which picks the table that the remainder is
+   coded with (together with the fraction of a sample that rounding the prediction dropped).
+
+The weights of these linear forms are integers that the encoder fits by least squares and sends. One routine
+describes both directions (see `SymbolCoder`), so encoder and decoder cannot drift apart.
+
+Invariant: what the decoder computes is integer arithmetic; where float32 is used (`cv2.filter2D`), every partial sum
+is an integer below 2^24, hence exact in any order. The bounds are derived beside the code.
+
+References: X. Wu and N. Memon, "CALIC", IEEE Trans. Communications 45(4), 1997 (context from neighbouring errors,
+sign flipping); B. Meyer and P. Tischer, "TMW", PCS 1997 (sent least-squares weights); the interleaved passes
+follow P. G. Howard and J. S. Vitter, "MLP", DCC 1991.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from .entropy import INCREMENT, CountTables, Ints, SymbolCoder, geometric_counts
+from .errors import FormatError
+from .frames import SUBSAMPLING, Plane, PlaneFormat
+
+Planes = tuple[Plane, ...]
+Offsets = tuple[tuple[int, int], ...]
+
+# ---------------------------------------------------------------------------------------------- constants of the format
+
+LEVELS = 2  # the coarsest grid has a spacing of 2^LEVELS samples
+BLOCK = 16  # luma samples a side of a motion block
+REACH = 63  # largest displacement, luma samples
+RADIUS = 24  # table symbols are -RADIUS .. RADIUS and an escape
+FRACTIONS = 3  # classes of the dropped fraction
+WEIGHT_BITS = 8  # fractional bits of every weight
+WEIGHT_MAX = 1023
+CURVE_MAX = 511  # for weights of second differences, see _prior
+_FOLD = 64  # symbols of a weight difference; the last is an escape
+_KEYS = 8  # tables of weight differences
+
+
+def _pairs(*halves: tuple[int, int]) -> tuple[Offsets, ...]:
+    """Each (dy, dx) with its mirror image: two samples that share a weight."""
+    return tuple(((y, x), (-y, -x)) for y, x in halves)
+
+
+_CROSS, _DIAGONAL = _pairs((0, 1), (1, 0)), _pairs((1, 1), (1, -1))
+_KNIGHT = _pairs((2, 1), (2, -1), (1, 2), (1, -2))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Samples y0::step, x0::step, and their decoded neighbours in units of `unit` samples: `taps` share a weight of the
+    correction, `rings` one of the magnitude."""
+
+    y0: int
+    x0: int
+    step: int
+    unit: int = 1
+    taps: tuple[Offsets, ...] = ()
+    rings: tuple[Offsets, ...] = ()
+
+
+def _passes() -> list[Pass]:
+    far = _pairs((1, 3), (1, -3), (3, 1), (3, -1))
+    passes = [Pass(0, 0, 1 << LEVELS)]
+    for unit in [1 << level for level in reversed(range(LEVELS))]:
+        passes += [
+            Pass(unit, unit, 2 * unit, unit, _DIAGONAL + far, (sum(_DIAGONAL, ()), sum(far, ()))),
+            Pass(0, unit, 2 * unit, unit, _CROSS + _KNIGHT, (sum(_CROSS, ()), sum(_KNIGHT, ()))),
+            Pass(unit, 0, 2 * unit, unit, _CROSS + _DIAGONAL + _KNIGHT,
+                 (sum(_CROSS, ()), sum(_DIAGONAL, ()), sum(_KNIGHT, ()))),
+        ]
+    return passes
+
+
+PASSES = _passes()
+_MARGIN = 3 << (LEVELS - 1)  # how far a neighbour lies away at most
+
+_MANTISSA = (64, 81, 102)  # 64 * 2^(k/3)
+_MANTISSA_MID = (57, 72, 91)  # 64 * 2^((k - 1/2) / 3)
+
+
+def _class_mean(k: int) -> int:
+    """Expected magnitude that class k stands for, in 1/64 of a quantiser step: 10 * 2^(k/3)."""
+    return 10 * (_MANTISSA[k % 3] << (k // 3)) >> 6
+
+
+def _class_floor(k: int) -> int:
+    """Least magnitude of class k > 0, in 1/64 of a quantiser step: 10 * 2^((k - 1/2) / 3)."""
+    return 10 * (_MANTISSA_MID[k % 3] << (k // 3)) >> 6
+
+
+def _class_shift(k: int) -> int:
+    """Low bits of the symbol that class k codes as equally likely, so that the rest has a mean of at most 4."""
+    return max(0, (_class_mean(k) - 1).bit_length() - 8)
+
+
+_FRACTION_CLASS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2], np.uint8)  # by |fraction| in 1/16, 0 .. 8
+
+
+# ----------------------------------------------------------------------------------------------------- state and coder
+
+
+@dataclass
+class PlaneState:
+    """What one plane carries from frame to frame. weights: one int32 array per linear form, in the order sent."""
+
+    tables: CountTables
+    weights: list[Ints]
+
+    def copy(self) -> PlaneState:
+        return PlaneState(self.tables.copy(), list(self.weights))
+
+
+@dataclass
+class BoundedState:
+    planes: list[PlaneState]
+    flags: CountTables
+    motion: CountTables
+    deltas: CountTables
+    last: tuple[Planes, Planes] | None = None  # last frame: (as decoded, as predicted)
+    coded: int = field(default=0)  # frames coded so far; only the encoder's choices look at it
+
+    def copy(self) -> BoundedState:
+        return BoundedState([p.copy() for p in self.planes], self.flags.copy(), self.motion.copy(),
+                            self.deltas.copy(), self.last, self.coded)
+
+
+def _default_weights(plane: int) -> list[Ints]:
+    """Weights before any were sent: no temporal term, neighbours as in an interpolation of halves."""
+    prior = np.zeros(17 + 2 * plane, np.int32)
+    spread = np.zeros(6 + 2 * plane, np.int32)
+    spread[[0, -1]] = 16, 64
+    weights = [prior, spread]
+    for p in PASSES:
+        near = np.zeros(len(p.taps), np.int32)
+        near[:2] = 32
+        rings = np.zeros(len(p.rings) + 2, np.int32)
+        if p.rings:
+            rings[0], rings[1] = 128, 32
+        else:
+            rings[0] = 256
+        weights += [near, rings]
+    return weights
+
+
+class BoundedCoder:
+    """Codes frames of one segment so that every decoded sample lies within `max_error` of the source."""
+
+    def __init__(self, fmt: PlaneFormat, width: int, height: int, max_error: int):
+        self.fmt, self.max_error, self.step = fmt, max_error, 2 * max_error + 1
+        self.shapes = fmt.shapes(width, height)
+        self.sub = SUBSAMPLING[fmt.chroma] or (1, 1)
+        classes = 24 if fmt.depth == 8 else 30
+        counts = np.repeat(
+            geometric_counts([_class_mean(k) >> _class_shift(k) for k in range(classes)], RADIUS, 40 * INCREMENT),
+            FRACTIONS, axis=0)
+        counts = np.pad(counts, ((0, 0), (0, 1)), constant_values=1)  # the escape
+        self.shifts = np.array([_class_shift(k) for k in range(classes)])
+        # magnitude in units of 1/64 sample, divided by the power of two below the step -> class
+        self.scale = self.step.bit_length() - 1
+        floors = [_class_floor(k) * self.step >> self.scale for k in range(1, classes)]
+        self.class_of = np.searchsorted(floors, np.arange(floors[-1] + 1), side="right").astype(np.uint8)
+        self.state = BoundedState(
+            [PlaneState(CountTables(counts, 1 << 16), _default_weights(p)) for p in range(len(self.shapes))],
+            CountTables(np.full((2, 2), INCREMENT)),
+            CountTables(geometric_counts([64, 64, 16], REACH, 8 * INCREMENT)),
+            CountTables(np.tile(geometric_counts([256], _FOLD - 1, 8 * INCREMENT)[:, _FOLD - 1:], (_KEYS, 1))),
+        )
+
+    def skip(self, predicted: Planes) -> Planes:
+        self.state.last = (predicted, predicted)
+        return predicted
+
+    def code(self, coder: SymbolCoder, predicted: Planes, source: Planes | None) -> Planes:
+        """The decoded planes. `source` is given to a writer and None to a reader."""
+        state = self.state
+        motion = self._motion(coder, predicted[0], source)
+        last = [None] * len(predicted) if state.last is None else list(zip(*state.last, strict=True))
+        decoded: list[Plane] = []
+        errors: list[tuple[Ints, Ints]] = []  # of the planes done: error, and error less prior in 1/16
+        for p, plane in enumerate(predicted):
+            base = plane.astype(np.int32)
+            temporal = [] if last[p] is None else self._displaced(last[p], base, motion, p)
+            known = [(a, b) if p == 0 else (a, b) for a, b in errors]
+            if p:
+                known[0] = (self._to_chroma(known[0][0]), self._to_chroma(known[0][1]))
+            plane_coder = _PlaneCoder(self, coder, p, base, temporal, known,
+                                      None if source is None else source[p].astype(np.int32))
+            out, error, rest = plane_coder.run()
+            decoded.append(out.astype(plane.dtype))
+            errors.append((error, rest))
+        state.last = (tuple(decoded), predicted)
+        state.coded += 1
+        return tuple(decoded)
+
+    # ------------------------------------------------------------------------------------------------------- motion
+
+    def _motion(self, coder: SymbolCoder, predicted: Plane, source: Planes | None) -> Ints | None:
+        """Displacements (rows, columns, 2) of the blocks, (dy, dx) in luma samples, or None for no motion."""
+        if self.state.last is None:
+            return None
+        found = None if source is None else estimate_motion(source[0], *(q[0] for q in self.state.last), predicted,
+                                                            self.fmt.depth)
+        if not coder.code_one(self.state.flags, 0, None if source is None else int(found is not None)):
+            return None
+        rows, columns = (-(-n // BLOCK) for n in self.shapes[0])
+        size = 2 * REACH + 1
+        symbols: list[Ints | None] = [None, None]
+        if found is not None:
+            above = np.pad(found, ((1, 0), (0, 0), (0, 0)))[:-1]
+            wrapped = (found - above + REACH) % size
+            symbols = [wrapped[..., 0].reshape(-1), wrapped[..., 1].reshape(-1)]
+        dy = coder.code(self.state.motion, np.zeros(rows * columns, np.uint8), symbols[0])
+        dx = coder.code(self.state.motion, np.where(dy == REACH, 2, 1).astype(np.uint8), symbols[1])
+        steps = np.stack([dy, dx], axis=-1).reshape(rows, columns, 2) - REACH
+        return (np.cumsum(steps, axis=0, dtype=np.int32) + REACH) % size - REACH
+
+    def _displaced(self, last: tuple[Plane, Plane], base: Ints, motion: Ints | None, p: int) -> list[Ints]:
+        """The last frame's error, and its difference to `base`, fetched from where the blocks point."""
+        decoded, predicted = last
+        sx, sy = self.sub if p else (1, 1)
+        if motion is not None:
+            # a chroma displacement is half the luma one, halves rounded up
+            dy, dx = (motion[..., 0] + sy - 1) // sy, (motion[..., 1] + sx - 1) // sx
+            decoded, predicted = (displace(q, dy, dx, BLOCK // sy, BLOCK // sx) for q in (decoded, predicted))
+        decoded = decoded.astype(np.int32)
+        return [decoded - predicted, decoded - base]
+
+    def _to_chroma(self, luma: Ints) -> Ints:
+        """Four times the mean of the luma samples that lie under each chroma sample."""
+        sx, sy = self.sub
+        h, w = luma.shape
+        if sy == 2:
+            luma = np.pad(luma, ((0, h % 2), (0, 0)), mode="edge")
+            luma = luma[::2] + luma[1::2]
+        else:
+            luma = 2 * luma
+        if sx == 2:
+            luma = np.pad(luma, ((0, 0), (0, w % 2)), mode="edge")
+            return luma[:, ::2] + luma[:, 1::2]
+        return 2 * luma
+
+
+def displace(plane: Plane, dy: Ints, dx: Ints, height: int, width: int) -> Plane:
+    """Blocks of height x width fetched from `plane` at their own place plus (dy, dx); beyond the edge, the edge."""
+    rows, columns = dy.shape
+    h, w = plane.shape
+    reach = REACH + 1
+    padded = np.pad(plane, ((reach, reach + rows * height - h), (reach, reach + columns * width - w)), mode="edge")
+    y = np.arange(rows)[:, None] * height + dy + reach
+    x = np.arange(columns) * width + dx + reach
+    blocks = sliding_window_view(padded, (height, width))[y, x]
+    return blocks.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)[:h, :w]
+
+
+def estimate_motion(source: Plane, decoded: Plane, was_predicted: Plane, predicted: Plane, depth: int) -> Ints | None:
+    """Block displacements (rows, columns, 2) into the last frame, or None where they would not pay. Encoder only.
+
+    Optical flow (DIS; T. Kroeger et al., ECCV 2016) proposes; each block takes the best of zero, its median flow and
+    the eight displacements around that, by the sum of absolute differences.
+    """
+    h, w = source.shape
+    if min(h, w) < 2 * BLOCK:
+        return None
+    rows, columns = -(-h // BLOCK), -(-w // BLOCK)
+    now, then = ((q >> (depth - 8)).astype(np.uint8) for q in (source, decoded))
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(now, then, None)[..., ::-1]
+    pad = ((0, rows * BLOCK - h), (0, columns * BLOCK - w))
+    flow = np.pad(flow, (*pad, (0, 0)), mode="edge").reshape(rows, BLOCK, columns, BLOCK, 2)
+    middle = np.rint(np.median(flow.transpose(0, 2, 1, 3, 4).reshape(rows, columns, -1, 2)[:, :, ::4], axis=2))
+    middle = np.clip(middle.astype(np.int32), 1 - REACH, REACH - 1)
+
+    def cost(motion: Ints) -> NDArray:
+        difference = np.abs(displace(decoded, motion[..., 0], motion[..., 1], BLOCK, BLOCK).astype(np.int32) - source)
+        return np.pad(difference, pad).reshape(rows, BLOCK, columns, BLOCK).sum(axis=(1, 3))
+
+    best = np.zeros_like(middle)
+    least = still = cost(best)
+    penalty = BLOCK * BLOCK // 16 << (depth - 8)
+    for around in [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]:
+        trial = middle + np.array(around, np.int32)
+        price = cost(trial) + penalty
+        best[price < least] = trial[price < least]
+        least = np.minimum(price, least)
+    return best if least.sum() < 0.98 * still.sum() else None
+
+
+# --------------------------------------------------------------------------------------------------------- one plane
+
+
+def _fit(columns: Sequence[NDArray], target: NDArray, limit: Sequence[int] | int, spread: bool = False) -> Ints:
+    """Integer weights (WEIGHT_BITS fractional bits) so that sum(weight * column) is near `target`. Encoder only.
+
+    Iteratively reweighted least squares: towards least absolute deviation, or with `spread` towards a constant
+    relative error, which is what a magnitude wants.
+    """
+    a = np.stack([c.reshape(-1) for c in columns], axis=1).astype(np.float64)
+    y = target.reshape(-1).astype(np.float64)
+    if not a.size:
+        return np.zeros(a.shape[1], np.int32)
+    unit = np.abs(y).mean() / 4 + 0.05
+    weight = np.ones_like(y)
+    solution = np.zeros(a.shape[1])
+    for _ in range(3):
+        normal = (a * weight[:, None]).T @ a
+        ridge = 1e-4 * np.trace(normal) / len(normal) + 1e-6
+        solution = np.linalg.solve(normal + ridge * np.eye(len(normal)), (a * weight[:, None]).T @ y)
+        fitted = a @ solution
+        weight = 1 / (np.maximum(fitted, 0) + unit) ** 2 if spread else 1 / (np.abs(y - fitted) + unit)
+    limit = np.asarray(limit)
+    return np.clip(np.rint(solution * (1 << WEIGHT_BITS)), -limit, limit).astype(np.int32)
+
+
+def _window(padded: NDArray, shape: tuple[int, int], p: Pass, dy: int = 0, dx: int = 0) -> NDArray:
+    """View of the samples of pass `p`, displaced, in an array with _MARGIN samples around the picture."""
+    y, x = _MARGIN + dy * p.unit, _MARGIN + dx * p.unit
+    return padded[y + p.y0 : y + shape[0] : p.step, x + p.x0 : x + shape[1] : p.step]
+
+
+def _filter(plane: NDArray, kernel: NDArray) -> Ints:
+    """Correlation with a small integer kernel, edges replicated. Exact while all sums stay below 2^24."""
+    return cv2.filter2D(plane.astype(np.float32), cv2.CV_32F, kernel.astype(np.float32),
+                        borderType=cv2.BORDER_REPLICATE).astype(np.int32)
+
+
+def _ring(c: int, h: int, v: int, d: int, e: int) -> NDArray:
+    """3x3 kernel symmetric about its centre."""
+    return np.array([[d, v, e], [h, c, h], [e, v, d]])
+
+
+_UNITS = [_ring(*row) for row in np.eye(5, dtype=int)]
+
+
+def _curve(w: Sequence[int]) -> NDArray:
+    """5x5 kernel of six second differences: across, down, both diagonals, across and down at distance 2."""
+    k = np.zeros((5, 5), int)
+    for weight, (y, x) in zip(w, ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)), strict=True):
+        k[2 + y, 2 + x] += weight
+        k[2 - y, 2 - x] += weight
+        k[2, 2] -= 2 * weight
+    return k
+
+
+class _PlaneCoder:
+    """Both directions of one plane of one frame."""
+
+    def __init__(self, owner: BoundedCoder, coder: SymbolCoder, p: int, base: Ints, temporal: list[Ints],
+                 known: list[tuple[Ints, Ints]], source: Ints | None):
+        self.owner, self.coder, self.p, self.base, self.source = owner, coder, p, base, source
+        self.temporal, self.known = temporal, known
+        self.state = owner.state.planes[p]
+        self.shape = base.shape
+        self.index = 0  # next linear form
+        fresh = None
+        if source is not None:
+            coded = owner.state.coded
+            fresh = int(base.size >= 1024 and (coded < 2 or coded % 4 == 0))
+        self.fresh = bool(coder.code_one(owner.state.flags, 1, fresh))
+
+    def weights(self, key: int, limit: NDArray | int, columns: Sequence[NDArray] = (), target: NDArray | None = None,
+                spread: bool = False) -> Ints:
+        """The next linear form's weights: as they were, or the old ones plus a coded difference."""
+        old = self.state.weights[self.index]
+        self.index += 1
+        if not self.fresh or not old.size:
+            return old
+        owner, symbols, escaped = self.owner, None, None
+        if target is not None:
+            delta = _fit(columns, target, limit, spread) - old
+            folded = np.where(delta < 0, -2 * delta - 1, 2 * delta)
+            symbols = np.minimum(folded, _FOLD - 1)
+            escaped = folded[symbols == _FOLD - 1]
+        folded = self.coder.code(owner.state.deltas, np.full(old.size, key, np.uint8), symbols).copy()
+        large = folded == _FOLD - 1
+        folded[large] = self.coder.code_raw(escaped, int(large.sum()), 4 * WEIGHT_MAX + 2)
+        new = old + np.where(folded & 1, -((folded + 1) >> 1), folded >> 1).astype(np.int32)
+        if (np.abs(new) > limit).any():
+            raise FormatError("the loss-stream is damaged: a weight outside its range")
+        self.state.weights[self.index - 1] = new
+        return new
+
+    def sample(self) -> tuple[slice, slice]:
+        """Rows and columns that the encoder fits full-plane weights on: all of a small plane, some of a large one."""
+        thin = max(1, int((self.base.size / 60000) ** 0.5))
+        return slice(thin // 2, None, thin), slice(thin // 2, None, thin)
+
+    def prior(self) -> Ints:
+        """Prior of the error in 1/16 of a sample, (rows, columns) int32 within +-16 * peak."""
+        columns: list[NDArray] = []
+        target = None
+        if self.source is not None and self.fresh:
+            s = self.sample()
+            for plane in self.temporal or [np.zeros_like(self.base)] * 2:
+                columns += [_filter(plane, k)[s] for k in _UNITS]
+            columns += [_filter(self.base, _curve(w))[s] for w in np.eye(6, dtype=int)]
+            for error, rest in self.known:
+                columns += [error[s], rest[s] >> 2]
+            columns.append(np.full_like(columns[0], 4))
+            target = (self.source - self.base)[s]
+        limit = np.full(17 + 2 * self.p, WEIGHT_MAX)
+        limit[10:16] = CURVE_MAX
+        w = self.weights(0, limit, columns, target)
+        # 9 * 1023 * 1023 < 2^24 for the temporal kernels; 4 * 6 * 511 * 1023 < 2^24 for the curve
+        total = _filter(self.base, _curve(w[10:16])) + (w[-1] * 4 + 8)
+        for i, plane in enumerate(self.temporal):
+            total += _filter(plane, _ring(*w[5 * i : 5 * i + 5]))
+        for i, (error, rest) in enumerate(self.known):
+            total += w[16 + 2 * i] * error
+            total += w[17 + 2 * i] * (rest >> 2)
+        total >>= WEIGHT_BITS - 4
+        bound = 16 * self.owner.fmt.peak
+        return np.clip(total, -bound, bound, out=total)
+
+    def spread(self, prior: Ints) -> Ints:
+        """Expected magnitude of the error less its prior, 1/16 of a sample, int32 within 0 .. 2^15 - 1."""
+        b = np.pad(self.base, 1, mode="edge")
+        across, down = np.abs(b[1:-1, 1:] - b[1:-1, :-1]), np.abs(b[1:, 1:-1] - b[:-1, 1:-1])
+        activity = across[:, 1:] + across[:, :-1] + down[1:] + down[:-1]
+        past = [np.abs(plane) for plane in self.temporal]
+        beside = [np.abs(rest) >> 2 for _, rest in self.known]
+        box = np.ones((3, 3))
+        columns: list[NDArray] = []
+        target = None
+        if self.source is not None and self.fresh:
+            s = self.sample()
+            columns = [activity[s]]
+            for plane in past or [np.zeros_like(self.base)] * 2:
+                columns += [plane[s], _filter(plane, box)[s]]
+            for plane in beside:
+                columns += [plane[s], _filter(plane, box)[s]]
+            columns.append(np.full_like(columns[0], 1))
+            target = np.abs(self.source - self.base - prior / 16)[s]
+        w = self.weights(1, WEIGHT_MAX, columns, target, spread=True)
+        total = w[0] * activity + w[-1]
+        for i, plane in enumerate(past):
+            kernel = np.full((3, 3), w[2 + 2 * i])
+            kernel[1, 1] += w[1 + 2 * i]
+            total += _filter(plane, kernel)
+        for i, plane in enumerate(beside):
+            total += w[5 + 2 * i] * plane
+            total += w[6 + 2 * i] * _filter(plane, box)
+        total >>= WEIGHT_BITS - 4
+        return np.clip(total, 0, (1 << 15) - 1, out=total)
+
+    def run(self) -> tuple[Ints, Ints, Ints]:
+        """(decoded samples, error, error less prior in 1/16 of a sample), int32 arrays of the plane's shape."""
+        prior = self.prior()
+        spread = self.spread(prior)
+        m = _MARGIN
+        h, w = self.shape
+        start = 16 * self.base + prior
+        out = np.empty_like(self.base)
+        rest = np.zeros((h + 2 * m, w + 2 * m), np.int32)  # error less prior, 1/16 of a sample
+        size = np.zeros_like(rest)  # its magnitude
+        for i, p in enumerate(PASSES):
+            grid = (slice(p.y0, None, p.step), slice(p.x0, None, p.step))
+            if not out[grid].size:
+                self.index += 2
+                continue
+            self.code_pass(i, p, start[grid], spread[grid], rest, size, out[grid],
+                           None if self.source is None else self.source[grid])
+            found = 16 * out[grid] - start[grid]
+            _window(rest, self.shape, p)[...] = found
+            _window(size, self.shape, p)[...] = np.abs(found)
+        return out, out - self.base, rest[m : m + h, m : m + w]
+
+    def code_pass(self, number: int, p: Pass, start: Ints, spread: Ints, rest: Ints, size: Ints, out: Ints,
+                  source: Ints | None) -> None:
+        """Code the samples of one pass into `out`. `start` is the prediction before the correction, in 1/16."""
+        owner, fit = self.owner, source is not None and self.fresh
+        peak, step, bound = owner.fmt.peak, owner.step, owner.max_error
+        kind = 0 if not number else (number - 1) % 3
+        taps = [sum(_window(rest, self.shape, p, *o) for o in tap) for tap in p.taps]
+        weights = self.weights(2 + kind, WEIGHT_MAX, taps, 16 * source - start if fit else None)
+        value = start
+        if taps:
+            # |rest| <= 32 * peak < 2^15, two samples a tap, eight taps: below 2^15 * 2 * 8 * 2^10 = 2^29
+            correction = np.full(start.shape, 1 << (WEIGHT_BITS - 1), np.int32)
+            for weight, tap in zip(weights, taps, strict=True):
+                correction += weight * tap
+            value = start + (correction >> WEIGHT_BITS)
+        value = np.clip(value, 0, 16 * peak)
+        predicted = (value + 8) >> 4
+        fraction = value - 16 * predicted  # -8 .. 7
+
+        rings = [sum(_window(size, self.shape, p, *o) for o in ring) for ring in p.rings]
+        columns = [spread, *rings, np.full_like(spread, 16)]
+        weights = self.weights(5 + kind if number else 5, WEIGHT_MAX, columns, np.abs(16 * source - value) if fit else None, True)
+        # 2^10 * (2^15 + (4 + 4 + 8) * 2^15 + 16) < 2^30
+        magnitude = weights[-1] * 16 + weights[0] * spread
+        for weight, ring in zip(weights[1:], rings, strict=False):
+            magnitude += weight * ring
+        magnitude >>= WEIGHT_BITS + 4 - 6 + owner.scale
+        level = owner.class_of[np.clip(magnitude, 0, len(owner.class_of) - 1)].reshape(-1)
+
+        flip = (fraction < 0).reshape(-1)
+        classes = level * np.uint8(FRACTIONS) + _FRACTION_CLASS[np.abs(fraction)].reshape(-1)
+        number_ = None
+        if source is not None:
+            number_ = ((source - predicted + bound) // step).reshape(-1)
+            number_ = np.where(flip, -number_, number_)
+        index = self.code_numbers(classes, owner.shifts[level], number_, (peak + bound) // step)
+        index = np.where(flip, -index, index).reshape(start.shape)
+        out[...] = np.clip(predicted + step * index, 0, peak)
+
+    def code_numbers(self, classes: NDArray[np.uint8], shifts: NDArray, numbers: Ints | None, largest: int) -> Ints:
+        """Code integers within +-largest: the high part by table, low bits and escapes raw."""
+        symbols = low = None
+        if numbers is not None:
+            high = numbers >> shifts
+            symbols = np.where(np.abs(high) > RADIUS, 2 * RADIUS + 1, high + RADIUS)
+        symbols = self.coder.code(self.state.tables, classes, symbols)
+        found = (symbols - RADIUS) << shifts
+        escaped = symbols == 2 * RADIUS + 1
+        for shift in range(1, int(shifts.max(initial=0)) + 1):
+            where = np.flatnonzero((shifts == shift) & ~escaped)
+            if where.size:
+                low = None if numbers is None else numbers[where] & ((1 << shift) - 1)
+                found[where] += self.coder.code_raw(low, where.size, 1 << shift)
+        where = np.flatnonzero(escaped)
+        raw = None if numbers is None else numbers[where] + largest
+        found[where] = self.coder.code_raw(raw, where.size, 2 * largest + 1) - largest
+        return found.astype(np.int32)

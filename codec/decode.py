@@ -1,0 +1,331 @@
+"""From an .nvc file back to pictures: the mirror of `codec.encode`.
+
+    file ──demux──> temporal units ──┬──> payloads: segment header, head, residuals
+                                     └──> AV1 ──> base pictures ──Restorer, LossCoder──> checked pictures
+
+No picture leaves before the checksum of its group was compared. What does not decode exactly raises DamageError; with
+`best_effort` the base picture, upscaled by the fixed filter, takes its place and a sentence goes to `problems`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from heads.integer import HeadError
+from heads.model import HeadSpec
+from heads.planes import channels_of
+from heads.weights import decode_layers
+
+from . import obu, payload
+from .base import decode_base, plain_prediction
+from .container import MAX_PIXELS, FilmReader, TemporalUnit
+from .errors import DamageError, FormatError, NvcError
+from .frames import Frame, Plane, VideoInfo
+from .payload import SegmentHeader
+from .residual import LossCoder, LossKind, LossSettings
+from .resample import base_size
+from .restore import Head, Restorer
+from .segment import device_of
+
+CHAIN = 64  # segments to go back for the head that a difference refers to
+
+
+@dataclass(frozen=True)
+class SegmentInfo:
+    """A segment as its header describes it, and the bytes of its parts."""
+
+    pts: int
+    header: SegmentHeader
+    base_bytes: int
+    loss_bytes: int
+    frames: int
+
+
+@dataclass
+class _Picture:
+    pts: int
+    duration: int
+    base: list[Plane]
+    output: list[Plane]
+
+
+class Film:
+    """An .nvc file opened for decoding: iterate `frames()`. Nothing is held open between calls.
+
+    `info` describes the full-size film. Raises FormatError where the file is not one of ours or is damaged at its
+    beginning.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        best_effort: bool = False,
+        device: str = "auto",
+        threads: int = 0,
+    ):
+        self.path = os.fspath(path)
+        self.best_effort, self.threads = best_effort, threads
+        self.device = device_of(device)
+        self.problems: list[str] = []
+        self._reader = FilmReader(path)
+        self.first = self._first_header()
+        shape = base_size(self.first.width, self.first.height, self.first.scale)
+        track = self._reader.info
+        if (track.width, track.height) != shape:
+            raise FormatError(f"{self.path}: the base is {track.width}x{track.height}, not {shape[0]}x{shape[1]}")
+        self.info: VideoInfo = replace(track, width=self.first.width, height=self.first.height, format=self.first.format)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the file by part, as the container tells them."""
+        return self._reader.sizes()
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def _first_header(self) -> SegmentHeader:
+        """The first header that can be read; geometry is the same in all."""
+        error: NvcError | None = None
+        found = False
+        for unit in self._reader.units():
+            if not unit.payloads:
+                if unit.keyframe and not found and not self.best_effort:
+                    break
+                continue
+            found = True
+            try:
+                if payload.kind_of(unit.payloads[0]) == payload.SEGMENT:
+                    return _sane(payload.read_segment(unit.payloads[0]))
+            except FormatError as wrong:
+                error = error or wrong
+            if not self.best_effort:
+                break
+        if error is None:
+            raise FormatError(f"{self.path} is no .nvc file: its video carries none of our data")
+        raise FormatError(f"{self.path}: {error}")
+
+    def segments(self) -> Iterator[SegmentInfo]:
+        """What the headers say, without decoding a picture. Raises FormatError at a damaged header."""
+        pending: SegmentInfo | None = None
+        for unit in self._reader.units():
+            residuals = [p for p in unit.payloads if payload.kind_of(p) == payload.RESIDUAL]
+            if unit.keyframe:
+                if pending:
+                    yield pending
+                pending = SegmentInfo(unit.pts, self._header(unit), 0, 0, 0)
+            if pending is None:
+                raise FormatError(f"{self.path} does not begin with a keyframe")
+            pending = replace(
+                pending,
+                base_bytes=pending.base_bytes + len(unit.data),
+                loss_bytes=pending.loss_bytes + sum(map(len, residuals)),
+                frames=pending.frames + 1,
+            )
+        if pending:
+            yield pending
+
+    def frames(self, start: Fraction | None = None, duration: Fraction | None = None) -> Iterator[Frame]:
+        """Pictures in order, from time `start` for `duration` (seconds on the film's clock); all by default.
+
+        Planes are fresh arrays in `info.format`. Raises DamageError, or notes the damage under `best_effort`.
+        """
+        unit_time = self.info.time_base
+        end = None if duration is None else (start or Fraction(0)) + duration
+        known: Head | None = None
+        for units in _by_segment(self._reader.units(start)):
+            first = units.first
+            if end is not None and first.pts * unit_time >= end:
+                units.drain()
+                break
+            header = self._segment_header(first)
+            head = None if header is None else self._head(header, first, known)
+            known = head
+            for picture in self._decode(units, header, head):
+                at = picture.pts * unit_time
+                if (start is None or at >= start) and (end is None or at < end):
+                    yield Frame(tuple(picture.output), picture.pts, picture.duration)
+
+    # --- one segment ----------------------------------------------------------------------------------------------
+
+    def _fault(self, pts: int, what: str) -> None:
+        """Raise DamageError, or note the damage and go on."""
+        text = f"{self.path}: frame at {float(pts * self.info.time_base):.3f} s: {what}"
+        if not self.best_effort:
+            raise DamageError(text, pts)
+        self.problems.append(text)
+
+    def _header(self, unit: TemporalUnit) -> SegmentHeader:
+        if not unit.payloads:
+            raise FormatError("the segment header is missing")
+        header = _sane(payload.read_segment(unit.payloads[0]))
+        fixed = (header.width, header.height, header.format, header.scale)
+        if fixed != (self.first.width, self.first.height, self.first.format, self.first.scale):
+            raise FormatError("the segment is of another size or format than the film")
+        size = obu.sequence_size(unit.data)
+        if size is not None and size != base_size(header.width, header.height, header.scale):
+            raise FormatError("the base is not of the size that the segment says")
+        return header
+
+    def _segment_header(self, unit: TemporalUnit) -> SegmentHeader | None:
+        try:
+            return self._header(unit)
+        except FormatError as error:
+            self._fault(unit.pts, f"{error}; from here to the next segment only the base can be shown")
+            return None
+
+    def _head(self, header: SegmentHeader, unit: TemporalUnit, known: Head | None) -> Head | None:
+        if header.head_kind == payload.NO_HEAD:
+            return None
+        try:
+            return self._read_head(header, unit.pts, known, CHAIN)
+        except (HeadError, FormatError, ValueError) as error:
+            self._fault(unit.pts, f"the head of the segment is unusable: {error}")
+            return None
+
+    def _read_head(self, header: SegmentHeader, pts: int, known: Head | None, chain: int) -> Head:
+        spec = HeadSpec(channels_of(header.format.chroma), header.history, header.layers, header.head_width)
+        if header.head_kind == payload.WHOLE_HEAD:
+            return Head(spec, tuple(decode_layers(header.head, spec)))
+        if known is None or known.identity != header.reference:
+            known = self._earlier_head(pts, header.reference, chain)
+        if known.spec != spec:
+            raise FormatError("the difference is to a head of another shape")
+        return Head(spec, tuple(decode_layers(header.head, spec, known.layers)))
+
+    def _earlier_head(self, pts: int, reference: int, chain: int) -> Head:
+        """The head of the segment before the one at `pts`, read on its own: what a seek needs."""
+        missing = FormatError("the head that it is a difference to is not in the file")
+        if chain == 0:
+            raise missing
+        before = (pts - 1) * self.info.time_base
+        unit = next(self._reader.units(before), None)
+        if unit is None or unit.pts >= pts:
+            raise missing
+        header = self._header(unit)
+        if header.head_kind == payload.NO_HEAD:
+            raise missing
+        head = self._read_head(header, unit.pts, None, chain - 1)
+        if head.identity != reference:
+            raise missing
+        return head
+
+    def _decode(self, units: _Units, header: SegmentHeader | None, head: Head | None) -> Iterator[_Picture]:
+        first = self.first
+        usable = header is not None and (header.head_kind == payload.NO_HEAD or head is not None)
+        restorer = Restorer(first.format, first.width, first.height, first.scale, head, self.device)
+        loss = LossSettings(LossKind(header.loss_kind), header.loss_step, header.max_error) if header else LossSettings()
+        coder = LossCoder(first.format, first.width, first.height, loss) if usable and loss.kind else None
+        bw, bh = base_size(first.width, first.height, first.scale)
+        group: list[_Picture] = []
+        count = crc = 0
+        try:
+            for pts, base in decode_base(units.stream(), (bh, bw), self.threads):
+                output = None
+                if usable:
+                    output = self._picture(restorer, coder, base, units.residual(pts), pts)
+                    usable = output is not None
+                if output is None:
+                    output = plain_prediction(restorer.upscaled(base), first.format.depth)
+                group.append(_Picture(pts, units.duration(pts), base, output))
+                crc = payload.checksum(output, crc)
+                count += 1
+                if header is None or count % header.group == 0 or count == header.frames:
+                    if usable and header is not None:
+                        usable = self._check(group, crc, header, count, restorer)
+                    yield from group
+                    group, crc = [], 0
+        except DamageError as error:
+            self._fault(units.last.pts, str(error))
+        units.drain()
+        if header is not None and count != header.frames:
+            self._fault(units.last.pts, f"the segment has {count} of its {header.frames} pictures")
+        yield from group
+
+    def _picture(
+        self, restorer: Restorer, coder: LossCoder | None, base: list[Plane], data: Sequence[bytes], pts: int
+    ) -> list[Plane] | None:
+        """The finished picture, or None where its loss-stream is unusable (and so is all that follows)."""
+        output = restorer.predict(base)
+        try:
+            if len(data) > (coder is not None):
+                raise FormatError("there are more payloads than one picture can have")
+            if coder is not None:
+                output = list(coder.decode(payload.read_residual(data[0]) if data else b"", output))
+        except FormatError as error:
+            self._fault(pts, f"the loss-stream is damaged: {error}")
+            return None
+        restorer.push(output)
+        return output
+
+    def _check(
+        self, group: list[_Picture], crc: int, header: SegmentHeader, count: int, restorer: Restorer
+    ) -> bool:
+        """Compare a group's checksum; under best_effort replace the group by its base and give up the segment."""
+        index = (count - 1) // header.group
+        if index < len(header.checksums) and header.checksums[index] == crc:
+            return True
+        self._fault(group[0].pts, f"{len(group)} pictures from here do not match their checksum")
+        for picture in group:
+            picture.output = plain_prediction(restorer.upscaled(picture.base), header.format.depth)
+        return False
+
+
+def _sane(header: SegmentHeader) -> SegmentHeader:
+    if header.width * header.height > MAX_PIXELS:
+        raise FormatError(f"a picture of {header.width}x{header.height} is beyond what this program decodes")
+    return header
+
+
+class _Units:
+    """The temporal units of one segment: streamed to the base decoder, payloads and durations kept by pts."""
+
+    def __init__(self, first: TemporalUnit, rest: Iterator[TemporalUnit]):
+        self.first = self.last = first
+        self._rest = rest
+        self._payloads: dict[int, tuple[bytes, ...]] = {}
+        self._durations: dict[int, int] = {}
+        self._source = self._all()
+
+    def _all(self) -> Iterator[TemporalUnit]:
+        yield self.first
+        yield from self._rest
+
+    def stream(self) -> Iterator[tuple[bytes, int]]:
+        for unit in self._source:
+            self.last = unit
+            self._payloads[unit.pts] = unit.payloads[1:] if unit is self.first else unit.payloads
+            self._durations[unit.pts] = unit.duration
+            yield unit.data, unit.pts
+
+    def residual(self, pts: int) -> tuple[bytes, ...]:
+        """Payloads of the picture at `pts`, the segment header left out."""
+        return self._payloads.pop(pts, ())
+
+    def duration(self, pts: int) -> int:
+        return self._durations.pop(pts, 0)
+
+    def drain(self) -> None:
+        """Read past what is left."""
+        for unit in self._source:
+            self.last = unit
+
+
+def _by_segment(units: Iterator[TemporalUnit]) -> Iterator[_Units]:
+    """Group units by keyframe; each group must be used up before the next is asked for."""
+    following = next(units, None)
+    while following is not None:
+        first, following = following, None
+
+        def rest() -> Iterator[TemporalUnit]:
+            nonlocal following
+            for unit in units:
+                if unit.keyframe:
+                    following = unit
+                    return
+                yield unit
+
+        group = _Units(first, rest())
+        yield group
+        group.drain()

@@ -1,0 +1,40 @@
+"""Everything that can go wrong on purpose, and the exit code each kind ends with.
+
+The command line prints `str(error)` as one sentence and exits with `error.exit_code`; a library user
+catches `NvcError`. Anything else that escapes is a bug of ours.
+"""
+
+
+class NvcError(Exception):
+    """Base of all errors raised on purpose. The message is one sentence that names the file and the fault."""
+
+    exit_code = 1
+
+
+class InputError(NvcError):
+    """The source cannot be read, or holds something that cannot be stored as asked."""
+
+
+class FormatError(NvcError):
+    """An .nvc file breaks the rules of FORMAT.md."""
+
+
+class DamageError(FormatError):
+    """One frame or segment of an .nvc file cannot be restored exactly.
+
+    `pts` is the presentation time stamp of the first frame concerned, in the track's time base, or None.
+    """
+
+    def __init__(self, message: str, pts: int | None = None):
+        super().__init__(message)
+        self.pts = pts
+
+
+class OutputError(NvcError):
+    """The result cannot be written where it was asked for."""
+
+
+class UsageError(NvcError):
+    """The options contradict each other or lie outside their range."""
+
+    exit_code = 2

@@ -1,0 +1,131 @@
+"""Pictures as planes: the one form in which samples travel through the codec.
+
+A frame is a tuple of 2-D arrays, luma first, then U and V where there is chroma; uint8 for 8-bit sources and
+uint16 for 10-bit ones. Chroma planes of odd-sized pictures are rounded up, as in libav. Nothing here filters,
+scales or converts a sample: what goes in comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+# chroma name -> (horizontal, vertical) subsampling; None where there is no chroma
+SUBSAMPLING: dict[str, tuple[int, int] | None] = {"400": None, "420": (2, 2), "422": (2, 1), "444": (1, 1)}
+
+
+@dataclass(frozen=True)
+class PlaneFormat:
+    """Chroma layout ("400", "420", "422", "444") and bits per sample (8 or 10)."""
+
+    chroma: str = "420"
+    depth: int = 8
+
+    def __post_init__(self) -> None:
+        if self.chroma not in SUBSAMPLING or self.depth not in (8, 10):
+            raise ValueError(f"no such plane format: {self.chroma}, {self.depth} bits")
+
+    @property
+    def peak(self) -> int:
+        """Largest sample value."""
+        return (1 << self.depth) - 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint8 if self.depth == 8 else np.uint16)
+
+    @property
+    def av_name(self) -> str:
+        """libav's name of this format, e.g. "yuv420p10le"."""
+        stem = "gray" if self.chroma == "400" else f"yuv{self.chroma}p"
+        return stem + ("" if self.depth == 8 else "10le")
+
+    @classmethod
+    def from_av_name(cls, name: str) -> PlaneFormat | None:
+        """The format whose planes equal libav's `name` sample for sample, or None."""
+        name = name.replace("yuvj", "yuv")
+        for chroma in SUBSAMPLING:
+            for depth in (8, 10):
+                if cls(chroma, depth).av_name == name:
+                    return cls(chroma, depth)
+        return None
+
+    def shapes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """(rows, columns) of every plane of a width x height picture."""
+        sub = SUBSAMPLING[self.chroma]
+        chroma = [] if sub is None else [(-(-height // sub[1]), -(-width // sub[0]))] * 2
+        return [(height, width), *chroma]
+
+    def frame_bytes(self, width: int, height: int) -> int:
+        """Bytes of one uncompressed picture."""
+        return sum(h * w for h, w in self.shapes(width, height)) * self.dtype.itemsize
+
+
+class Colour(NamedTuple):
+    """Code points of ITU-T H.273 for primaries, transfer and matrix (2 = unspecified), and libav's range
+    (0 unspecified, 1 limited, 2 full)."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    range: int = 0
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is true of a whole track. `time_base` is the unit of every pts, in seconds."""
+
+    width: int
+    height: int
+    format: PlaneFormat
+    time_base: Fraction
+    rate: Fraction  # average frames per second
+    sar: Fraction = Fraction(1)  # sample aspect ratio
+    colour: Colour = Colour()
+    display_matrix: tuple[int, ...] = ()  # nine 16.16 / 2.30 fixed-point numbers, empty = identity
+    side_data: dict[str, bytes] = field(default_factory=dict)  # HDR: "mastering", "content_light" (libav structs)
+    frames: int = 0  # 0 = unknown
+    duration: Fraction = Fraction(0)  # seconds, 0 = unknown
+
+    def with_size(self, width: int, height: int) -> VideoInfo:
+        return replace(self, width=width, height=height)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture. `pts` and `duration` (0 = unknown) are in the track's time base."""
+
+    planes: tuple[Plane, ...]
+    pts: int
+    duration: int = 0
+
+
+def planes_from_av(frame: av.VideoFrame, fmt: PlaneFormat) -> tuple[Plane, ...]:
+    """Copy the samples of a libav frame whose format is `fmt` out of libav's padded rows."""
+    planes = []
+    for plane, (h, w) in zip(frame.planes, fmt.shapes(frame.width, frame.height), strict=False):
+        rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
+        planes.append(rows[:h, :w].copy())
+    return tuple(planes)
+
+
+def planes_to_av(planes: Sequence[Plane], fmt: PlaneFormat) -> av.VideoFrame:
+    """A libav frame that holds a copy of `planes`. Raises InputError where the shapes do not fit the format."""
+    h, w = planes[0].shape
+    if [p.shape for p in planes] != fmt.shapes(w, h):
+        raise InputError(f"planes of shapes {[p.shape for p in planes]} are no {fmt.av_name} picture")
+    frame = av.VideoFrame(w, h, fmt.av_name)
+    for plane, samples in zip(frame.planes, planes, strict=False):
+        rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
+        rows[: samples.shape[0], : samples.shape[1]] = samples
+    return frame

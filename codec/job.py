@@ -1,0 +1,135 @@
+"""The workshop of one encode: a folder beside the target that keeps every finished segment.
+
+It bounds memory (a segment leaves it as soon as it is done) and lets an interrupted encode resume: the folder is
+keyed on the source's content, all settings and the versions of what computes; where the key fits, its segments are
+taken over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import constriction
+import torch
+
+from heads.model import HeadSpec
+from heads.weights import decode_layers, encode_layers
+
+from .container import TemporalUnit
+from .errors import OutputError
+from .restore import Head
+from .segment import Segment
+
+_LENGTH = struct.Struct(">I")
+ENCODER = 1  # raised whenever the encoder may give other bytes for the same wish
+
+
+def job_key(source: bytes, settings: str) -> str:
+    """Name of the work: two encodes with the same key give the same bytes."""
+    versions = (ENCODER, av.__version__, torch.__version__, torch.get_num_threads(), constriction.__name__)
+    return hashlib.blake2b(repr((source, settings, versions)).encode(), digest_size=16).hexdigest()
+
+
+class Job:
+    """Finished segments on disk, in `.NAME.parts` beside the target."""
+
+    def __init__(self, target: str, key: str, resume: bool):
+        path = Path(target)
+        self.folder = path.parent / f".{path.name}.parts"
+        try:
+            if not (resume and self._key() == key):
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir()
+                (self.folder / "key").write_text(key)
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be used to keep finished segments: {error.strerror}") from None
+
+    def _key(self) -> str:
+        try:
+            return (self.folder / "key").read_text()
+        except OSError:
+            return ""
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.segment"
+
+    def load(self, index: int) -> Segment | None:
+        """A finished segment, or None where there is none or it is damaged."""
+        try:
+            return _unpack(self._path(index).read_bytes())
+        except (OSError, ValueError, KeyError, struct.error):
+            return None
+
+    def store(self, index: int, segment: Segment) -> None:
+        """Keep a segment; it is there whole or not at all."""
+        path = self._path(index)
+        part = path.with_suffix(".part")
+        try:
+            with open(part, "wb") as file:
+                file.write(_pack(segment))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+    def units(self, count: int) -> Iterator[TemporalUnit]:
+        """The temporal units of the first `count` segments."""
+        for index in range(count):
+            segment = self.load(index)
+            if segment is None:
+                raise OutputError(f"{self._path(index)} has disappeared or is damaged")
+            yield from segment.units
+
+    def remove(self) -> None:
+        """Delete the folder: the work is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _pack(segment: Segment) -> bytes:
+    head = segment.head
+    meta = {
+        "units": [[u.pts, u.duration, u.keyframe, len(u.data), [len(p) for p in u.payloads]] for u in segment.units],
+        "head": head and [head.spec.planes, head.spec.history, head.spec.layers, head.spec.width],
+        "run": segment.run,
+        "stats": segment.stats,
+    }
+    text = json.dumps(meta).encode()
+    weights = encode_layers(head.layers) if head else b""
+    parts = [_LENGTH.pack(len(text)), text, _LENGTH.pack(len(weights)), weights]
+    for unit in segment.units:
+        parts += [unit.data, *unit.payloads]
+    data = b"".join(parts)
+    return data + _LENGTH.pack(zlib.crc32(data))
+
+
+def _unpack(file: bytes) -> Segment:
+    data, crc = file[:-4], file[-4:]
+    if _LENGTH.unpack(crc)[0] != zlib.crc32(data):
+        raise ValueError("damaged")
+    at = 0
+
+    def take(size: int) -> bytes:
+        nonlocal at
+        at += size
+        return data[at - size : at]
+
+    meta = json.loads(take(_LENGTH.unpack(take(4))[0]))
+    weights = take(_LENGTH.unpack(take(4))[0])
+    head = None
+    if meta["head"]:
+        spec = HeadSpec(*meta["head"])
+        head = Head(spec, tuple(decode_layers(weights, spec)))
+    units = tuple(
+        TemporalUnit(take(size), pts, duration, keyframe, tuple(take(s) for s in sizes))
+        for pts, duration, keyframe, size, sizes in meta["units"]
+    )
+    return Segment(units, head, meta["run"], meta["stats"])

@@ -1,0 +1,38 @@
+"""Quality as the project counts it: PSNR of each plane on the film's own samples, and their weighted mean.
+
+PSNR-YUV = (6·Y + U + V) / 8 of per-plane PSNRs, each averaged over pictures. A plane that is equal counts as
+PSNR_MAX, so that a mean exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frames import Plane
+from .payload import PSNR_MAX
+
+
+def squared_error(a: Plane, b: Plane) -> float:
+    """Mean squared difference of two planes of the same shape."""
+    difference = a.astype(np.int32) - b.astype(np.int32)
+    return float(np.mean(np.square(difference), dtype=np.float64))
+
+
+def psnr(a: Plane, b: Plane, peak: int) -> float:
+    """PSNR in dB for samples 0..peak, at most PSNR_MAX."""
+    error = squared_error(a, b)
+    return PSNR_MAX if error == 0 else min(PSNR_MAX, float(10 * np.log10(peak**2 / error)))
+
+
+def plane_psnrs(a: Sequence[Plane], b: Sequence[Plane], peak: int) -> NDArray[np.float64]:
+    """PSNR of each plane, in dB."""
+    return np.array([psnr(x, y, peak) for x, y in zip(a, b, strict=True)])
+
+
+def weighted(psnrs: NDArray[np.float64]) -> float:
+    """PSNR-YUV in dB of (planes,) or (pictures, planes) PSNRs; of luma alone where there is no chroma."""
+    mean = np.atleast_2d(psnrs).mean(0)
+    return float(mean[0]) if len(mean) == 1 else float((6 * mean[0] + mean[1] + mean[2]) / 8)

@@ -1,0 +1,213 @@
+"""What travels inside the AV1 stream: the payloads of FORMAT.md, read and written from one declaration.
+
+A payload is `version, kind, body, CRC-32`. Each fixed field is declared once, with its width and its legal range;
+that declaration drives the writer, the reader and the checks, so that nothing is allocated on a header's word.
+Numbers are big-endian. Wire numbers are explicit and never reused.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from .errors import FormatError
+from .frames import Plane, PlaneFormat
+
+VERSION = 1
+SEGMENT, RESIDUAL = 1, 2  # kinds
+CHROMA = {"400": 0, "420": 1, "422": 2, "444": 3}
+SCALE = {Fraction(1): 0, Fraction(3, 2): 1, Fraction(2): 2, Fraction(3): 3, Fraction(4): 4}
+NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE = 0, 1, 2
+LOSS_OFF, LOSS_TRANSFORM, LOSS_BOUNDED = 0, 1, 2
+PSNR_UNIT = 100  # stored in hundredths of a dB
+PSNR_MAX = 100.0
+
+
+@dataclass(frozen=True)
+class Field:
+    """A fixed-width number: struct code "B", "H" or "I", and its smallest and largest legal value."""
+
+    name: str
+    code: str
+    low: int
+    high: int
+
+
+SEGMENT_FIELDS = (
+    Field("width", "H", 1, 65535),  # of the film, luma samples
+    Field("height", "H", 1, 65535),
+    Field("chroma", "B", 0, 3),
+    Field("depth", "B", 8, 10),  # 9 is illegal
+    Field("scale", "B", 0, 4),
+    Field("frames", "H", 1, 65535),
+    Field("group", "B", 1, 255),  # pictures under one checksum
+    Field("psnr", "H", 0, 10000),  # PSNR-YUV as the encoder measured it, hundredths of a dB
+    Field("head_kind", "B", 0, 2),
+    Field("history", "B", 0, 2),
+    Field("layers", "B", 0, 8),
+    Field("head_width", "B", 0, 64),
+    Field("reference", "I", 0, 0xFFFFFFFF),  # identity of the head that a difference refers to
+    Field("head_bytes", "I", 0, 1 << 22),
+    Field("loss_kind", "B", 0, 2),
+    Field("loss_step", "B", 0, 255),
+    Field("max_error", "B", 0, 255),
+)
+_LAYOUT = struct.Struct(">" + "".join(f.code for f in SEGMENT_FIELDS))
+_FRAME = struct.Struct(">BB")  # version, kind
+_CRC = struct.Struct(">I")
+
+
+@dataclass(frozen=True)
+class SegmentHeader:
+    """The fields of a segment payload, in the terms of the codec. `head` is coded as `heads.weights` says."""
+
+    width: int
+    height: int
+    format: PlaneFormat
+    scale: Fraction
+    frames: int
+    group: int
+    psnr: float
+    head_kind: int
+    history: int
+    layers: int
+    head_width: int
+    reference: int
+    loss_kind: int
+    loss_step: int
+    max_error: int
+    head: bytes
+    checksums: tuple[int, ...]
+
+
+def _seal(kind: int, body: bytes) -> bytes:
+    data = _FRAME.pack(VERSION, kind) + body
+    return data + _CRC.pack(zlib.crc32(data))
+
+
+def _open(payload: bytes) -> tuple[int, bytes]:
+    if len(payload) < _FRAME.size + _CRC.size:
+        raise FormatError("a payload is shorter than its frame")
+    data, crc = payload[: -_CRC.size], payload[-_CRC.size :]
+    if _CRC.unpack(crc)[0] != zlib.crc32(data):
+        raise FormatError("a payload does not match its CRC-32")
+    version, kind = _FRAME.unpack_from(data)
+    if version != VERSION:
+        raise FormatError(f"the payload is of version {version}; this program reads version {VERSION}")
+    if kind not in (SEGMENT, RESIDUAL):
+        raise FormatError(f"a payload is of unknown kind {kind}")
+    return kind, data[_FRAME.size :]
+
+
+def kind_of(payload: bytes) -> int:
+    """SEGMENT or RESIDUAL. Raises FormatError where the payload is damaged or of another version."""
+    return _open(payload)[0]
+
+
+def write_residual(data: bytes) -> bytes:
+    """The payload that carries one picture's loss-stream."""
+    return _seal(RESIDUAL, data)
+
+
+def read_residual(payload: bytes) -> bytes:
+    """Inverse of `write_residual`."""
+    kind, body = _open(payload)
+    if kind != RESIDUAL:
+        raise FormatError("a payload is not a loss-stream")
+    return body
+
+
+def write_segment(header: SegmentHeader) -> bytes:
+    """The payload that opens a segment."""
+    values = {
+        "width": header.width,
+        "height": header.height,
+        "chroma": CHROMA[header.format.chroma],
+        "depth": header.format.depth,
+        "scale": SCALE[header.scale],
+        "frames": header.frames,
+        "group": header.group,
+        "psnr": round(min(max(header.psnr, 0.0), PSNR_MAX) * PSNR_UNIT),
+        "head_kind": header.head_kind,
+        "history": header.history,
+        "layers": header.layers,
+        "head_width": header.head_width,
+        "reference": header.reference,
+        "head_bytes": len(header.head),
+        "loss_kind": header.loss_kind,
+        "loss_step": header.loss_step,
+        "max_error": header.max_error,
+    }
+    _check(values)
+    fixed = _LAYOUT.pack(*(values[f.name] for f in SEGMENT_FIELDS))
+    return _seal(SEGMENT, fixed + header.head + b"".join(map(_CRC.pack, header.checksums)))
+
+
+def _check(v: Mapping[str, int]) -> None:
+    for field in SEGMENT_FIELDS:
+        if not field.low <= v[field.name] <= field.high:
+            raise FormatError(f"{field.name} is {v[field.name]}, outside {field.low}..{field.high}")
+    if v["depth"] == 9:
+        raise FormatError("depth is 9")
+    head = (v["layers"], v["head_width"], v["head_bytes"])
+    if v["head_kind"] == NO_HEAD and (any(head) or v["history"] or v["reference"]):
+        raise FormatError("a segment without a head describes one")
+    if v["head_kind"] != NO_HEAD and (v["layers"] < 2 or not all(head)):
+        raise FormatError("a head has too few layers, no channels or no bytes")
+    if v["head_kind"] == WHOLE_HEAD and v["reference"]:
+        raise FormatError("a whole head refers to another one")
+    if (v["loss_kind"] == LOSS_TRANSFORM) != (v["loss_step"] > 0):
+        raise FormatError("the quantiser step does not fit the kind of loss-stream")
+    if v["loss_kind"] != LOSS_BOUNDED and v["max_error"]:
+        raise FormatError("an error bound is given without a bounded loss-stream")
+
+
+def read_segment(payload: bytes) -> SegmentHeader:
+    """Inverse of `write_segment`. Raises FormatError on every illegal value that FORMAT.md names."""
+    kind, body = _open(payload)
+    if kind != SEGMENT:
+        raise FormatError("a payload is not a segment header")
+    if len(body) < _LAYOUT.size:
+        raise FormatError("a segment header is too short")
+    v = dict(zip((f.name for f in SEGMENT_FIELDS), _LAYOUT.unpack_from(body), strict=True))
+    _check(v)
+    count = -(-v["frames"] // v["group"])
+    rest = body[_LAYOUT.size :]
+    if len(rest) != v["head_bytes"] + count * _CRC.size:
+        raise FormatError("a segment header is not as long as its fields say")
+    sums = rest[v["head_bytes"] :]
+    return SegmentHeader(
+        width=v["width"],
+        height=v["height"],
+        format=PlaneFormat(_name(CHROMA, v["chroma"]), v["depth"]),
+        scale=_name(SCALE, v["scale"]),
+        frames=v["frames"],
+        group=v["group"],
+        psnr=v["psnr"] / PSNR_UNIT,
+        head_kind=v["head_kind"],
+        history=v["history"],
+        layers=v["layers"],
+        head_width=v["head_width"],
+        reference=v["reference"],
+        loss_kind=v["loss_kind"],
+        loss_step=v["loss_step"],
+        max_error=v["max_error"],
+        head=rest[: v["head_bytes"]],
+        checksums=tuple(_CRC.unpack_from(sums, i * _CRC.size)[0] for i in range(count)),
+    )
+
+
+def _name(table: Mapping[Any, int], number: int) -> Any:
+    return next(key for key, value in table.items() if value == number)
+
+
+def checksum(planes: Sequence[Plane], crc: int = 0) -> int:
+    """CRC-32 of the samples of a picture, row by row, plane by plane, 10-bit samples as 16 bits little-endian;
+    `crc` continues the checksum of the picture before it in the same group."""
+    for plane in planes:
+        crc = zlib.crc32(plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes(), crc)
+    return crc

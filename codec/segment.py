@@ -1,0 +1,424 @@
+"""One segment from pictures to temporal units: base, head, loss-stream.
+
+A segment is a closed group of pictures. What encodes it takes its frames, the settings and the head of the segment
+before it (or None), and returns bytes; it reads and writes nothing else, so segments can be encoded anywhere.
+
+Every choice (head or none, which one, history, loss-stream) is made by one measure, `score`: PSNR-YUV less what the
+bytes are worth. `WORTH` is the slope of AV1's own rate-distortion curve, so a tool is used where it buys quality for
+fewer bytes than a finer quantiser would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from heads.integer import HeadError, check
+from heads.model import HeadSpec
+from heads.planes import channels_of, folds_of, grid_of, pack
+from heads.train import Example, Schedule, example, train
+from heads.weights import encode_layers
+
+from . import payload
+from .base import BasePacket, BaseSettings, base_frames, encode_base, plain_prediction
+from .container import TemporalUnit
+from .frames import Frame, Plane, VideoInfo
+from .hdr import svt_hdr
+from .metrics import plane_psnrs, weighted
+from .residual import LossCoder, LossKind, LossSettings
+from .resample import base_size, downscale, upscale
+from .restore import Head, Restorer, Seen
+from .settings import PRESETS, Settings
+
+WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; measured on AV1, see bench/NOTES.md
+EXAMPLE_BYTES = 384 << 20  # of the pictures that a head learns from
+EVALUATED = 48  # pictures that a comparison of heads looks at
+LAYERS = 4
+GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
+OVERHEAD = 16  # bytes around a payload, about
+
+Report = Callable[[str, float], None]  # stage, fraction done
+
+
+@dataclass(frozen=True)
+class Base:
+    """A coded base and what it decodes to."""
+
+    crf: float
+    packets: list[BasePacket]
+    pictures: list[list[Plane]] = field(repr=False)
+    psnr: float  # of the plain upscaled base
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(p.data) for p in self.packets)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A finished segment, its head for the next one to refer to, and what the encoder knows of it."""
+
+    units: tuple[TemporalUnit, ...]
+    head: Head | None
+    run: int  # segments since the last one that needs no other
+    stats: dict[str, float | int | str]
+
+
+@dataclass
+class _Run:
+    """One pass over the segment's pictures."""
+
+    psnrs: NDArray[np.float64]
+    residuals: list[bytes | None]
+    checksums: list[int]
+    outputs: list[list[Plane]]
+
+    @property
+    def psnr(self) -> float:
+        return weighted(self.psnrs)
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(r) + OVERHEAD for r in self.residuals if r is not None)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A way to code the segment and its score."""
+
+    score: float
+    head: Head | None = None
+    head_kind: int = payload.NO_HEAD
+    head_data: bytes = b""
+    loss: LossSettings = LossSettings()
+    lam: float = 0.0
+    gain: float = 0.0
+
+
+class SegmentEncoder:
+    """Encodes the pictures of one segment. `frames` share one size and `info.format`."""
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        info: VideoInfo,
+        settings: Settings,
+        scale: Fraction,
+        report: Report = lambda stage, done: None,
+    ):
+        self.frames, self.info, self.settings, self.scale, self.report = frames, info, settings, scale, report
+        self.preset = PRESETS[settings.preset]
+        self.device = device_of(settings.device)
+        self._small: list[list[Plane]] | None = None
+
+    # --- base ---------------------------------------------------------------------------------------------------
+
+    def _pictures(self) -> Sequence[list[Plane]]:
+        if self.scale == 1 and self.info.format.chroma != "444":
+            return _Lazy(lambda k: downscale(self.frames[k].planes, self.info.format, self.scale), len(self.frames))
+        if self._small is None:
+            self._small = [downscale(f.planes, self.info.format, self.scale) for f in self.frames]
+        return self._small
+
+    def base(self, crf: float, preset: int | None = None) -> Base:
+        """Code the segment's base and decode it again."""
+        mastering, light = svt_hdr(self.info.side_data)
+        settings = BaseSettings(
+            crf,
+            self.preset.base if preset is None else preset,
+            self.settings.threads,
+            self.info.colour,
+            mastering,
+            light,
+        )
+        pts = [f.pts for f in self.frames]
+
+        def watched() -> object:
+            for k, picture in enumerate(self._pictures()):
+                self.report("base", k / len(self.frames))
+                yield picture
+
+        packets = encode_base(watched(), pts, self.info.time_base, self.info.rate, settings)  # type: ignore[arg-type]
+        bw, bh = base_size(self.info.width, self.info.height, self.scale)
+        pictures = [list(f.planes) for f in base_frames(packets, (bh, bw), self.settings.threads)]
+        if len(pictures) != len(self.frames):
+            raise AssertionError("the base decodes to another number of pictures than were encoded")
+        fmt = self.info.format
+        psnrs = []
+        for k in self._evaluated():
+            full = upscale(pictures[k], fmt, self.info.width, self.info.height, self.scale)
+            psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), self.frames[k].planes, fmt.peak))
+        return Base(crf, packets, pictures, weighted(np.array(psnrs)))
+
+    def _evaluated(self) -> list[int]:
+        return np.unique(np.linspace(0, len(self.frames) - 1, min(len(self.frames), EVALUATED)).astype(int)).tolist()
+
+    # --- head ---------------------------------------------------------------------------------------------------
+
+    def _restorer(self, head: Head | None) -> Restorer:
+        return Restorer(self.info.format, self.info.width, self.info.height, self.scale, head, self.device)
+
+    def _examples(self, base: Base, history: int, outputs: Sequence[list[Plane]]) -> list[Example]:
+        """Pictures to learn from, evenly spread; `outputs` are what the decoder showed, where history needs them."""
+        fmt = self.info.format
+        grid = grid_of((self.info.height, self.info.width))
+        planes = channels_of(fmt.chroma)
+        each = grid[0] * grid[1] * planes * (2 + 2 * history) * 2
+        first = min(history, len(self.frames) - 1)
+        room = max(1, EXAMPLE_BYTES // each)
+        picked = np.unique(np.linspace(first, len(self.frames) - 1, min(len(self.frames), room)).astype(int)).tolist()
+        restorer, examples, folds = self._restorer(None), [], folds_of(fmt.chroma)
+        for k in picked:
+            restorer.history.clear()
+            if history:
+                restorer.history = type(restorer.history)(maxlen=history)
+                for j in range(max(0, k - history), k):
+                    wide = [p.astype(np.uint16) << (10 - fmt.depth) for p in outputs[j]]
+                    restorer.history.append(Seen(restorer.upscaled(base.pictures[j]), wide))
+            x = restorer.inputs(restorer.upscaled(base.pictures[k]), history)
+            source = torch.empty((*grid, planes))
+            pack(self.frames[k].planes, folds, source)
+            target = source * (1 << (10 - fmt.depth)) - (x[:, :, :planes] + 512)
+            examples.append(example(x, target, folds))
+        return examples
+
+    def _train(
+        self, examples: Sequence[Example], spec: HeadSpec, schedule: Schedule, start: Head | None = None
+    ) -> Head | None:
+        layers = train(
+            examples,
+            spec,
+            schedule,
+            start=start.layers if start else None,
+            device=self.device,
+            progress=lambda done: self.report("head", done),
+        )
+        try:
+            check(spec, layers)
+        except HeadError:
+            return None  # outside what is exact; not sent
+        return Head(spec, tuple(layers))
+
+    # --- passes -------------------------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        base: Base,
+        head: Head | None,
+        loss: LossSettings,
+        lam: float = 0.0,
+        only: Sequence[int] | None = None,
+        keep: bool = False,
+    ) -> _Run:
+        """Run the decoder's loop over the pictures (or over `only` those, where none depends on another)."""
+        restorer = self._restorer(head)
+        coder = LossCoder(self.info.format, self.info.width, self.info.height, loss) if loss.kind else None
+        run = _Run(np.empty(0), [], [], [])
+        psnrs, crc = [], 0
+        group = 1 if coder else GROUP
+        wanted = range(len(self.frames)) if only is None else only
+        for n, k in enumerate(wanted):
+            if n % 8 == 0:
+                self.report("restore", n / len(wanted))
+            source = self.frames[k].planes
+            output = restorer.predict(base.pictures[k])
+            data = None
+            if coder:
+                data, decoded = coder.encode(source, output, lam)
+                output = list(decoded)
+            restorer.push(output)
+            run.residuals.append(data or None)
+            psnrs.append(plane_psnrs(output, source, self.info.format.peak))
+            if keep:
+                run.outputs.append(output)
+            if only is None:
+                crc = payload.checksum(output, crc if n % group else 0)
+                if (n + 1) % group == 0 or n + 1 == len(wanted):
+                    run.checksums.append(crc)
+        run.psnrs = np.array(psnrs)
+        return run
+
+    # --- choices ------------------------------------------------------------------------------------------------
+
+    def finish(self, base: Base, previous: Segment | None) -> Segment:
+        """Choose the head and the loss-stream, code them, and put the segment together."""
+        bounded = self.settings.max_error is not None
+        loss = LossSettings()
+        if bounded:
+            loss = LossSettings(kind=LossKind.BOUNDED, max_error=int(self.settings.max_error or 0))
+        elif isinstance(self.settings.loss, int):
+            loss = LossSettings(kind=LossKind.TRANSFORM, step=self.settings.loss)
+        only = self._evaluated()
+        plain = self._run(base, None, LossSettings(), only=only)
+        best = _Choice(self._score(plain.psnr, base.bytes), loss=loss, lam=self._lambda(base, plain))
+        if self.settings.head:
+            best = self._best_head(base, previous, plain, best, only)
+        if self.scale > 1 and self.settings.loss == "auto" and not bounded:
+            best = self._with_loss(base, best, plain)
+        elif self.settings.history and self.settings.head and loss.kind != LossKind.BOUNDED:
+            best = self._with_history(base, best, self.settings.history, force=True)
+        return self._assemble(base, best, previous)
+
+    def _score(self, psnr: float, size: int) -> float:
+        if self.settings.max_error is not None:
+            # each dB that the prediction gains saves a sixth of a bit of every sample of the loss-stream
+            samples = sum(h * w for h, w in self.info.format.shapes(self.info.width, self.info.height))
+            return psnr / 6.02 * samples * len(self.frames) / 8 - size
+        return psnr - WORTH * math.log(size)
+
+    def _lambda(self, base: Base, plain: _Run) -> float:
+        """Squared error that a bit is worth: the slope of the base's own curve, in samples of the film's depth."""
+        peak = self.info.format.peak
+        luma = float(np.mean([peak**2 / 10 ** (p / 10) for p in plain.psnrs[:, 0]]))
+        error = luma * self.info.width * self.info.height * len(self.frames)
+        return error * WORTH / (10 / math.log(10)) / (8 * base.bytes)
+
+    def _best_head(
+        self, base: Base, previous: Segment | None, plain: _Run, best: _Choice, only: Sequence[int]
+    ) -> _Choice:
+        planes = channels_of(self.info.format.chroma)
+        examples = self._examples(base, 0, [])
+        fitting = [w for w, least in self.preset.widths if base.bytes >= least]
+        widths = fitting if self.preset.try_all else fitting[-1:]
+        schedule = self.preset.schedule
+        known = previous.head if previous else None
+        trials: list[tuple[Head, int, bytes]] = []
+        if known and known.spec.planes == planes and known.spec.history == 0:
+            trials.append((known, payload.HEAD_DIFFERENCE, encode_layers(known.layers, known.layers)))
+            short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
+            if (head := self._train(examples, known.spec, short, known)) is not None:
+                trials.append((head, payload.HEAD_DIFFERENCE, encode_layers(head.layers, known.layers)))
+        else:
+            for width in widths:
+                head = self._train(examples, HeadSpec(planes, 0, LAYERS, width), schedule)
+                if head is not None:
+                    trials.append((head, payload.WHOLE_HEAD, encode_layers(head.layers)))
+        for head, kind, data in trials:
+            run = self._run(base, head, LossSettings(), only=only)
+            score = self._score(run.psnr, base.bytes + len(data) + OVERHEAD)
+            if score > best.score:
+                best = replace(
+                    best, score=score, head=head, head_kind=kind, head_data=data, gain=run.psnr - plain.psnr
+                )
+        return best
+
+    def _with_loss(self, base: Base, best: _Choice, plain: _Run) -> _Choice:
+        """Try a loss-stream on top, and history in the head that goes with it."""
+        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(best.lam) * self._unit(), 1), 255))
+        trial = replace(best, loss=LossSettings(kind=LossKind.TRANSFORM, step=step))
+        run = self._run(base, trial.head, trial.loss, trial.lam)
+        trial = replace(trial, score=self._score(run.psnr, base.bytes + run.bytes + len(trial.head_data)))
+        found = max(best, trial, key=lambda c: c.score)
+        history = 1 if self.settings.history is None else self.settings.history
+        if history and self.settings.head and len(self.frames) > 1:
+            found = self._with_history(base, found if found.loss.kind else trial, history, found)
+        return found
+
+    def _with_history(
+        self, base: Base, start: _Choice, history: int, other: _Choice | None = None, force: bool = False
+    ) -> _Choice:
+        """A head that sees earlier output, trained on what the decoder shows with the choice `start`."""
+        outputs = self._run(base, start.head, start.loss, start.lam, keep=True).outputs
+        planes = channels_of(self.info.format.chroma)
+        fitting = [w for w, least in self.preset.widths if base.bytes >= least]
+        spec = HeadSpec(planes, history, LAYERS, fitting[-1])
+        head = self._train(self._examples(base, history, outputs), spec, self.preset.schedule)
+        if head is None:
+            return other or start
+        data = encode_layers(head.layers)
+        run = self._run(base, head, start.loss, start.lam)
+        score = self._score(run.psnr, base.bytes + run.bytes + len(data) + OVERHEAD)
+        trial = replace(start, score=score, head=head, head_kind=payload.WHOLE_HEAD, head_data=data)
+        return trial if force else max(other or start, trial, key=lambda c: c.score)
+
+    def _unit(self) -> float:
+        """Quantiser steps for one code value of the film."""
+        return 4.0 if self.info.format.depth == 8 else 1.0
+
+    # --- result -------------------------------------------------------------------------------------------------
+
+    def _assemble(self, base: Base, choice: _Choice, previous: Segment | None) -> Segment:
+        run = self._run(base, choice.head, choice.loss, choice.lam)
+        spec = choice.head.spec if choice.head else None
+        difference = choice.head_kind == payload.HEAD_DIFFERENCE
+        reference = previous.head.identity if difference and previous and previous.head else 0
+        header = payload.SegmentHeader(
+            width=self.info.width,
+            height=self.info.height,
+            format=self.info.format,
+            scale=self.scale,
+            frames=len(self.frames),
+            group=1 if choice.loss.kind else GROUP,
+            psnr=run.psnr,
+            head_kind=choice.head_kind,
+            history=spec.history if spec else 0,
+            layers=spec.layers if spec else 0,
+            head_width=spec.width if spec else 0,
+            reference=reference,
+            loss_kind=choice.loss.kind,
+            loss_step=choice.loss.step,
+            max_error=choice.loss.max_error,
+            head=choice.head_data,
+            checksums=tuple(run.checksums),
+        )
+        units = []
+        for k, (packet, frame, residual) in enumerate(zip(base.packets, self.frames, run.residuals, strict=True)):
+            payloads = [payload.write_segment(header)] if k == 0 else []
+            if residual is not None:
+                payloads.append(payload.write_residual(residual))
+            end = self.frames[k + 1].pts if k + 1 < len(self.frames) else frame.pts + self._last_duration()
+            units.append(TemporalUnit(packet.data, packet.pts, end - frame.pts, k == 0, tuple(payloads)))
+        stats: dict[str, float | int | str] = {
+            "frames": len(self.frames),
+            "crf": base.crf,
+            "scale": float(self.scale),
+            "base_bytes": base.bytes,
+            "head_bytes": len(choice.head_data),
+            "head": f"{spec.layers}x{spec.width}" if spec else "none",
+            "history": spec.history if spec else 0,
+            "loss_bytes": sum(len(r) for r in run.residuals if r is not None),
+            "psnr": run.psnr,
+            "base_psnr": base.psnr,
+            "head_gain": choice.gain,
+        }
+        chained = (previous.run + 1) if difference and previous else 0
+        return Segment(tuple(units), choice.head, chained, stats)
+
+    def _last_duration(self) -> int:
+        last = self.frames[-1]
+        if last.duration > 0:
+            return last.duration
+        if len(self.frames) > 1:
+            return last.pts - self.frames[-2].pts
+        return max(1, round(1 / (self.info.rate * self.info.time_base)))
+
+
+STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; measured, see bench/NOTES.md
+
+
+class _Lazy(Sequence[list[Plane]]):
+    """A sequence whose items are made when they are asked for."""
+
+    def __init__(self, make: Callable[[int], list[Plane]], length: int):
+        self._make, self._length = make, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, k: int) -> list[Plane]:  # type: ignore[override]
+        if not 0 <= k < self._length:
+            raise IndexError(k)
+        return self._make(k)
+
+
+def device_of(name: str) -> str:
+    """The torch device that "auto", "cpu" or "cuda" stands for on this machine."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

@@ -1,0 +1,101 @@
+"""What a user can ask of an encode, what the presets stand for, and which wishes contradict each other."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+from heads.train import Schedule
+
+from .base import CRF_MAX
+from .errors import UsageError
+from .resample import SCALES
+
+DEFAULT_CRF = 32.0
+LOSSLESS_CRF = 32.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
+QUALITIES = ("crf", "target_psnr", "bitrate", "target_size")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Time against size. `base`: SVT-AV1's preset; `schedule`: of a head trained from noise; `widths`: channels of
+    the heads to choose from, each with the fewest bytes of base from which it is worth a try."""
+
+    base: int
+    schedule: Schedule
+    widths: tuple[tuple[int, int], ...]
+    try_all: bool = False
+
+
+PRESETS = {
+    "fast": Preset(6, Schedule(600, 400), ((8, 0),)),
+    "medium": Preset(2, Schedule(2200, 1200), ((8, 0), (16, 150_000))),
+    "slow": Preset(1, Schedule(4500, 2500), ((8, 0), (16, 60_000), (32, 700_000)), try_all=True),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of an encode.
+
+    Quality, at most one of: `crf` (1..63, AV1's scale; the default is 32), `target_psnr` (dB, PSNR-YUV), `bitrate`
+    (kbit/s of the video), `target_size` (MB = 10^6 bytes, whole file). `scale`: None = measured. `history`: earlier
+    pictures that the head sees, None = measured. `loss`: "auto", "off" or a quantiser step 1..255. `max_error`:
+    bound on every sample's error, 0 = lossless. `head`: False sends none. `device`: "auto", "cpu" or "cuda", where
+    heads are trained and run; decoded pictures do not depend on it. `threads`: 0 = all cores.
+    """
+
+    crf: float | None = None
+    target_psnr: float | None = None
+    bitrate: float | None = None
+    target_size: float | None = None
+    scale: Fraction | None = None
+    history: int | None = None
+    loss: str | int = "auto"
+    max_error: int | None = None
+    head: bool = True
+    preset: str = "medium"
+    device: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        asked = [q for q in QUALITIES if getattr(self, q) is not None]
+        if len(asked) > 1:
+            raise UsageError(f"{' and '.join(asked)} contradict each other: ask for one quality")
+        if self.max_error is not None:
+            if self.loss != "auto":
+                raise UsageError("a quantiser step and a bound on the error contradict each other")
+            if asked and asked != ["crf"]:
+                raise UsageError(f"{asked[0]} cannot be met together with a bound on the error")
+            if not 0 <= self.max_error <= 127:
+                raise UsageError("the bound on the error must lie in 0..127")
+        if self.crf is not None and not 1 <= self.crf <= CRF_MAX:
+            raise UsageError(f"crf must lie in 1..{CRF_MAX:g}")
+        for name in QUALITIES[1:]:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1e9:
+                raise UsageError(f"{name} must be positive")
+        if self.scale is not None and self.scale not in SCALES:
+            raise UsageError(f"scale must be one of {', '.join(f'{float(s):g}' for s in SCALES)}")
+        if self.history not in (None, 0, 1, 2):
+            raise UsageError("history must be 0, 1 or 2")
+        if not (self.loss in ("auto", "off") or (isinstance(self.loss, int) and 1 <= self.loss <= 255)):
+            raise UsageError("loss must be auto, off or a quantiser step 1..255")
+        if self.preset not in PRESETS:
+            raise UsageError(f"preset must be one of {', '.join(PRESETS)}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError("device must be auto, cpu or cuda")
+        if not 0 <= self.threads <= 256:
+            raise UsageError("threads must lie in 0..256")
+
+    @property
+    def start_crf(self) -> float:
+        """The quantiser to use, or to begin a search with."""
+        if self.crf is not None:
+            return self.crf
+        return DEFAULT_CRF if self.max_error is None else LOSSLESS_CRF
+
+    def key(self) -> str:
+        """All that decides the bytes of the result: what an interrupted encode is resumed by. Threads are among it,
+        since the sums of training depend on how they are split."""
+        return repr(sorted((k, str(v)) for k, v in asdict(self).items()))

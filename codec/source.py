@@ -1,0 +1,381 @@
+"""Reads a film's pictures, exactly as its decoder gives them, through libav.
+
+    with open_source("film.mp4") as source:
+        for frame in source.frames():
+            ...
+
+Invariants: frames come in presentation order with strictly increasing pts in `info.time_base`; the planes are the
+source's own samples wherever `source.exact`; everything that is not kept is a sentence in `source.notes`. Memory is
+bounded by libav's decoder delay. Every fault raises InputError; no libav exception passes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self, cast
+
+import av
+from av.sidedata.sidedata import SideData
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from .errors import InputError
+from .frames import Colour, Frame, Plane, PlaneFormat, VideoInfo, planes_from_av
+
+STDIN = "-"
+
+# formats that hold the samples of a PlaneFormat in another order of bytes; swscale moves them without arithmetic
+REPACKED: dict[str, PlaneFormat] = {
+    **dict.fromkeys(("nv12", "nv21"), PlaneFormat("420", 8)),
+    **dict.fromkeys(("nv16", "yuyv422", "uyvy422", "yvyu422"), PlaneFormat("422", 8)),
+    **dict.fromkeys(("nv24", "nv42"), PlaneFormat("444", 8)),
+    **dict.fromkeys(("p010le", "p010be", "yuv420p10be"), PlaneFormat("420", 10)),
+    **dict.fromkeys(("p210le", "p210be", "nv20le", "nv20be", "y210le", "yuv422p10be"), PlaneFormat("422", 10)),
+    **dict.fromkeys(("p410le", "p410be", "yuv444p10be", "xv30le"), PlaneFormat("444", 10)),
+    "gray10be": PlaneFormat("400", 10),
+}
+
+_IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+_HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}
+_LOST_SIDE_DATA = {
+    "A53_CC": "closed captions inside the video",
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "ICC_PROFILE": "the ICC colour profile",
+    "STEREO3D": "the stereo 3D description",
+    "SPHERICAL": "the spherical video description",
+    "S12M_TIMECODE": "the SMPTE 12M time code",
+    "FILM_GRAIN_PARAMS": "film grain parameters (the pictures are stored as decoded)",
+}
+
+
+def content_key(path: str | os.PathLike[str]) -> bytes:
+    """32 bytes of BLAKE2b over a file's bytes, which an interrupted encode is resumed by."""
+    digest = hashlib.blake2b(digest_size=32)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: {error.strerror or error}") from None
+    return digest.digest()
+
+
+def open_source(path: str | os.PathLike[str], threads: int = 0) -> Source:
+    """Open a film, a picture, or "-" for standard input (y4m, or whatever libav reads without seeking).
+
+    `threads` is the decoder's, 0 = one a core. Raises InputError where there is no readable first picture.
+    """
+    return Source(os.fspath(path), threads)
+
+
+def describe(error: BaseException) -> str:
+    """libav's or the system's own words for an error, without number and file name."""
+    return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
+
+
+def check_file(path: str) -> None:
+    """Raise InputError unless `path` is a file that can be opened; libav's own words for this are poor."""
+    if not os.path.exists(path):
+        raise InputError(f"{path}: there is no such file")
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a directory")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: no permission to read it")
+
+
+def local_url(path: str | os.PathLike[str]) -> str:
+    """The libav address of a file, so that a colon in its name is no protocol."""
+    return f"file:{os.fspath(path)}"
+
+
+def film_stream(container: av.container.InputContainer) -> Any | None:
+    """The container's main video stream; cover pictures do not count."""
+    films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    best = container.streams.best("video")
+    return best if best in films else next(iter(films), None)
+
+
+def side_data(frame: av.VideoFrame) -> dict[str, bytes]:
+    """Side data of a decoded frame by libav's name."""
+    # PyAV declares the container of side data as a dictionary; it iterates over the items
+    items = cast(Iterable[SideData], frame.side_data)
+    return {item.type.name: bytes(item) for item in items}
+
+
+def display_matrix(data: dict[str, bytes]) -> tuple[int, ...]:
+    """`VideoInfo.display_matrix` of a frame's side data."""
+    matrix = struct.unpack("=9i", data["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in data else _IDENTITY
+    return () if matrix == _IDENTITY else matrix
+
+
+def hdr_side_data(data: dict[str, bytes]) -> dict[str, bytes]:
+    """`VideoInfo.side_data` of a frame's side data."""
+    return {ours: data[theirs] for theirs, ours in _HDR.items() if theirs in data}
+
+
+def colour_of(frame: av.VideoFrame, stream: Any) -> Colour:
+    """Code points of a decoded frame, or of its container where the bitstream does not say."""
+    context = stream.codec_context
+    full = frame.format.name.startswith("yuvj")
+    return Colour(
+        *(
+            ours if ours != unspecified else theirs
+            for ours, theirs, unspecified in (
+                (int(frame.color_primaries), int(context.color_primaries), 2),
+                (int(frame.color_trc), int(context.color_trc), 2),
+                (int(frame.colorspace), int(context.colorspace), 2),
+                (2 if full else int(frame.color_range), int(context.color_range), 0),
+            )
+        )
+    )
+
+
+class Conversion:
+    """How frames of one libav pixel format become planes, and what that costs.
+
+    Attributes: `format` of the planes, whether they are `exact`, the `colour` that holds for them, and `notes`.
+    """
+
+    def __init__(self, frame: av.VideoFrame, colour: Colour):
+        given = frame.format
+        self.notes: list[str] = []
+        self.exact = True
+        self.colour = colour
+        self._reformat: dict[str, Any] | None = None
+        self._reformatter = VideoReformatter()
+        has_alpha = any(c.is_alpha for c in given.components)
+        direct = PlaneFormat.from_av_name(given.name.replace("yuva", "yuv"))
+        fmt = direct or REPACKED.get(given.name)
+        if fmt is None:
+            fmt, self.exact = self._nearest(given), False
+        self.format = fmt
+        if direct is None:
+            self._reformat = {"format": fmt.av_name, "interpolation": Interpolation.POINT | Interpolation.ACCURATE_RND}
+        if not self.exact:
+            self._describe(given)
+        if has_alpha:
+            self.exact = False
+            self.notes.append(f"the alpha plane of {given.name} is dropped")
+
+    @staticmethod
+    def _nearest(given: av.VideoFormat) -> PlaneFormat:
+        """The smallest PlaneFormat that loses least of a format of RGB, odd subsampling or other depth."""
+        components = [c for c in given.components if not c.is_alpha]
+        depth = 8 if max(c.bits for c in components) <= 8 and "f" not in given.name[-5:-2] else 10
+        if given.is_rgb or given.has_palette or given.is_bayer:
+            return PlaneFormat("444", depth)
+        if len(components) == 1:
+            return PlaneFormat("400", depth)
+        across, down = 64 // given.chroma_width(64), 64 // given.chroma_height(64)
+        return PlaneFormat("444" if across == 1 else "422" if down == 1 else "420", depth)
+
+    def _describe(self, given: av.VideoFormat) -> None:
+        assert self._reformat is not None
+        depth = max(c.bits for c in given.components)
+        self.notes.append(f"{given.name} is converted to {self.format.av_name}; the samples are not the source's own")
+        if depth > self.format.depth:
+            self.notes.append(f"{depth} bits a sample are reduced to {self.format.depth}")
+        if given.is_rgb or given.has_palette or given.is_bayer:
+            # RGB carries no matrix of its own: BT.709 at full range wastes the fewest code values
+            self._reformat |= {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.JPEG}
+            self.colour = self.colour._replace(matrix=1, range=2)
+            self.notes.append("RGB becomes YUV 4:4:4 with the BT.709 matrix at full range")
+
+    def planes(self, frame: av.VideoFrame) -> tuple[Plane, ...]:
+        if self._reformat is not None:
+            frame = self._reformatter.reformat(frame, **self._reformat)
+        return planes_from_av(frame, self.format)
+
+
+class Source:
+    """An open film; see the module. A context manager.
+
+    Attributes:
+        path: as it was given; "-" for standard input.
+        info: VideoInfo; `frames` and `duration` are what the container claims, an estimate.
+        exact: whether the planes are the source's own samples, with nothing (such as alpha) left out.
+        notes: sentences about what is not kept; more may be added while frames are read.
+    """
+
+    def __init__(self, path: str, threads: int = 0):
+        self.path = path
+        self.notes: list[str] = []
+        self._threads = threads
+        self._container: av.container.InputContainer | None = None
+        self._decoded = self._decode()
+        try:
+            first = next(self._decoded, None)
+            if first is None:
+                raise InputError(f"{self.name} holds no picture that can be decoded")
+            self._first: av.VideoFrame | None = first
+            self.info = self._describe(first)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        return "standard input" if self.path == STDIN else self.path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._decoded.close()
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def frames(self) -> Iterator[Frame]:
+        """Every picture, once. Raises InputError where the film is damaged or changes size."""
+        if self._first is None:
+            raise InputError(f"the pictures of {self.name} have been read already; open it again")
+        first, self._first = self._first, None
+        width, height, given = first.width, first.height, first.format.name
+        tick = self.info.time_base
+        step = max(1, round(1 / (self.info.rate * tick)))
+        last: int | None = None
+        repaired = 0
+        frame: av.VideoFrame | None = first
+        while frame is not None:
+            if (frame.width, frame.height) != (width, height):
+                raise InputError(
+                    f"{self.name} changes size from {width}x{height} to {frame.width}x{frame.height} at "
+                    f"{self._seconds(frame.pts)}; one film has one size, so cut it there"
+                )
+            if frame.format.name != given:
+                raise InputError(
+                    f"{self.name} changes its pixel format from {given} to {frame.format.name} at "
+                    f"{self._seconds(frame.pts)}; cut it there"
+                )
+            # AVI and raw streams know only decoding times, which libav hands on with the picture
+            pts = frame.pts if frame.pts is not None else frame.dts
+            if pts is None or (last is not None and pts <= last):
+                pts = 0 if last is None else last + step
+                repaired += 1
+                if repaired == 1:
+                    self.notes.append(
+                        f"time stamps are missing or repeated from {self._seconds(pts)} on; they are replaced by "
+                        f"{float(1 / (step * tick)):g} pictures a second"
+                    )
+            last, step = pts, frame.duration or step
+            yield Frame(self._conversion.planes(frame), pts, frame.duration or 0)
+            frame = next(self._decoded, None)
+        length = (last + step - (first.pts or 0)) * tick if last is not None else Fraction(0)
+        if self.info.duration - length > 1:
+            self.notes.append(
+                f"the pictures end after {float(length):.1f} s, but the film claims to last "
+                f"{float(self.info.duration):.1f} s; it may be cut off"
+            )
+
+    def _seconds(self, pts: int | None) -> str:
+        return "an unknown time" if pts is None else f"{float(pts * self._stream.time_base):.3f} s"
+
+    def _open(self) -> av.container.InputContainer:
+        file: Any
+        if self.path == STDIN:
+            if sys.stdin is None or sys.stdin.buffer.isatty():
+                raise InputError("standard input is a terminal; pipe a film into it")
+            file = sys.stdin.buffer
+        else:
+            check_file(self.path)
+            file = local_url(self.path)
+        try:
+            return av.open(file, "r", metadata_errors="replace", buffer_size=1 << 20)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise InputError(f"{self.name} is no film or picture that libav can read: {describe(error)}") from None
+
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
+        """Decoded frames in presentation order; damage is an InputError, never a concealed picture."""
+        self._container = container = self._open()
+        stream = film_stream(container)
+        if stream is None:
+            raise InputError(f"{self.name} has no video stream")
+        self._stream: Any = stream
+        if stream.codec_context is None:
+            raise InputError(f"{self.name}: there is no decoder for its video codec")
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = av.stream.Discard.all
+        context = stream.codec_context
+        context.thread_type = "AUTO"
+        context.thread_count = self._threads
+        # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some
+        # more, but refuses recordings that begin within a group of pictures.
+        context.flags |= av.codec.context.Flags.output_corrupt
+        at: int | None = None
+        early, shown = 0, False
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    raise InputError(f"{self.name} is damaged or cut off at {self._seconds(packet.pts)}")
+                at = packet.pts if packet.pts is not None else at
+                try:
+                    decoded = packet.decode()
+                except av.error.InvalidDataError:
+                    if shown:
+                        raise
+                    early += 1
+                    continue
+                for frame in decoded:
+                    if not frame.is_corrupt:
+                        shown = True
+                        yield frame
+                    elif shown:
+                        raise InputError(f"{self.name}: the picture at {self._seconds(frame.pts)} is damaged")
+                    else:
+                        early += 1
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise InputError(f"{self.name} cannot be decoded at {self._seconds(at)}: {describe(error)}") from None
+        if early:
+            self.notes.append(f"the first {early} pictures refer to others before the film's start and are left out")
+
+    def _describe(self, frame: av.VideoFrame) -> VideoInfo:
+        """Fill `exact`, `notes` and the conversion from the first frame."""
+        assert self._container is not None
+        stream, data = self._stream, side_data(frame)
+        self._conversion = Conversion(frame, colour_of(frame, stream))
+        self.exact = self._conversion.exact
+        self.notes += self._conversion.notes
+        if frame.interlaced_frame:
+            self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
+        lost = dict.fromkeys(text for name, text in _LOST_SIDE_DATA.items() if name in data)
+        self.notes += [f"not kept: {text}" for text in lost]
+        for other in self._container.streams.video:
+            if other.index != stream.index and not other.disposition & av.stream.Disposition.attached_pic:
+                self.notes.append(f"the further video stream #{other.index} is dropped")
+        time_base = stream.time_base
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        duration = Fraction(0)
+        if stream.duration:
+            duration = stream.duration * time_base
+        elif self._container.duration:
+            duration = Fraction(self._container.duration, av.time_base)
+        return VideoInfo(
+            width=frame.width,
+            height=frame.height,
+            format=self._conversion.format,
+            time_base=time_base,
+            rate=rate,
+            sar=stream.sample_aspect_ratio or Fraction(1),
+            colour=self._conversion.colour,
+            display_matrix=display_matrix(data),
+            side_data=hdr_side_data(data),
+            frames=stream.frames or round(duration * rate),
+            duration=duration,
+        )
+
+

@@ -1,0 +1,139 @@
+"""Exact inference: the head as the decoder runs it, bit-identical on every machine.
+
+The arithmetic is that of integers: y = clip((sum of w·x + bias + half) >> shift). It runs inside float32 kernels,
+which is exact because every partial sum stays below 2^24 in magnitude whatever the order of summation; that bound is
+computed from the weights themselves when a head is loaded, and a head that could exceed it is refused. Scaling by
+powers of two and floor are exact in float32 as well.
+
+What could still break it is a kernel that does not sum products: Winograd or FFT convolutions, TF32. They are
+switched off here, and the first use of a shape on a device is compared with plain integer arithmetic; where the
+kernels of a machine fail that, float64 is used instead, whose margin of 29 bits covers such transforms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .model import ACT_MAX, BIAS_MAX, EXACT, HISTORY_MAX, INPUT_MAX, WEIGHT_MAX, HeadSpec, Layer, effective, shift_of
+
+
+class HeadError(ValueError):
+    """A head that breaks the rules of the format."""
+
+
+@contextmanager
+def exact_kernels() -> Iterator[None]:
+    """Within, float32 convolutions and matrix products are sums of products (no TF32, no Winograd, no autograd)."""
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(enabled=False),
+        torch.backends.nnpack.flags(enabled=False),
+    ):
+        tf32 = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+def worst_sums(spec: HeadSpec, layers: Sequence[Layer]) -> list[int]:
+    """Largest magnitude that any partial sum of each layer can reach, rounding constant and base included."""
+    sums = []
+    for i, layer in enumerate(layers):
+        peak = np.full(layer.weight.shape[1], ACT_MAX, np.int64)
+        if i == 0:
+            peak[: spec.planes], peak[spec.planes :] = INPUT_MAX, HISTORY_MAX
+        w = np.abs(effective(spec, i, layer)).sum(axis=(2, 3)) @ peak
+        shift = shift_of(i, len(layers) - 1, layer.scale_bits)
+        worst = int((w + np.abs(layer.bias.astype(np.int64))).max()) + (1 << shift + 1)
+        if i == len(layers) - 1:
+            worst += 2 * INPUT_MAX << shift
+        sums.append(worst)
+    return sums
+
+
+def check(spec: HeadSpec, layers: Sequence[Layer]) -> None:
+    """Raise HeadError unless `layers` form a head of shape `spec` whose arithmetic is exact in float32."""
+    if [layer.weight.shape for layer in layers] != spec.shapes():
+        raise HeadError("the weights do not have the head's shape")
+    for i, layer in enumerate(layers):
+        if int(np.abs(layer.weight.astype(np.int16)).max()) > WEIGHT_MAX:
+            raise HeadError(f"layer {i} has a weight beyond ±{WEIGHT_MAX}")
+        if int(np.abs(layer.bias.astype(np.int64)).max()) > BIAS_MAX:
+            raise HeadError(f"layer {i} has a bias beyond ±{BIAS_MAX}")
+    for i, worst in enumerate(worst_sums(spec, layers)):
+        if worst >= EXACT:
+            raise HeadError(f"layer {i} can reach {worst}, beyond what is exact (2^24)")
+
+
+class IntegerHead:
+    """A checked head on a device, ready to predict. Immutable; safe to share between threads."""
+
+    def __init__(self, spec: HeadSpec, layers: Sequence[Layer], device: str = "cpu"):
+        check(spec, layers)
+        self.spec = spec
+        self.layers = list(layers)
+        self.device = torch.device(device)
+        self._dtype = torch.float32
+        self._load()
+        if not self._matches_integers():
+            self._dtype = torch.float64
+            self._load()
+
+    def _load(self) -> None:
+        self._kernels = []
+        last = self.spec.layers - 1
+        for i, layer in enumerate(self.layers):
+            w = torch.from_numpy(effective(self.spec, i, layer)).to(self.device, self._dtype)
+            shift = shift_of(i, last, layer.scale_bits)
+            bias = torch.from_numpy(layer.bias).to(self.device, self._dtype)
+            if i < last:
+                bias = bias + (1 << shift >> 1)
+            self._kernels.append((w.contiguous(memory_format=torch.channels_last), bias, 2.0**-shift))
+
+    def _matches_integers(self) -> bool:
+        """Compare this machine's kernels with integer arithmetic on a patch of extreme inputs."""
+        rng = np.random.default_rng(0)
+        x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, 32, 32)).astype(np.int64)
+        x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, 32, 32))
+        got = self._sums(torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, self._dtype))
+        last = self.spec.layers - 1
+        for i, layer in enumerate(self.layers):
+            padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+            weight = effective(self.spec, i, layer)
+            acc = np.zeros((len(weight), 32, 32), np.int64) + layer.bias[:, None, None]
+            for dy in range(3):
+                for dx in range(3):
+                    acc += np.tensordot(weight[:, :, dy, dx], padded[:, dy : dy + 32, dx : dx + 32], 1)
+            shift = shift_of(i, last, layer.scale_bits)
+            x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
+        return bool(np.array_equal(got.cpu().numpy(), x.transpose(1, 2, 0)))
+
+    def _sums(self, x: Tensor) -> Tensor:
+        """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
+        with exact_kernels():
+            y = x.to(self._dtype).permute(2, 0, 1)[None]
+            for w, bias, scale in self._kernels[:-1]:
+                y = F.conv2d(y, w, bias, padding=1).mul_(scale).floor_().clamp_(0, ACT_MAX)
+            w, bias, _ = self._kernels[-1]
+            return F.conv2d(y, w, bias, padding=1)[0].permute(1, 2, 0)
+
+    def predict(self, x: Tensor, depth: int) -> Tensor:
+        """Predict a picture.
+
+        x: (h, w, inputs) integers as float32; the first `planes` channels are the upscaled base, 10-bit, less 512;
+        the others are differences within ±255. Returns (h, w, planes) samples of `depth` bits (8 or 10).
+        """
+        shift = shift_of(self.spec.layers - 1, self.spec.layers - 1, self.layers[-1].scale_bits)
+        drop = shift + 10 - depth
+        with exact_kernels():
+            y = self._sums(x)
+            y = y + (x[:, :, : self.spec.planes] + INPUT_MAX) * float(1 << shift)
+            return y.add_(float(1 << drop >> 1)).mul_(2.0**-drop).floor_().clamp_(0, (1 << depth) - 1)

@@ -1,0 +1,199 @@
+"""The convolution head: what it computes, and the form in which it is trained.
+
+Data flow (all on the grid of half the luma resolution, so that one sample of the grid sees 2x2 luma samples and
+the chroma samples beside them)::
+
+    base picture, upscaled ──pack──> [P] ──────────────┐
+    earlier pictures, moved into place ──pack──> [2P·x]┤
+                                                       ├─> 3x3 conv ─> clip ─> … ─> 3x3 conv ─> [P] ──> + base ─> picture
+
+P is the number of packed planes (4 for luma, plus 0, 2, 4 or 8 for chroma; `heads.planes`). The activations are
+8-bit integers, the weights 8-bit integers with one power-of-two scale a layer; `HeadModel` is the float twin that
+training moves, and its quantised forward pass computes what `heads.integer` computes exactly.
+
+The first layer's weights stand for a Haar basis of each cell of samples, differences amplified: what a head has to
+mend is small beside the brightness of the picture, and gradient descent finds it several times sooner there. The
+basis is folded into integer weights of the samples themselves (`effective`), so it costs nothing when a head runs.
+
+Quantisation follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference" (CVPR 2018), section 3, restricted to power-of-two scales and no zero points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+# Real-valued units. An input sample is (10-bit value - 512) / 2^INPUT_BITS, an activation a / 2^ACT_BITS with a in
+# 0..255, and one unit of the last layer's output is 2^OUTPUT_BITS steps of the 10-bit scale: small, so that an
+# untrained last layer changes little (training at high PSNR finds nothing otherwise).
+INPUT_BITS, ACT_BITS, OUTPUT_BITS = 8, 6, 4
+BASIS_BITS = 2  # the basis below stands for itself / 2^BASIS_BITS
+ACT_MAX = 255
+WEIGHT_MAX = 127
+INPUT_MAX = 512  # |10-bit value - 512|
+HISTORY_MAX = 255  # differences to earlier pictures are clipped to this
+EXACT = 1 << 24  # integers below are exact in float32, in any order of summation
+SCALE_BITS_MAX = 8  # a weight is w / 2^scale_bits
+BIAS_MAX = 1 << 20
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """Shape of a head. `planes`: packed planes of a picture; `history`: earlier pictures it sees (0..2);
+    `layers`: convolutions, the last one included (2..8); `width`: channels between them (1..64)."""
+
+    planes: int = 6
+    history: int = 0
+    layers: int = 4
+    width: int = 16
+
+    def __post_init__(self) -> None:
+        if self.planes not in (4, 6, 8, 12) or self.history not in (0, 1, 2):
+            raise ValueError(f"no head for {self.planes} planes and history {self.history}")
+        if not (2 <= self.layers <= 8 and 1 <= self.width <= 64):
+            raise ValueError(f"no head of {self.layers} layers with {self.width} channels")
+
+    @property
+    def inputs(self) -> int:
+        """Input channels: the base, and for each earlier picture its two differences to the base."""
+        return self.planes * (1 + 2 * self.history)
+
+    def shapes(self) -> list[tuple[int, int, int, int]]:
+        """Weight shape (out, in, 3, 3) of every layer."""
+        channels = [self.inputs, *[self.width] * (self.layers - 1), self.planes]
+        return [(o, i, 3, 3) for i, o in zip(channels[:-1], channels[1:], strict=True)]
+
+    @property
+    def weights(self) -> int:
+        """Number of weights, biases not counted."""
+        return sum(int(np.prod(s)) for s in self.shapes())
+
+    def macs(self, width: int, height: int) -> int:
+        """Multiplications for one picture of width x height luma samples."""
+        return self.weights * -(-width // 2) * -(-height // 2)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One quantised convolution: weight int8 (out, in, 3, 3), bias int32 (out,) in accumulator units, and the
+    scale: a weight stands for weight / 2^scale_bits."""
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    scale_bits: int
+
+
+_CELLS = {4: (4,), 6: (4, 1, 1), 8: (4, 2, 2), 12: (4, 4, 4)}  # samples of each plane in one cell of the grid
+_BASES = {
+    1: [[4]],
+    2: [[2, 2], [8, -8]],
+    4: [[1, 1, 1, 1], [8, -8, 8, -8], [8, 8, -8, -8], [8, -8, -8, 8]],
+}
+
+
+def input_basis(spec: HeadSpec) -> NDArray[np.int64]:
+    """(inputs, inputs) integers: row j is the pattern of input samples that weight j of the first layer sees."""
+    blocks = [np.array(_BASES[n], np.int64) for n in _CELLS[spec.planes]] * (1 + 2 * spec.history)
+    basis, at = np.zeros((spec.inputs, spec.inputs), np.int64), 0
+    for block in blocks:
+        basis[at : at + len(block), at : at + len(block)] = block
+        at += len(block)
+    return basis
+
+
+def effective(spec: HeadSpec, index: int, layer: Layer) -> NDArray[np.int64]:
+    """Weights of layer `index` as applied to samples: integers, for the first layer in units of 2^-BASIS_BITS."""
+    weight = layer.weight.astype(np.int64)
+    return np.einsum("ojyx,ji->oiyx", weight, input_basis(spec)) if index == 0 else weight
+
+
+def shift_of(index: int, last: int, scale_bits: int) -> int:
+    """Right shift that takes the accumulator of layer `index` to its output's unit (activation, or 10-bit step)."""
+    shift = scale_bits
+    shift += BASIS_BITS + INPUT_BITS - ACT_BITS if index == 0 else 0
+    return shift + (ACT_BITS - OUTPUT_BITS if index == last else 0)
+
+
+def accumulator_bits(index: int, scale_bits: int) -> int:
+    """log2 of accumulator units per real-valued unit in layer `index`: what biases are counted in."""
+    return scale_bits + (BASIS_BITS + INPUT_BITS if index == 0 else ACT_BITS)
+
+
+def _round(x: Tensor) -> Tensor:
+    """Round half up, with the gradient of the identity."""
+    return x + (torch.floor(x.detach() + 0.5) - x.detach())
+
+
+class HeadModel(nn.Module):
+    """Float twin of a head. Input (N, inputs, h, w) in real-valued units, output (N, planes, h, w) in 10-bit steps,
+    to be added to the base. `quantised=True` simulates the integer arithmetic with straight-through gradients."""
+
+    def __init__(self, spec: HeadSpec, generator: torch.Generator | None = None):
+        super().__init__()
+        self.spec = spec
+        self.quantised = False
+        self.scale_bits = [SCALE_BITS_MAX] * spec.layers
+        self.weight = nn.ParameterList()
+        self.bias = nn.ParameterList()
+        for shape in spec.shapes():
+            std = (2.0 / (shape[1] * 9)) ** 0.5
+            w = torch.randn(shape, generator=generator) * std
+            self.weight.append(nn.Parameter(w.contiguous(memory_format=torch.channels_last)))
+            self.bias.append(nn.Parameter(torch.zeros(shape[0])))
+        self.register_buffer("basis", torch.from_numpy(input_basis(spec) / 2**BASIS_BITS).float())
+        with torch.no_grad():
+            self.weight[0] -= self.weight[0].mean((2, 3), keepdim=True)  # brightness itself tells little
+            self.weight[-1].zero_()  # starts as "no change"
+
+    def choose_scales(self, coarser: int = 0) -> None:
+        """Fix each layer's scale as the finest that its largest weight allows, less `coarser` bits."""
+        for i, w in enumerate(self.weight):
+            top = float(w.detach().abs().max()) or 1.0
+            bits = int(np.floor(np.log2(WEIGHT_MAX / top)))
+            self.scale_bits[i] = min(max(bits - coarser, 0), SCALE_BITS_MAX)
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = self.spec.layers - 1
+        for i in range(last + 1):
+            w, b = self.weight[i], self.bias[i]
+            if self.quantised:
+                s, t = 2.0 ** self.scale_bits[i], 2.0 ** accumulator_bits(i, self.scale_bits[i])
+                w = _round(w * s).clamp(-WEIGHT_MAX, WEIGHT_MAX) / s
+                b = _round(b * t) / t
+            if i == 0:
+                w = torch.einsum("ojyx,ji->oiyx", w, self.basis)
+            x = F.conv2d(x, w, b, padding=1)
+            if i < last:
+                if self.quantised:
+                    x = _round(x * 2**ACT_BITS) / 2**ACT_BITS
+                x = x.clamp(0, ACT_MAX / 2**ACT_BITS)
+        return x * 2**OUTPUT_BITS
+
+    def layers(self) -> list[Layer]:
+        """The integers that the quantised forward pass stands for."""
+        out = []
+        for i in range(self.spec.layers):
+            w, b = self.weight[i].detach().double(), self.bias[i].detach().double()
+            wi = torch.floor(w * 2.0 ** self.scale_bits[i] + 0.5).clamp(-WEIGHT_MAX, WEIGHT_MAX)
+            bi = torch.floor(b * 2.0 ** accumulator_bits(i, self.scale_bits[i]) + 0.5).clamp(-BIAS_MAX, BIAS_MAX)
+            out.append(
+                Layer(
+                    np.ascontiguousarray(wi.numpy().astype(np.int8)), bi.numpy().astype(np.int32), self.scale_bits[i]
+                )
+            )
+        return out
+
+    def load_layers(self, layers: list[Layer]) -> None:
+        """Start from the integers of another head of the same shape."""
+        with torch.no_grad():
+            for i, layer in enumerate(layers):
+                self.scale_bits[i] = layer.scale_bits
+                self.weight[i].copy_(torch.from_numpy(layer.weight.astype(np.float32)) / 2.0**layer.scale_bits)
+                unit = 2.0 ** accumulator_bits(i, layer.scale_bits)
+                self.bias[i].copy_(torch.from_numpy(layer.bias.astype(np.float32)) / unit)

@@ -1,0 +1,126 @@
+"""Films made on the spot by libav, for tests of reading, writing and muxing."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+
+from codec.frames import Frame, Plane, PlaneFormat, planes_to_av
+
+NTSC = Fraction(24000, 1001)
+
+
+def drawn_planes(fmt: PlaneFormat, width: int, height: int, number: int) -> tuple[Plane, ...]:
+    """The planes of picture `number`: a gradient that moves, with noise of a fixed seed in every sample."""
+    noise = np.random.default_rng(number)
+    planes: list[Any] = []
+    for rows, columns in fmt.shapes(width, height):
+        ramp = np.add.outer(np.arange(rows) * 3, np.arange(columns) * 2) + 7 * number
+        planes.append(((ramp + noise.integers(0, 32, (rows, columns))) % (fmt.peak + 1)).astype(fmt.dtype))
+    return tuple(planes)
+
+
+def drawn_frames(fmt: PlaneFormat, width: int, height: int, count: int, step: int = 1001) -> list[Frame]:
+    """`count` frames whose pts are multiples of `step`."""
+    return [Frame(drawn_planes(fmt, width, height, i), i * step, step) for i in range(count)]
+
+
+@cache
+def base_temporal_units(count: int, width: int = 64, height: int = 48, gop: int = 8) -> tuple[tuple[bytes, bool], ...]:
+    """(temporal unit, is keyframe) of a 10-bit AV1 stream, a keyframe every `gop` pictures."""
+    file = io.BytesIO()
+    fmt = PlaneFormat("420", 10)
+    with av.open(file, "w", format="mp4") as output:
+        options = {"preset": "12", "crf": "45", "g": str(gop), "svtav1-params": "lp=1"}
+        stream = output.add_stream("libsvtav1", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, fmt.av_name
+        for i in range(count):
+            picture = planes_to_av(drawn_planes(fmt, width, height, i), fmt)
+            picture.pts = i
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    with av.open(io.BytesIO(file.getvalue()), "r") as container:
+        return tuple((bytes(p), p.is_keyframe) for p in container.demux(container.streams.video[0]) if p.size)
+
+
+def tone(number: int, rate: int, samples: int = 1024) -> av.AudioFrame:
+    """Frame `number` of a 440 Hz tone."""
+    time = (np.arange(samples) + number * samples) / rate
+    wave = (np.sin(2 * np.pi * 440 * time) * 12000).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = rate, number * samples, Fraction(1, rate)
+    return frame
+
+
+@pytest.fixture
+def make_film(tmp_path: Path) -> Callable[..., Path]:
+    """make_film(name, ...) writes a film of drawn pictures, with a tone and subtitles if asked, and returns its path."""
+
+    def make(
+        name: str,
+        codec: str = "libx264",
+        fmt: PlaneFormat = PlaneFormat("420", 8),  # noqa: B008
+        size: tuple[int, int] = (64, 48),
+        times: list[int] | None = None,
+        rate: Fraction = NTSC,
+        time_base: Fraction = 1 / NTSC,
+        sound: str | None = None,
+        sound_rate: int = 44100,
+        subtitles: list[tuple[int, int, str]] | None = None,
+        options: dict[str, str] | None = None,
+        adjust: Callable[[av.container.OutputContainer, Any], None] | None = None,
+    ) -> Path:
+        path = tmp_path / name
+        times = list(range(12)) if times is None else times
+        with av.open(str(path), "w") as output:
+            default = {"preset": "ultrafast", "bf": "2"} if codec == "libx264" else {}
+            video = cast(Any, output.add_stream(codec, rate=rate, options=default | (options or {})))
+            video.width, video.height, video.pix_fmt = *size, fmt.av_name
+            video.time_base = video.codec_context.time_base = time_base
+            voice = cast(Any, output.add_stream(sound, rate=sound_rate, layout="mono")) if sound else None
+            text = cast(Any, output.add_stream("subrip")) if subtitles else None
+            if text:
+                text.time_base = text.codec_context.time_base = Fraction(1, 1000)
+                text.codec_context.subtitle_header = b"[Script Info]\n[V4+ Styles]\n[Events]\n"
+            if adjust:
+                adjust(output, video)
+            for i, pts in enumerate(times):
+                picture = planes_to_av(drawn_planes(fmt, *size, i), fmt)
+                picture.pts, picture.time_base = pts, time_base
+                output.mux(video.encode(picture))
+            output.mux(video.encode(None))
+            if voice:
+                seconds = float(len(times) / rate)
+                resampler = av.AudioResampler(voice.format, voice.layout, sound_rate, voice.frame_size or 1024)
+                for i in range(int(seconds * sound_rate / 1024) + 1):
+                    for frame in resampler.resample(tone(i, sound_rate)):
+                        output.mux(voice.encode(frame))
+                for frame in resampler.resample(None):
+                    output.mux(voice.encode(frame))
+                output.mux(voice.encode(None))
+            for start, end, line in subtitles or []:
+                packet = av.Packet(line.encode())
+                packet.pts = packet.dts = start
+                packet.duration, packet.time_base, packet.stream = end - start, Fraction(1, 1000), text
+                output.mux(packet)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def ffmpeg() -> str:
+    """The ffmpeg program; tests that ask for it are skipped where there is none."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("ffmpeg is not installed")
+    return program
