@@ -24,7 +24,7 @@ follow P. G. Howard and J. S. Vitter, "MLP", DCC 1991.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ Offsets = tuple[tuple[int, int], ...]
 
 LEVELS = 2  # the coarsest grid has a spacing of 2^LEVELS samples
 BLOCK = 16  # luma samples a side of a motion block
-REACH = 63  # largest displacement, luma samples
+REACH = 255  # largest displacement, quarters of a luma sample
 RADIUS = 24  # table symbols are -RADIUS .. RADIUS and an escape
 FRACTIONS = 3  # classes of the dropped fraction
 WEIGHT_BITS = 8  # fractional bits of every weight
@@ -50,6 +50,10 @@ WEIGHT_MAX = 1023
 CURVE_MAX = 511  # for weights of second differences, see _prior
 _FOLD = 64  # symbols of a weight difference; the last is an escape
 _KEYS = 8  # tables of weight differences
+
+# ITU-T H.265 8.5.3.3.3.1: interpolation at 0, 1/4, 1/2 and 3/4 of a sample; taps -3 .. 4, in 1/64
+_INTERPOLATION = np.array([[0, 0, 0, 64, 0, 0, 0, 0], [-1, 4, -10, 58, 17, -5, 1, 0],
+                           [-1, 4, -11, 40, 40, -11, 4, -1], [0, 1, -5, 17, 58, -10, 4, -1]])
 
 
 def _pairs(*halves: tuple[int, int]) -> tuple[Offsets, ...]:
@@ -117,13 +121,15 @@ _FRACTION_CLASS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2], np.uint8)  # by |fractio
 
 @dataclass
 class PlaneState:
-    """What one plane carries from frame to frame. weights: one int32 array per linear form, in the order sent."""
+    """What one plane carries from frame to frame. weights: one int32 array per linear form, in the order sent;
+    initial: the first of them as it was before any was sent (arrays are replaced, never modified)."""
 
     tables: CountTables
     weights: list[Ints]
+    initial: Ints
 
     def copy(self) -> PlaneState:
-        return PlaneState(self.tables.copy(), list(self.weights))
+        return PlaneState(self.tables.copy(), list(self.weights), self.initial)
 
 
 @dataclass
@@ -133,11 +139,10 @@ class BoundedState:
     motion: CountTables
     deltas: CountTables
     last: tuple[Planes, Planes] | None = None  # last frame: (as decoded, as predicted)
-    coded: int = field(default=0)  # frames coded so far; only the encoder's choices look at it
 
     def copy(self) -> BoundedState:
         return BoundedState([p.copy() for p in self.planes], self.flags.copy(), self.motion.copy(),
-                            self.deltas.copy(), self.last, self.coded)
+                            self.deltas.copy(), self.last)
 
 
 def _default_weights(plane: int) -> list[Ints]:
@@ -176,9 +181,9 @@ class BoundedCoder:
         floors = [_class_floor(k) * self.step >> self.scale for k in range(1, classes)]
         self.class_of = np.searchsorted(floors, np.arange(floors[-1] + 1), side="right").astype(np.uint8)
         self.state = BoundedState(
-            [PlaneState(CountTables(counts, 1 << 16), _default_weights(p)) for p in range(len(self.shapes))],
-            CountTables(np.full((2, 2), INCREMENT)),
-            CountTables(geometric_counts([64, 64, 16], REACH, 8 * INCREMENT)),
+            [PlaneState(CountTables(counts, 1 << 16), w, w[0]) for w in map(_default_weights, range(len(self.shapes)))],
+            CountTables(np.full((1 + _KEYS, 2), INCREMENT)),
+            CountTables(geometric_counts([32, 128, 512, 16, 64, 256, 64, 256, 1024], REACH, 32 * INCREMENT)),
             CountTables(np.tile(geometric_counts([256], _FOLD - 1, 8 * INCREMENT)[:, _FOLD - 1:], (_KEYS, 1))),
         )
 
@@ -189,14 +194,14 @@ class BoundedCoder:
     def code(self, coder: SymbolCoder, predicted: Planes, source: Planes | None) -> Planes:
         """The decoded planes. `source` is given to a writer and None to a reader."""
         state = self.state
-        motion = self._motion(coder, predicted[0], source)
+        motion = self._motion(coder, source)
         last = [None] * len(predicted) if state.last is None else list(zip(*state.last, strict=True))
         decoded: list[Plane] = []
         errors: list[tuple[Ints, Ints]] = []  # of the planes done: error, and error less prior in 1/16
         for p, plane in enumerate(predicted):
             base = plane.astype(np.int32)
             temporal = [] if last[p] is None else self._displaced(last[p], base, motion, p)
-            known = [(a, b) if p == 0 else (a, b) for a, b in errors]
+            known = list(errors)
             if p:
                 known[0] = (self._to_chroma(known[0][0]), self._to_chroma(known[0][1]))
             plane_coder = _PlaneCoder(self, coder, p, base, temporal, known,
@@ -205,40 +210,41 @@ class BoundedCoder:
             decoded.append(out.astype(plane.dtype))
             errors.append((error, rest))
         state.last = (tuple(decoded), predicted)
-        state.coded += 1
         return tuple(decoded)
 
     # ------------------------------------------------------------------------------------------------------- motion
 
-    def _motion(self, coder: SymbolCoder, predicted: Plane, source: Planes | None) -> Ints | None:
-        """Displacements (rows, columns, 2) of the blocks, (dy, dx) in luma samples, or None for no motion."""
-        if self.state.last is None:
+    def _motion(self, coder: SymbolCoder, source: Planes | None) -> Ints | None:
+        """Displacements (rows, columns, 2) of the blocks, (dy, dx) in quarters of a luma sample; None: no motion."""
+        state = self.state
+        if state.last is None:
             return None
-        found = None if source is None else estimate_motion(source[0], *(q[0] for q in self.state.last), predicted,
-                                                            self.fmt.depth)
-        if not coder.code_one(self.state.flags, 0, None if source is None else int(found is not None)):
+        motion = None if source is None else estimate_motion(source[0], state.last[0][0], self.fmt.depth)
+        if not coder.code_one(state.flags, 0, None if source is None else int(motion is not None)):
             return None
         rows, columns = (-(-n // BLOCK) for n in self.shapes[0])
         size = 2 * REACH + 1
-        symbols: list[Ints | None] = [None, None]
-        if found is not None:
-            above = np.pad(found, ((1, 0), (0, 0), (0, 0)))[:-1]
-            wrapped = (found - above + REACH) % size
-            symbols = [wrapped[..., 0].reshape(-1), wrapped[..., 1].reshape(-1)]
-        dy = coder.code(self.state.motion, np.zeros(rows * columns, np.uint8), symbols[0])
-        dx = coder.code(self.state.motion, np.where(dy == REACH, 2, 1).astype(np.uint8), symbols[1])
-        steps = np.stack([dy, dx], axis=-1).reshape(rows, columns, 2) - REACH
-        return (np.cumsum(steps, axis=0, dtype=np.int32) + REACH) % size - REACH
+        found = np.zeros((rows, columns, 2), np.int32)
+        above = np.zeros((columns, 2), np.int32)
+        for y in range(rows):
+            # the row above predicts; how much it varies tells how far to trust it
+            rough = np.abs(np.diff(above, axis=0, prepend=above[:1])).max(axis=1)
+            rough = (rough > 0) + (np.maximum(rough, np.append(rough[1:], 0)) > 3).astype(np.uint8)
+            wrapped = None if motion is None else (motion[y] - above + REACH) % size
+            dy = coder.code(state.motion, rough, None if wrapped is None else wrapped[:, 0])
+            rough = rough + 3 + 3 * (dy != REACH).astype(np.uint8)
+            dx = coder.code(state.motion, rough, None if wrapped is None else wrapped[:, 1])
+            found[y] = above = (np.stack([dy, dx], axis=1) + above) % size - REACH
+        return found
 
     def _displaced(self, last: tuple[Plane, Plane], base: Ints, motion: Ints | None, p: int) -> list[Ints]:
         """The last frame's error, and its difference to `base`, fetched from where the blocks point."""
-        decoded, predicted = last
+        planes = list(last)
         sx, sy = self.sub if p else (1, 1)
         if motion is not None:
-            # a chroma displacement is half the luma one, halves rounded up
             dy, dx = (motion[..., 0] + sy - 1) // sy, (motion[..., 1] + sx - 1) // sx
-            decoded, predicted = (displace(q, dy, dx, BLOCK // sy, BLOCK // sx) for q in (decoded, predicted))
-        decoded = decoded.astype(np.int32)
+            planes = [displace(q, dy, dx, BLOCK // sy, BLOCK // sx, self.fmt.peak) for q in planes]
+        decoded, predicted = (q.astype(np.int32) for q in planes)
         return [decoded - predicted, decoded - base]
 
     def _to_chroma(self, luma: Ints) -> Ints:
@@ -256,23 +262,43 @@ class BoundedCoder:
         return 2 * luma
 
 
-def displace(plane: Plane, dy: Ints, dx: Ints, height: int, width: int) -> Plane:
-    """Blocks of height x width fetched from `plane` at their own place plus (dy, dx); beyond the edge, the edge."""
+def _bands(side: int) -> NDArray[np.float32]:
+    """(4, side + 7, side): matrices that interpolate `side` samples from side + 7."""
+    bands = np.zeros((4, side + 7, side), np.float32)
+    for i in range(side):
+        bands[:, i : i + 8, i] = _INTERPOLATION
+    return bands
+
+
+def displace(plane: Plane, dy: Ints, dx: Ints, height: int, width: int, peak: int) -> Plane:
+    """Blocks of height x width fetched from `plane` at their own place plus (dy, dx), quarters of a sample.
+
+    Beyond the edge lies the edge. Samples between samples are interpolated across, then down, and rounded once.
+    float32 is exact: the taps sum to at most 112 in magnitude, and 112 * 112 * 1023 < 2^24.
+    """
     rows, columns = dy.shape
     h, w = plane.shape
-    reach = REACH + 1
+    reach = REACH // 4 + 5
     padded = np.pad(plane, ((reach, reach + rows * height - h), (reach, reach + columns * width - w)), mode="edge")
-    y = np.arange(rows)[:, None] * height + dy + reach
-    x = np.arange(columns) * width + dx + reach
+    y = np.arange(rows, dtype=np.int32)[:, None] * height + (dy >> 2) + reach
+    x = np.arange(columns, dtype=np.int32) * width + (dx >> 2) + reach
     blocks = sliding_window_view(padded, (height, width))[y, x]
+    between = np.nonzero((dy | dx) & 3)
+    if between[0].size:
+        wide = sliding_window_view(padded, (height + 7, width + 7))[y[between] - 3, x[between] - 3].astype(np.float32)
+        across = np.matmul(wide, _bands(width)[dx[between] & 3])
+        both = np.matmul(_bands(height).transpose(0, 2, 1)[dy[between] & 3], across).astype(np.int32)
+        blocks[between] = np.clip((both + 2048) >> 12, 0, peak)
     return blocks.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)[:h, :w]
 
 
-def estimate_motion(source: Plane, decoded: Plane, was_predicted: Plane, predicted: Plane, depth: int) -> Ints | None:
-    """Block displacements (rows, columns, 2) into the last frame, or None where they would not pay. Encoder only.
+def estimate_motion(source: Plane, decoded: Plane, depth: int) -> Ints | None:
+    """Block displacements (rows, columns, 2), quarters of a sample, into `decoded`, or None where they would not pay.
+    Encoder only.
 
-    Optical flow (DIS; T. Kroeger et al., ECCV 2016) proposes; each block takes the best of zero, its median flow and
-    the eight displacements around that, by the sum of absolute differences.
+    Optical flow (DIS; T. Kroeger et al., ECCV 2016) proposes; each block takes the best of zero and its median flow,
+    refined at one, a half and a quarter sample, by the sum of absolute differences, and then its upper
+    neighbour's displacement where that is nearly as good.
     """
     h, w = source.shape
     if min(h, w) < 2 * BLOCK:
@@ -282,37 +308,47 @@ def estimate_motion(source: Plane, decoded: Plane, was_predicted: Plane, predict
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(now, then, None)[..., ::-1]
     pad = ((0, rows * BLOCK - h), (0, columns * BLOCK - w))
     flow = np.pad(flow, (*pad, (0, 0)), mode="edge").reshape(rows, BLOCK, columns, BLOCK, 2)
-    middle = np.rint(np.median(flow.transpose(0, 2, 1, 3, 4).reshape(rows, columns, -1, 2)[:, :, ::4], axis=2))
-    middle = np.clip(middle.astype(np.int32), 1 - REACH, REACH - 1)
+    middle = np.median(flow.transpose(0, 2, 1, 3, 4).reshape(rows, columns, -1, 2)[:, :, ::3], axis=2)
+    middle = np.clip(np.rint(middle) * 4, -REACH, REACH).astype(np.int32)
 
     def cost(motion: Ints) -> NDArray:
-        difference = np.abs(displace(decoded, motion[..., 0], motion[..., 1], BLOCK, BLOCK).astype(np.int32) - source)
+        fetched = displace(decoded, motion[..., 0], motion[..., 1], BLOCK, BLOCK, (1 << depth) - 1)
+        difference = np.abs(fetched.astype(np.int32) - source)
         return np.pad(difference, pad).reshape(rows, BLOCK, columns, BLOCK).sum(axis=(1, 3))
 
     best = np.zeros_like(middle)
     least = still = cost(best)
     penalty = BLOCK * BLOCK // 16 << (depth - 8)
-    for around in [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]:
-        trial = middle + np.array(around, np.int32)
+
+    def consider(trial: Ints) -> None:
+        nonlocal least
         price = cost(trial) + penalty
         best[price < least] = trial[price < least]
         least = np.minimum(price, least)
+
+    for unit in (4, 2, 1):
+        centre = middle if unit == 4 else best.copy()
+        for y, x in [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]:
+            consider(np.clip(centre + np.array([y * unit, x * unit], np.int32), -REACH, REACH))
+    upper = np.concatenate([best[:1], best[:-1]])
+    same = cost(upper) < least + penalty
+    best[same] = upper[same]
     return best if least.sum() < 0.98 * still.sum() else None
 
 
 # --------------------------------------------------------------------------------------------------------- one plane
 
 
-def _fit(columns: Sequence[NDArray], target: NDArray, limit: Sequence[int] | int, spread: bool = False) -> Ints:
-    """Integer weights (WEIGHT_BITS fractional bits) so that sum(weight * column) is near `target`. Encoder only.
+def _fit(columns: Sequence[NDArray], target: NDArray, old: Ints, limit: NDArray | int, spread: bool) -> tuple[Ints, float]:
+    """Integer weights (WEIGHT_BITS fractional bits) with sum(weight * column) near `target`, and the bits a sample that
+    they save against `old`. Encoder only.
 
     Iteratively reweighted least squares: towards least absolute deviation, or with `spread` towards a constant
     relative error, which is what a magnitude wants.
     """
-    a = np.stack([c.reshape(-1) for c in columns], axis=1).astype(np.float64)
-    y = target.reshape(-1).astype(np.float64)
-    if not a.size:
-        return np.zeros(a.shape[1], np.int32)
+    thin = max(1, target.size // 20000) | 1
+    a = np.stack([c.reshape(-1)[::thin] for c in columns], axis=1).astype(np.float64)
+    y = target.reshape(-1)[::thin].astype(np.float64)
     unit = np.abs(y).mean() / 4 + 0.05
     weight = np.ones_like(y)
     solution = np.zeros(a.shape[1])
@@ -323,13 +359,32 @@ def _fit(columns: Sequence[NDArray], target: NDArray, limit: Sequence[int] | int
         fitted = a @ solution
         weight = 1 / (np.maximum(fitted, 0) + unit) ** 2 if spread else 1 / (np.abs(y - fitted) + unit)
     limit = np.asarray(limit)
-    return np.clip(np.rint(solution * (1 << WEIGHT_BITS)), -limit, limit).astype(np.int32)
+    new = np.clip(np.rint(solution * (1 << WEIGHT_BITS)), -limit, limit).astype(np.int32)
+
+    def bits(w: Ints) -> float:
+        """Mean code length up to a constant, where the scale of the remainder follows its surroundings."""
+        value = a @ (w / (1 << WEIGHT_BITS))
+        if not spread:
+            return np.log2(np.abs(y - value) + unit).mean()
+        value = np.maximum(value, 0) + unit / 16
+        return (np.log2(value) + np.log2(np.e) * y / value).mean()
+
+    return new, bits(old) - bits(new)
 
 
 def _window(padded: NDArray, shape: tuple[int, int], p: Pass, dy: int = 0, dx: int = 0) -> NDArray:
     """View of the samples of pass `p`, displaced, in an array with _MARGIN samples around the picture."""
     y, x = _MARGIN + dy * p.unit, _MARGIN + dx * p.unit
     return padded[y + p.y0 : y + shape[0] : p.step, x + p.x0 : x + shape[1] : p.step]
+
+
+def _thinned(shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns that full-plane weights are fitted on: all of a small plane, some of a large one.
+
+    The spacing is odd: a source that was once enlarged, and any block transform, tells even places from odd ones.
+    """
+    thin = int((shape[0] * shape[1] / 20000) ** 0.5) | 1
+    return slice(thin // 2, None, thin), slice(thin // 2, None, thin)
 
 
 def _filter(plane: NDArray, kernel: NDArray) -> Ints:
@@ -366,45 +421,45 @@ class _PlaneCoder:
         self.state = owner.state.planes[p]
         self.shape = base.shape
         self.index = 0  # next linear form
-        fresh = None
-        if source is not None:
-            coded = owner.state.coded
-            fresh = int(base.size >= 1024 and (coded < 2 or coded % 4 == 0))
-        self.fresh = bool(coder.code_one(owner.state.flags, 1, fresh))
 
     def weights(self, key: int, limit: NDArray | int, columns: Sequence[NDArray] = (), target: NDArray | None = None,
-                spread: bool = False) -> Ints:
-        """The next linear form's weights: as they were, or the old ones plus a coded difference."""
+                samples: int = 0) -> Ints:
+        """The next linear form's weights: as they were, or the old ones plus coded differences.
+
+        The encoder fits them to `columns` and `target`, and sends them if that saves more than it costs over the
+        `samples` that they serve. A form with key 1 or 5 .. 7 estimates magnitudes.
+        """
         old = self.state.weights[self.index]
         self.index += 1
-        if not self.fresh or not old.size:
+        if not old.size:
             return old
-        owner, symbols, escaped = self.owner, None, None
+        owner, symbols, escaped, fresh = self.owner, None, None, None
         if target is not None:
-            delta = _fit(columns, target, limit, spread) - old
-            folded = np.where(delta < 0, -2 * delta - 1, 2 * delta)
+            new, gain = _fit(columns, target, old, limit, key == 1 or key >= 5)
+            folded = np.where(new < old, 2 * (old - new) - 1, 2 * (new - old))
             symbols = np.minimum(folded, _FOLD - 1)
             escaped = folded[symbols == _FOLD - 1]
+            price = owner.state.deltas.bits()[key, symbols].sum() + 12 * escaped.size
+            if key == 0 and old is self.state.initial:
+                gain += 0.05  # a first prior also makes the remainder smoother, which later passes live on
+            fresh = int(gain * samples > price)
+        if not self.coder.code_one(owner.state.flags, 1 + key, fresh):
+            return old
         folded = self.coder.code(owner.state.deltas, np.full(old.size, key, np.uint8), symbols).copy()
         large = folded == _FOLD - 1
-        folded[large] = self.coder.code_raw(escaped, int(large.sum()), 4 * WEIGHT_MAX + 2)
+        folded[large] = self.coder.code_raw(escaped, int(large.sum()), 4 * WEIGHT_MAX + 1)
         new = old + np.where(folded & 1, -((folded + 1) >> 1), folded >> 1).astype(np.int32)
         if (np.abs(new) > limit).any():
             raise FormatError("the loss-stream is damaged: a weight outside its range")
         self.state.weights[self.index - 1] = new
         return new
 
-    def sample(self) -> tuple[slice, slice]:
-        """Rows and columns that the encoder fits full-plane weights on: all of a small plane, some of a large one."""
-        thin = max(1, int((self.base.size / 60000) ** 0.5))
-        return slice(thin // 2, None, thin), slice(thin // 2, None, thin)
-
     def prior(self) -> Ints:
         """Prior of the error in 1/16 of a sample, (rows, columns) int32 within +-16 * peak."""
         columns: list[NDArray] = []
         target = None
-        if self.source is not None and self.fresh:
-            s = self.sample()
+        if self.source is not None:
+            s = _thinned(self.shape)
             for plane in self.temporal or [np.zeros_like(self.base)] * 2:
                 columns += [_filter(plane, k)[s] for k in _UNITS]
             columns += [_filter(self.base, _curve(w))[s] for w in np.eye(6, dtype=int)]
@@ -414,7 +469,7 @@ class _PlaneCoder:
             target = (self.source - self.base)[s]
         limit = np.full(17 + 2 * self.p, WEIGHT_MAX)
         limit[10:16] = CURVE_MAX
-        w = self.weights(0, limit, columns, target)
+        w = self.weights(0, limit, columns, target, self.base.size)
         # 9 * 1023 * 1023 < 2^24 for the temporal kernels; 4 * 6 * 511 * 1023 < 2^24 for the curve
         total = _filter(self.base, _curve(w[10:16])) + (w[-1] * 4 + 8)
         for i, plane in enumerate(self.temporal):
@@ -436,8 +491,8 @@ class _PlaneCoder:
         box = np.ones((3, 3))
         columns: list[NDArray] = []
         target = None
-        if self.source is not None and self.fresh:
-            s = self.sample()
+        if self.source is not None:
+            s = _thinned(self.shape)
             columns = [activity[s]]
             for plane in past or [np.zeros_like(self.base)] * 2:
                 columns += [plane[s], _filter(plane, box)[s]]
@@ -445,7 +500,7 @@ class _PlaneCoder:
                 columns += [plane[s], _filter(plane, box)[s]]
             columns.append(np.full_like(columns[0], 1))
             target = np.abs(self.source - self.base - prior / 16)[s]
-        w = self.weights(1, WEIGHT_MAX, columns, target, spread=True)
+        w = self.weights(1, WEIGHT_MAX, columns, target, self.base.size)
         total = w[0] * activity + w[-1]
         for i, plane in enumerate(past):
             kernel = np.full((3, 3), w[2 + 2 * i])
@@ -482,11 +537,11 @@ class _PlaneCoder:
     def code_pass(self, number: int, p: Pass, start: Ints, spread: Ints, rest: Ints, size: Ints, out: Ints,
                   source: Ints | None) -> None:
         """Code the samples of one pass into `out`. `start` is the prediction before the correction, in 1/16."""
-        owner, fit = self.owner, source is not None and self.fresh
+        owner = self.owner
         peak, step, bound = owner.fmt.peak, owner.step, owner.max_error
         kind = 0 if not number else (number - 1) % 3
         taps = [sum(_window(rest, self.shape, p, *o) for o in tap) for tap in p.taps]
-        weights = self.weights(2 + kind, WEIGHT_MAX, taps, 16 * source - start if fit else None)
+        weights = self.weights(2 + kind, WEIGHT_MAX, taps, None if source is None else 16 * source - start, start.size)
         value = start
         if taps:
             # |rest| <= 32 * peak < 2^15, two samples a tap, eight taps: below 2^15 * 2 * 8 * 2^10 = 2^29
@@ -500,7 +555,8 @@ class _PlaneCoder:
 
         rings = [sum(_window(size, self.shape, p, *o) for o in ring) for ring in p.rings]
         columns = [spread, *rings, np.full_like(spread, 16)]
-        weights = self.weights(5 + kind if number else 5, WEIGHT_MAX, columns, np.abs(16 * source - value) if fit else None, True)
+        missed = None if source is None else np.abs(16 * source - value)
+        weights = self.weights(5 + kind, WEIGHT_MAX, columns, missed, start.size)
         # 2^10 * (2^15 + (4 + 4 + 8) * 2^15 + 16) < 2^30
         magnitude = weights[-1] * 16 + weights[0] * spread
         for weight, ring in zip(weights[1:], rings, strict=False):

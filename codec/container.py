@@ -11,9 +11,10 @@ import io
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from math import floor, lcm
 from types import TracebackType
@@ -24,7 +25,7 @@ import av
 from . import obu
 from .errors import DamageError, FormatError, OutputError
 from .frames import PlaneFormat, VideoInfo
-from .source import colour_of, describe, display_matrix, film_stream, hdr_side_data, side_data
+from .source import colour_of, display_matrix, faults_as, film_stream, hdr_side_data, local_url, side_data
 from .streams import SideStreams, film_tags, interleave, open_film
 
 _LARGEST_TIMESCALE = (1 << 31) - 1
@@ -69,25 +70,35 @@ def write_film(
     first = next(units, None)
     if first is None:
         raise FormatError(f"there are no pictures to write to {path}")
-    template = _template(obu.strip(first.data), info, base_size)
-    side: SideStreams | None = None
-    try:
-        with av.open(f"file:{path}", "w", format="mp4", options=_muxer_options(info, source)) as output:
+    writing = partial(faults_as, OutputError, f"{path} cannot be written")
+    options = _muxer_options(info, source)
+    with ExitStack() as open_files:
+        template = open_files.enter_context(_template(obu.strip(first.data), info, base_size))
+        with writing():
+            output = av.open(local_url(path), "w", format="mp4", options=options)
+            open_files.callback(_abandon, output)
             video = _add_video(output, template, info)
-            packets = _video_packets(chain([first], units), video, info)
-            if source is not None:
+        packets = _video_packets(chain([first], units), video, info)
+        side = None
+        if source is not None:
+            with writing():
                 side = SideStreams(source, output)
+                open_files.callback(side.close)
                 output.set_chapters(side.chapters())
-                packets = interleave(packets, side.packets())
-            for packet in packets:
+            packets = interleave(packets, side.packets())
+        # only what is done here is guarded: an error of whoever makes the units is not one of writing
+        for packet in packets:
+            with writing():
                 output.mux(packet)
+        with writing():
+            output.close()
         return side.notes + side.lost_tags(path) if side else []
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be written: {describe(error)}") from None
-    finally:
-        template.close()
-        if side:
-            side.close()
+
+
+def _abandon(output: av.container.OutputContainer) -> None:
+    """Close a file that is either complete or of no more use."""
+    with suppress(av.FFmpegError, OSError, ValueError):
+        output.close()
 
 
 def _muxer_options(info: VideoInfo, source: str | os.PathLike[str] | None) -> dict[str, str]:
@@ -95,12 +106,14 @@ def _muxer_options(info: VideoInfo, source: str | os.PathLike[str] | None) -> di
     movie = info.time_base.denominator
     if source is not None:
         with open_film(source) as film:
-            movie = lcm(movie, *(s.time_base.denominator for s in film.streams if s.type == "audio" and s.time_base))
+            movie = lcm(movie, *(s.codec_context.sample_rate or 1 for s in film.streams.audio if s.codec_context))
     options = {
         "movflags": "+faststart",
         "video_track_timescale": str(info.time_base.denominator),
         # without what no player needs: runs of half a second instead of single packets, no encoder tag, no bit rates
         "chunk_duration": "500000",
+        # packets arrive in order, so none need be held back for streams that are silent or over
+        "max_interleave_delta": "1000000",
         "fflags": "+bitexact",
         "write_btrt": "0",
     }
@@ -115,16 +128,15 @@ def _template(tu: bytes, info: VideoInfo, size: tuple[int, int]) -> av.container
     libav takes colour and HDR boxes from a stream that was read, not from one that was merely declared.
     """
     file = io.BytesIO()
-    try:
+    with faults_as(FormatError, "the base stream is no AV1 that can be stored"):
         with av.open(file, "w", format="mp4") as output:
-            video = output.add_mux_stream("av1", rate=info.rate, width=size[0], height=size[1], time_base=info.time_base)
+            shape: Any = {"width": size[0], "height": size[1], "time_base": info.time_base}
+            video = output.add_mux_stream("av1", rate=info.rate, **shape)
             packet = av.Packet(tu)
             packet.pts, packet.dts, packet.duration, packet.time_base = 0, 0, 1, info.time_base
             packet.is_keyframe, packet.stream = True, video
             output.mux(packet)
         return av.open(io.BytesIO(_with_boxes(file.getvalue(), _hdr_boxes(info.side_data))), "r")
-    except (av.FFmpegError, ValueError) as error:
-        raise FormatError(f"the base stream is no AV1 that can be stored: {describe(error)}") from None
 
 
 def _hdr_boxes(data: dict[str, bytes]) -> bytes:
@@ -217,16 +229,15 @@ class FilmReader:
             codec = stream.codec_context.codec.canonical_name if stream and stream.codec_context else "absent"
             if codec != "av1":
                 raise FormatError(f"{self.path} is no .nvc film: its video track is {codec}, not AV1")
-            try:
+            with faults_as(FormatError, f"{self.path} cannot be read"):
                 yield container, stream
-            except (av.FFmpegError, OSError, ValueError) as error:
-                raise FormatError(f"{self.path} cannot be read: {describe(error)}") from None
 
     def _describe(self, container: av.container.InputContainer, stream: Any) -> VideoInfo:
         context = stream.codec_context
         fmt = PlaneFormat.from_av_name(context.pix_fmt or "")
         if fmt is None or not 0 < stream.width * stream.height <= MAX_PIXELS:
-            raise FormatError(f"{self.path}: its base of {stream.width}x{stream.height} {context.pix_fmt} is no picture")
+            size = f"{stream.width}x{stream.height}"
+            raise FormatError(f"{self.path}: its base of {size} {context.pix_fmt} cannot be decoded")
         duration = Fraction(0)
         if stream.duration:
             duration = stream.duration * stream.time_base
@@ -298,8 +309,10 @@ class FilmReader:
             yield packet
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of the file by what they hold: "base", "payload" (with its OBU headers), "audio", "subtitle", "other"
-        and "container", which together are "file"."""
+        """Bytes of the file by what they hold.
+
+        "base", "payload" (with its OBU headers), "audio", "subtitle", "other" and "container" together are "file".
+        """
         sizes = dict.fromkeys(("base", "payload", "audio", "subtitle", "other"), 0)
         with self._open() as (container, stream):
             for packet in container.demux():

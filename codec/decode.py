@@ -224,7 +224,8 @@ class Film:
             for pts, base in decode_base(units.stream(), (bh, bw), self.threads):
                 output = None
                 if usable:
-                    output = self._picture(restorer, coder, base, units.residual(pts), pts)
+                    use_head = header is not None and header.uses_head(count)
+                    output = self._picture(restorer, coder, base, use_head, units.residual(pts), pts)
                     usable = output is not None
                 if output is None:
                     output = plain_prediction(restorer.upscaled(base), first.format.depth)
@@ -244,10 +245,16 @@ class Film:
         yield from group
 
     def _picture(
-        self, restorer: Restorer, coder: LossCoder | None, base: list[Plane], data: Sequence[bytes], pts: int
+        self,
+        restorer: Restorer,
+        coder: LossCoder | None,
+        base: list[Plane],
+        use_head: bool,
+        data: Sequence[bytes],
+        pts: int,
     ) -> list[Plane] | None:
         """The finished picture, or None where its loss-stream is unusable (and so is all that follows)."""
-        output = restorer.predict(base)
+        output = restorer.predict(base, use_head)
         try:
             if len(data) > (coder is not None):
                 raise FormatError("there are more payloads than one picture can have")

@@ -76,14 +76,12 @@ def set_sample_aspect_ratio(path: str | os.PathLike[str], sar: Fraction) -> None
         masters = _find(data, (_TRACKS, _TRACK_ENTRY, _VIDEO), segment.body, segment.end)
         video = masters[-1]
         fields = {e.id: e for e in _elements(data, video.body, video.end)}
-        width, height = (
-            int.from_bytes(data[fields[i].body : fields[i].end]) for i in (_PIXEL_WIDTH, _PIXEL_HEIGHT)
-        )
+        width, height = (int.from_bytes(data[fields[i].body : fields[i].end]) for i in (_PIXEL_WIDTH, _PIXEL_HEIGHT))
         if unit := fields.get(_DISPLAY_UNIT):
             shape = (Fraction(width, height) * sar).as_integer_ratio()
             data[unit.body] = _ASPECT_RATIO
         else:  # WebM knows pixels only
-            shape = round(width * max(sar, 1)), round(height / min(sar, 1))
+            shape = (round(width * sar), height) if sar > 1 else (width, round(height / sar))
         new = _DISPLAY_WIDTH + shape[0].to_bytes(4) + _DISPLAY_HEIGHT + shape[1].to_bytes(4)
         tracks = masters[0]
         moved = data[void.end : tracks.start] + _grown(data, masters, new)

@@ -81,7 +81,12 @@ class SegmentHeader:
     loss_step: int
     max_error: int
     head: bytes
+    used: bytes  # one bit a picture, lowest first: whether the head predicts it; empty without a head
     checksums: tuple[int, ...]
+
+    def uses_head(self, picture: int) -> bool:
+        """Whether the head predicts that picture of the segment."""
+        return picture >> 3 < len(self.used) and bool(self.used[picture >> 3] >> (picture & 7) & 1)
 
 
 def _seal(kind: int, body: bytes) -> bytes:
@@ -143,8 +148,18 @@ def write_segment(header: SegmentHeader) -> bytes:
         "max_error": header.max_error,
     }
     _check(values)
+    if len(header.used) != _mask_bytes(values) or len(header.checksums) != _checksums(values):
+        raise FormatError("a segment header has parts that do not fit its fields")
     fixed = _LAYOUT.pack(*(values[f.name] for f in SEGMENT_FIELDS))
-    return _seal(SEGMENT, fixed + header.head + b"".join(map(_CRC.pack, header.checksums)))
+    return _seal(SEGMENT, fixed + header.head + header.used + b"".join(map(_CRC.pack, header.checksums)))
+
+
+def _mask_bytes(v: Mapping[str, int]) -> int:
+    return -(-v["frames"] // 8) if v["head_kind"] != NO_HEAD else 0
+
+
+def _checksums(v: Mapping[str, int]) -> int:
+    return -(-v["frames"] // v["group"])
 
 
 def _check(v: Mapping[str, int]) -> None:
@@ -175,11 +190,13 @@ def read_segment(payload: bytes) -> SegmentHeader:
         raise FormatError("a segment header is too short")
     v = dict(zip((f.name for f in SEGMENT_FIELDS), _LAYOUT.unpack_from(body), strict=True))
     _check(v)
-    count = -(-v["frames"] // v["group"])
     rest = body[_LAYOUT.size :]
-    if len(rest) != v["head_bytes"] + count * _CRC.size:
+    used_at, sums_at = v["head_bytes"], v["head_bytes"] + _mask_bytes(v)
+    if len(rest) != sums_at + _checksums(v) * _CRC.size:
         raise FormatError("a segment header is not as long as its fields say")
-    sums = rest[v["head_bytes"] :]
+    used = rest[used_at:sums_at]
+    if used and v["frames"] % 8 and used[-1] >> v["frames"] % 8:
+        raise FormatError("a picture beyond the segment's last is said to use the head")
     return SegmentHeader(
         width=v["width"],
         height=v["height"],
@@ -196,8 +213,9 @@ def read_segment(payload: bytes) -> SegmentHeader:
         loss_kind=v["loss_kind"],
         loss_step=v["loss_step"],
         max_error=v["max_error"],
-        head=rest[: v["head_bytes"]],
-        checksums=tuple(_CRC.unpack_from(sums, i * _CRC.size)[0] for i in range(count)),
+        head=rest[:used_at],
+        used=used,
+        checksums=tuple(crc for (crc,) in _CRC.iter_unpack(rest[sums_at:])),
     )
 
 

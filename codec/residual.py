@@ -23,7 +23,7 @@ Planes = tuple[Plane, ...]
 LossState = BoundedState | TransformState | None
 
 MAX_STEP = 255
-MAX_ERROR = 127
+MAX_ERROR = 255
 
 
 class LossKind(IntEnum):
@@ -40,7 +40,7 @@ class LossSettings:
 
     step: TRANSFORM only: quantiser step 1 .. 255 of the orthonormal transform, in quarters of a code value of an 8-bit
         sample (in whole code values of a 10-bit one); else 0.
-    max_error: BOUNDED only: largest deviation 0 .. 127 of a decoded sample in its own code values; else 0.
+    max_error: BOUNDED only: largest deviation 0 .. 255 of a decoded sample in its own code values; else 0.
     """
 
     kind: LossKind = LossKind.OFF

@@ -92,14 +92,18 @@ class Restorer:
         now -= 512
         return x
 
-    def predict(self, base: Sequence[Plane]) -> list[Plane]:
-        """The next picture from its base, in the format of the film."""
+    def predict(self, base: Sequence[Plane], use_head: bool = True) -> list[Plane]:
+        """The next picture from its base, in the format of the film; without the head where it is not used."""
         self._upscaled = self.upscaled(base)
-        if self._head is None:
-            return plain_prediction(self._upscaled, self.format.depth)
+        if self._head is None or not use_head:
+            return self.plain()
         x = self.inputs(self._upscaled, self._head.spec.history)
         y = self._head.predict(x.to(self._head.device), self.format.depth)
         return unpack(y, self.shapes, self.folds, self.format.dtype)
+
+    def plain(self) -> list[Plane]:
+        """The picture last predicted, by the fixed filter alone."""
+        return plain_prediction(self._upscaled, self.format.depth)
 
     def push(self, output: Sequence[Plane]) -> None:
         """Remember the finished picture for those after it."""

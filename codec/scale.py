@@ -1,4 +1,4 @@
-"""Which size the base should have: measured on the film's beginning.
+"""Which size the base should have: measured on the film's first segment.
 
 A few pictures are coded at each size and three quantisers; sizes are compared at the rate (or the quality) that was
 asked for. Below a certain rate a smaller base wins, at most rates the full size does.
@@ -62,7 +62,8 @@ def choose_scale(
         return settings.scale, start
     if settings.max_error is not None:
         return Fraction(1), start
-    frames = frames[:PROBED]
+    middle = max(0, (len(frames) - PROBED) // 2)  # films begin with titles and fades
+    frames = frames[middle : middle + PROBED]
     probe = replace(settings, preset="fast")
     best: tuple[float, Fraction, float] | None = None
     goal: float | None = None

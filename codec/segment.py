@@ -78,6 +78,7 @@ class _Run:
     residuals: list[bytes | None]
     checksums: list[int]
     outputs: list[list[Plane]]
+    used: list[bool]  # whether the head predicted the picture
 
     @property
     def psnr(self) -> float:
@@ -151,9 +152,9 @@ class SegmentEncoder:
             raise AssertionError("the base decodes to another number of pictures than were encoded")
         fmt = self.info.format
         psnrs = []
-        for k in self._evaluated():
-            full = upscale(pictures[k], fmt, self.info.width, self.info.height, self.scale)
-            psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), self.frames[k].planes, fmt.peak))
+        for picture, frame in zip(pictures, self.frames, strict=True):
+            full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
+            psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
         return Base(crf, packets, pictures, weighted(np.array(psnrs)))
 
     def _evaluated(self) -> list[int]:
@@ -219,7 +220,7 @@ class SegmentEncoder:
         """Run the decoder's loop over the pictures (or over `only` those, where none depends on another)."""
         restorer = self._restorer(head)
         coder = LossCoder(self.info.format, self.info.width, self.info.height, loss) if loss.kind else None
-        run = _Run(np.empty(0), [], [], [])
+        run = _Run(np.empty(0), [], [], [], [])
         psnrs, crc = [], 0
         group = 1 if coder else GROUP
         wanted = range(len(self.frames)) if only is None else only
@@ -227,7 +228,8 @@ class SegmentEncoder:
             if n % 8 == 0:
                 self.report("restore", n / len(wanted))
             source = self.frames[k].planes
-            output = restorer.predict(base.pictures[k])
+            output, used = self._better(restorer, base.pictures[k], source, head is not None)
+            run.used.append(used)
             data = None
             if coder:
                 data, decoded = coder.encode(source, output, lam)
@@ -243,6 +245,19 @@ class SegmentEncoder:
                     run.checksums.append(crc)
         run.psnrs = np.array(psnrs)
         return run
+
+    def _better(
+        self, restorer: Restorer, base: list[Plane], source: Sequence[Plane], has_head: bool
+    ) -> tuple[list[Plane], bool]:
+        """The better of the head's prediction and the plain one, and whether it was the head's."""
+        output = restorer.predict(base)
+        if not has_head:
+            return output, False
+        plain = restorer.plain()
+        peak = self.info.format.peak
+        if weighted(plane_psnrs(plain, source, peak)) > weighted(plane_psnrs(output, source, peak)):
+            return plain, False
+        return output, True
 
     # --- choices ------------------------------------------------------------------------------------------------
 
@@ -365,6 +380,7 @@ class SegmentEncoder:
             loss_step=choice.loss.step,
             max_error=choice.loss.max_error,
             head=choice.head_data,
+            used=np.packbits(run.used, bitorder="little").tobytes() if spec else b"",
             checksums=tuple(run.checksums),
         )
         units = []

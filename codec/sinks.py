@@ -16,7 +16,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,7 +30,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from .errors import OutputError, UsageError
 from .frames import Frame, Plane, PlaneFormat, VideoInfo, planes_to_av
 from .matroska import set_sample_aspect_ratio
-from .source import describe
+from .source import faults_as, local_url
 from .streams import SideStreams, open_film, seconds
 
 STDOUT = "-"
@@ -116,10 +116,8 @@ class Sink(ABC):
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         """Errors of the system and of libav become OutputError."""
-        try:
+        with faults_as(OutputError, f"{self.path} cannot be written"):
             yield
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise OutputError(f"{self.path} cannot be written: {describe(error)}") from None
 
     def _note_silence(self, source: str | os.PathLike[str] | None) -> None:
         """Tell that the sound of `source` stays behind."""
@@ -152,10 +150,8 @@ def part_path(path: str) -> str:
 
 
 def _remove(path: str) -> None:
-    try:
+    with suppress(OSError):
         os.unlink(path)
-    except OSError:
-        pass
 
 
 # y4m
@@ -222,10 +218,8 @@ class _Y4m(_Y4mSink):
         os.replace(self._part, self.path)
 
     def _discard(self) -> None:
-        try:
+        with suppress(OSError):
             self._file.close()
-        except OSError:
-            pass
         _remove(self._part)
 
 
@@ -356,7 +350,7 @@ class _Film(Sink):
     def _open(self, threads: int) -> None:
         recipe, info = self._recipe, self.info
         options = {"movflags": "+faststart"} if recipe.container in ("mp4", "mov") else {"write_crc32": "0"}
-        self._output = av.open(f"file:{self._part}", "w", format=recipe.container, container_options=options)
+        self._output = av.open(local_url(self._part), "w", format=recipe.container, container_options=options)
         self._video = cast(Any, self._output.add_stream(recipe.encoder, rate=info.rate, options=recipe.options))
         self._video.time_base = info.time_base
         encoder = self._video.codec_context
@@ -444,10 +438,9 @@ class _Film(Sink):
         os.replace(self._part, self.path)
 
     def _discard(self) -> None:
-        try:
+        # a file that is thrown away need not be well formed, nor have been opened
+        with suppress(AttributeError, av.FFmpegError, OSError, ValueError):
             self._output.close()
-        except (AttributeError, av.FFmpegError, OSError, ValueError):
-            pass  # a file that is thrown away need not be well formed
         if self._side is not None:
             self._side.close()
         _remove(self._part)

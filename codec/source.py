@@ -16,6 +16,7 @@ import os
 import struct
 import sys
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self, cast
@@ -24,7 +25,7 @@ import av
 from av.sidedata.sidedata import SideData
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from .errors import InputError
+from .errors import InputError, NvcError
 from .frames import Colour, Frame, Plane, PlaneFormat, VideoInfo, planes_from_av
 
 STDIN = "-"
@@ -79,6 +80,15 @@ def open_source(path: str | os.PathLike[str], threads: int = 0) -> Source:
 def describe(error: BaseException) -> str:
     """libav's or the system's own words for an error, without number and file name."""
     return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
+
+
+@contextmanager
+def faults_as(kind: type[NvcError], message: str) -> Iterator[None]:
+    """Errors of libav and of the system inside become `kind`, with `message` before their own words."""
+    try:
+        yield
+    except (av.FFmpegError, OSError, ValueError) as fault:
+        raise kind(f"{message}: {describe(fault)}") from None
 
 
 def check_file(path: str) -> None:
@@ -272,7 +282,9 @@ class Source:
                         f"{float(1 / (step * tick)):g} pictures a second"
                     )
             last, step = pts, frame.duration or step
-            yield Frame(self._conversion.planes(frame), pts, frame.duration or 0)
+            with faults_as(InputError, f"the picture of {self.name} at {self._seconds(pts)} cannot be converted"):
+                planes = self._conversion.planes(frame)
+            yield Frame(planes, pts, frame.duration or 0)
             frame = next(self._decoded, None)
         length = (last + step - (first.pts or 0)) * tick if last is not None else Fraction(0)
         if self.info.duration - length > 1:
@@ -293,10 +305,8 @@ class Source:
         else:
             check_file(self.path)
             file = local_url(self.path)
-        try:
+        with faults_as(InputError, f"{self.name} is no film or picture that libav can read"):
             return av.open(file, "r", metadata_errors="replace", buffer_size=1 << 20)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"{self.name} is no film or picture that libav can read: {describe(error)}") from None
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """Decoded frames in presentation order; damage is an InputError, never a concealed picture."""
@@ -377,5 +387,3 @@ class Source:
             frames=stream.frames or round(duration * rate),
             duration=duration,
         )
-
-

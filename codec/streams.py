@@ -20,7 +20,7 @@ from av.audio.resampler import AudioResampler
 from av.stream import Discard, Disposition
 
 from .errors import InputError, NvcError
-from .source import check_file, describe, film_stream, local_url
+from .source import check_file, faults_as, film_stream, local_url
 
 # text subtitles become this codec where the container cannot hold their own
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
@@ -37,10 +37,8 @@ def open_film(
     """Open a file through libav; failures are raised as `error`, naming the file."""
     path = os.fspath(path)
     check_file(path)
-    try:
+    with faults_as(error, f"{path} is no film that libav can read"):
         return av.open(local_url(path), "r", options=options, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as fault:
-        raise error(f"{path} is no film that libav can read: {describe(fault)}") from None
 
 
 def copied(packet: av.Packet, stream: Any, data: bytes | None = None) -> av.Packet:
@@ -75,7 +73,7 @@ def stream_tags(metadata: dict[str, str]) -> dict[str, str]:
 
     MP4 keeps a stream's title as the name of its handler, so either gives the other.
     """
-    tags = {k: v for k, v in film_tags(metadata).items() if not k.upper().startswith(_STATISTICS)}
+    tags = {k: v for k, v in film_tags(metadata).items() if not k.upper().startswith(_STATISTICS) and v != "und"}
     name = metadata.get("handler_name", "")
     title = next((v for k, v in tags.items() if k.lower() == "title"), "" if name.endswith("Handler") else name)
     return tags | {"title": title, "handler_name": title} if title else tags
@@ -216,7 +214,7 @@ class SideStreams:
         codec = getattr(stream.codec_context, "codec", None)
         if codec is None:
             # the titles of an MP4's chapters are a data stream, which set_chapters writes anew
-            if not (stream.type == "data" and self._input.chapters()):
+            if not (stream.type == "data" and stream.name == "bin_data" and self._input.chapters()):
                 self.notes.append(f"the {name} is dropped; {self._format} cannot hold it")
             return
         what = f"{name} ({codec.canonical_name})"
@@ -273,7 +271,7 @@ class SideStreams:
                 stream.discard = Discard.all
         if not self._routes:
             return
-        try:
+        with faults_as(InputError, f"the sound or subtitles of {self.path} cannot be read"):
             if start is not None:
                 self._input.seek(int(start * av.time_base), backward=True)
             open_ends = set(self._routes)
@@ -296,8 +294,6 @@ class SideStreams:
                 yield from route.feed(packet)
             for route in self._routes.values():
                 yield from route.feed(None)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"the sound or subtitles of {self.path} cannot be read: {describe(error)}") from None
 
     def lost_tags(self, path: str | os.PathLike[str]) -> list[str]:
         """Sentences on the tags and chapters that the finished output at `path` does not give back."""

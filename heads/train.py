@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .model import INPUT_BITS, HeadModel, HeadSpec, Layer
 
-MSE_FLOOR = 0.5  # of a plane, in squared 10-bit steps: pictures that are all but exact do not rule the rest
+MSE_FLOOR = 8.0  # of a plane, in squared 10-bit steps (51 dB): pictures that are all but exact do not rule the rest
 PLANE_WEIGHTS = (6 / 8, 1 / 8, 1 / 8)
 
 

@@ -131,12 +131,12 @@ def _pose(t: float) -> _Pose:
 
 def _wide_scene(width: int, height: int, factor: int) -> _Scene:
     words = _Words.column(width, height, factor, box=(424, 206, 624, 344))
-    return _Scene(wide_room(width, height, factor), (302, 212, 1.12), (180, 84, 446, 360), words)
+    return _Scene(wide_room(width, height, factor), (302, 212, 1.12), (180, 84, 480, 360), words)
 
 
 def _close_scene(width: int, height: int, factor: int) -> _Scene:
     words = _Words.row(width, height, factor, box=(0, 306, 640, 346))
-    return _Scene(close_room(width, height, factor), (312, 296, 2.15), (60, 36, 590, 360), words)
+    return _Scene(close_room(width, height, factor), (312, 296, 2.15), (60, 36, 640, 360), words)
 
 
 def _frame(scene: _Scene, still: Image, factor: int, t: float) -> Image:

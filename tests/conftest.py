@@ -63,7 +63,7 @@ def tone(number: int, rate: int, samples: int = 1024) -> av.AudioFrame:
 
 @pytest.fixture
 def make_film(tmp_path: Path) -> Callable[..., Path]:
-    """make_film(name, ...) writes a film of drawn pictures, with a tone and subtitles if asked, and returns its path."""
+    """make_film(name, ...) writes drawn pictures, with a tone and subtitles if asked, and returns the path."""
 
     def make(
         name: str,

@@ -360,3 +360,25 @@ def test_broken_units(tmp_path):
         write_film(tmp_path / "nowhere" / "a.nvc", good, INFO, (64, 48))
     with pytest.raises(InputError):
         write_film(path, good, INFO, (64, 48), tmp_path / "absent.mkv")
+
+
+def test_errors_of_the_units_maker_pass(tmp_path):
+    def units():
+        yield from units_of([0, 1])
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        write_film(tmp_path / "a.nvc", units(), INFO, (64, 48))
+
+
+def test_chapters_survive_a_second_time(tmp_path, make_film):
+    def adjust(output, video):
+        output.set_chapters(
+            [{"id": 1, "start": 0, "end": 400, "time_base": Fraction(1, 1000), "metadata": {"title": "x"}}]
+        )
+
+    first, second = tmp_path / "a.nvc", tmp_path / "b.nvc"
+    film_of(first, make_film("a.mkv", sound="aac", adjust=adjust))
+    assert film_of(second, first)[2] == []
+    with av.open(str(second)) as film:
+        assert [c["metadata"]["title"] for c in film.chapters()] == ["x"]

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -170,15 +171,13 @@ def test_missing_times_are_repaired_with_a_note(make_film, tmp_path):
                 output.mux(packet)
     with open_source(raw) as source:
         times = [f.pts for f in source.frames()]
-        assert len(times) == 12 and all(a < b for a, b in zip(times, times[1:], strict=False))
+        assert len(times) == 12 and all(a < b for a, b in pairwise(times))
 
 
 def test_hdr_side_data(make_film):
     master = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
     params = f"log-level=none:hdr10=1:master-display={master}:max-cll=1000,400"
-    path = make_film(
-        "a.mp4", "libx265", PlaneFormat("420", 10), options={"x265-params": params, "preset": "ultrafast"}
-    )
+    path = make_film("a.mp4", "libx265", PlaneFormat("420", 10), options={"x265-params": params, "preset": "ultrafast"})
     with open_source(path) as source:
         data = source.info.side_data
     assert struct.unpack("=2I", data["content_light"]) == (1000, 400)
@@ -259,7 +258,10 @@ def test_damaged_pictures_are_refused(make_film, name):
 
 
 def test_truncated_film_is_refused(make_film):
-    path = make_film("a.mp4", times=list(range(30)), adjust=lambda o, v: o.container_options.update(movflags="faststart"))
+    def adjust(output, video):
+        output.container_options.update(movflags="faststart")
+
+    path = make_film("a.mp4", times=list(range(30)), adjust=adjust)
     data = path.read_bytes()
     assert data.find(b"moov") < data.find(b"mdat")
     path.write_bytes(data[: len(data) * 7 // 10])
