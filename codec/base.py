@@ -59,7 +59,7 @@ def encode_base(
     packets: list[BasePacket] = []
 
     def take(found: Iterable[av.Packet]) -> None:
-        packets.extend(BasePacket(bytes(p), int(p.pts), bool(p.is_keyframe)) for p in found if p.size)
+        packets.extend(BasePacket(bytes(p), p.pts or 0, bool(p.is_keyframe)) for p in found if p.size)
 
     try:
         for picture, at in zip(pictures, pts, strict=True):
@@ -125,7 +125,7 @@ def decode_base(
                     f"not {shape[1]}x{shape[0]} {BASE_FORMAT.av_name}",
                     frame.pts,
                 )
-            yield int(frame.pts), list(planes_from_av(frame, BASE_FORMAT))
+            yield frame.pts or 0, list(planes_from_av(frame, BASE_FORMAT))
 
     try:
         for data, pts in units:

@@ -122,11 +122,11 @@ _FRACTION_CLASS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2], np.uint8)  # by |fractio
 @dataclass
 class PlaneState:
     """What one plane carries from frame to frame. weights: one int32 array per linear form, in the order sent;
-    initial: the first of them as it was before any was sent (arrays are replaced, never modified)."""
+    initial: the same before any was sent (arrays are replaced, never modified)."""
 
     tables: CountTables
     weights: list[Ints]
-    initial: Ints
+    initial: list[Ints]
 
     def copy(self) -> PlaneState:
         return PlaneState(self.tables.copy(), list(self.weights), self.initial)
@@ -181,7 +181,7 @@ class BoundedCoder:
         floors = [_class_floor(k) * self.step >> self.scale for k in range(1, classes)]
         self.class_of = np.searchsorted(floors, np.arange(floors[-1] + 1), side="right").astype(np.uint8)
         self.state = BoundedState(
-            [PlaneState(CountTables(counts, 1 << 16), w, w[0]) for w in map(_default_weights, range(len(self.shapes)))],
+            [PlaneState(CountTables(counts, 1 << 16), w, list(w)) for w in map(_default_weights, range(len(self.shapes)))],
             CountTables(np.full((1 + _KEYS, 2), INCREMENT)),
             CountTables(geometric_counts([32, 128, 512, 16, 64, 256, 64, 256, 1024], REACH, 32 * INCREMENT)),
             CountTables(np.tile(geometric_counts([256], _FOLD - 1, 8 * INCREMENT)[:, _FOLD - 1:], (_KEYS, 1))),
@@ -440,8 +440,8 @@ class _PlaneCoder:
             symbols = np.minimum(folded, _FOLD - 1)
             escaped = folded[symbols == _FOLD - 1]
             price = owner.state.deltas.bits()[key, symbols].sum() + 12 * escaped.size
-            if key == 0 and old is self.state.initial:
-                gain += 0.05  # a first prior also makes the remainder smoother, which later passes live on
+            if old is self.state.initial[self.index - 1]:
+                gain = max(gain, 0.05)  # later passes live on what the first fit does for earlier ones
             fresh = int(gain * samples > price)
         if not self.coder.code_one(owner.state.flags, 1 + key, fresh):
             return old

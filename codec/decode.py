@@ -25,8 +25,8 @@ from .container import MAX_PIXELS, FilmReader, TemporalUnit
 from .errors import DamageError, FormatError, NvcError
 from .frames import Frame, Plane, VideoInfo
 from .payload import SegmentHeader
-from .residual import LossCoder, LossKind, LossSettings
 from .resample import base_size
+from .residual import LossCoder, LossKind, LossSettings
 from .restore import Head, Restorer
 from .segment import device_of
 
@@ -77,7 +77,13 @@ class Film:
         track = self._reader.info
         if (track.width, track.height) != shape:
             raise FormatError(f"{self.path}: the base is {track.width}x{track.height}, not {shape[0]}x{shape[1]}")
-        self.info: VideoInfo = replace(track, width=self.first.width, height=self.first.height, format=self.first.format)
+        self.info: VideoInfo = replace(
+            track,
+            width=self.first.width,
+            height=self.first.height,
+            format=self.first.format,
+            rate=self.first.rate,
+        )
 
     def sizes(self) -> dict[str, int]:
         """Bytes of the file by part, as the container tells them."""
@@ -215,7 +221,9 @@ class Film:
         first = self.first
         usable = header is not None and (header.head_kind == payload.NO_HEAD or head is not None)
         restorer = Restorer(first.format, first.width, first.height, first.scale, head, self.device)
-        loss = LossSettings(LossKind(header.loss_kind), header.loss_step, header.max_error) if header else LossSettings()
+        loss = LossSettings()
+        if header:
+            loss = LossSettings(LossKind(header.loss_kind), header.loss_step, header.max_error)
         coder = LossCoder(first.format, first.width, first.height, loss) if usable and loss.kind else None
         bw, bh = base_size(first.width, first.height, first.scale)
         group: list[_Picture] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Plane = NDArray[Any]  # uint8 or uint16, (rows, columns)
 
 # chroma name -> (horizontal, vertical) subsampling; None where there is no chroma
 SUBSAMPLING: dict[str, tuple[int, int] | None] = {"400": None, "420": (2, 2), "422": (2, 1), "444": (1, 1)}

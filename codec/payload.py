@@ -43,6 +43,8 @@ SEGMENT_FIELDS = (
     Field("chroma", "B", 0, 3),
     Field("depth", "B", 8, 10),  # 9 is illegal
     Field("scale", "B", 0, 4),
+    Field("rate", "I", 1, 0xFFFFFFFF),  # pictures a second, numerator: containers keep it roughly
+    Field("rate_unit", "I", 1, 0xFFFFFFFF),  # and denominator
     Field("frames", "H", 1, 65535),
     Field("group", "B", 1, 255),  # pictures under one checksum
     Field("psnr", "H", 0, 10000),  # PSNR-YUV as the encoder measured it, hundredths of a dB
@@ -69,6 +71,7 @@ class SegmentHeader:
     height: int
     format: PlaneFormat
     scale: Fraction
+    rate: Fraction
     frames: int
     group: int
     psnr: float
@@ -134,6 +137,8 @@ def write_segment(header: SegmentHeader) -> bytes:
         "chroma": CHROMA[header.format.chroma],
         "depth": header.format.depth,
         "scale": SCALE[header.scale],
+        "rate": header.rate.numerator,
+        "rate_unit": header.rate.denominator,
         "frames": header.frames,
         "group": header.group,
         "psnr": round(min(max(header.psnr, 0.0), PSNR_MAX) * PSNR_UNIT),
@@ -202,6 +207,7 @@ def read_segment(payload: bytes) -> SegmentHeader:
         height=v["height"],
         format=PlaneFormat(_name(CHROMA, v["chroma"]), v["depth"]),
         scale=_name(SCALE, v["scale"]),
+        rate=Fraction(v["rate"], v["rate_unit"]),
         frames=v["frames"],
         group=v["group"],
         psnr=v["psnr"] / PSNR_UNIT,

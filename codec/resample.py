@@ -86,7 +86,7 @@ def _upscale_rows(x: NDArray[np.int32], factor: Fraction, rows: int) -> NDArray[
 
 def _upscale_plane(plane: Plane, factors: tuple[Fraction, Fraction], shape: tuple[int, int]) -> Plane:
     """Vertically with 4 more bits kept, then horizontally; |sums| stay below 2^24."""
-    if factors == (1, 1):
+    if factors[0] == factors[1] == 1:
         return np.ascontiguousarray(plane[: shape[0], : shape[1]])
     x = plane.astype(np.int32)
     if factors[0] == 1:
@@ -140,7 +140,7 @@ def downscale(planes: Sequence[Plane], fmt: PlaneFormat, scale: Fraction) -> lis
             out.append(np.full(shape, 512, np.uint16))
             continue
         plane = planes[k]
-        if factors == (1, 1) and plane.shape == shape:
+        if factors[0] == factors[1] == 1 and plane.shape == shape:
             out.append(plane.astype(np.uint16) << (10 - fmt.depth))
             continue
         x = _downscale_rows(plane.astype(np.float32), factors[0], shape[0])

@@ -31,8 +31,8 @@ from .container import TemporalUnit
 from .frames import Frame, Plane, VideoInfo
 from .hdr import svt_hdr
 from .metrics import plane_psnrs, weighted
-from .residual import LossCoder, LossKind, LossSettings
 from .resample import base_size, downscale, upscale
+from .residual import LossCoder, LossKind, LossSettings
 from .restore import Head, Restorer, Seen
 from .settings import PRESETS, Settings
 
@@ -368,6 +368,7 @@ class SegmentEncoder:
             height=self.info.height,
             format=self.info.format,
             scale=self.scale,
+            rate=self.info.rate.limit_denominator(1 << 20),
             frames=len(self.frames),
             group=1 if choice.loss.kind else GROUP,
             psnr=run.psnr,

@@ -221,7 +221,7 @@ class TransformCoder:
         counts = self.state.extents[kind].counts.reshape(5, 12, 8).sum(axis=0)
         own = np.log2(counts.sum(axis=1, keepdims=True)) - np.log2(counts)
         extent = np.argmin(coded + lost + weight * own[context.reshape(-1)], axis=1).astype(np.uint8)
-        keep = _DIAGONAL_OF < ENDS[extent][:, None, None]
+        keep = ENDS[extent][:, None, None] > _DIAGONAL_OF
         levels = (np.where(keep, best, 0) * np.sign(coefficients)).astype(np.int32)
         extent[~levels.any(axis=(1, 2))] = 0
         return levels.reshape(residual.shape), extent.reshape(context.shape)

@@ -5,7 +5,7 @@ the chroma samples beside them)::
 
     base picture, upscaled ──pack──> [P] ──────────────┐
     earlier pictures, moved into place ──pack──> [2P·x]┤
-                                                       ├─> 3x3 conv ─> clip ─> … ─> 3x3 conv ─> [P] ──> + base ─> picture
+                                                       ├─> 3x3 conv ─> clip ─> … ─> 3x3 conv ─> [P] ──> + base
 
 P is the number of packed planes (4 for luma, plus 0, 2, 4 or 8 for chroma; `heads.planes`). The activations are
 8-bit integers, the weights 8-bit integers with one power-of-two scale a layer; `HeadModel` is the float twin that
@@ -22,6 +22,7 @@ Integer-Arithmetic-Only Inference" (CVPR 2018), section 3, restricted to power-o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ class HeadSpec:
     def shapes(self) -> list[tuple[int, int, int, int]]:
         """Weight shape (out, in, 3, 3) of every layer."""
         channels = [self.inputs, *[self.width] * (self.layers - 1), self.planes]
-        return [(o, i, 3, 3) for i, o in zip(channels[:-1], channels[1:], strict=True)]
+        return [(o, i, 3, 3) for i, o in pairwise(channels)]
 
     @property
     def weights(self) -> int:
