@@ -24,16 +24,17 @@ follow P. G. Howard and J. S. Vitter, "MLP", DCC 1991.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .entropy import INCREMENT, CountTables, Ints, SymbolCoder, geometric_counts
 from .errors import FormatError
 from .frames import SUBSAMPLING, Plane, PlaneFormat
+from .motion import MotionTables, displaced, estimate_motion
 
 Planes = tuple[Plane, ...]
 Offsets = tuple[tuple[int, int], ...]
@@ -41,8 +42,6 @@ Offsets = tuple[tuple[int, int], ...]
 # ---------------------------------------------------------------------------------------------- constants of the format
 
 LEVELS = 2  # the coarsest grid has a spacing of 2^LEVELS samples
-BLOCK = 16  # luma samples a side of a motion block
-REACH = 255  # largest displacement, quarters of a luma sample
 RADIUS = 24  # table symbols are -RADIUS .. RADIUS and an escape
 FRACTIONS = 3  # classes of the dropped fraction
 WEIGHT_BITS = 8  # fractional bits of every weight
@@ -50,10 +49,6 @@ WEIGHT_MAX = 1023
 CURVE_MAX = 511  # for weights of second differences, see _prior
 _FOLD = 64  # symbols of a weight difference; the last is an escape
 _KEYS = 8  # tables of weight differences
-
-# ITU-T H.265 8.5.3.3.3.1: interpolation at 0, 1/4, 1/2 and 3/4 of a sample; taps -3 .. 4, in 1/64
-_INTERPOLATION = np.array([[0, 0, 0, 64, 0, 0, 0, 0], [-1, 4, -10, 58, 17, -5, 1, 0],
-                           [-1, 4, -11, 40, 40, -11, 4, -1], [0, 1, -5, 17, 58, -10, 4, -1]])
 
 
 def _pairs(*halves: tuple[int, int]) -> tuple[Offsets, ...]:
@@ -121,27 +116,27 @@ _FRACTION_CLASS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2], np.uint8)  # by |fractio
 
 @dataclass
 class PlaneState:
-    """What one plane carries from frame to frame. weights: one int32 array per linear form, in the order sent;
-    initial: the same before any was sent (arrays are replaced, never modified)."""
+    """What one plane carries from frame to frame. weights: one int32 array per linear form, in the order sent
+    (arrays are replaced, never modified); sent: the forms that were sent, which the encoder's choices look at."""
 
     tables: CountTables
     weights: list[Ints]
-    initial: list[Ints]
+    sent: set[int] = field(default_factory=set)
 
     def copy(self) -> PlaneState:
-        return PlaneState(self.tables.copy(), list(self.weights), self.initial)
+        return PlaneState(self.tables.copy(), list(self.weights), set(self.sent))
 
 
 @dataclass
 class BoundedState:
     planes: list[PlaneState]
+    motion: MotionTables
     flags: CountTables
-    motion: CountTables
     deltas: CountTables
     last: tuple[Planes, Planes] | None = None  # last frame: (as decoded, as predicted)
 
     def copy(self) -> BoundedState:
-        return BoundedState([p.copy() for p in self.planes], self.flags.copy(), self.motion.copy(),
+        return BoundedState([p.copy() for p in self.planes], self.motion.copy(), self.flags.copy(),
                             self.deltas.copy(), self.last)
 
 
@@ -181,9 +176,9 @@ class BoundedCoder:
         floors = [_class_floor(k) * self.step >> self.scale for k in range(1, classes)]
         self.class_of = np.searchsorted(floors, np.arange(floors[-1] + 1), side="right").astype(np.uint8)
         self.state = BoundedState(
-            [PlaneState(CountTables(counts, 1 << 16), w, list(w)) for w in map(_default_weights, range(len(self.shapes)))],
-            CountTables(np.full((1 + _KEYS, 2), INCREMENT)),
-            CountTables(geometric_counts([32, 128, 512, 16, 64, 256, 64, 256, 1024], REACH, 32 * INCREMENT)),
+            [PlaneState(CountTables(counts, 1 << 16), _default_weights(p)) for p in range(len(self.shapes))],
+            MotionTables(*self.shapes[0]),
+            CountTables(np.full((_KEYS, 2), INCREMENT)),
             CountTables(np.tile(geometric_counts([256], _FOLD - 1, 8 * INCREMENT)[:, _FOLD - 1:], (_KEYS, 1))),
         )
 
@@ -194,13 +189,15 @@ class BoundedCoder:
     def code(self, coder: SymbolCoder, predicted: Planes, source: Planes | None) -> Planes:
         """The decoded planes. `source` is given to a writer and None to a reader."""
         state = self.state
-        motion = self._motion(coder, source)
-        last = [None] * len(predicted) if state.last is None else list(zip(*state.last, strict=True))
+        motion = None
+        if state.last is not None:
+            wanted = None if source is None else estimate_motion(source[0], state.last[0][0], self.fmt.depth)
+            motion = state.motion.code(coder, wanted, source is not None)
         decoded: list[Plane] = []
         errors: list[tuple[Ints, Ints]] = []  # of the planes done: error, and error less prior in 1/16
         for p, plane in enumerate(predicted):
             base = plane.astype(np.int32)
-            temporal = [] if last[p] is None else self._displaced(last[p], base, motion, p)
+            temporal = self._temporal(p, base, motion)
             known = list(errors)
             if p:
                 known[0] = (self._to_chroma(known[0][0]), self._to_chroma(known[0][1]))
@@ -212,39 +209,11 @@ class BoundedCoder:
         state.last = (tuple(decoded), predicted)
         return tuple(decoded)
 
-    # ------------------------------------------------------------------------------------------------------- motion
-
-    def _motion(self, coder: SymbolCoder, source: Planes | None) -> Ints | None:
-        """Displacements (rows, columns, 2) of the blocks, (dy, dx) in quarters of a luma sample; None: no motion."""
-        state = self.state
-        if state.last is None:
-            return None
-        motion = None if source is None else estimate_motion(source[0], state.last[0][0], self.fmt.depth)
-        if not coder.code_one(state.flags, 0, None if source is None else int(motion is not None)):
-            return None
-        rows, columns = (-(-n // BLOCK) for n in self.shapes[0])
-        size = 2 * REACH + 1
-        found = np.zeros((rows, columns, 2), np.int32)
-        above = np.zeros((columns, 2), np.int32)
-        for y in range(rows):
-            # the row above predicts; how much it varies tells how far to trust it
-            rough = np.abs(np.diff(above, axis=0, prepend=above[:1])).max(axis=1)
-            rough = (rough > 0) + (np.maximum(rough, np.append(rough[1:], 0)) > 3).astype(np.uint8)
-            wrapped = None if motion is None else (motion[y] - above + REACH) % size
-            dy = coder.code(state.motion, rough, None if wrapped is None else wrapped[:, 0])
-            rough = rough + 3 + 3 * (dy != REACH).astype(np.uint8)
-            dx = coder.code(state.motion, rough, None if wrapped is None else wrapped[:, 1])
-            found[y] = above = (np.stack([dy, dx], axis=1) + above) % size - REACH
-        return found
-
-    def _displaced(self, last: tuple[Plane, Plane], base: Ints, motion: Ints | None, p: int) -> list[Ints]:
+    def _temporal(self, p: int, base: Ints, motion: Ints | None) -> list[Ints]:
         """The last frame's error, and its difference to `base`, fetched from where the blocks point."""
-        planes = list(last)
-        sx, sy = self.sub if p else (1, 1)
-        if motion is not None:
-            dy, dx = (motion[..., 0] + sy - 1) // sy, (motion[..., 1] + sx - 1) // sx
-            planes = [displace(q, dy, dx, BLOCK // sy, BLOCK // sx, self.fmt.peak) for q in planes]
-        decoded, predicted = (q.astype(np.int32) for q in planes)
+        if self.state.last is None:
+            return []
+        decoded, predicted = displaced(self.state.last, p, motion, self.fmt)
         return [decoded - predicted, decoded - base]
 
     def _to_chroma(self, luma: Ints) -> Ints:
@@ -262,108 +231,42 @@ class BoundedCoder:
         return 2 * luma
 
 
-def _bands(side: int) -> NDArray[np.float32]:
-    """(4, side + 7, side): matrices that interpolate `side` samples from side + 7."""
-    bands = np.zeros((4, side + 7, side), np.float32)
-    for i in range(side):
-        bands[:, i : i + 8, i] = _INTERPOLATION
-    return bands
-
-
-def displace(plane: Plane, dy: Ints, dx: Ints, height: int, width: int, peak: int) -> Plane:
-    """Blocks of height x width fetched from `plane` at their own place plus (dy, dx), quarters of a sample.
-
-    Beyond the edge lies the edge. Samples between samples are interpolated across, then down, and rounded once.
-    float32 is exact: the taps sum to at most 112 in magnitude, and 112 * 112 * 1023 < 2^24.
-    """
-    rows, columns = dy.shape
-    h, w = plane.shape
-    reach = REACH // 4 + 5
-    padded = np.pad(plane, ((reach, reach + rows * height - h), (reach, reach + columns * width - w)), mode="edge")
-    y = np.arange(rows, dtype=np.int32)[:, None] * height + (dy >> 2) + reach
-    x = np.arange(columns, dtype=np.int32) * width + (dx >> 2) + reach
-    blocks = sliding_window_view(padded, (height, width))[y, x]
-    between = np.nonzero((dy | dx) & 3)
-    if between[0].size:
-        wide = sliding_window_view(padded, (height + 7, width + 7))[y[between] - 3, x[between] - 3].astype(np.float32)
-        across = np.matmul(wide, _bands(width)[dx[between] & 3])
-        both = np.matmul(_bands(height).transpose(0, 2, 1)[dy[between] & 3], across).astype(np.int32)
-        blocks[between] = np.clip((both + 2048) >> 12, 0, peak)
-    return blocks.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)[:h, :w]
-
-
-def estimate_motion(source: Plane, decoded: Plane, depth: int) -> Ints | None:
-    """Block displacements (rows, columns, 2), quarters of a sample, into `decoded`, or None where they would not pay.
-    Encoder only.
-
-    Optical flow (DIS; T. Kroeger et al., ECCV 2016) proposes; each block takes the best of zero and its median flow,
-    refined at one, a half and a quarter sample, by the sum of absolute differences, and then its upper
-    neighbour's displacement where that is nearly as good.
-    """
-    h, w = source.shape
-    if min(h, w) < 2 * BLOCK:
-        return None
-    rows, columns = -(-h // BLOCK), -(-w // BLOCK)
-    now, then = ((q >> (depth - 8)).astype(np.uint8) for q in (source, decoded))
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(now, then, None)[..., ::-1]
-    pad = ((0, rows * BLOCK - h), (0, columns * BLOCK - w))
-    flow = np.pad(flow, (*pad, (0, 0)), mode="edge").reshape(rows, BLOCK, columns, BLOCK, 2)
-    middle = np.median(flow.transpose(0, 2, 1, 3, 4).reshape(rows, columns, -1, 2)[:, :, ::3], axis=2)
-    middle = np.clip(np.rint(middle) * 4, -REACH, REACH).astype(np.int32)
-
-    def cost(motion: Ints) -> NDArray:
-        fetched = displace(decoded, motion[..., 0], motion[..., 1], BLOCK, BLOCK, (1 << depth) - 1)
-        difference = np.abs(fetched.astype(np.int32) - source)
-        return np.pad(difference, pad).reshape(rows, BLOCK, columns, BLOCK).sum(axis=(1, 3))
-
-    best = np.zeros_like(middle)
-    least = still = cost(best)
-    penalty = BLOCK * BLOCK // 16 << (depth - 8)
-
-    def consider(trial: Ints) -> None:
-        nonlocal least
-        price = cost(trial) + penalty
-        best[price < least] = trial[price < least]
-        least = np.minimum(price, least)
-
-    for unit in (4, 2, 1):
-        centre = middle if unit == 4 else best.copy()
-        for y, x in [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]:
-            consider(np.clip(centre + np.array([y * unit, x * unit], np.int32), -REACH, REACH))
-    upper = np.concatenate([best[:1], best[:-1]])
-    same = cost(upper) < least + penalty
-    best[same] = upper[same]
-    return best if least.sum() < 0.98 * still.sum() else None
-
-
 # --------------------------------------------------------------------------------------------------------- one plane
 
 
-def _fit(columns: Sequence[NDArray], target: NDArray, old: Ints, limit: NDArray | int, spread: bool) -> tuple[Ints, float]:
-    """Integer weights (WEIGHT_BITS fractional bits) with sum(weight * column) near `target`, and the bits a sample that
-    they save against `old`. Encoder only.
+def _fit(
+    columns: Sequence[NDArray], target: NDArray, old: Ints, limit: NDArray | int, spread: bool
+) -> tuple[Ints, float]:
+    """Integer weights (WEIGHT_BITS fractional bits) with sum(weight * column) near `target`, and the bits a sample
+    that they save against `old`. Encoder only.
 
     Iteratively reweighted least squares: towards least absolute deviation, or with `spread` towards a constant
     relative error, which is what a magnitude wants.
     """
     thin = max(1, target.size // 20000) | 1
-    a = np.stack([c.reshape(-1)[::thin] for c in columns], axis=1).astype(np.float64)
-    y = target.reshape(-1)[::thin].astype(np.float64)
+    # In slices that BLAS does not hand to its threads, which on a busy machine wait for each other far too long.
+    rows = min(8192 // len(columns), -(-target.size // thin))
+    slices = -(-target.size // thin) // rows
+    a = np.stack([c.reshape(-1)[::thin] for c in columns], axis=1)[: slices * rows].astype(np.float64)
+    a = a.reshape(slices, rows, len(columns))
+    y = target.reshape(-1)[::thin][: slices * rows].astype(np.float64).reshape(slices, rows)
     unit = np.abs(y).mean() / 4 + 0.05
     weight = np.ones_like(y)
-    solution = np.zeros(a.shape[1])
+    solution = np.zeros(len(columns))
     for _ in range(3):
-        normal = (a * weight[:, None]).T @ a
+        weighted = (a * weight[..., None]).transpose(0, 2, 1)
+        normal = np.matmul(weighted, a).sum(axis=0)
         ridge = 1e-4 * np.trace(normal) / len(normal) + 1e-6
-        solution = np.linalg.solve(normal + ridge * np.eye(len(normal)), (a * weight[:, None]).T @ y)
-        fitted = a @ solution
+        moment = np.matmul(weighted, y[..., None]).sum(axis=0)[:, 0]
+        solution = np.linalg.solve(normal + ridge * np.eye(len(normal)), moment)
+        fitted = np.matmul(a, solution)
         weight = 1 / (np.maximum(fitted, 0) + unit) ** 2 if spread else 1 / (np.abs(y - fitted) + unit)
     limit = np.asarray(limit)
     new = np.clip(np.rint(solution * (1 << WEIGHT_BITS)), -limit, limit).astype(np.int32)
 
     def bits(w: Ints) -> float:
         """Mean code length up to a constant, where the scale of the remainder follows its surroundings."""
-        value = a @ (w / (1 << WEIGHT_BITS))
+        value = np.matmul(a, w / (1 << WEIGHT_BITS))
         if not spread:
             return np.log2(np.abs(y - value) + unit).mean()
         value = np.maximum(value, 0) + unit / 16
@@ -401,7 +304,7 @@ def _ring(c: int, h: int, v: int, d: int, e: int) -> NDArray:
 _UNITS = [_ring(*row) for row in np.eye(5, dtype=int)]
 
 
-def _curve(w: Sequence[int]) -> NDArray:
+def _curve(w: NDArray) -> NDArray:
     """5x5 kernel of six second differences: across, down, both diagonals, across and down at distance 2."""
     k = np.zeros((5, 5), int)
     for weight, (y, x) in zip(w, ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)), strict=True):
@@ -429,7 +332,7 @@ class _PlaneCoder:
         The encoder fits them to `columns` and `target`, and sends them if that saves more than it costs over the
         `samples` that they serve. A form with key 1 or 5 .. 7 estimates magnitudes.
         """
-        old = self.state.weights[self.index]
+        form, old = self.index, self.state.weights[self.index]
         self.index += 1
         if not old.size:
             return old
@@ -440,10 +343,10 @@ class _PlaneCoder:
             symbols = np.minimum(folded, _FOLD - 1)
             escaped = folded[symbols == _FOLD - 1]
             price = owner.state.deltas.bits()[key, symbols].sum() + 12 * escaped.size
-            if old is self.state.initial[self.index - 1]:
+            if form not in self.state.sent:
                 gain = max(gain, 0.05)  # later passes live on what the first fit does for earlier ones
             fresh = int(gain * samples > price)
-        if not self.coder.code_one(owner.state.flags, 1 + key, fresh):
+        if not self.coder.code_one(owner.state.flags, key, fresh):
             return old
         folded = self.coder.code(owner.state.deltas, np.full(old.size, key, np.uint8), symbols).copy()
         large = folded == _FOLD - 1
@@ -451,7 +354,8 @@ class _PlaneCoder:
         new = old + np.where(folded & 1, -((folded + 1) >> 1), folded >> 1).astype(np.int32)
         if (np.abs(new) > limit).any():
             raise FormatError("the loss-stream is damaged: a weight outside its range")
-        self.state.weights[self.index - 1] = new
+        self.state.weights[form] = new
+        self.state.sent.add(form)
         return new
 
     def prior(self) -> Ints:
@@ -534,13 +438,17 @@ class _PlaneCoder:
             _window(size, self.shape, p)[...] = np.abs(found)
         return out, out - self.base, rest[m : m + h, m : m + w]
 
+    def gather(self, padded: Ints, p: Pass, offsets: Offsets) -> Ints:
+        """Sum of the samples at `offsets` around every sample of the pass."""
+        return reduce(np.add, (_window(padded, self.shape, p, *o) for o in offsets))
+
     def code_pass(self, number: int, p: Pass, start: Ints, spread: Ints, rest: Ints, size: Ints, out: Ints,
                   source: Ints | None) -> None:
         """Code the samples of one pass into `out`. `start` is the prediction before the correction, in 1/16."""
         owner = self.owner
         peak, step, bound = owner.fmt.peak, owner.step, owner.max_error
         kind = 0 if not number else (number - 1) % 3
-        taps = [sum(_window(rest, self.shape, p, *o) for o in tap) for tap in p.taps]
+        taps = [self.gather(rest, p, offsets) for offsets in p.taps]
         weights = self.weights(2 + kind, WEIGHT_MAX, taps, None if source is None else 16 * source - start, start.size)
         value = start
         if taps:
@@ -553,7 +461,7 @@ class _PlaneCoder:
         predicted = (value + 8) >> 4
         fraction = value - 16 * predicted  # -8 .. 7
 
-        rings = [sum(_window(size, self.shape, p, *o) for o in ring) for ring in p.rings]
+        rings = [self.gather(size, p, offsets) for offsets in p.rings]
         columns = [spread, *rings, np.full_like(spread, 16)]
         missed = None if source is None else np.abs(16 * source - value)
         weights = self.weights(5 + kind, WEIGHT_MAX, columns, missed, start.size)

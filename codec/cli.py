@@ -61,7 +61,7 @@ class _Seconds(click.ParamType):
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that all commands take."""
     command = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")(command)
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object an event, on standard output.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object an event on stdout.")(command)
 
 
 def _machine(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,7 +87,7 @@ def cli() -> None:
 @click.option("--target-psnr", type=float, metavar="DB", help="Smallest file of at least this PSNR-YUV.")
 @click.option("--bitrate", type=float, metavar="KBPS", help="Best file of about this video bit rate.")
 @click.option("--target-size", type=float, metavar="MB", help="Best file of at most this size (10^6 bytes).")
-@click.option("--scale", type=_Number("auto"), default="auto", show_default=True, help="Base smaller by 1, 1.5, 2, 3, 4.")
+@click.option("--scale", type=_Number("auto"), default="auto", help="Base smaller by 1, 1.5, 2, 3 or 4.")
 @click.option("--history", type=_Number("auto", whole=True), default="auto", help="Pictures the head sees, 0..2.")
 @click.option("--loss", type=_Number("auto", "off", whole=True), default="auto", help="Loss-stream: quantiser step.")
 @click.option("--max-error", type=click.IntRange(0, 127), help="Every sample within N of the source.")

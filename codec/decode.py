@@ -193,12 +193,12 @@ class Film:
     def _read_head(self, header: SegmentHeader, pts: int, known: Head | None, chain: int) -> Head:
         spec = HeadSpec(channels_of(header.format.chroma), header.history, header.layers, header.head_width)
         if header.head_kind == payload.WHOLE_HEAD:
-            return Head(spec, tuple(decode_layers(header.head, spec)))
+            return Head(spec, tuple(decode_layers(header.head, spec)), header.gate)
         if known is None or known.identity != header.reference:
             known = self._earlier_head(pts, header.reference, chain)
         if known.spec != spec:
             raise FormatError("the difference is to a head of another shape")
-        return Head(spec, tuple(decode_layers(header.head, spec, known.layers)))
+        return Head(spec, tuple(decode_layers(header.head, spec, known.layers)), header.gate)
 
     def _earlier_head(self, pts: int, reference: int, chain: int) -> Head:
         """The head of the segment before the one at `pts`, read on its own: what a seek needs."""

@@ -98,7 +98,7 @@ def _pack(segment: Segment) -> bytes:
     head = segment.head
     meta = {
         "units": [[u.pts, u.duration, u.keyframe, len(u.data), [len(p) for p in u.payloads]] for u in segment.units],
-        "head": head and [head.spec.planes, head.spec.history, head.spec.layers, head.spec.width],
+        "head": head and [head.gate, head.spec.planes, head.spec.history, head.spec.layers, head.spec.width],
         "run": segment.run,
         "stats": segment.stats,
     }
@@ -126,8 +126,9 @@ def _unpack(file: bytes) -> Segment:
     weights = take(_LENGTH.unpack(take(4))[0])
     head = None
     if meta["head"]:
-        spec = HeadSpec(*meta["head"])
-        head = Head(spec, tuple(decode_layers(weights, spec)))
+        gate, *shape = meta["head"]
+        spec = HeadSpec(*shape)
+        head = Head(spec, tuple(decode_layers(weights, spec)), gate)
     units = tuple(
         TemporalUnit(take(size), pts, duration, keyframe, tuple(take(s) for s in sizes))
         for pts, duration, keyframe, size, sizes in meta["units"]

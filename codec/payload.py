@@ -50,6 +50,7 @@ SEGMENT_FIELDS = (
     Field("psnr", "H", 0, 10000),  # PSNR-YUV as the encoder measured it, hundredths of a dB
     Field("head_kind", "B", 0, 2),
     Field("history", "B", 0, 2),
+    Field("gate", "B", 0, 8),  # of the history; 0 without one, 1 is illegal
     Field("layers", "B", 0, 8),
     Field("head_width", "B", 0, 64),
     Field("reference", "I", 0, 0xFFFFFFFF),  # identity of the head that a difference refers to
@@ -77,6 +78,7 @@ class SegmentHeader:
     psnr: float
     head_kind: int
     history: int
+    gate: int
     layers: int
     head_width: int
     reference: int
@@ -144,6 +146,7 @@ def write_segment(header: SegmentHeader) -> bytes:
         "psnr": round(min(max(header.psnr, 0.0), PSNR_MAX) * PSNR_UNIT),
         "head_kind": header.head_kind,
         "history": header.history,
+        "gate": header.gate,
         "layers": header.layers,
         "head_width": header.head_width,
         "reference": header.reference,
@@ -178,6 +181,8 @@ def _check(v: Mapping[str, int]) -> None:
         raise FormatError("a segment without a head describes one")
     if v["head_kind"] != NO_HEAD and (v["layers"] < 2 or not all(head)):
         raise FormatError("a head has too few layers, no channels or no bytes")
+    if (v["history"] > 0) != (v["gate"] > 0) or v["gate"] == 1:
+        raise FormatError("the gate does not fit the history")
     if v["head_kind"] == WHOLE_HEAD and v["reference"]:
         raise FormatError("a whole head refers to another one")
     if (v["loss_kind"] == LOSS_TRANSFORM) != (v["loss_step"] > 0):
@@ -213,6 +218,7 @@ def read_segment(payload: bytes) -> SegmentHeader:
         psnr=v["psnr"] / PSNR_UNIT,
         head_kind=v["head_kind"],
         history=v["history"],
+        gate=v["gate"],
         layers=v["layers"],
         head_width=v["head_width"],
         reference=v["reference"],

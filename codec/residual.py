@@ -57,7 +57,8 @@ class LossSettings:
 class LossCoder:
     """Codes the frames of one segment; one on each side, fed the same sequence of calls.
 
-    Planes are those of `fmt` for a width x height picture, uint8 or uint16 by its depth, and are never modified.
+    Planes are those of `fmt` for a width x height picture, uint8 or uint16 by its depth. They are never modified, but
+    kept until the next frame: the caller must not modify them either.
     """
 
     def __init__(self, fmt: PlaneFormat, width: int, height: int, settings: LossSettings):
@@ -68,9 +69,11 @@ class LossCoder:
         elif settings.kind == LossKind.BOUNDED:
             self._coder = BoundedCoder(fmt, width, height, settings.max_error)
 
-    def encode(self, source: Sequence[Plane], predicted: Sequence[Plane], lam: float | None = None) -> tuple[bytes, Planes]:
-        """(payload, planes as the decoder will have them). An empty payload is legal and means what it says: pass it to
-        `decode`. `lam`: squared error (code values) that one bit must save; TRANSFORM only, None for the value that
+    def encode(
+        self, source: Sequence[Plane], predicted: Sequence[Plane], lam: float | None = None
+    ) -> tuple[bytes, Planes]:
+        """(payload, planes as the decoder will have them). An empty payload is a payload too: it goes to `decode`.
+        `lam`: squared error (code values) that one bit must save; TRANSFORM only, None for the value that
         suits the step.
         """
         self._check(source)
@@ -85,8 +88,8 @@ class LossCoder:
         return writer.finish(), decoded
 
     def decode(self, data: bytes, predicted: Sequence[Plane]) -> Planes:
-        """The planes that `encode` returned. Raises FormatError where `data` cannot be its payload; work and memory depend
-        on the picture's size alone. After an error the coder's state is undefined."""
+        """The planes that `encode` returned. Raises FormatError where `data` cannot be its payload; work and memory
+        depend on the picture's size alone. After an error the coder's state is undefined."""
         self._check(predicted)
         reader = SymbolReader(data)
         if self._coder is None:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from heads.history import gated
 from heads.integer import IntegerHead
 from heads.model import HISTORY_MAX, HeadSpec, Layer
 from heads.motion import motion, moved
@@ -36,6 +37,7 @@ class Head:
 
     spec: HeadSpec
     layers: tuple[Layer, ...]
+    gate: int = 0  # of the history (heads.history); 0 without one
     identity: int = field(init=False)  # what a later difference refers to: CRC-32 of the whole head's coded form
 
     def __post_init__(self) -> None:
@@ -61,14 +63,15 @@ class Restorer:
         self.folds = folds_of(fmt.chroma)
         self.history: deque[Seen] = deque(maxlen=head.spec.history if head else 0)
         self._head = IntegerHead(head.spec, head.layers, device) if head else None
+        self._gate = head.gate if head else 0
         self._upscaled: list[Plane] = []
 
     def upscaled(self, base: Sequence[Plane]) -> list[Plane]:
         """The base at full size, 10-bit, by the fixed filter."""
         return upscale(base, self.format, *self.size, self.scale)
 
-    def inputs(self, upscaled: Sequence[Plane], history: int) -> Tensor:
-        """What a head with that much history sees: float32 (h, w, inputs), integers."""
+    def inputs(self, upscaled: Sequence[Plane], history: int, gate: int) -> Tensor:
+        """What a head with that much history sees: float32 (h, w, inputs), integers. A gate of 0 is an open one."""
         planes = channels_of(self.format.chroma)
         x = torch.empty((*grid_of(self.shapes[0]), planes * (1 + 2 * history)))
         now = x[:, :, :planes]
@@ -89,6 +92,8 @@ class Restorer:
                 past[:, :, :planes] -= now
                 past[:, :, planes:] -= now
                 past.clamp_(-HISTORY_MAX, HISTORY_MAX)
+                if gate:
+                    past[:, :, :planes] = gated(past[:, :, :planes], past[:, :, planes:], gate)
         now -= 512
         return x
 
@@ -97,7 +102,7 @@ class Restorer:
         self._upscaled = self.upscaled(base)
         if self._head is None or not use_head:
             return self.plain()
-        x = self.inputs(self._upscaled, self._head.spec.history)
+        x = self.inputs(self._upscaled, self._head.spec.history, self._gate)
         y = self._head.predict(x.to(self._head.device), self.format.depth)
         return unpack(y, self.shapes, self.folds, self.format.dtype)
 

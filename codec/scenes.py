@@ -57,8 +57,7 @@ def split(frames: Iterable[Frame], info: VideoInfo) -> Iterator[list[Frame]]:
             if len(segment) >= bounds.longest or (cut and len(segment) >= bounds.shortest):
                 yield segment
                 segment = []
-            if not cut:
-                usual += (difference - usual) / 8
+            usual += (difference - usual) / 8  # also at a cut: where every picture differs, none is one
         before = now
         segment.append(frame)
     if segment:

@@ -11,6 +11,7 @@ fewer bytes than a finer quantiser would.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from heads.history import best_gate, gated
 from heads.integer import HeadError, check
 from heads.model import HeadSpec
 from heads.planes import channels_of, folds_of, grid_of, pack
@@ -98,7 +100,7 @@ class _Choice:
     head_kind: int = payload.NO_HEAD
     head_data: bytes = b""
     loss: LossSettings = LossSettings()
-    lam: float = 0.0
+    lam: float | None = None  # of the loss-stream; None: what suits its step
     gain: float = 0.0
 
 
@@ -165,32 +167,45 @@ class SegmentEncoder:
     def _restorer(self, head: Head | None) -> Restorer:
         return Restorer(self.info.format, self.info.width, self.info.height, self.scale, head, self.device)
 
-    def _examples(self, base: Base, history: int, outputs: Sequence[list[Plane]]) -> list[Example]:
-        """Pictures to learn from, evenly spread; `outputs` are what the decoder showed, where history needs them."""
+    def _examples(
+        self, base: Base, history: int = 0, outputs: Sequence[list[Plane]] = (), gate: int = 0
+    ) -> tuple[list[Example], int]:
+        """Pictures to learn from, evenly spread, and the gate of their history (found, where none is given).
+        `outputs` are what the decoder showed, where history needs them."""
         fmt = self.info.format
         grid = grid_of((self.info.height, self.info.width))
         planes = channels_of(fmt.chroma)
         each = grid[0] * grid[1] * planes * (2 + 2 * history) * 2
-        first = min(history, len(self.frames) - 1)
         room = max(1, EXAMPLE_BYTES // each)
-        picked = np.unique(np.linspace(first, len(self.frames) - 1, min(len(self.frames), room)).astype(int)).tolist()
-        restorer, examples, folds = self._restorer(None), [], folds_of(fmt.chroma)
+        picked = np.unique(np.linspace(0, len(self.frames) - 1, min(len(self.frames), room)).astype(int)).tolist()
+        restorer, found = self._restorer(None), []
         for k in picked:
-            restorer.history.clear()
-            if history:
-                restorer.history = type(restorer.history)(maxlen=history)
-                for j in range(max(0, k - history), k):
-                    wide = [p.astype(np.uint16) << (10 - fmt.depth) for p in outputs[j]]
-                    restorer.history.append(Seen(restorer.upscaled(base.pictures[j]), wide))
-            x = restorer.inputs(restorer.upscaled(base.pictures[k]), history)
+            restorer.history = deque(maxlen=history)
+            for j in range(max(0, k - history), k) if history else ():
+                wide = [p.astype(np.uint16) << (10 - fmt.depth) for p in outputs[j]]
+                restorer.history.append(Seen(restorer.upscaled(base.pictures[j]), wide))
+            x = restorer.inputs(restorer.upscaled(base.pictures[k]), history, gate)
             source = torch.empty((*grid, planes))
-            pack(self.frames[k].planes, folds, source)
+            pack(self.frames[k].planes, folds_of(fmt.chroma), source)
             target = source * (1 << (10 - fmt.depth)) - (x[:, :, :planes] + 512)
-            examples.append(example(x, target, folds))
-        return examples
+            found.append((x.to(torch.int16), target.to(torch.int16)))
+        if history and not gate:
+            parts = [(x[:, :, planes : 2 * planes], x[:, :, 2 * planes : 3 * planes], t) for x, t in found[1::4]]
+            gate = best_gate([(o.float(), b.float(), t.float()) for o, b, t in parts])
+            for x, _ in found:
+                for k in range(history):
+                    at = planes * (1 + 2 * k)
+                    outs, bases = x[:, :, at : at + planes].float(), x[:, :, at + planes : at + 2 * planes].float()
+                    x[:, :, at : at + planes] = gated(outs, bases, gate).to(torch.int16)
+        return [example(x, target, folds_of(fmt.chroma)) for x, target in found], gate
 
     def _train(
-        self, examples: Sequence[Example], spec: HeadSpec, schedule: Schedule, start: Head | None = None
+        self,
+        examples: Sequence[Example],
+        spec: HeadSpec,
+        schedule: Schedule,
+        start: Head | None = None,
+        gate: int = 0,
     ) -> Head | None:
         layers = train(
             examples,
@@ -204,7 +219,7 @@ class SegmentEncoder:
             check(spec, layers)
         except HeadError:
             return None  # outside what is exact; not sent
-        return Head(spec, tuple(layers))
+        return Head(spec, tuple(layers), gate)
 
     # --- passes -------------------------------------------------------------------------------------------------
 
@@ -213,7 +228,7 @@ class SegmentEncoder:
         base: Base,
         head: Head | None,
         loss: LossSettings,
-        lam: float = 0.0,
+        lam: float | None = None,
         only: Sequence[int] | None = None,
         keep: bool = False,
     ) -> _Run:
@@ -271,7 +286,7 @@ class SegmentEncoder:
             loss = LossSettings(kind=LossKind.TRANSFORM, step=self.settings.loss)
         only = self._evaluated()
         plain = self._run(base, None, LossSettings(), only=only)
-        best = _Choice(self._score(plain.psnr, base.bytes), loss=loss, lam=self._lambda(base, plain))
+        best = _Choice(self._score(plain.psnr, base.bytes), loss=loss)
         if self.settings.head:
             best = self._best_head(base, previous, plain, best, only)
         if self.scale > 1 and self.settings.loss == "auto" and not bounded:
@@ -298,7 +313,7 @@ class SegmentEncoder:
         self, base: Base, previous: Segment | None, plain: _Run, best: _Choice, only: Sequence[int]
     ) -> _Choice:
         planes = channels_of(self.info.format.chroma)
-        examples = self._examples(base, 0, [])
+        examples, _ = self._examples(base)
         fitting = [w for w, least in self.preset.widths if base.bytes >= least]
         widths = fitting if self.preset.try_all else fitting[-1:]
         schedule = self.preset.schedule
@@ -325,8 +340,9 @@ class SegmentEncoder:
 
     def _with_loss(self, base: Base, best: _Choice, plain: _Run) -> _Choice:
         """Try a loss-stream on top, and history in the head that goes with it."""
-        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(best.lam) * self._unit(), 1), 255))
-        trial = replace(best, loss=LossSettings(kind=LossKind.TRANSFORM, step=step))
+        lam = self._lambda(base, plain)
+        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * self._unit(), 1), 255))
+        trial = replace(best, loss=LossSettings(kind=LossKind.TRANSFORM, step=step), lam=lam)
         run = self._run(base, trial.head, trial.loss, trial.lam)
         trial = replace(trial, score=self._score(run.psnr, base.bytes + run.bytes + len(trial.head_data)))
         found = max(best, trial, key=lambda c: c.score)
@@ -338,12 +354,19 @@ class SegmentEncoder:
     def _with_history(
         self, base: Base, start: _Choice, history: int, other: _Choice | None = None, force: bool = False
     ) -> _Choice:
-        """A head that sees earlier output, trained on what the decoder shows with the choice `start`."""
+        """A head that sees earlier output, trained on what the decoder shows with the choice `start`, then on what it
+        shows with that head itself: its inputs depend on what it does."""
         outputs = self._run(base, start.head, start.loss, start.lam, keep=True).outputs
-        planes = channels_of(self.info.format.chroma)
         fitting = [w for w, least in self.preset.widths if base.bytes >= least]
-        spec = HeadSpec(planes, history, LAYERS, fitting[-1])
-        head = self._train(self._examples(base, history, outputs), spec, self.preset.schedule)
+        spec = HeadSpec(channels_of(self.info.format.chroma), history, LAYERS, fitting[-1])
+        schedule = self.preset.schedule
+        examples, gate = self._examples(base, history, outputs)
+        head = self._train(examples, spec, schedule, gate=gate)
+        if head is not None:
+            outputs = self._run(base, head, start.loss, start.lam, keep=True).outputs
+            examples, gate = self._examples(base, history, outputs, gate)
+            again = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps, rate=schedule.rate / 3)
+            head = self._train(examples, spec, again, head, gate)
         if head is None:
             return other or start
         data = encode_layers(head.layers)
@@ -374,6 +397,7 @@ class SegmentEncoder:
             psnr=run.psnr,
             head_kind=choice.head_kind,
             history=spec.history if spec else 0,
+            gate=choice.head.gate if choice.head else 0,
             layers=spec.layers if spec else 0,
             head_width=spec.width if spec else 0,
             reference=reference,

@@ -1,10 +1,12 @@
 """The loss-stream's transform mode: lossy correction of a prediction by quantised 8x8 cosine-transform blocks.
 
-Per plane: source - predicted is cut into 8x8 blocks; most blocks are empty. A block's *extent* (0 = empty, else how
-many anti-diagonals of coefficients follow) is coded in four interleaved passes over the block grid, with the extents
-around it, the extent at the same place one frame earlier and the prediction's activity (in chroma: the luma extents)
-as context. Coefficients are then coded diagonal by diagonal, all blocks at once, with the magnitudes of their
-lower-frequency neighbours as context.
+Planes are cut into 8x8 blocks. A block's *origin* says what is corrected: the prediction, the prediction plus what the
+last frame's correction was (displaced by a block motion field), or the last frame itself; so detail that was
+paid for once stays. Most blocks then need nothing. A block's *extent* (0 = nothing, else how many anti-diagonals of
+coefficients follow) is coded in four interleaved passes over the block grid, with the extents around it, the
+extent at the same place one frame earlier and the prediction's activity (in chroma: the luma extents) as context.
+Coefficients are then coded diagonal by diagonal, all blocks at once, with the magnitudes of their lower-frequency
+neighbours as context.
 
 Invariant: the decoder computes in integers; the matrix products run in float64, where every sum is an integer below
 2^53 and hence exact in any order. Results fit 32 bits, see `inverse`.
@@ -22,8 +24,10 @@ from numpy.typing import NDArray
 
 from .entropy import INCREMENT, CountTables, Ints, SymbolCoder
 from .frames import SUBSAMPLING, Plane, PlaneFormat
+from .motion import MotionTables, displaced, estimate_motion
 
 Planes = tuple[Plane, ...]
+Bytes = NDArray[np.uint8]
 
 SIDE = 8
 ENDS = np.array([0, 1, 2, 3, 4, 6, 8, 15], np.uint8)  # extent -> number of anti-diagonals coded
@@ -46,8 +50,8 @@ _DIAGONAL_OF = np.add.outer(np.arange(8), np.arange(8))
 def inverse(coefficients: Ints) -> Ints:
     """Residual (n, 8, 8), samples, of dequantised coefficients (n, 8, 8) in 1/16 of a sample, |c| <= 2^18.
 
-    Columns first. A column of the matrix sums to at most 479 in magnitude, so the first stage is below 479 * 2^18 < 2^27
-    before its shift and 2^20 after it, the second below 479 * 2^20 < 2^29: 32-bit integers suffice.
+    Columns first. A column of the matrix sums to at most 479 in magnitude, so the first stage is below
+    479 * 2^18 < 2^27 before its shift and 2^20 after it, the second below 479 * 2^20 < 2^29: 32 bits suffice.
     """
     m = MATRIX.astype(np.float64)
     first = (np.matmul(m.T, coefficients.astype(np.float64)).astype(np.int32) + 64) >> 7
@@ -69,16 +73,31 @@ def to_blocks(plane: NDArray) -> NDArray:
 
 @dataclass
 class TransformState:
-    """Tables of luma and of chroma, and the extents (rows, columns) of every plane one frame earlier."""
+    """Tables (where lists: of luma and of chroma) and, one frame earlier, the extents and origins (rows, columns) of every
+    plane and the frame as decoded and as predicted."""
 
+    motion: MotionTables
     flags: CountTables
+    origins: list[CountTables]
     extents: list[CountTables]
     levels: list[CountTables]
-    last: list[NDArray[np.uint8]]
+    last_extents: list[Bytes]
+    last_origins: list[Bytes]
+    last: tuple[Planes, Planes] | None = None
 
     def copy(self) -> TransformState:
-        return TransformState(self.flags.copy(), [t.copy() for t in self.extents], [t.copy() for t in self.levels],
-                              list(self.last))
+        tables = ([t.copy() for t in group] for group in (self.origins, self.extents, self.levels))
+        return TransformState(self.motion.copy(), self.flags.copy(), *tables, list(self.last_extents),
+                              list(self.last_origins), self.last)
+
+
+@dataclass
+class Choice:
+    """What the encoder decided for one plane: origins and extents (rows, columns), levels (rows, columns, 8, 8)."""
+
+    origin: Bytes
+    extent: Bytes
+    levels: Ints
 
 
 class TransformCoder:
@@ -90,51 +109,94 @@ class TransformCoder:
         self.sub = SUBSAMPLING[fmt.chroma] or (1, 1)
         self.quantum = step * 4 << (fmt.depth - 8)  # in 1/16 sample; the shift is 2 bits for 10-bit samples
         kinds = min(2, len(self.shapes))
+        origins = np.tile([64, 16, 16], (6 * 4, 1)) * INCREMENT // 16
         extents = np.tile([64, 6, 5, 4, 4, 4, 3, 2], (5 * 3 * 4, 1)) * INCREMENT // 8
         # zero or not depends on the neighbours' magnitudes (five classes); then halves
         levels = np.array([[max(1, (zero if k == 0 else (256 - zero) >> k) * INCREMENT // 16)
                             for k in range(LEVEL_MAX + 2)] for zero in (224, 176, 144, 112, 64)])
+        empty = [np.zeros((-(-h // SIDE), -(-w // SIDE)), np.uint8) for h, w in self.shapes]
         self.state = TransformState(
-            CountTables(np.full((len(self.shapes), 2), INCREMENT)),
+            MotionTables(*self.shapes[0]),
+            CountTables(np.full((2 * len(self.shapes), 2), INCREMENT)),
+            [CountTables(origins) for _ in range(kinds)],
             [CountTables(extents) for _ in range(kinds)],
             [CountTables(np.tile(levels, (7 * 2, 1))) for _ in range(kinds)],
-            [np.zeros((-(-h // SIDE), -(-w // SIDE)), np.uint8) for h, w in self.shapes],
+            empty, empty,
         )
 
     def skip(self, predicted: Planes) -> Planes:
-        self.state.last = [np.zeros_like(e) for e in self.state.last]
+        self._remember([np.zeros_like(e) for e in self.state.last_extents],
+                       [np.zeros_like(e) for e in self.state.last_origins], predicted, predicted)
         return predicted
+
+    def _remember(self, extents: list[Bytes], origins: list[Bytes], decoded: Planes, predicted: Planes) -> None:
+        self.state.last_extents, self.state.last_origins = extents, origins
+        self.state.last = (decoded, predicted)
 
     def code(self, coder: SymbolCoder, predicted: Planes, source: Planes | None, lam: float | None) -> Planes:
         """The decoded planes. `source` is given to a writer and None to a reader; `lam` see LossCoder.encode."""
+        state = self.state
+        choices: list[Choice] | None = None
+        motion = None
+        if source is not None:
+            motion, choices = self._choose(predicted, source, lam)
+        if state.last is not None:
+            motion = state.motion.code(coder, motion, source is not None)
         decoded: list[Plane] = []
-        extents: list[NDArray[np.uint8]] = []
+        origins: list[Bytes] = []
+        extents: list[Bytes] = []
         for p, plane in enumerate(predicted):
+            choice = None if choices is None else choices[p]
             kind = min(p, 1)
-            base = to_blocks(plane.astype(np.int32))
-            activity = self._activity(base) if p == 0 else self._luma_extent(extents[0], self.state.last[p].shape)
-            context = np.minimum(self.state.last[p], 2) * np.uint8(4) + activity
-            levels = extent = None
-            if source is not None:
-                residual = to_blocks(source[p].astype(np.int32)) - base
-                levels, extent = self._decide(residual, context, kind, lam)
-            used = coder.code_one(self.state.flags, p, None if extent is None else int(extent.any()))
-            if used:
-                extent = self._code_extents(coder, context, extent, kind)
-                blocks = np.nonzero(extent)
-                coded = self._code_levels(coder, extent[blocks], None if levels is None else levels[blocks], kind)
-                limit = COEFFICIENT_MAX
-                base[blocks] += inverse(np.clip(coded.astype(np.int64) * self.quantum, -limit, limit).astype(np.int32))
-                rows, columns = base.shape[:2]
-                h, w = plane.shape
-                whole = base.transpose(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE)[:h, :w]
-                decoded.append(np.clip(whole, 0, self.fmt.peak).astype(plane.dtype))
-            else:
-                extent = np.zeros(base.shape[:2], np.uint8)
-                decoded.append(plane)
+            candidates = self._candidates(p, plane, motion)
+            origin, extent = np.zeros_like(state.last_origins[p]), np.zeros_like(state.last_extents[p])
+            if len(candidates) > 1 and coder.code_one(state.flags, 2 * p, choice and int(choice.origin.any())):
+                classes = self._origin_context(p, candidates, origins)
+                found = coder.code(state.origins[kind], classes.reshape(-1), choice and choice.origin.reshape(-1))
+                origin = found.astype(np.uint8).reshape(origin.shape)
+            if coder.code_one(state.flags, 2 * p + 1, choice and int(choice.extent.any())):
+                extent = self._code_extents(coder, self._context(p, candidates[0], extents), choice, kind)
+            origins.append(origin)
             extents.append(extent)
-        self.state.last = extents
+            if not origin.any() and not extent.any():
+                decoded.append(plane)
+                continue
+            blocks = np.choose(origin[..., None, None], candidates)
+            used = np.nonzero(extent)
+            if used[0].size:
+                levels = self._code_levels(coder, extent[used], choice and choice.levels[used], kind).astype(np.int64)
+                limit = COEFFICIENT_MAX
+                blocks[used] += inverse(np.clip(levels * self.quantum, -limit, limit).astype(np.int32))
+            rows, columns = extent.shape
+            whole = blocks.transpose(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE)
+            decoded.append(np.clip(whole[: plane.shape[0], : plane.shape[1]], 0, self.fmt.peak).astype(plane.dtype))
+        self._remember(extents, origins, tuple(decoded), predicted)
         return tuple(decoded)
+
+    def _candidates(self, p: int, plane: Plane, motion: Ints | None) -> list[Ints]:
+        """Blocks (rows, columns, 8, 8) of every origin: the prediction and, from the second frame on, the prediction plus
+        the displaced last correction, and the displaced last frame."""
+        base = plane.astype(np.int32)
+        if self.state.last is None:
+            return [to_blocks(base)]
+        decoded, was_predicted = displaced(self.state.last, p, motion, self.fmt)
+        return [to_blocks(q) for q in (base, base + decoded - was_predicted, decoded)]
+
+    def _origin_context(self, p: int, candidates: list[Ints], origins: list[Bytes]) -> Bytes:
+        """4 * (last origin, or in chroma 3 + luma's origin at the block's first sample) + how much the last frame
+        differs from the prediction."""
+        difference = np.abs(candidates[2] - candidates[0]).sum(axis=(2, 3))
+        much = np.searchsorted(np.array([1, 4, 16]) * self.quantum, difference, side="right").astype(np.uint8)
+        if p == 0:
+            return self.state.last_origins[0] * np.uint8(4) + much
+        sx, sy = self.sub
+        return (origins[0][::sy, ::sx] + np.uint8(3)) * np.uint8(4) + much
+
+    def _context(self, p: int, base: Ints, extents: list[Bytes]) -> Bytes:
+        """4 * min(last extent, 2) + activity: context of an extent, but for its neighbours."""
+        last = self.state.last_extents[p]
+        activity = self._activity(base) if p == 0 else self._luma_extent(extents[0], last.shape)
+        return np.minimum(last, 2) * np.uint8(4) + activity
 
     def _activity(self, base: Ints) -> NDArray[np.uint8]:
         """0 .. 3: the prediction's sum of absolute differences in each block against the step."""
@@ -148,7 +210,7 @@ class TransformCoder:
         most = padded.reshape(shape[0], sy, shape[1], sx).max(axis=(1, 3))
         return np.minimum((most + 1) >> 1, 3).astype(np.uint8)
 
-    def _code_extents(self, coder: SymbolCoder, context: NDArray, extent: NDArray | None, kind: int) -> NDArray:
+    def _code_extents(self, coder: SymbolCoder, context: Bytes, choice: Choice | None, kind: int) -> Bytes:
         rows, columns = context.shape
         known = np.zeros((rows + 2, columns + 2), np.uint8)
         for i, (y0, x0) in enumerate(_PASSES):
@@ -159,10 +221,12 @@ class TransformCoder:
             around = np.full(here.shape, 4, np.uint8)
             if i:
                 offsets = ((-1, -1), (-1, 1), (1, -1), (1, 1)) if i == 1 else ((0, -1), (0, 1), (-1, 0), (1, 0))
-                total = sum(known[1 + dy + y0 : 1 + dy + rows : 2, 1 + dx + x0 : 1 + dx + columns : 2] for dy, dx in offsets)
+                total = np.zeros(here.shape, np.uint8)
+                for dy, dx in offsets:
+                    total += known[1 + dy + y0 : 1 + dy + rows : 2, 1 + dx + x0 : 1 + dx + columns : 2]
                 around = np.minimum((total + 2) // 3, 3).astype(np.uint8)
             classes = (around * np.uint8(12) + here).reshape(-1)
-            found = coder.code(self.state.extents[kind], classes, None if extent is None else extent[grid].reshape(-1))
+            found = coder.code(self.state.extents[kind], classes, choice and choice.extent[grid].reshape(-1))
             known[1 + y0 : 1 + rows : 2, 1 + x0 : 1 + columns : 2] = found.reshape(here.shape)
         return known[1:-1, 1:-1]
 
@@ -175,7 +239,8 @@ class TransformCoder:
             if not rows.size:
                 break
             r = rows[:, None]
-            near = 2 * (size[r, v + 1, u + 2] + size[r, v + 2, u + 1]) + size[r, v + 1, u + 1] + size[r, v, u + 2] + size[r, v + 2, u]
+            near = 2 * (size[r, v + 1, u + 2] + size[r, v + 2, u + 1])
+            near += size[r, v + 1, u + 1] + size[r, v, u + 2] + size[r, v + 2, u]
             context = np.searchsorted([1, 3, 6, 12], near.reshape(-1), side="right").astype(np.uint8)
             final = np.repeat(extent[rows] == ZONE[d] + 1, v.size)
             classes = (ZONE[d] * 2 + final) * np.uint8(5) + context
@@ -192,17 +257,39 @@ class TransformCoder:
             out[r, v, u] = found.reshape(rows.size, -1)
         return out
 
-    def _decide(self, residual: Ints, context: NDArray, kind: int, lam: float | None) -> tuple[Ints, NDArray[np.uint8]]:
-        """Levels (rows, columns, 8, 8) and extents (rows, columns) that minimise squared error + lam * bits."""
-        delta = self.quantum / 16
-        lam = 0.115 * delta * delta if lam is None else lam
+    # ---------------------------------------------------------------------------------------- the encoder's decisions
+
+    def _choose(self, predicted: Planes, source: Planes, lam: float | None) -> tuple[Ints | None, list[Choice]]:
+        """Motion and the choice for every plane that minimise squared error + lam * bits."""
+        state, delta = self.state, self.quantum / 16
+        weight = 0.1 if lam is None else lam / (delta * delta)  # costs below are in units of delta^2
+        motion = None if state.last is None else estimate_motion(source[0], state.last[0][0], self.fmt.depth)
+        choices: list[Choice] = []
+        for p, plane in enumerate(predicted):
+            kind = min(p, 1)
+            wanted = to_blocks(source[p].astype(np.int32))
+            candidates = self._candidates(p, plane, motion)
+            context = self._context(p, candidates[0], [c.extent for c in choices])
+            trials = [self._decide(wanted - candidate, context, kind, weight) for candidate in candidates]
+            costs = np.stack([cost for *_, cost in trials])
+            if len(trials) > 1:
+                classes = self._origin_context(p, candidates, [c.origin for c in choices])
+                costs += weight * np.moveaxis(state.origins[kind].bits()[classes], -1, 0)
+            origin = costs.argmin(axis=0).astype(np.uint8)
+            extent = np.choose(origin, [e for _, e, _ in trials])
+            levels = np.choose(origin[..., None, None], [x for x, *_ in trials])
+            choices.append(Choice(origin, extent, levels))
+        used = any(choice.origin.any() for choice in choices)
+        return (motion if used else None), choices
+
+    def _decide(self, residual: Ints, context: Bytes, kind: int, weight: float) -> tuple[Ints, Bytes, NDArray]:
+        """Levels (rows, columns, 8, 8), extents and costs (rows, columns) of one origin."""
         coefficients = forward(residual.reshape(-1, SIDE, SIDE))
-        size = np.abs(coefficients) / delta
+        size = np.abs(coefficients) / (self.quantum / 16)
         counts = self.state.levels[kind].counts.reshape(7, -1, LEVEL_MAX + 2).sum(axis=1)
         price = np.log2(counts.sum(axis=1, keepdims=True)) - np.log2(counts)
         price[:, 1:] += 1  # sign
         price[:, -1] += np.log2(ESCAPE_SIZE)
-        weight = lam / (delta * delta)  # everything below in units of delta^2
         zone = ZONE[_DIAGONAL_OF]
         nearest = np.floor(size + 0.5)
         best, least = np.zeros_like(nearest), size * size + weight * price[zone, 0]
@@ -220,8 +307,9 @@ class TransformCoder:
         lost = np.cumsum(by_diagonal[:, ::-1, 1], axis=1)[:, ::-1][:, ENDS]
         counts = self.state.extents[kind].counts.reshape(5, 12, 8).sum(axis=0)
         own = np.log2(counts.sum(axis=1, keepdims=True)) - np.log2(counts)
-        extent = np.argmin(coded + lost + weight * own[context.reshape(-1)], axis=1).astype(np.uint8)
-        keep = ENDS[extent][:, None, None] > _DIAGONAL_OF
+        costs = coded + lost + weight * own[context.reshape(-1)]
+        extent = np.argmin(costs, axis=1).astype(np.uint8)
+        keep = _DIAGONAL_OF < ENDS[extent][:, None, None]
         levels = (np.where(keep, best, 0) * np.sign(coefficients)).astype(np.int32)
         extent[~levels.any(axis=(1, 2))] = 0
-        return levels.reshape(residual.shape), extent.reshape(context.shape)
+        return levels.reshape(residual.shape), extent.reshape(context.shape), costs.min(axis=1).reshape(context.shape)

@@ -20,7 +20,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .model import ACT_MAX, BIAS_MAX, EXACT, HISTORY_MAX, INPUT_MAX, WEIGHT_MAX, HeadSpec, Layer, effective, shift_of
+from .model import (
+    ACT_MAX,
+    BIAS_MAX,
+    EXACT,
+    HISTORY_MAX,
+    INPUT_MAX,
+    SKIP_BITS,
+    WEIGHT_MAX,
+    HeadSpec,
+    Layer,
+    effective,
+    shift_of,
+)
 
 
 class HeadError(ValueError):
@@ -50,6 +62,8 @@ def worst_sums(spec: HeadSpec, layers: Sequence[Layer]) -> list[int]:
         peak = np.full(layer.weight.shape[1], ACT_MAX, np.int64)
         if i == 0:
             peak[: spec.planes], peak[spec.planes :] = INPUT_MAX, HISTORY_MAX
+        elif i == len(layers) - 1:
+            peak[spec.width :] = HISTORY_MAX << SKIP_BITS
         w = np.abs(effective(spec, i, layer)).sum(axis=(2, 3)) @ peak
         shift = shift_of(i, len(layers) - 1, layer.scale_bits)
         worst = int((w + np.abs(layer.bias.astype(np.int64))).max()) + (1 << shift + 1)
@@ -105,7 +119,10 @@ class IntegerHead:
         x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, 32, 32))
         got = self._sums(torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, self._dtype))
         last = self.spec.layers - 1
+        skips = x[self.spec.skips] << SKIP_BITS
         for i, layer in enumerate(self.layers):
+            if i == last:
+                x = np.concatenate([x, skips])
             padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
             weight = effective(self.spec, i, layer)
             acc = np.zeros((len(weight), 32, 32), np.int64) + layer.bias[:, None, None]
@@ -122,6 +139,9 @@ class IntegerHead:
             y = x.to(self._dtype).permute(2, 0, 1)[None]
             for w, bias, scale in self._kernels[:-1]:
                 y = F.conv2d(y, w, bias, padding=1).mul_(scale).floor_().clamp_(0, ACT_MAX)
+            if self.spec.history:
+                skips = x[:, :, self.spec.skips].to(self._dtype) * (1 << SKIP_BITS)
+                y = torch.cat([y, skips.permute(2, 0, 1)[None]], 1)
             w, bias, _ = self._kernels[-1]
             return F.conv2d(y, w, bias, padding=1)[0].permute(1, 2, 0)
 

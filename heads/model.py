@@ -4,8 +4,12 @@ Data flow (all on the grid of half the luma resolution, so that one sample of th
 the chroma samples beside them)::
 
     base picture, upscaled ──pack──> [P] ──────────────┐
-    earlier pictures, moved into place ──pack──> [2P·x]┤
+    earlier pictures, moved into place ──pack──> [2P·x]┤                              [P·x] ─┐
                                                        ├─> 3x3 conv ─> clip ─> … ─> 3x3 conv ─> [P] ──> + base
+
+Of each earlier picture the head gets two differences to the base: that of its finished form, gated to where motion was
+found well (`heads.history`), and that of its own base. The gated one also goes straight into the last layer: where
+nothing changed, the best prediction is what was shown before.
 
 P is the number of packed planes (4 for luma, plus 0, 2, 4 or 8 for chroma; `heads.planes`). The activations are
 8-bit integers, the weights 8-bit integers with one power-of-two scale a layer; `HeadModel` is the float twin that
@@ -36,6 +40,8 @@ from torch import Tensor, nn
 INPUT_BITS, ACT_BITS, OUTPUT_BITS = 8, 6, 4
 BASIS_BITS = 2  # the basis below stands for itself / 2^BASIS_BITS
 ACT_MAX = 255
+SKIP_BITS = 2  # gated differences enter the last layer times 2^SKIP_BITS
+COPIED = 0.75  # share of the gated difference that an untrained head adds
 WEIGHT_MAX = 127
 INPUT_MAX = 512  # |10-bit value - 512|
 HISTORY_MAX = 255  # differences to earlier pictures are clipped to this
@@ -68,7 +74,15 @@ class HeadSpec:
     def shapes(self) -> list[tuple[int, int, int, int]]:
         """Weight shape (out, in, 3, 3) of every layer."""
         channels = [self.inputs, *[self.width] * (self.layers - 1), self.planes]
-        return [(o, i, 3, 3) for i, o in pairwise(channels)]
+        shapes = [(o, i, 3, 3) for i, o in pairwise(channels)]
+        shapes[-1] = (self.planes, self.width + len(self.skips), 3, 3)
+        return shapes
+
+    @property
+    def skips(self) -> list[int]:
+        """Input channels that also enter the last layer, behind its activations: the gated differences."""
+        starts = [self.planes * (1 + 2 * k) for k in range(self.history)]
+        return [c for at in starts for c in range(at, at + self.planes)]
 
     @property
     def weights(self) -> int:
@@ -150,7 +164,9 @@ class HeadModel(nn.Module):
         self.register_buffer("basis", torch.from_numpy(input_basis(spec) / 2**BASIS_BITS).float())
         with torch.no_grad():
             self.weight[0] -= self.weight[0].mean((2, 3), keepdim=True)  # brightness itself tells little
-            self.weight[-1].zero_()  # starts as "no change"
+            self.weight[-1].zero_()  # starts as "no change",
+            for c in range(spec.planes if spec.history else 0):
+                self.weight[-1][c, spec.width + c, 1, 1] = COPIED  # or as what was seen last, where it can be trusted
 
     def choose_scales(self, coarser: int = 0) -> None:
         """Fix each layer's scale as the finest that its largest weight allows, less `coarser` bits."""
@@ -161,7 +177,10 @@ class HeadModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         last = self.spec.layers - 1
+        skips = x[:, self.spec.skips] * 2.0 ** (INPUT_BITS - ACT_BITS + SKIP_BITS)
         for i in range(last + 1):
+            if i == last and self.spec.history:
+                x = torch.cat([x, skips], 1)
             w, b = self.weight[i], self.bias[i]
             if self.quantised:
                 s, t = 2.0 ** self.scale_bits[i], 2.0 ** accumulator_bits(i, self.scale_bits[i])
@@ -184,9 +203,7 @@ class HeadModel(nn.Module):
             wi = torch.floor(w * 2.0 ** self.scale_bits[i] + 0.5).clamp(-WEIGHT_MAX, WEIGHT_MAX)
             bi = torch.floor(b * 2.0 ** accumulator_bits(i, self.scale_bits[i]) + 0.5).clamp(-BIAS_MAX, BIAS_MAX)
             out.append(
-                Layer(
-                    np.ascontiguousarray(wi.numpy().astype(np.int8)), bi.numpy().astype(np.int32), self.scale_bits[i]
-                )
+                Layer(np.ascontiguousarray(wi.numpy().astype(np.int8)), bi.numpy().astype(np.int32), self.scale_bits[i])
             )
         return out
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from codec.frames import Frame, Plane, PlaneFormat, planes_to_av
+from codec.settings import PRESETS, Preset
+from heads.train import Schedule
 
 NTSC = Fraction(24000, 1001)
 
@@ -32,6 +34,58 @@ def drawn_planes(fmt: PlaneFormat, width: int, height: int, number: int) -> tupl
 def drawn_frames(fmt: PlaneFormat, width: int, height: int, count: int, step: int = 1001) -> list[Frame]:
     """`count` frames whose pts are multiples of `step`."""
     return [Frame(drawn_planes(fmt, width, height, i), i * step, step) for i in range(count)]
+
+
+def scene_frames(
+    fmt: PlaneFormat, width: int, height: int, lengths: tuple[int, ...] = (12, 12), step: int = 40
+) -> list[Frame]:
+    """Scenes of these lengths: waves and stripes with sharp edges that move by (1, 2) samples a picture, each scene
+    of another brightness, so that there is a cut between any two."""
+    frames: list[Frame] = []
+    for scene, length in enumerate(lengths):
+        for k in range(length):
+            planes: list[Any] = []
+            for p, (rows, columns) in enumerate(fmt.shapes(width, height)):
+                y, x = np.arange(rows)[:, None] + k, np.arange(columns)[None] + 2 * k
+                picture = np.sin(y / 3 + scene) * np.cos(x / 4) * 0.06 + ((x + y) // 6 % 3 == 0) * 0.12
+                level = (0.15, 0.5, 0.3)[scene % 3] if p == 0 else 0.4 + 0.05 * p
+                planes.append(np.rint(np.clip(picture + level, 0, 1) * fmt.peak).astype(fmt.dtype))
+            frames.append(Frame(tuple(planes), len(frames) * step, step))
+    return frames
+
+
+def write_frames(path: Path, frames: list[Frame], fmt: PlaneFormat, rate: Fraction = Fraction(25)) -> Path:
+    """Write frames losslessly, as FFV1 in Matroska; pts in milliseconds."""
+    with av.open(str(path), "w") as output:
+        video = cast(Any, output.add_stream("ffv1", rate=rate))
+        height, width = frames[0].planes[0].shape
+        video.width, video.height, video.pix_fmt = width, height, fmt.av_name
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        for frame in frames:
+            picture = planes_to_av(frame.planes, fmt)
+            picture.pts, picture.time_base = frame.pts, Fraction(1, 1000)
+            output.mux(video.encode(picture))
+        output.mux(video.encode(None))
+    return path
+
+
+def same_planes(a: Frame, b: Frame) -> bool:
+    """Whether two frames hold the same samples in the same layout."""
+    return len(a.planes) == len(b.planes) and all(
+        x.dtype == y.dtype and np.array_equal(x, y) for x, y in zip(a.planes, b.planes, strict=True)
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the preset "fast" much faster: a weak base and hardly any training."""
+    monkeypatch.setitem(PRESETS, "fast", Preset(12, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),)))
+
+
+@pytest.fixture
+def generous(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes bytes worth next to nothing, so that heads and loss-streams are sent also for the smallest films."""
+    monkeypatch.setattr("codec.segment.WORTH", 1e-6)
 
 
 @cache
