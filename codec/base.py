@@ -100,7 +100,22 @@ def _encoder(
         "crf": f"{settings.crf:g}",
         "svtav1-params": ":".join(params),
     }
+    context.open()
+    _ordinary_priority()
     return context
+
+
+def _ordinary_priority() -> None:
+    """Take back the real-time priority that SVT-AV1 gives itself, and the thread that opens it, where it may (as root):
+    threads started later inherit it, and two such encodes on one machine starve each other and all else."""
+    if not hasattr(os, "sched_setscheduler"):
+        return
+    try:
+        for task in os.listdir("/proc/self/task"):
+            if os.sched_getscheduler(int(task)) in (os.SCHED_FIFO, os.SCHED_RR):
+                os.sched_setscheduler(int(task), os.SCHED_OTHER, os.sched_param(0))
+    except OSError:
+        pass  # a thread that ended meanwhile, or a system that hides them: only fairness is lost
 
 
 def decode_base(

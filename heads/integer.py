@@ -108,9 +108,9 @@ class IntegerHead:
             w = torch.from_numpy(effective(self.spec, i, layer)).to(self.device, self._dtype)
             shift = shift_of(i, last, layer.scale_bits)
             bias = torch.from_numpy(layer.bias).to(self.device, self._dtype)
-            if i < last:
-                bias = bias + (1 << shift >> 1)
-            self._kernels.append((w.contiguous(memory_format=torch.channels_last), bias, 2.0**-shift))
+            if i < last:  # the shift is folded into the kernel: a power of two, so as exact as the integers
+                w, bias = w * 2.0**-shift, (bias + (1 << shift >> 1)) * 2.0**-shift
+            self._kernels.append((w.contiguous(memory_format=torch.channels_last), bias))
 
     def _matches_integers(self) -> bool:
         """Compare this machine's kernels with integer arithmetic on a patch of extreme inputs."""
@@ -137,12 +137,12 @@ class IntegerHead:
         """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
         with exact_kernels():
             y = x.to(self._dtype).permute(2, 0, 1)[None]
-            for w, bias, scale in self._kernels[:-1]:
-                y = F.conv2d(y, w, bias, padding=1).mul_(scale).floor_().clamp_(0, ACT_MAX)
+            for w, bias in self._kernels[:-1]:
+                y = F.conv2d(y, w, bias, padding=1).floor_().clamp_(0, ACT_MAX)
             if self.spec.history:
                 skips = x[:, :, self.spec.skips].to(self._dtype) * (1 << SKIP_BITS)
                 y = torch.cat([y, skips.permute(2, 0, 1)[None]], 1)
-            w, bias, _ = self._kernels[-1]
+            w, bias = self._kernels[-1]
             return F.conv2d(y, w, bias, padding=1)[0].permute(1, 2, 0)
 
     def predict(self, x: Tensor, depth: int) -> Tensor:
