@@ -24,6 +24,7 @@ os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the library is f
 import av
 import click
 
+from codec.base import _ordinary_priority
 from codec.frames import Frame, Plane, PlaneFormat, VideoInfo, planes_to_av
 from codec.scenes import LONGEST
 from codec.sinks import open_sink
@@ -95,6 +96,8 @@ def encode(peer: Peer, crf: float, frames: Iterable[Frame], info: VideoInfo, pat
             context = stream.codec_context
             context.color_primaries, context.color_trc, context.colorspace = c.primaries, c.transfer, c.matrix
             context.color_range = c.range
+            output.start_encoding()
+            _ordinary_priority()  # or SVT-AV1 would be timed ahead of all others
             for frame in frames:
                 picture = planes_to_av(_deepened(frame.planes, fmt, shift), fmt)
                 picture.pts, picture.time_base = frame.pts, info.time_base
@@ -125,8 +128,9 @@ def decode(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
     """Decode a film to y4m, as it was coded; returns the number of pictures."""
     count = 0
     with open_source(path) as film, open_sink(target, film.info, overwrite=True) as sink:
-        for count, frame in enumerate(film.frames(), 1):
+        for frame in film.frames():
             sink.write(frame)
+            count += 1
     return count
 
 

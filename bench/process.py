@@ -57,14 +57,14 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None, cores: int
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
     if process.returncode:
-        words = " ".join(texts[1].split()[-60:]) or "no message"
-        raise BenchError(f"{' '.join(command[1:6])} … failed with {process.returncode}: {words}")
+        words = next((line.strip() for line in reversed(texts[1].splitlines()) if line.strip()), "no message")
+        raise BenchError(f"{Path(command[0]).name} {' '.join(command[1:4])} … ended with {process.returncode}: {words}")
     return Ran(seconds, memory, *texts)
 
 
 @contextmanager
 def _limited(cores: int) -> Iterator[None]:
-    """Within, this thread, and what it starts, runs on the first `cores` of its processors, where that can be chosen."""
+    """Within, what this thread starts runs on the first `cores` of its processors, where that can be chosen."""
     if cores <= 0 or not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -26,6 +26,7 @@ from .process import BenchError
 from .report import Record, Results, fixed, table
 
 POINTS_HEAD = ("method", "crf", "bytes", "kbit/s", "Y dB", "U dB", "V dB", "YUV dB", "encode s", "decode s")
+NARROW = 0.5  # share of a curve's range of PSNR below which a BD-rate says little of the curve
 DIFFERENCE_HEAD = ("method", "anchor", "clip", "BD-rate %", "BD-PSNR dB", "from dB", "to dB", "encode ×", "decode ×")
 
 
@@ -94,6 +95,10 @@ def differences(
             a, b = curve(of[anchor]), curve(of[method])
             notes += [f"{name}: {m}: {text}" for m, c in ((anchor, a), (method, b)) for text in c.notes]
             rate, gain = bd_rate(a, b), bd_psnr(a, b)
+            for m, c in ((anchor, a), (method, b)):
+                share = (rate.high - rate.low) / (c.psnrs[-1] - c.psnrs[0])
+                if share < NARROW:
+                    notes.append(f"{name}: {method} against {anchor} covers {share:.0%} of the range of {m}")
         except CurveError as error:
             notes.append(f"{name}: {method} against {anchor}: {error}")
             continue
@@ -134,7 +139,7 @@ def known_peers(text: str) -> list[str]:
 @click.option("--anchor", default="x265", show_default=True, help="What all others are compared with.")
 @click.option("--variant", "variants", multiple=True, help='One more nvc, with these options: "--no-head".')
 @click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
-@click.option("--json", "path", type=click.Path(dir_okay=False), help="Results, one JSON object a line; taken up again.")
+@click.option("--json", "path", type=click.Path(dir_okay=False), help="File of results, taken up again.")
 @click.option("--claim", type=float, help="Fail unless nvc's mean BD-rate against the anchor is at most this.")
 def main(
     clips: tuple[str, ...],
@@ -186,7 +191,7 @@ def main(
     if claim is not None:
         held = reached is not None and reached <= claim
         click.echo(f"\nBD-rate against {anchor} at most {claim:g} %: {'holds' if held else 'FAILS'}")
-        sys.exit(0 if held else 1)
+        faults += [] if held else ["the claim"]
     sys.exit(1 if faults else 0)
 
 

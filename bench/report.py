@@ -43,7 +43,7 @@ class Results:
         """Keep a record, in the file at once."""
         self._records[self._key(record)] = record
         if self.path is not None:
-            broken = self.path.exists() and not self.path.read_bytes()[-1:] in (b"", b"\n")
+            broken = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write("\n" * broken + json.dumps(record) + "\n")
 

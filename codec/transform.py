@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .entropy import INCREMENT, CountTables, Ints, SymbolCoder
+from .entropy import INCREMENT, CountTables, Ints, SymbolCoder, SymbolWriter
 from .frames import SUBSAMPLING, Plane, PlaneFormat
-from .motion import MotionTables, displaced, estimate_motion
+from .motion import BLOCK, MotionTables, displaced, estimate_motion
 
 Planes = tuple[Plane, ...]
 Bytes = NDArray[np.uint8]
@@ -73,8 +73,8 @@ def to_blocks(plane: NDArray) -> NDArray:
 
 @dataclass
 class TransformState:
-    """Tables (where lists: of luma and of chroma) and, one frame earlier, the extents and origins (rows, columns) of every
-    plane and the frame as decoded and as predicted."""
+    """Tables (where lists: of luma and of chroma) and, one frame earlier, the extents and origins (rows, columns) of
+    every plane and the frame as decoded and as predicted."""
 
     motion: MotionTables
     flags: CountTables
@@ -86,9 +86,9 @@ class TransformState:
     last: tuple[Planes, Planes] | None = None
 
     def copy(self) -> TransformState:
-        tables = ([t.copy() for t in group] for group in (self.origins, self.extents, self.levels))
-        return TransformState(self.motion.copy(), self.flags.copy(), *tables, list(self.last_extents),
-                              list(self.last_origins), self.last)
+        origins, extents, levels = ([t.copy() for t in group] for group in (self.origins, self.extents, self.levels))
+        return TransformState(self.motion.copy(), self.flags.copy(), origins, extents, levels, self.last_extents,
+                              self.last_origins, self.last)
 
 
 @dataclass
@@ -150,11 +150,14 @@ class TransformCoder:
             kind = min(p, 1)
             candidates = self._candidates(p, plane, motion)
             origin, extent = np.zeros_like(state.last_origins[p]), np.zeros_like(state.last_extents[p])
-            if len(candidates) > 1 and coder.code_one(state.flags, 2 * p, choice and int(choice.origin.any())):
+            any_origin = None if choice is None else int(choice.origin.any())
+            any_extent = None if choice is None else int(choice.extent.any())
+            if len(candidates) > 1 and coder.code_one(state.flags, 2 * p, any_origin):
                 classes = self._origin_context(p, candidates, origins)
-                found = coder.code(state.origins[kind], classes.reshape(-1), choice and choice.origin.reshape(-1))
+                wanted = None if choice is None else choice.origin.reshape(-1)
+                found = coder.code(state.origins[kind], classes.reshape(-1), wanted)
                 origin = found.astype(np.uint8).reshape(origin.shape)
-            if coder.code_one(state.flags, 2 * p + 1, choice and int(choice.extent.any())):
+            if coder.code_one(state.flags, 2 * p + 1, any_extent):
                 extent = self._code_extents(coder, self._context(p, candidates[0], extents), choice, kind)
             origins.append(origin)
             extents.append(extent)
@@ -164,9 +167,9 @@ class TransformCoder:
             blocks = np.choose(origin[..., None, None], candidates)
             used = np.nonzero(extent)
             if used[0].size:
-                levels = self._code_levels(coder, extent[used], choice and choice.levels[used], kind).astype(np.int64)
+                levels = self._code_levels(coder, extent[used], None if choice is None else choice.levels[used], kind)
                 limit = COEFFICIENT_MAX
-                blocks[used] += inverse(np.clip(levels * self.quantum, -limit, limit).astype(np.int32))
+                blocks[used] += inverse(np.clip(levels.astype(np.int64) * self.quantum, -limit, limit).astype(np.int32))
             rows, columns = extent.shape
             whole = blocks.transpose(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE)
             decoded.append(np.clip(whole[: plane.shape[0], : plane.shape[1]], 0, self.fmt.peak).astype(plane.dtype))
@@ -174,8 +177,8 @@ class TransformCoder:
         return tuple(decoded)
 
     def _candidates(self, p: int, plane: Plane, motion: Ints | None) -> list[Ints]:
-        """Blocks (rows, columns, 8, 8) of every origin: the prediction and, from the second frame on, the prediction plus
-        the displaced last correction, and the displaced last frame."""
+        """Blocks (rows, columns, 8, 8) of every origin: the prediction and, from the second frame on, the prediction
+        plus the displaced last correction, and the displaced last frame."""
         base = plane.astype(np.int32)
         if self.state.last is None:
             return [to_blocks(base)]
@@ -226,7 +229,8 @@ class TransformCoder:
                     total += known[1 + dy + y0 : 1 + dy + rows : 2, 1 + dx + x0 : 1 + dx + columns : 2]
                 around = np.minimum((total + 2) // 3, 3).astype(np.uint8)
             classes = (around * np.uint8(12) + here).reshape(-1)
-            found = coder.code(self.state.extents[kind], classes, choice and choice.extent[grid].reshape(-1))
+            found = coder.code(self.state.extents[kind], classes,
+                               None if choice is None else choice.extent[grid].reshape(-1))
             known[1 + y0 : 1 + rows : 2, 1 + x0 : 1 + columns : 2] = found.reshape(here.shape)
         return known[1:-1, 1:-1]
 
@@ -261,26 +265,56 @@ class TransformCoder:
 
     def _choose(self, predicted: Planes, source: Planes, lam: float | None) -> tuple[Ints | None, list[Choice]]:
         """Motion and the choice for every plane that minimise squared error + lam * bits."""
-        state, delta = self.state, self.quantum / 16
+        last, delta = self.state.last, self.quantum / 16
         weight = 0.1 if lam is None else lam / (delta * delta)  # costs below are in units of delta^2
-        motion = None if state.last is None else estimate_motion(source[0], state.last[0][0], self.fmt.depth)
+        wanted = [to_blocks(q.astype(np.int32)) for q in source]
+        motion = None if last is None else estimate_motion(source[0], last[0][0], self.fmt.depth)
+        choices, cost = self._try(predicted, wanted, motion, weight)
+        if motion is None:
+            return None, choices
+        motion = self._needed(motion, choices)
+        writer = SymbolWriter()
+        self.state.motion.copy().code(writer, motion, True)
+        others, cost_still = self._try(predicted, wanted, None, weight)
+        return (motion, choices) if cost + weight * 8 * len(writer.finish()) < cost_still else (None, others)
+
+    def _needed(self, motion: Ints, choices: list[Choice]) -> Ints:
+        """`motion` with the displacement from above, which costs least, wherever no plane fetches anything."""
+        needed = np.zeros(motion.shape[:2], bool)
+        for p, choice in enumerate(choices):
+            sx, sy = self.sub if p else (1, 1)
+            y, x = np.nonzero(choice.origin)
+            needed[y * (SIDE * sy) // BLOCK, x * (SIDE * sx) // BLOCK] = True  # a block lies within one motion block
+        kept = np.where(needed[..., None], motion, 0).astype(np.int32)
+        for y in range(1, len(kept)):
+            kept[y] = np.where(needed[y, :, None], kept[y], kept[y - 1])
+        return kept
+
+    def _try(self, predicted: Planes, wanted: list[Ints], motion: Ints | None, weight: float
+             ) -> tuple[list[Choice], float]:
+        """The best choice for every plane under a given motion, and its cost without the motion's."""
         choices: list[Choice] = []
+        total = 0.0
         for p, plane in enumerate(predicted):
             kind = min(p, 1)
-            wanted = to_blocks(source[p].astype(np.int32))
             candidates = self._candidates(p, plane, motion)
             context = self._context(p, candidates[0], [c.extent for c in choices])
-            trials = [self._decide(wanted - candidate, context, kind, weight) for candidate in candidates]
+            trials = [self._decide(wanted[p] - candidate, context, kind, weight) for candidate in candidates]
             costs = np.stack([cost for *_, cost in trials])
             if len(trials) > 1:
                 classes = self._origin_context(p, candidates, [c.origin for c in choices])
-                costs += weight * np.moveaxis(state.origins[kind].bits()[classes], -1, 0)
+                priced = costs + weight * np.moveaxis(self.state.origins[kind].bits()[classes], -1, 0)
+                # one flag says that every origin is the prediction: then none has a price of its own
+                if priced.min(axis=0).sum() < costs[0].sum():
+                    costs = priced
+                else:
+                    costs, trials = costs[:1], trials[:1]
             origin = costs.argmin(axis=0).astype(np.uint8)
+            total += costs.min(axis=0).sum()
             extent = np.choose(origin, [e for _, e, _ in trials])
             levels = np.choose(origin[..., None, None], [x for x, *_ in trials])
             choices.append(Choice(origin, extent, levels))
-        used = any(choice.origin.any() for choice in choices)
-        return (motion if used else None), choices
+        return choices, total
 
     def _decide(self, residual: Ints, context: Bytes, kind: int, weight: float) -> tuple[Ints, Bytes, NDArray]:
         """Levels (rows, columns, 8, 8), extents and costs (rows, columns) of one origin."""
@@ -309,7 +343,7 @@ class TransformCoder:
         own = np.log2(counts.sum(axis=1, keepdims=True)) - np.log2(counts)
         costs = coded + lost + weight * own[context.reshape(-1)]
         extent = np.argmin(costs, axis=1).astype(np.uint8)
-        keep = _DIAGONAL_OF < ENDS[extent][:, None, None]
+        keep = ENDS[extent][:, None, None] > _DIAGONAL_OF
         levels = (np.where(keep, best, 0) * np.sign(coefficients)).astype(np.int32)
         extent[~levels.any(axis=(1, 2))] = 0
         return levels.reshape(residual.shape), extent.reshape(context.shape), costs.min(axis=1).reshape(context.shape)

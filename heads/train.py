@@ -3,13 +3,16 @@
 The measure is PSNR-YUV = (6·Y + U + V)/8 of per-plane PSNRs averaged over pictures, so the loss is its linearisation:
 squared error of each plane of each picture, divided by the squared error that the base has there. One pass in
 floating point finds the weights, a second one with simulated integer arithmetic (`heads.model`) settles them.
-Everything is seeded: the same pictures, settings and machine give the same head.
+Everything is seeded: the same pictures, settings and machine give the same head. Each batch is split into the same parts
+whatever the number of threads, each part is computed by one thread, and the parts are added in order; kernels that
+share one part among threads would wait for each other in busy loops wherever other work takes a core.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +22,7 @@ from torch import Tensor
 from .model import INPUT_BITS, HeadModel, HeadSpec, Layer
 
 MSE_FLOOR = 8.0  # of a plane, in squared 10-bit steps (51 dB): pictures that are all but exact do not rule the rest
+PARTS = 2  # of a batch
 PLANE_WEIGHTS = (6 / 8, 1 / 8, 1 / 8)
 
 
@@ -61,7 +65,7 @@ def _batch(
     xs, ts, ws = [], [], []
     h, w = examples[0].target.shape[:2]
     ch, cw = min(schedule.crop, h), min(schedule.crop, w)
-    for k in rng.integers(len(examples), size=schedule.batch):
+    for k in rng.integers(len(examples), size=max(schedule.batch, PARTS)):
         y0, x0 = rng.integers(h - ch + 1), rng.integers(w - cw + 1)
         e = examples[k]
         xs.append(e.inputs[y0 : y0 + ch, x0 : x0 + cw])
@@ -92,25 +96,32 @@ def train(
         model.load_layers(list(start))
     model = model.to(device)
     rng = np.random.default_rng(seed)
+    parameters = list(model.parameters())
     total = schedule.float_steps + schedule.integer_steps
-    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.rate, betas=(0.9, 0.999))
-    for step in range(total):
-        if step == schedule.float_steps:
-            if start is None or schedule.float_steps:
-                model.choose_scales(schedule.coarser)
-            model.quantised = True
-        done = step / total
-        warm = min(1.0, (step + 1) / 50)
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        x, target, weight = _batch(examples, schedule, rng, torch.device(device))
+    optimiser = torch.optim.Adam(parameters, lr=schedule.rate, betas=(0.9, 0.999))
+
+    def gradients(part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+        x, target, weight = part
         margin = min(spec.layers, x.shape[2] // 4, x.shape[3] // 4)
         inner = (slice(None), slice(None), slice(margin, x.shape[2] - margin), slice(margin, x.shape[3] - margin))
         error = model(x)[inner] - target[inner]
-        loss = (error.square() * weight).mean() * spec.planes
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        if progress and step % 20 == 0:
-            progress(done)
+        return torch.autograd.grad((error.square() * weight).mean() * spec.planes / PARTS, parameters)
+
+    with ThreadPoolExecutor(PARTS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for step in range(total):
+            if step == schedule.float_steps:
+                if start is None or schedule.float_steps:
+                    model.choose_scales(schedule.coarser)
+                model.quantised = True
+            done = step / total
+            warm = min(1.0, (step + 1) / 50)
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            batch = _batch(examples, schedule, rng, torch.device(device))
+            parts = list(pool.map(gradients, zip(*(tensor.chunk(PARTS) for tensor in batch), strict=True)))
+            for parameter, *found in zip(parameters, *parts, strict=True):
+                parameter.grad = torch.stack(found).sum(0)
+            optimiser.step()
+            if progress and step % 20 == 0:
+                progress(done)
     return model.cpu().layers()

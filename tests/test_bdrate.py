@@ -19,7 +19,8 @@ def scaled(factor=1.0, gain=0.0, points=POINTS):
 def random_points(rng, count):
     """Rate and PSNR both rising, at uneven distances."""
     rates = np.exp(np.cumsum(rng.uniform(0.1, 0.9, count)) + 5)
-    return list(zip(rates.tolist(), (rng.uniform(28, 30) + np.cumsum(rng.uniform(0.3, 3, count))).tolist(), strict=True))
+    psnrs = rng.uniform(28, 30) + np.cumsum(rng.uniform(0.3, 3, count))
+    return list(zip(rates.tolist(), psnrs.tolist(), strict=True))
 
 
 def test_half_the_rate_everywhere():

@@ -138,6 +138,20 @@ def test_motion_of_the_last_frame_is_used() -> None:
     assert sizes[2] < 0.3 * sizes[0]
 
 
+def test_transform_keeps_what_was_paid_for() -> None:
+    """A still scene whose prediction stays poor costs its detail once."""
+    fmt = PlaneFormat()
+    source = picture(fmt, 160, 128, 0)
+    predicted = blurred(source)
+    encoder, decoder = pair(fmt, 160, 128, LossSettings(LossKind.TRANSFORM, step=20))
+    sizes = []
+    for _ in range(4):
+        data, decoded = encoder.encode(source, predicted)
+        assert equal(decoder.decode(data, predicted), decoded)
+        sizes.append(len(data))
+    assert sizes[3] < 0.02 * sizes[0]
+
+
 def test_snapshot_and_restore() -> None:
     fmt = PlaneFormat("420", 8)
     for settings in (LOSSLESS, LossSettings(LossKind.TRANSFORM, step=30), LossSettings()):
