@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from fractions import Fraction
 from typing import Any
 
 import click
@@ -20,6 +19,11 @@ import numpy as np
 import codec
 
 from .process import BenchError, python, run
+
+
+def add_time(crc: int, frame: codec.Frame, info: codec.VideoInfo) -> int:
+    """Continue a CRC-32 by a picture's exact time in seconds."""
+    return zlib.crc32(f"{frame.pts * info.time_base} ".encode(), crc)
 
 
 def decode_here(file: str, threads: int, device: str) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def decode_here(file: str, threads: int, device: str) -> dict[str, Any]:
         paused = time.perf_counter()
         for plane in frame.planes:
             crc = zlib.crc32(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data, crc)
-        times = zlib.crc32(str(Fraction(frame.pts) * film.info.time_base).encode(), times)
+        times = add_time(times, frame, film.info)
         frames += 1
         idle += time.perf_counter() - paused
     seconds = time.perf_counter() - began - idle

@@ -9,9 +9,14 @@ what the machine has can be checked: run it on several, and compare the CRCs of 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 import torch
+
+from codec.errors import NvcError
+from codec.info import describe
 
 from .decoding import decode_afresh
 from .process import BenchError
@@ -33,10 +38,23 @@ CPU_WAYS: dict[str, tuple[int, str, dict[str, str]]] = {
 GPU_WAYS: dict[str, tuple[int, str, dict[str, str]]] = {"CUDA": (0, "cuda", {})}
 
 
+def contents(segments: Sequence[Mapping[str, Any]]) -> str:
+    """What of the decoder a file puts to the test."""
+    frames, by_head = (sum(s[key] for s in segments) for key in ("frames", "head_frames"))
+    history, loss = max(s["history"] for s in segments), sorted({s["loss"] for s in segments})
+    text = f"{by_head} of {frames} pictures are predicted by a head, history {history}; loss-stream: {', '.join(loss)}"
+    return text if by_head else f"{text}\nWithout a head this shows little: encode a film for which one is sent."
+
+
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 def main(file: str) -> None:
     """Decode FILE in every way that this machine has; exit code 1 where the planes differ."""
+    try:
+        segments = describe(file)["segments"]
+    except NvcError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{contents(segments)}\n")
     ways = CPU_WAYS | (GPU_WAYS if torch.cuda.is_available() else {})
     rows: list[tuple[object, ...]] = []
     seen: set[tuple[str, str, int]] = set()

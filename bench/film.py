@@ -26,9 +26,9 @@ from codec.settings import PRESETS
 from codec.source import film_stream, open_source
 from codec.streams import open_film
 
-from .decoding import decode_afresh
+from .decoding import add_time, decode_afresh
 from .process import BenchError, python, run
-from .report import fixed, table
+from .report import table
 
 HEAD = ("what", "measured", "claim", "")
 GIB = 1 << 30
@@ -90,34 +90,35 @@ def remux(program: str | None, source: str, target: str) -> None:
                 new.mux(packet)
 
 
-def picture_times(path: str) -> tuple[int, list[float], float]:
-    """(pictures, their times in seconds, pictures a second) as the source's decoder gives them."""
+def pictures_of(path: str) -> tuple[int, str, float]:
+    """(pictures, checksum of their times, pictures a second) as the source's decoder gives them."""
     with open_source(path) as source:
-        times = [float(f.pts * source.info.time_base) for f in source.frames()]
-        return len(times), times, float(source.info.rate)
+        count = times = 0
+        for frame in source.frames():
+            times = add_time(times, frame, source.info)
+            count += 1
+        return count, f"{times:08x}", float(source.info.rate)
 
 
 def check(clip: str, file: str, claims: Claims, encode: Sequence[str], cores: int, limits: tuple[float, float]) -> None:
     """Encode `clip` to `file` and add what is found to `claims`."""
-    frames, _, rate = picture_times(clip)
+    frames, times, rate = pictures_of(clip)
     encoded = run(encode, cores=cores)
     claims.add("encode, wall time", f"{encoded.seconds:.1f} s", f"<= {limits[0]:g} s", encoded.seconds <= limits[0])
-    memory = encoded.memory / GIB
-    claims.add("encode, peak memory of all processes", f"{memory:.2f} GiB", f"<= {limits[1]:g} GiB", memory <= limits[1])
+    gib = encoded.memory / GIB
+    claims.add("encode, peak memory of all processes", f"{gib:.2f} GiB", f"<= {limits[1]:g} GiB", gib <= limits[1])
     claims.add("file", f"{os.path.getsize(file):,} B, {os.path.getsize(clip):,} B before")
 
     here = decode_afresh(file, cores=cores)
     claims.add("pictures", here["frames"], f"{frames}", here["frames"] == frames)
+    claims.add("CRC of the times of all pictures", here["times"], times, here["times"] == times)
     y4m = os.path.join(os.path.dirname(file), "a.y4m")
     written = decode_afresh(file, target=y4m, cores=cores)
     os.unlink(y4m)
-    for name, seconds in (
-        ("decode to nowhere", here["seconds"]),
-        ("decode to y4m", written["seconds"]),
-        ("decode to y4m, start of the program included", written["wall"]),
-    ):
-        speed = frames / seconds
+    for name, ran in (("decode to nowhere", here), ("decode to y4m", written)):
+        speed = frames / ran["seconds"]
         claims.add(name, f"{speed:.1f} fps", f">= {rate:g} fps", speed >= rate)
+    claims.add("decode to y4m, start of the program included", f"{frames / written['wall']:.1f} fps")
     claims.add("decode, peak memory", f"{here['memory'] / GIB:.2f} GiB")
 
     for kind in ("audio", "subtitle"):
@@ -135,7 +136,7 @@ def check(clip: str, file: str, claims: Claims, encode: Sequence[str], cores: in
     program = shutil.which("ffmpeg")
     if program:
         complaint = played_by_ffmpeg(program, file)
-        claims.add("played by ffmpeg", fixed_words(complaint) or "no complaint", "no complaint", not complaint)
+        claims.add("played by ffmpeg", first_words(complaint) or "no complaint", "no complaint", not complaint)
     path = file
     for ending in ("mkv", "mp4"):
         target = f"{os.path.splitext(file)[0]}.{ending}"
@@ -150,7 +151,7 @@ def check(clip: str, file: str, claims: Claims, encode: Sequence[str], cores: in
         )
 
 
-def fixed_words(text: str, count: int = 12) -> str:
+def first_words(text: str, count: int = 12) -> str:
     """The first words of a text."""
     words = text.split()
     return " ".join(words[:count]) + (" …" if len(words) > count else "")

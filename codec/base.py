@@ -23,6 +23,7 @@ from .resample import BASE_FORMAT
 
 CRF_MAX = 63.0
 CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
+THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def _encoder(
     c = settings.colour
     context.color_primaries, context.color_trc, context.colorspace = c.primaries, c.transfer, c.matrix
     context.color_range = c.range
-    params = ["keyint=-1", f"lp={settings.threads}"]  # no picture but the first is a keyframe
+    threads = settings.threads if min(shape) >= THREADS_FROM else 1
+    params = ["keyint=-1", f"lp={threads}"]  # no picture but the first is a keyframe
     if settings.mastering:
         params.append(f"mastering-display={settings.mastering}")
     if settings.content_light:

@@ -80,7 +80,11 @@ def encode(
     with open_source(source, settings.threads) as film:
         _check_wishes(film, settings)
         work = _Work(film, target, settings, resume, listen)
-        return work.run()
+        try:
+            return work.run()
+        except BaseException:
+            work.job.leave(keep=source != STDIN)
+            raise
 
 
 def _check_paths(source: str, target: str, overwrite: bool, resume: bool) -> None:

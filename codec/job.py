@@ -14,10 +14,10 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import av
-import constriction
 import torch
 
 from heads.model import HeadSpec
@@ -34,7 +34,7 @@ ENCODER = 1  # raised whenever the encoder may give other bytes for the same wis
 
 def job_key(source: bytes, settings: str) -> str:
     """Name of the work: two encodes with the same key give the same bytes."""
-    versions = (ENCODER, av.__version__, torch.__version__, torch.get_num_threads(), constriction.__name__)
+    versions = (ENCODER, av.__version__, torch.__version__, torch.get_num_threads(), version("constriction"))
     return hashlib.blake2b(repr((source, settings, versions)).encode(), digest_size=16).hexdigest()
 
 
@@ -88,6 +88,11 @@ class Job:
             if segment is None:
                 raise OutputError(f"{self._path(index)} has disappeared or is damaged")
             yield from segment.units
+
+    def leave(self, keep: bool) -> None:
+        """The work stops before its end: finished segments stay where `keep`, and where there are any."""
+        if not (keep and any(self.folder.glob("*.segment"))):
+            self.remove()
 
     def remove(self) -> None:
         """Delete the folder: the work is done."""

@@ -12,7 +12,7 @@ from .errors import UsageError
 from .resample import SCALES
 
 DEFAULT_CRF = 32.0
-LOSSLESS_CRF = 32.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
+LOSSLESS_CRF = 40.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
 QUALITIES = ("crf", "target_psnr", "bitrate", "target_size")
 
 

@@ -286,8 +286,8 @@ class TransformCoder:
             y, x = np.nonzero(choice.origin)
             needed[y * (SIDE * sy) // BLOCK, x * (SIDE * sx) // BLOCK] = True  # a block lies within one motion block
         kept = np.where(needed[..., None], motion, 0).astype(np.int32)
-        for y in range(1, len(kept)):
-            kept[y] = np.where(needed[y, :, None], kept[y], kept[y - 1])
+        for row in range(1, len(kept)):
+            kept[row] = np.where(needed[row, :, None], kept[row], kept[row - 1])
         return kept
 
     def _try(self, predicted: Planes, wanted: list[Ints], motion: Ints | None, weight: float

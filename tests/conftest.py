@@ -57,7 +57,7 @@ def scene_frames(
 def write_frames(path: Path, frames: list[Frame], fmt: PlaneFormat, rate: Fraction = Fraction(25)) -> Path:
     """Write frames losslessly, as FFV1 in Matroska; pts in milliseconds."""
     with av.open(str(path), "w") as output:
-        video = cast(Any, output.add_stream("ffv1", rate=rate))
+        video = cast(Any, output.add_stream("ffv1", rate=rate, options={"level": "1"}))
         height, width = frames[0].planes[0].shape
         video.width, video.height, video.pix_fmt = width, height, fmt.av_name
         video.time_base = video.codec_context.time_base = Fraction(1, 1000)

@@ -1,0 +1,171 @@
+"""What a head gains over the base that it stands on, and what a look at earlier pictures adds to that.
+
+    python -m bench.heads CLIP --scale 2 --crf 56,60 --width 8,16
+    python -m bench.heads CLIP --history --loss 24
+
+The first codes the clip's first segment once for each crf and shows that base plain (at scale 2: by the fixed Lanczos
+filter) and with heads of several widths on it. A head is measured as the decoder has it: integers, coded to bytes and
+read back, and not dropped where it does not pay. Its bytes stand beside its gain.
+
+The second encodes the whole clip at scale 2 with a loss-stream of one step, with x = 0 and x = 1 earlier pictures in
+the head's sight, decodes both files in fresh processes and compares them with the source here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from fractions import Fraction
+
+import click
+
+import codec
+from codec.errors import NvcError
+from codec.frames import Frame, VideoInfo
+from codec.residual import LossSettings
+from codec.restore import Head
+from codec.scenes import split
+from codec.segment import LAYERS, Base, SegmentEncoder
+from codec.settings import PRESETS
+from codec.source import open_source
+from heads.model import HeadSpec
+from heads.planes import channels_of
+from heads.weights import decode_layers, encode_layers
+
+from .compare import quality, read_y4m
+from .process import BenchError, python, run
+from .rd import numbers, tell
+from .report import fixed, table
+
+GAIN_HEAD = ("base", "bytes", "plain dB", "head", "weights", "head bytes", "head / base", "with head dB", "gain dB")
+HISTORY_HEAD = ("x", "heads", "base bytes", "loss bytes", "head bytes", "file bytes", "Y dB", "U dB", "V dB", "YUV dB")
+
+
+def first_segment(path: str, limit: int | None) -> tuple[list[Frame], VideoInfo]:
+    with open_source(path) as source:
+        frames = next(split(source.frames(), source.info), [])
+        return frames[:limit], source.info
+
+
+def trained(encoder: SegmentEncoder, base: Base, width: int) -> tuple[Head, int]:
+    """(a head for that base as the decoder reads it, its bytes)."""
+    examples, _ = encoder._examples(base)
+    spec = HeadSpec(channels_of(encoder.info.format.chroma), 0, LAYERS, width)
+    head = encoder._train(examples, spec, encoder.preset.schedule)
+    if head is None:
+        raise BenchError(f"the head of {width} channels left the range in which it is exact")
+    data = encode_layers(head.layers)
+    return Head(spec, tuple(decode_layers(data, spec))), len(data)
+
+
+def psnr(encoder: SegmentEncoder, base: Base, head: Head | None) -> float:
+    """PSNR-YUV of all pictures, each by the head where that is better, as a segment's header has it."""
+    return encoder._run(base, head, LossSettings()).psnr
+
+
+def gains(
+    path: str, scale: Fraction, crfs: tuple[float, ...], preset: str, widths: tuple[int, ...], limit: int | None
+) -> tuple[str, list[float]]:
+    """(table, gains in dB of the best head of each crf)."""
+    frames, info = first_segment(path, limit)
+    rows: list[tuple[object, ...]] = []
+    best = []
+    for crf in crfs:
+        encoder = SegmentEncoder(frames, info, codec.Settings(preset=preset, head=True), scale)
+        tell(f"base at crf {crf:g}, scale {float(scale):g}")
+        base = encoder.base(crf)
+        plain = psnr(encoder, base, None)
+        name = f"crf {crf:g}, scale {float(scale):g}, {len(frames)} pictures"
+        found = []
+        for width in widths:
+            tell(f"head of {width} channels")
+            head, size = trained(encoder, base, width)
+            better = psnr(encoder, base, head)
+            found.append(better - plain)
+            rows.append(
+                (
+                    name,
+                    f"{base.bytes:,}",
+                    fixed(plain, 3),
+                    f"{LAYERS}x{width}",
+                    f"{head.spec.weights:,}",
+                    f"{size:,}",
+                    f"{size / base.bytes:.1%}",
+                    fixed(better, 3),
+                    fixed(better - plain, 3, True),
+                )
+            )
+        best.append(max(found))
+    return table(GAIN_HEAD, rows), best
+
+
+def with_history(path: str, settings: codec.Settings, folder: str) -> tuple[tuple[object, ...], float, int]:
+    """(row of the table, PSNR-YUV, bytes of the file) of an encode of the whole clip, decoded afresh."""
+    file, pictures = os.path.join(folder, "a.nvc"), os.path.join(folder, "a.y4m")
+    done = codec.encode(path, file, settings, overwrite=True)
+    run(python("codec", "decode", file, pictures, "-q", "-y"))
+    fmt, planes = read_y4m(pictures)
+    with open_source(path) as source:
+        found = quality(source.frames(), planes, source.info.format, fmt.depth)
+    base, loss, head = (
+        sum(int(s[f"{part}_bytes"]) for s in done.segments) for part in ("base", "loss", "head")
+    )
+    shapes = " ".join(dict.fromkeys(f"{s['head']}" for s in done.segments))
+    row = (
+        settings.history,
+        shapes,
+        *(f"{n:,}" for n in (base, loss, head, done.bytes)),
+        *(fixed(p) for p in (found.psnr_y, found.psnr_u, found.psnr_v)),
+        fixed(found.psnr_yuv, 3),
+    )
+    return row, found.psnr_yuv, done.bytes
+
+
+@click.command()
+@click.argument("clip", type=click.Path(exists=True, dir_okay=False))
+@click.option("--scale", type=click.Choice(["1", "1.5", "2", "3", "4"]), default="2", show_default=True)
+@click.option("--crf", default="56,60", show_default=True, help="Of the base; the first alone with --history.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="medium", show_default=True)
+@click.option("--width", help="Channels of the heads.  [default: those of the preset]")
+@click.option("--frames", type=click.IntRange(1), help="At most so many pictures of the first segment.")
+@click.option("--claim", type=float, help="Fail unless the best head of each crf gains so many dB.")
+@click.option("--history", is_flag=True, help="Compare x = 0 with x = 1 under a loss-stream.")
+@click.option("--loss", type=click.IntRange(1, 255), default=24, show_default=True, help="Its step.")
+def main(
+    clip: str,
+    scale: str,
+    crf: str,
+    preset: str,
+    width: str | None,
+    frames: int | None,
+    claim: float | None,
+    history: bool,
+    loss: int,
+) -> None:
+    """Measure heads on CLIP."""
+    crfs = numbers(crf)
+    try:
+        if history:
+            wish = codec.Settings(crf=crfs[0], scale=Fraction(scale), loss=loss, preset=preset)
+            with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                (row0, psnr0, size0), (row1, psnr1, size1) = (
+                    with_history(clip, replace(wish, history=x), folder) for x in (0, 1)
+                )
+            click.echo(table(HISTORY_HEAD, [row0, row1]))
+            click.echo(f"\nx = 1 over x = 0: {psnr1 - psnr0:+.3f} dB, {100 * (size1 / size0 - 1):+.2f} % of bytes")
+            return
+        widths = tuple(w for w, _ in PRESETS[preset].widths) if width is None else tuple(map(int, numbers(width)))
+        text, best = gains(clip, Fraction(scale), crfs, preset, widths, frames)
+    except (NvcError, BenchError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(text)
+    if claim is not None:
+        held = min(best) >= claim
+        click.echo(f"\nA head gains {claim:g} dB at every crf: {'holds' if held else 'FAILS'}")
+        sys.exit(0 if held else 1)
+
+
+if __name__ == "__main__":
+    main()
