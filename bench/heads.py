@@ -1,14 +1,16 @@
 """What a head gains over the base that it stands on, and what a look at earlier pictures adds to that.
 
     python -m bench.heads CLIP --scale 2 --crf 56,60 --width 8,16
-    python -m bench.heads CLIP --history --loss 24
+    python -m bench.heads CLIP --history --loss 16,24,36
 
 The first codes the clip's first segment once for each crf and shows that base plain (at scale 2: by the fixed Lanczos
 filter) and with heads of several widths on it. A head is measured as the decoder has it: integers, coded to bytes and
 read back, and not dropped where it does not pay. Its bytes stand beside its gain.
 
-The second encodes the whole clip at scale 2 with a loss-stream of one step, with x = 0 and x = 1 earlier pictures in
-the head's sight, decodes both files in fresh processes and compares them with the source here.
+The second encodes the whole clip with a loss-stream, once with x = 0 and once with x = 1 earlier pictures in the head's
+sight, decodes both files in fresh processes and compares them with the source here. As the two differ in bytes and in
+quality, two or more steps give curves, and their BD-rate says which is ahead. With x = 0 no head is sent where none
+pays; with x = 1 one is always sent.
 """
 
 from __future__ import annotations
@@ -30,17 +32,30 @@ from codec.scenes import split
 from codec.segment import LAYERS, Base, SegmentEncoder
 from codec.settings import PRESETS
 from codec.source import open_source
+from codec.streams import sound_bytes
 from heads.model import HeadSpec
 from heads.planes import channels_of
 from heads.weights import decode_layers, encode_layers
 
+from .bdrate import Curve, CurveError, bd_psnr, bd_rate
 from .compare import quality, read_y4m
 from .process import BenchError, python, run
 from .rd import numbers, tell
 from .report import fixed, table
 
 GAIN_HEAD = ("base", "bytes", "plain dB", "head", "weights", "head bytes", "head / base", "with head dB", "gain dB")
-HISTORY_HEAD = ("x", "heads", "base bytes", "loss bytes", "head bytes", "file bytes", "Y dB", "U dB", "V dB", "YUV dB")
+HISTORY_HEAD = (
+    "step, x",
+    "heads",
+    "base bytes",
+    "loss bytes",
+    "head bytes",
+    "file bytes",
+    "Y dB",
+    "U dB",
+    "V dB",
+    "YUV dB",
+)
 
 
 def first_segment(path: str, limit: int | None) -> tuple[list[Frame], VideoInfo]:
@@ -101,26 +116,54 @@ def gains(
     return table(GAIN_HEAD, rows), best
 
 
-def with_history(path: str, settings: codec.Settings, folder: str) -> tuple[tuple[object, ...], float, int]:
-    """(row of the table, PSNR-YUV, bytes of the file) of an encode of the whole clip, decoded afresh."""
-    file, pictures = os.path.join(folder, "a.nvc"), os.path.join(folder, "a.y4m")
-    done = codec.encode(path, file, settings, overwrite=True)
-    run(python("codec", "decode", file, pictures, "-q", "-y"))
-    fmt, planes = read_y4m(pictures)
-    with open_source(path) as source:
-        found = quality(source.frames(), planes, source.info.format, fmt.depth)
-    base, loss, head = (
-        sum(int(s[f"{part}_bytes"]) for s in done.segments) for part in ("base", "loss", "head")
-    )
-    shapes = " ".join(dict.fromkeys(f"{s['head']}" for s in done.segments))
+def encoded(path: str, settings: codec.Settings) -> tuple[tuple[object, ...], int, tuple[float, float]]:
+    """(row of the table, base bytes, (bytes of the file, PSNR-YUV)) of an encode of the whole clip, decoded afresh."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        file, pictures = os.path.join(folder, "a.nvc"), os.path.join(folder, "a.y4m")
+        tell(f"loss-stream of step {settings.loss}, x = {settings.history}")
+        done = codec.encode(path, file, settings)
+        run(python("codec", "decode", file, pictures, "-q", "-y"))
+        fmt, planes = read_y4m(pictures)
+        with open_source(path) as source:
+            found = quality(source.frames(), planes, source.info.format, fmt.depth)
+        sound = sound_bytes(path)
+    base, loss, head = (sum(int(s[f"{part}_bytes"]) for s in done.segments) for part in ("base", "loss", "head"))
     row = (
-        settings.history,
-        shapes,
-        *(f"{n:,}" for n in (base, loss, head, done.bytes)),
+        f"{settings.loss}, {settings.history}",
+        " ".join(dict.fromkeys(str(s["head"]) for s in done.segments)),
+        *(f"{n:,}" for n in (base, loss, head, done.bytes - sound)),
         *(fixed(p) for p in (found.psnr_y, found.psnr_u, found.psnr_v)),
         fixed(found.psnr_yuv, 3),
     )
-    return row, found.psnr_yuv, done.bytes
+    return row, base, (done.bytes - sound, found.psnr_yuv)
+
+
+def with_history(path: str, settings: codec.Settings, steps: tuple[int, ...]) -> str:
+    """Table of x = 0 and x = 1 at each step, and their difference in words."""
+    rows: list[tuple[object, ...]] = []
+    points: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
+    for step in steps:
+        bases = set()
+        for x in points:
+            row, base, point = encoded(path, replace(settings, loss=step, history=x))
+            rows.append(row)
+            points[x].append(point)
+            bases.add(base)
+        if len(bases) > 1:
+            raise BenchError(f"the bases of x = 0 and x = 1 differ: {sorted(bases)} bytes")
+    lines = [table(HISTORY_HEAD, rows), ""]
+    for step, (size0, psnr0), (size1, psnr1) in zip(steps, points[0], points[1], strict=True):
+        more = 100 * (size1 / size0 - 1)
+        lines.append(f"Step {step}, x = 1 over x = 0: {psnr1 - psnr0:+.3f} dB, {more:+.2f} % of bytes")
+    if len(steps) > 1:
+        try:
+            without, with_one = Curve.of(points[0]), Curve.of(points[1])
+            rate, gain = bd_rate(without, with_one), bd_psnr(without, with_one)
+            text = f"BD-rate {rate.value:+.2f} % over {rate.low:.2f}..{rate.high:.2f} dB, BD-PSNR {gain.value:+.3f} dB"
+        except CurveError as error:
+            text = f"No BD-rate: {error}"
+        lines.append(text)
+    return "\n".join(lines)
 
 
 @click.command()
@@ -132,7 +175,7 @@ def with_history(path: str, settings: codec.Settings, folder: str) -> tuple[tupl
 @click.option("--frames", type=click.IntRange(1), help="At most so many pictures of the first segment.")
 @click.option("--claim", type=float, help="Fail unless the best head of each crf gains so many dB.")
 @click.option("--history", is_flag=True, help="Compare x = 0 with x = 1 under a loss-stream.")
-@click.option("--loss", type=click.IntRange(1, 255), default=24, show_default=True, help="Its step.")
+@click.option("--loss", default="24", show_default=True, help="Its quantiser steps.")
 def main(
     clip: str,
     scale: str,
@@ -142,19 +185,14 @@ def main(
     frames: int | None,
     claim: float | None,
     history: bool,
-    loss: int,
+    loss: str,
 ) -> None:
     """Measure heads on CLIP."""
     crfs = numbers(crf)
     try:
         if history:
-            wish = codec.Settings(crf=crfs[0], scale=Fraction(scale), loss=loss, preset=preset)
-            with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-                (row0, psnr0, size0), (row1, psnr1, size1) = (
-                    with_history(clip, replace(wish, history=x), folder) for x in (0, 1)
-                )
-            click.echo(table(HISTORY_HEAD, [row0, row1]))
-            click.echo(f"\nx = 1 over x = 0: {psnr1 - psnr0:+.3f} dB, {100 * (size1 / size0 - 1):+.2f} % of bytes")
+            wish = codec.Settings(crf=crfs[0], scale=Fraction(scale), preset=preset)
+            click.echo(with_history(clip, wish, tuple(map(int, numbers(loss)))))
             return
         widths = tuple(w for w, _ in PRESETS[preset].widths) if width is None else tuple(map(int, numbers(width)))
         text, best = gains(clip, Fraction(scale), crfs, preset, widths, frames)

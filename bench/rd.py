@@ -8,6 +8,7 @@ all sides. Points that the file of results already holds, for the same clip, set
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -28,6 +29,9 @@ from .report import Record, Results, fixed, table
 POINTS_HEAD = ("method", "crf", "bytes", "kbit/s", "Y dB", "U dB", "V dB", "YUV dB", "encode s", "decode s")
 NARROW = 0.5  # share of a curve's range of PSNR below which a BD-rate says little of the curve
 DIFFERENCE_HEAD = ("method", "anchor", "clip", "BD-rate %", "BD-PSNR dB", "from dB", "to dB", "encode ×", "decode ×")
+
+
+SLOPE_HEAD = ("method", "clip", "dB for a factor e of rate", "from dB", "to dB")
 
 
 def tell(text: str) -> None:
@@ -116,6 +120,20 @@ def differences(
     return rows, mean, notes
 
 
+def slopes_table(points: dict[str, dict[str, list[Record]]]) -> str:
+    """How fast quality rises with rate, between the ends of each curve: what a byte is worth (`codec.segment.WORTH`)."""
+    rows = []
+    for name, of in points.items():
+        for method, records in of.items():
+            try:
+                c = curve(records)
+            except CurveError:
+                continue
+            slope = (c.psnrs[-1] - c.psnrs[0]) / math.log(c.rates[-1] / c.rates[0])
+            rows.append((method, name, fixed(slope), fixed(c.psnrs[0]), fixed(c.psnrs[-1])))
+    return table(SLOPE_HEAD, rows)
+
+
 def numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
@@ -186,6 +204,7 @@ def main(
             notes += missing
             reached = mean if (one, against) == (ours[0].name, anchor) else reached
     click.echo(f"\n{table(DIFFERENCE_HEAD, tables)}")
+    click.echo(f"\n{slopes_table(found)}")
     for text in dict.fromkeys((*faults, *notes)):
         click.echo(f"\nNote: {text}")
     if claim is not None:

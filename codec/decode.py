@@ -27,7 +27,7 @@ from .frames import Frame, Plane, VideoInfo
 from .payload import SegmentHeader
 from .resample import base_size
 from .residual import LossCoder, LossKind, LossSettings
-from .restore import Head, Restorer
+from .restore import Head, Restorer, use_threads
 from .segment import device_of
 
 CHAIN = 64  # segments to go back for the head that a difference refers to
@@ -70,6 +70,7 @@ class Film:
         self.path = os.fspath(path)
         self.best_effort, self.threads = best_effort, threads
         self.device = device_of(device)
+        use_threads(threads)
         self.problems: list[str] = []
         self._reader = FilmReader(path)
         self.first = self._first_header()

@@ -13,17 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-import torch
-
 from .container import write_film
 from .errors import InputError, OutputError, UsageError
 from .frames import Frame, VideoInfo
 from .job import Job, job_key
 from .rate import RateControl
 from .resample import base_size
+from .restore import use_threads
 from .scale import choose_scale
 from .scenes import split
-from .segment import Segment, SegmentEncoder
+from .segment import Segment, SegmentEncoder, device_of
 from .settings import Settings
 from .sinks import check_target, part_path
 from .source import STDIN, Source, content_key, open_source
@@ -77,6 +76,7 @@ def encode(
     settings = settings or Settings()
     source, target = os.fspath(source), os.fspath(target)
     _check_paths(source, target, overwrite, resume)
+    use_threads(settings.threads)
     with open_source(source, settings.threads) as film:
         _check_wishes(film, settings)
         work = _Work(film, target, settings, resume, listen)
@@ -100,8 +100,7 @@ def _check_wishes(film: Source, settings: Settings) -> None:
         raise InputError(f"{film.name} cannot be stored losslessly: {'; '.join(film.notes)}")
     if settings.target_size is not None and not (film.info.duration and film.path != STDIN):
         raise UsageError("a target size needs a film whose length is known")
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here")
+    device_of(settings.device)
 
 
 class _Work:

@@ -34,7 +34,7 @@ ENCODER = 1  # raised whenever the encoder may give other bytes for the same wis
 
 def job_key(source: bytes, settings: str) -> str:
     """Name of the work: two encodes with the same key give the same bytes."""
-    versions = (ENCODER, av.__version__, torch.__version__, torch.get_num_threads(), version("constriction"))
+    versions = (ENCODER, av.__version__, torch.__version__, version("constriction"))
     return hashlib.blake2b(repr((source, settings, versions)).encode(), digest_size=16).hexdigest()
 
 

@@ -31,6 +31,12 @@ from .frames import SUBSAMPLING, Plane, PlaneFormat
 from .resample import upscale
 
 
+def use_threads(count: int) -> None:
+    """Let this process's networks run on `count` threads; 0 leaves it at one a core. No result depends on it."""
+    if count:
+        torch.set_num_threads(count)
+
+
 @dataclass(frozen=True)
 class Head:
     """A head as it is sent: its shape and its integers."""

@@ -30,6 +30,7 @@ from heads.weights import encode_layers
 from . import payload
 from .base import BasePacket, BaseSettings, base_frames, encode_base, plain_prediction
 from .container import TemporalUnit
+from .errors import UsageError
 from .frames import Frame, Plane, VideoInfo
 from .hdr import svt_hdr
 from .metrics import plane_psnrs, weighted
@@ -291,8 +292,12 @@ class SegmentEncoder:
             best = self._best_head(base, previous, plain, best, only)
         if self.scale > 1 and self.settings.loss == "auto" and not bounded:
             best = self._with_loss(base, best, plain)
-        elif self.settings.history and self.settings.head and loss.kind != LossKind.BOUNDED:
+        elif self.settings.history and self.settings.head:
             best = self._with_history(base, best, self.settings.history, force=True)
+        elif self.scale > 1 and loss.kind == LossKind.TRANSFORM and self.settings.history is None and self.settings.head:
+            run = self._run(base, best.head, loss)
+            best = replace(best, score=self._score(run.psnr, base.bytes + run.bytes + len(best.head_data)))
+            best = self._with_history(base, best, 1)
         return self._assemble(base, best, previous)
 
     def _score(self, psnr: float, size: int) -> float:
@@ -459,7 +464,7 @@ class _Lazy(Sequence[list[Plane]]):
 
 
 def device_of(name: str) -> str:
-    """The torch device that "auto", "cpu" or "cuda" stands for on this machine."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
+    """The torch device that "auto", "cpu" or "cuda" stands for. Raises UsageError where there is no such device."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device here")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"

@@ -96,6 +96,5 @@ class Settings:
         return DEFAULT_CRF if self.max_error is None else LOSSLESS_CRF
 
     def key(self) -> str:
-        """All that decides the bytes of the result: what an interrupted encode is resumed by. Threads are among it,
-        since the sums of training depend on how they are split."""
-        return repr(sorted((k, str(v)) for k, v in asdict(self).items()))
+        """All that decides the bytes of the result: what an interrupted encode is resumed by. Threads do not."""
+        return repr(sorted((k, str(v)) for k, v in asdict(self).items() if k != "threads"))

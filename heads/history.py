@@ -40,5 +40,5 @@ def gated(outputs: Tensor, bases: Tensor, gate: int) -> Tensor:
 
 def best_gate(examples: Sequence[tuple[Tensor, Tensor, Tensor]]) -> int:
     """The gate that leaves the least squared error of (outputs, bases, target), each (h, w, planes)."""
-    errors = {g: sum(float((t - gated(o, b, g)).square().sum()) for o, b, t in examples) for g in GATES}
+    errors = {g: sum(int((t - gated(o, b, g)).long().square().sum()) for o, b, t in examples) for g in GATES}
     return min(GATES, key=lambda g: errors[g])

@@ -3,8 +3,8 @@
 The measure is PSNR-YUV = (6·Y + U + V)/8 of per-plane PSNRs averaged over pictures, so the loss is its linearisation:
 squared error of each plane of each picture, divided by the squared error that the base has there. One pass in
 floating point finds the weights, a second one with simulated integer arithmetic (`heads.model`) settles them.
-Everything is seeded: the same pictures, settings and machine give the same head. Each batch is split into the same parts
-whatever the number of threads, each part is computed by one thread, and the parts are added in order; kernels that
+Everything is seeded: the same pictures, settings and machine give the same head. Each batch is split into equal parts,
+alike for any number of threads, each part is computed by one thread, and the parts are added in order; kernels that
 share one part among threads would wait for each other in busy loops wherever other work takes a core.
 """
 
@@ -53,7 +53,8 @@ def example(inputs: Tensor, target: Tensor, folds: Sequence[tuple[int, int]]) ->
     weight = torch.empty(target.shape[2])
     at = 0
     for plane, (r, c) in enumerate(folds):
-        mse = float(target[:, :, at : at + r * c].float().square().mean())
+        part = target[:, :, at : at + r * c].long()
+        mse = int(part.square().sum()) / part.numel()  # an exact sum, whatever the number of threads
         weight[at : at + r * c] = PLANE_WEIGHTS[plane] / (r * c) / max(mse, MSE_FLOOR)
         at += r * c
     return Example(inputs.to(torch.int16), target.to(torch.int16), weight)
