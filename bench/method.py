@@ -16,8 +16,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import av
-
 from codec.frames import VideoInfo
 from codec.sinks import open_sink
 from codec.source import content_key, open_source
@@ -46,11 +44,11 @@ class Method:
     decode: Callable[[str, str], list[str]]
 
 
-def source_version(*packages: str) -> str:
-    """Short hash over the sources of packages of the project and the versions of the libraries under them."""
+def source_version(*paths: str) -> str:
+    """Short hash over sources of the project (folders or modules) and the versions of the libraries under them."""
     digest = hashlib.blake2b(digest_size=8)
-    for package in packages:
-        for file in sorted((ROOT / package).rglob("*")):
+    for path in paths:
+        for file in sorted([ROOT / path, *(ROOT / path).rglob("*")]):
             if file.is_file() and file.suffix in (".py", ".bin"):
                 digest.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes())
     for library in LIBRARIES:
@@ -88,7 +86,7 @@ def peer(row: Peer) -> Method:
     words = [row.encoder, *(f"{k}={v}" for k, v in row.options.items() if v)]
     if row.depth > 8:
         words.append(f"{row.depth} bits")
-    return Method(row.name, ".mp4", row.points, " ".join(words), f"av {av.__version__}", encode, decode)
+    return Method(row.name, ".mp4", row.points, " ".join(words), source_version("bench/peers.py"), encode, decode)
 
 
 def peers(names: Sequence[str]) -> list[Method]:

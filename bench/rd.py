@@ -121,7 +121,7 @@ def differences(
 
 
 def slopes_table(points: dict[str, dict[str, list[Record]]]) -> str:
-    """How fast quality rises with rate, between the ends of each curve: what a byte is worth (`codec.segment.WORTH`)."""
+    """How fast quality rises with rate between the ends of each curve: what a byte is worth (`segment.WORTH`)."""
     rows = []
     for name, of in points.items():
         for method, records in of.items():
@@ -177,6 +177,8 @@ def main(
     if peer_points:
         others = [replace(method, points=numbers(peer_points)) for method in others]
     results, run = Results(path, KEY), f"{time.time():.0f}"
+    for method in (*ours, *others):
+        click.echo(f"- {method.name}: {method.settings}")
     found: dict[str, dict[str, list[Record]]] = {}
     faults: list[str] = []
     for file in clips:

@@ -294,7 +294,7 @@ class SegmentEncoder:
             best = self._with_loss(base, best, plain)
         elif self.settings.history and self.settings.head:
             best = self._with_history(base, best, self.settings.history, force=True)
-        elif self.scale > 1 and loss.kind == LossKind.TRANSFORM and self.settings.history is None and self.settings.head:
+        elif self.scale > 1 and loss.kind == LossKind.TRANSFORM and self.settings.head and self.settings.history is None:
             run = self._run(base, best.head, loss)
             best = replace(best, score=self._score(run.psnr, base.bytes + run.bytes + len(best.head_data)))
             best = self._with_history(base, best, 1)
