@@ -7,6 +7,7 @@ error; with --json every event is one JSON object a line on standard output.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -198,3 +199,8 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception as error:  # a bug of ours: a sentence for the user, the trace for whoever asks for it
+        if os.environ.get("NVC_DEBUG"):
+            raise
+        click.echo(f"codec: internal fault, {type(error).__name__}: {error} (NVC_DEBUG=1 shows where)", err=True)
+        sys.exit(1)

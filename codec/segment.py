@@ -288,13 +288,14 @@ class SegmentEncoder:
         only = self._evaluated()
         plain = self._run(base, None, LossSettings(), only=only)
         best = _Choice(self._score(plain.psnr, base.bytes), loss=loss)
-        if self.settings.head:
+        heads, history = self.settings.head, self.settings.history
+        if heads:
             best = self._best_head(base, previous, plain, best, only)
         if self.scale > 1 and self.settings.loss == "auto" and not bounded:
             best = self._with_loss(base, best, plain)
-        elif self.settings.history and self.settings.head:
-            best = self._with_history(base, best, self.settings.history, force=True)
-        elif self.scale > 1 and loss.kind == LossKind.TRANSFORM and self.settings.head and self.settings.history is None:
+        elif heads and history:
+            best = self._with_history(base, best, history, force=True)
+        elif heads and history is None and self.scale > 1 and loss.kind == LossKind.TRANSFORM:
             run = self._run(base, best.head, loss)
             best = replace(best, score=self._score(run.psnr, base.bytes + run.bytes + len(best.head_data)))
             best = self._with_history(base, best, 1)
