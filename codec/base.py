@@ -147,7 +147,8 @@ def decode_base(
     try:
         for data, pts in units:
             last = pts
-            packet = av.Packet(data)
+            packet = av.Packet(len(data))  # libav's own memory: dav1d's threads would wait for Python to free its
+            packet.update(data)
             packet.pts = pts
             yield from frames(context.decode(packet))
         yield from frames(context.decode(None))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -25,12 +25,11 @@ import av
 from . import obu
 from .errors import DamageError, FormatError, OutputError
 from .frames import PlaneFormat, VideoInfo
+from .payload import PIXELS_MAX
 from .source import colour_of, display_matrix, faults_as, film_stream, hdr_side_data, local_url, side_data
 from .streams import SideStreams, film_tags, interleave, open_film
 
 _LARGEST_TIMESCALE = (1 << 31) - 1
-# a bound on what a decoder allocates on the word of a header; twice an 8192x8192 picture
-MAX_PIXELS = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ class FilmReader:
     @contextmanager
     def _open(self) -> Iterator[tuple[av.container.InputContainer, Any]]:
         """The opened file and its AV1 stream; libav's errors inside become FormatError."""
-        with open_film(self.path, FormatError, {"max_pixels": str(MAX_PIXELS)}) as container:
+        with open_film(self.path, FormatError, {"max_pixels": str(PIXELS_MAX)}) as container:
             stream: Any = film_stream(container)
             codec = stream.codec_context.codec.canonical_name if stream and stream.codec_context else "absent"
             if codec != "av1":
@@ -235,7 +234,7 @@ class FilmReader:
     def _describe(self, container: av.container.InputContainer, stream: Any) -> VideoInfo:
         context = stream.codec_context
         fmt = PlaneFormat.from_av_name(context.pix_fmt or "")
-        if fmt is None or not 0 < stream.width * stream.height <= MAX_PIXELS:
+        if fmt is None or not 0 < stream.width * stream.height <= PIXELS_MAX:
             size = f"{stream.width}x{stream.height}"
             raise FormatError(f"{self.path}: its base of {size} {context.pix_fmt} cannot be decoded")
         duration = Fraction(0)
@@ -269,17 +268,19 @@ class FilmReader:
     @staticmethod
     def _first_frame(container: av.container.InputContainer, stream: Any) -> av.VideoFrame | None:
         """The first base picture, None where it is damaged: then whoever decodes the film says so."""
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        stream.codec_context.options = {"max_pixels": str(PIXELS_MAX)}
         try:
             return next(container.decode(stream), None)
         except (av.FFmpegError, ValueError):
             return None
 
-    def units(self, start: Fraction | None = None) -> Iterator[TemporalUnit]:
+    def units(
+        self, start: Fraction | None = None, report: Callable[[DamageError], None] | None = None
+    ) -> Iterator[TemporalUnit]:
         """The temporal units in order, from the last keyframe at or before `start` (seconds), or from the first one.
 
-        `data` is the base alone, `payloads` ours. Raises DamageError where a unit is, FormatError where the
-        file is damaged.
+        `data` is the base alone, `payloads` ours. Raises DamageError where a unit is damaged, or reports it and
+        yields the unit as it is; FormatError where the file is.
         """
         with self._open() as (container, stream):
             packets = self._packets(container, stream)
@@ -297,7 +298,11 @@ class FilmReader:
                     data, payloads = obu.strip(tu), tuple(obu.extract(tu))
                 except FormatError as error:
                     at = f"{float(packet.pts * stream.time_base):.3f} s"
-                    raise DamageError(f"{self.path}: the picture at {at} is damaged: {error}", packet.pts) from None
+                    fault = DamageError(f"{self.path}: frame at {at}: the picture is damaged: {error}", packet.pts)
+                    if report is None:
+                        raise fault from None
+                    report(fault)
+                    data, payloads = tu, ()
                 yield TemporalUnit(data, packet.pts, packet.duration or 0, packet.is_keyframe, payloads)
 
     def _packets(self, container: av.container.InputContainer, stream: Any) -> Iterator[Any]:

@@ -21,7 +21,7 @@ from heads.weights import decode_layers
 
 from . import obu, payload
 from .base import decode_base, plain_prediction
-from .container import MAX_PIXELS, FilmReader, TemporalUnit
+from .container import FilmReader, TemporalUnit
 from .errors import DamageError, FormatError, NvcError
 from .frames import Frame, Plane, VideoInfo
 from .payload import SegmentHeader
@@ -104,7 +104,7 @@ class Film:
             found = True
             try:
                 if payload.kind_of(unit.payloads[0]) == payload.SEGMENT:
-                    return _sane(payload.read_segment(unit.payloads[0]))
+                    return payload.read_segment(unit.payloads[0])
             except FormatError as wrong:
                 error = error or wrong
             if not self.best_effort:
@@ -141,32 +141,50 @@ class Film:
         unit_time = self.info.time_base
         end = None if duration is None else (start or Fraction(0)) + duration
         known: Head | None = None
-        for units in _by_segment(self._reader.units(start)):
+        for units in _by_segment(self._units(start)):
             first = units.first
-            if end is not None and first.pts * unit_time >= end:
-                units.drain()
-                break
             header = self._segment_header(first)
             head = None if header is None else self._head(header, first, known)
             known = head
             for picture in self._decode(units, header, head):
                 at = picture.pts * unit_time
-                if (start is None or at >= start) and (end is None or at < end):
+                if end is not None and at >= end:
+                    return
+                if start is None or at >= start:
                     yield Frame(tuple(picture.output), picture.pts, picture.duration)
+
+    def _units(self, start: Fraction | None) -> Iterator[TemporalUnit]:
+        """The file's units; under `best_effort`, what cannot be read is noted."""
+        if not self.best_effort:
+            yield from self._reader.units(start)
+            return
+        try:
+            yield from self._reader.units(start, lambda error: self.problems.append(str(error)))
+        except FormatError as error:
+            self.problems.append(f"{error}; what follows is lost")
 
     # --- one segment ----------------------------------------------------------------------------------------------
 
-    def _fault(self, pts: int, what: str) -> None:
-        """Raise DamageError, or note the damage and go on."""
+    def _fault(self, pts: int, what: str, rest: str = "is shown by its base alone") -> None:
+        """Raise DamageError, or note the damage and what becomes of the rest of the segment, and go on."""
         text = f"{self.path}: frame at {float(pts * self.info.time_base):.3f} s: {what}"
         if not self.best_effort:
             raise DamageError(text, pts)
-        self.problems.append(text)
+        self.problems.append(f"{text}; from here on the segment {rest}")
+
+    def _bases(self, units: _Units, shape: tuple[int, int]) -> Iterator[tuple[int, list[Plane]]]:
+        """The segment's base pictures, of (height, width) `shape`, as far as they decode."""
+        try:
+            yield from decode_base(units.stream(), shape, self.threads)
+        except DamageError as error:
+            if str(error).startswith(self.path):  # from the file, and complete
+                raise
+            self._fault(units.last.pts, str(error), "is lost")
 
     def _header(self, unit: TemporalUnit) -> SegmentHeader:
         if not unit.payloads:
             raise FormatError("the segment header is missing")
-        header = _sane(payload.read_segment(unit.payloads[0]))
+        header = payload.read_segment(unit.payloads[0])
         fixed = (header.width, header.height, header.format, header.scale)
         if fixed != (self.first.width, self.first.height, self.first.format, self.first.scale):
             raise FormatError("the segment is of another size or format than the film")
@@ -179,7 +197,7 @@ class Film:
         try:
             return self._header(unit)
         except FormatError as error:
-            self._fault(unit.pts, f"{error}; from here to the next segment only the base can be shown")
+            self._fault(unit.pts, str(error))
             return None
 
     def _head(self, header: SegmentHeader, unit: TemporalUnit, known: Head | None) -> Head | None:
@@ -229,28 +247,25 @@ class Film:
         bw, bh = base_size(first.width, first.height, first.scale)
         group: list[_Picture] = []
         count = crc = 0
-        try:
-            for pts, base in decode_base(units.stream(), (bh, bw), self.threads):
-                output = None
-                if usable:
-                    use_head = header is not None and header.uses_head(count)
-                    output = self._picture(restorer, coder, base, use_head, units.residual(pts), pts)
-                    usable = output is not None
-                if output is None:
-                    output = plain_prediction(restorer.upscaled(base), first.format.depth)
-                group.append(_Picture(pts, units.duration(pts), base, output))
-                crc = payload.checksum(output, crc)
-                count += 1
-                if header is None or count % header.group == 0 or count == header.frames:
-                    if usable and header is not None:
-                        usable = self._check(group, crc, header, count, restorer)
-                    yield from group
-                    group, crc = [], 0
-        except DamageError as error:
-            self._fault(units.last.pts, str(error))
+        for pts, base in self._bases(units, (bh, bw)):
+            output = None
+            if usable:
+                use_head = header is not None and header.uses_head(count)
+                output = self._picture(restorer, coder, base, use_head, units.residual(pts), pts)
+                usable = output is not None
+            if output is None:
+                output = plain_prediction(restorer.upscaled(base), first.format.depth)
+            group.append(_Picture(pts, units.duration(pts), base, output))
+            crc = payload.checksum(output, crc)
+            count += 1
+            if header is None or count % header.group == 0 or count == header.frames:
+                if usable and header is not None:
+                    usable = self._check(group, crc, header, count, restorer)
+                yield from group
+                group, crc = [], 0
         units.drain()
         if header is not None and count != header.frames:
-            self._fault(units.last.pts, f"the segment has {count} of its {header.frames} pictures")
+            self._fault(units.last.pts, f"the segment has {count} of its {header.frames} pictures", "is incomplete")
         yield from group
 
     def _picture(
@@ -286,12 +301,6 @@ class Film:
         for picture in group:
             picture.output = plain_prediction(restorer.upscaled(picture.base), header.format.depth)
         return False
-
-
-def _sane(header: SegmentHeader) -> SegmentHeader:
-    if header.width * header.height > MAX_PIXELS:
-        raise FormatError(f"a picture of {header.width}x{header.height} is beyond what this program decodes")
-    return header
 
 
 class _Units:

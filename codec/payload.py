@@ -25,6 +25,7 @@ NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE = 0, 1, 2
 LOSS_OFF, LOSS_TRANSFORM, LOSS_BOUNDED = 0, 1, 2
 PSNR_UNIT = 100  # stored in hundredths of a dB
 PSNR_MAX = 100.0
+PIXELS_MAX = 1 << 27  # luma samples of a picture: what a decoder allocates on the word of a header
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ SEGMENT_FIELDS = (
     Field("head_bytes", "I", 0, 1 << 22),
     Field("loss_kind", "B", 0, 2),
     Field("loss_step", "B", 0, 255),
-    Field("max_error", "B", 0, 255),
+    Field("max_error", "B", 0, 127),
 )
 _LAYOUT = struct.Struct(">" + "".join(f.code for f in SEGMENT_FIELDS))
 _FRAME = struct.Struct(">BB")  # version, kind
@@ -174,6 +175,8 @@ def _check(v: Mapping[str, int]) -> None:
     for field in SEGMENT_FIELDS:
         if not field.low <= v[field.name] <= field.high:
             raise FormatError(f"{field.name} is {v[field.name]}, outside {field.low}..{field.high}")
+    if v["width"] * v["height"] > PIXELS_MAX:
+        raise FormatError(f"a picture of {v['width']}x{v['height']} samples is too large")
     if v["depth"] == 9:
         raise FormatError("depth is 9")
     head = (v["layers"], v["head_width"], v["head_bytes"])

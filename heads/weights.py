@@ -2,7 +2,7 @@
 
 Symbols go through a range coder (constriction; Pasco 1976, Martin 1979) against two-sided geometric tables. A table
 is built by integer arithmetic from one byte that the stream carries for each group of numbers, so that both sides
-hold the same counts; constriction turns counts / total, each a correctly rounded quotient, into fixed point.
+hold the same counts; constriction turns counts into fixed point, one correctly rounded quotient and one product each.
 
 A number beyond the table is escaped: the table's last symbol, then Elias-gamma bits of the excess.
 """
@@ -41,8 +41,7 @@ def _counts(spread: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=SPREADS)
 def _model(spread: int) -> constriction.stream.model.Categorical:
-    counts = _counts(spread)
-    return constriction.stream.model.Categorical(counts / float(counts.sum()), perfect=False)
+    return constriction.stream.model.Categorical(_counts(spread).astype(np.float64), perfect=False)
 
 
 @lru_cache(maxsize=SPREADS)
@@ -101,6 +100,10 @@ class _Reader:
             values[at] = -(REACH + excess) if self._bit() else REACH + excess
         return values
 
+    def finish(self) -> None:
+        if not self._coder.maybe_exhausted():
+            raise HeadError("coded weights have words after their end")
+
     def _bit(self) -> int:
         return int(self._coder.decode(_BIT))
 
@@ -156,5 +159,6 @@ def decode_layers(data: bytes, spec: HeadSpec, base: Sequence[Layer] | None = No
         if np.abs(weight).max() > 127 or np.abs(bias).max() > BIAS_MAX:
             raise HeadError(f"layer {i} has numbers out of range")
         layers.append(Layer(weight.astype(np.int8), bias.astype(np.int32), scale))
+    reader.finish()
     check(spec, layers)
     return layers
