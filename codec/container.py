@@ -322,7 +322,10 @@ class FilmReader:
         with self._open() as (container, stream):
             for packet in container.demux():
                 if packet.stream.index == stream.index and packet.size:
-                    base = len(obu.strip(bytes(packet)))
+                    try:
+                        base = len(obu.strip(bytes(packet)))
+                    except FormatError as error:
+                        raise FormatError(f"{self.path}: {error}") from None
                     sizes["base"] += base
                     sizes["payload"] += packet.size - base
                 else:

@@ -117,11 +117,15 @@ class Film:
         """What the headers say, without decoding a picture. Raises FormatError at a damaged header."""
         pending: SegmentInfo | None = None
         for unit in self._reader.units():
-            residuals = [p for p in unit.payloads if payload.kind_of(p) == payload.RESIDUAL]
-            if unit.keyframe:
+            try:
+                residuals = [p for p in unit.payloads if payload.kind_of(p) == payload.RESIDUAL]
+                header = self._header(unit) if unit.keyframe else None
+            except FormatError as error:
+                raise DamageError(f"{self._place(unit.pts)}: {error}", unit.pts) from None
+            if header:
                 if pending:
                     yield pending
-                pending = SegmentInfo(unit.pts, self._header(unit), 0, 0, 0)
+                pending = SegmentInfo(unit.pts, header, 0, 0, 0)
             if pending is None:
                 raise FormatError(f"{self.path} does not begin with a keyframe")
             pending = replace(
@@ -165,9 +169,12 @@ class Film:
 
     # --- one segment ----------------------------------------------------------------------------------------------
 
+    def _place(self, pts: int) -> str:
+        return f"{self.path}: frame at {float(pts * self.info.time_base):.3f} s"
+
     def _fault(self, pts: int, what: str, rest: str = "is shown by its base alone") -> None:
         """Raise DamageError, or note the damage and what becomes of the rest of the segment, and go on."""
-        text = f"{self.path}: frame at {float(pts * self.info.time_base):.3f} s: {what}"
+        text = f"{self._place(pts)}: {what}"
         if not self.best_effort:
             raise DamageError(text, pts)
         self.problems.append(f"{text}; from here on the segment {rest}")

@@ -65,7 +65,7 @@ class Job:
         """A finished segment, or None where there is none or it is damaged."""
         try:
             return _unpack(self._path(index).read_bytes())
-        except (OSError, ValueError, KeyError, struct.error):
+        except (OSError, ValueError, KeyError, TypeError, struct.error):
             return None
 
     def store(self, index: int, segment: Segment) -> None:

@@ -110,6 +110,7 @@ def search(
     low, high = sorted((sign * 1.0, sign * CRF_MAX))
     below: tuple[float, float, Base] | None = None  # largest position known to fit
     above: tuple[float, float, Base] | None = None  # smallest position known not to fit
+    before: tuple[float, float] | None = None
     at = sign * start
     for _ in range(TRIALS):
         base = code(abs(at))
@@ -134,10 +135,13 @@ def search(
                 break
         else:
             move = -value * step
+            if before and (value - before[1]) * (at - before[0]) > 0:  # flatter than expected: by its own slope, and on
+                move = max(move, -1.25 * value * (at - before[0]) / (value - before[1]), key=abs)
             move = max(move, CRF_STEP) if value <= 0 else min(move, -CRF_STEP)
             following = min(max(at + move, low), high)
             following = math.floor(following / CRF_STEP) * CRF_STEP
             following = min(max(following, low), high)
+        before = (at, value)
         at = following
     if below:
         return below[2], True

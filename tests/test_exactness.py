@@ -1,0 +1,66 @@
+"""The exactness contract: golden films decode to the same samples for ever, however a machine computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import codec
+from codec.info import describe
+
+GOLDEN = Path(__file__).parent / "golden"
+CRCS: dict[str, int] = json.loads((GOLDEN / "crc.json").read_text())
+
+PROGRAM = """
+import sys, codec, json
+from codec.payload import checksum
+crcs = {}
+for name in sys.argv[3:]:
+    crc = 0
+    for frame in codec.open(name, threads=int(sys.argv[1]), device=sys.argv[2]).frames():
+        crc = checksum(frame.planes, crc)
+    crcs[name] = crc
+print(json.dumps(crcs))
+"""
+
+WAYS = {
+    "1 thread": (1, "cpu", {}),
+    "2 threads": (2, "cpu", {}),
+    "ATen without SIMD": (2, "cpu", {"ATEN_CPU_CAPABILITY": "default"}),
+    "oneDNN with SSE4.1, 1 thread": (1, "cpu", {"ONEDNN_MAX_CPU_ISA": "SSE41"}),
+    "oneDNN with AVX2": (2, "cpu", {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    "CUDA": (0, "cuda", {}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_golden_films_decode_alike(way: str) -> None:
+    threads, device, environment = WAYS[way]
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    found = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(threads), device, *CRCS],
+        cwd=GOLDEN,
+        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join([str(GOLDEN.parent.parent), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout) == CRCS
+
+
+def test_golden_films_exercise_the_whole_decoder() -> None:
+    segments = [s for name in CRCS for s in describe(GOLDEN / name)["segments"]]
+    assert {s["scale"] for s in segments} >= {1.0, 1.5, 2.0, 3.0}
+    assert {s["history"] for s in segments} >= {0, 2}
+    assert {s["loss"] for s in segments} == {"off", "transform", "bounded"}
+    assert sum(s["head_frames"] > 0 for s in segments) >= 3
+    formats = {codec.open(GOLDEN / name).info.format.av_name for name in CRCS}
+    assert formats >= {"yuv420p", "yuv444p", "yuv422p10le"}
