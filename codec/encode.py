@@ -113,6 +113,7 @@ class _Work:
         self.job = Job(target, job_key(content, settings.key()), resume)
         self.began = time.monotonic()
         self.frames = self.bytes = 0
+        self.reached = 0.0
         self.stats: list[dict[str, float | int | str]] = []
         self.notes: list[str] = []
 
@@ -173,6 +174,7 @@ class _Work:
         return report
 
     def _progress(self, stage: str, index: int, frames: float) -> None:
+        frames = self.reached = max(frames, self.reached)  # a stage that is run again is no step back
         elapsed = time.monotonic() - self.began
         total = max(self.info.frames, 0)
         speed = frames / elapsed if elapsed > 0 else 0.0

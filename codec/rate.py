@@ -46,7 +46,7 @@ class RateControl:
         if room <= 0:
             raise InputError(
                 f"{self.settings.target_size:g} MB cannot be reached: sound and container alone take "
-                f"{(self.settings.target_size * 1e6 - room) / 1e6:.2f} MB"
+                f"{(self.settings.target_size * 1e6 - room) / 1e6:.4g} MB"
             )
         self.bytes_per_second = room / float(seconds)
 

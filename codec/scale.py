@@ -23,7 +23,7 @@ PROBED = 24  # pictures
 PROBE_CRFS = (24.0, 40.0, 56.0)
 PROBE_PRESET = 8
 SMALLEST = 64  # samples: no base is made narrower or lower than this
-HEAD_GAIN = 0.2  # dB that a head gains more where it upscales than where it restores; see bench/NOTES.md
+ADVANTAGE = 0.1  # dB by which a smaller base must win: short probes flatter it; see bench/NOTES.md
 MARGIN = 0.5  # dB by which a size may fall behind before smaller ones are no longer tried
 
 
@@ -86,7 +86,7 @@ def choose_scale(
                 goal = math.log(max(1.0, bytes_per_second * len(frames) / float(info.rate)))
             else:
                 goal = _line(start, curve.crfs[::-1], curve.rates[::-1])
-        psnr = curve.psnr_at(goal) + (HEAD_GAIN if scale > 1 and settings.head else 0.0)
+        psnr = curve.psnr_at(goal) - (ADVANTAGE if scale > 1 else 0.0)
         crf = curve.crf_at(goal) if scale > 1 or settings.crf is None else start
         if best is None or psnr > best[0]:
             best = (psnr, scale, crf)

@@ -352,7 +352,9 @@ class SegmentEncoder:
         run = self._run(base, trial.head, trial.loss, trial.lam)
         trial = replace(trial, score=self._score(run.psnr, base.bytes + run.bytes + len(trial.head_data)))
         found = max(best, trial, key=lambda c: c.score)
-        history = 1 if self.settings.history is None else self.settings.history
+        history = self.settings.history
+        if history is None:  # earlier pictures know more than the base only where a loss-stream brought detail
+            history = 1 if found.loss.kind else 0
         if history and self.settings.head and len(self.frames) > 1:
             found = self._with_history(base, found if found.loss.kind else trial, history, found)
         return found

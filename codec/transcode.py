@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from .decode import Film
 from .encode import Event
-from .errors import UsageError
+from .errors import InputError, UsageError
 from .frames import Frame
 from .sinks import STDOUT, open_sink
 
@@ -42,7 +42,8 @@ def decode(
     """Decode the .nvc file `source` to `target`: .y4m, .mkv, .mp4, .webm, name_%05d.png, or "-" (y4m).
 
     `start` and `duration` are in seconds on the film's clock. Raises DamageError where a picture cannot be restored
-    exactly, unless `best_effort`. On any error nothing is left at `target`.
+    exactly, unless `best_effort`, InputError where there is no picture in that time. On any error nothing is left at
+    `target`.
     """
     source, target = os.fspath(source), os.fspath(target)
     if target != STDOUT and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
@@ -56,6 +57,9 @@ def decode(
                 break
             sink.write(frame)
             count += 1
+        if not count and not sink.closed:
+            part = f"from {float(start or 0):g} s on" + ("" if duration is None else f" for {float(duration):g} s")
+            raise InputError(f"{source} has no pictures {part}")
     return Decoded(count, time.monotonic() - began, sink.notes, film.problems)
 
 
