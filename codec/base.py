@@ -99,7 +99,7 @@ def _encoder(
         params.append(f"content-light={settings.content_light}")
     context.options = {
         "preset": str(settings.preset),
-        "crf": f"{settings.crf:g}",
+        "crf": str(int(settings.crf)),
         "svtav1-params": ":".join(params),
     }
     context.open()
