@@ -92,7 +92,8 @@ def _encoder(
     context.color_primaries, context.color_trc, context.colorspace = c.primaries, c.transfer, c.matrix
     context.color_range = c.range
     threads = settings.threads if min(shape) >= THREADS_FROM else 1
-    params = ["keyint=-1", f"lp={threads}"]  # no picture but the first is a keyframe
+    # no picture but the first is a keyframe; libav's own option would round the quantiser to a whole number
+    params = ["keyint=-1", f"crf={settings.crf:g}", f"lp={threads}"]
     if settings.mastering:
         params.append(f"mastering-display={settings.mastering}")
     if settings.content_light:

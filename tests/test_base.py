@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,3 +158,38 @@ def test_plain_prediction_rounds_half_up_and_stays_in_range() -> None:
 
 def test_packets_are_comparable() -> None:
     assert BasePacket(b"a", 1, True) == BasePacket(b"a", 1, True) != BasePacket(b"a", 2, True)
+
+
+STOPPING_EARLY = """
+import sys; sys.path.insert(0, "tests")
+import numpy as np
+from test_base import *
+packets = encode_base(pictures(24), range(24), MILLI, Fraction(25), FILM)
+rng = np.random.default_rng(0)
+for trial in range(60):
+    units = [(p.data, p.pts) for p in packets]
+    k = int(rng.integers(24))
+    data = bytearray(units[k][0])
+    data[int(rng.integers(min(len(data) - 1, 20), len(data)))] ^= 1 << trial % 8
+    units[k] = (bytes(data), k)
+    try:
+        for _ in decode_base(units, (48, 64), 4):
+            pass
+    except DamageError:
+        pass
+print("done")
+"""
+
+
+def test_a_decoder_that_stops_amid_a_segment_never_waits_for_itself() -> None:
+    """Its threads must need nothing of Python's while Python waits for them to end."""
+    command = [sys.executable, "-c", STOPPING_EARLY]
+    result = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=100)
+    assert result.stdout == "done\n", result.stderr
+
+
+@pytest.mark.parametrize("size", [(16, 66), (24, 200), (130, 20)])
+def test_narrow_pictures_are_coded(size: tuple[int, int]) -> None:
+    """SVT-AV1 with several threads never comes back from these."""
+    packets = encode_base(pictures(3, *size), range(3), MILLI, Fraction(25), BaseSettings(40.0, 12, threads=2))
+    assert [pts for pts, _ in decode_base([(p.data, p.pts) for p in packets], size[::-1])] == [0, 1, 2]
