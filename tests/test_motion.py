@@ -15,7 +15,8 @@ def textured(rows: int, columns: int, seed: int = 0) -> np.ndarray:
     """Soft blobs: a texture that repeats nowhere and survives at a quarter of the size."""
     noise = np.random.default_rng(seed).normal(0, 1, (rows, columns))
     out = 6 * cv2.GaussianBlur(noise, (0, 0), 3) + 18 * cv2.GaussianBlur(noise, (0, 0), 8)
-    return np.rint(20 + 215 * (out - out.min()) / (out.max() - out.min())).astype(np.uint8)
+    out -= out.min()
+    return np.rint(20 + 215 * out / max(out.max(), 1e-9)).astype(np.uint8)
 
 
 def shifted_pair(rows: int, columns: int, dy: int, dx: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +34,7 @@ def test_a_translation_is_found(dy: int, dx: int, shape: tuple[int, int]) -> Non
     vectors = motion(now, then)
     assert vectors.shape == (2, -(-shape[0] // 8), -(-shape[1] // 8)) and vectors.dtype == np.int32
     inner = vectors[:, 5:-5, 5:-5]
-    assert ((inner[0] == dy) & (inner[1] == dx)).mean() > 0.6  # a wrong vector at a quarter of the size cannot be mended
+    assert ((inner[0] == dy) & (inner[1] == dx)).mean() > 0.6  # coarse errors stay
     back = moved([then], vectors, (1, 1))[0].astype(int)
     assert np.abs(back - now)[40:-40, 40:-40].mean() < 1
 
