@@ -24,7 +24,6 @@ from heads.integer import IntegerHead
 from heads.model import HISTORY_MAX, HeadSpec, Layer
 from heads.motion import motion, moved
 from heads.planes import channels_of, folds_of, grid_of, pack, unpack
-from heads.weights import encode_layers
 
 from .base import plain_prediction
 from .frames import SUBSAMPLING, Plane, PlaneFormat
@@ -44,10 +43,14 @@ class Head:
     spec: HeadSpec
     layers: tuple[Layer, ...]
     gate: int = 0  # of the history (heads.history); 0 without one
-    identity: int = field(init=False)  # what a later difference refers to: CRC-32 of the whole head's coded form
+    identity: int = field(init=False)  # what a later difference refers to: CRC-32 of the head's integers
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "identity", zlib.crc32(encode_layers(self.layers)))
+        crc = 0
+        for layer in self.layers:
+            numbers = layer.weight.astype(">i1").tobytes() + layer.bias.astype(">i4").tobytes()
+            crc = zlib.crc32(bytes([layer.scale_bits]) + numbers, crc)
+        object.__setattr__(self, "identity", crc)
 
 
 @dataclass(frozen=True)
