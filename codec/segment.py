@@ -315,13 +315,15 @@ class SegmentEncoder:
         error = luma * self.info.width * self.info.height * len(self.frames)
         return error * WORTH / (10 / math.log(10)) / (8 * base.bytes)
 
+    def _widths(self, base: Base) -> list[int]:
+        """Widths of heads that are worth a try on so many bytes of base, rising."""
+        return [width for width, least in self.preset.widths if base.bytes >= least]
+
     def _best_head(
         self, base: Base, previous: Segment | None, plain: _Run, best: _Choice, only: Sequence[int]
     ) -> _Choice:
         planes = channels_of(self.info.format.chroma)
         examples, _ = self._examples(base)
-        fitting = [w for w, least in self.preset.widths if base.bytes >= least]
-        widths = fitting if self.preset.try_all else fitting[-1:]
         schedule = self.preset.schedule
         known = previous.head if previous else None
         trials: list[tuple[Head, int, bytes]] = []
@@ -331,7 +333,7 @@ class SegmentEncoder:
             if (head := self._train(examples, known.spec, short, known)) is not None:
                 trials.append((head, payload.HEAD_DIFFERENCE, encode_layers(head.layers, known.layers)))
         else:
-            for width in widths:
+            for width in self._widths(base) if self.preset.try_all else self._widths(base)[-1:]:
                 head = self._train(examples, HeadSpec(planes, 0, LAYERS, width), schedule)
                 if head is not None:
                     trials.append((head, payload.WHOLE_HEAD, encode_layers(head.layers)))
@@ -365,8 +367,7 @@ class SegmentEncoder:
         """A head that sees earlier output, trained on what the decoder shows with the choice `start`, then on what it
         shows with that head itself: its inputs depend on what it does."""
         outputs = self._run(base, start.head, start.loss, start.lam, keep=True).outputs
-        fitting = [w for w, least in self.preset.widths if base.bytes >= least]
-        spec = HeadSpec(channels_of(self.info.format.chroma), history, LAYERS, fitting[-1])
+        spec = HeadSpec(channels_of(self.info.format.chroma), history, LAYERS, self._widths(base)[-1])
         schedule = self.preset.schedule
         examples, gate = self._examples(base, history, outputs)
         head = self._train(examples, spec, schedule, gate=gate)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from .decode import Film
-from .encode import Event
+from .encode import Event, Listener
 from .errors import InputError, UsageError
 from .frames import Frame
 from .sinks import STDOUT, open_sink
-
-Listener = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
