@@ -20,7 +20,7 @@ from codec.info import describe
 
 from .decoding import decode_afresh
 from .process import BenchError
-from .report import fixed, table
+from .tables import fixed, table
 
 HEAD = ("what", "threads", "frames", "CRC-32 of all planes", "seconds", "")
 

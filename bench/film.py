@@ -28,7 +28,7 @@ from codec.streams import open_film
 
 from .decoding import add_time, decode_afresh
 from .process import BenchError, python, run
-from .report import table
+from .tables import table
 
 HEAD = ("what", "measured", "claim", "")
 GIB = 1 << 30

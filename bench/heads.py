@@ -32,16 +32,16 @@ from codec.scenes import split
 from codec.segment import LAYERS, Base, SegmentEncoder
 from codec.settings import PRESETS
 from codec.source import open_source
-from codec.streams import sound_bytes
 from heads.model import HeadSpec
 from heads.planes import channels_of
 from heads.weights import decode_layers, encode_layers
 
 from .bdrate import Curve, CurveError, bd_psnr, bd_rate
-from .compare import quality, read_y4m
-from .process import BenchError, python, run
-from .rd import numbers, tell
-from .report import fixed, table
+from .measure import step
+from .method import Film
+from .process import BenchError
+from .sources import described, open_clip
+from .tables import fixed, table
 
 GAIN_HEAD = ("base", "bytes", "plain dB", "head", "weights", "head bytes", "head / base", "with head dB", "gain dB")
 HISTORY_HEAD = (
@@ -58,6 +58,17 @@ HISTORY_HEAD = (
 )
 
 
+def tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers such as 25,33,41") from None
+
+
 def first_segment(path: str, limit: int | None) -> tuple[list[Frame], VideoInfo]:
     with open_source(path) as source:
         frames = next(split(source.frames(), source.info), [])
@@ -66,9 +77,9 @@ def first_segment(path: str, limit: int | None) -> tuple[list[Frame], VideoInfo]
 
 def trained(encoder: SegmentEncoder, base: Base, width: int) -> tuple[Head, int]:
     """(a head for that base as the decoder reads it, its bytes)."""
-    examples, _ = encoder._examples(base)
+    examples, _ = encoder.examples(base)
     spec = HeadSpec(channels_of(encoder.info.format.chroma), 0, LAYERS, width)
-    head = encoder._train(examples, spec, encoder.preset.schedule)
+    head = encoder.train(examples, spec, encoder.preset.schedule)
     if head is None:
         raise BenchError(f"the head of {width} channels left the range in which it is exact")
     data = encode_layers(head.layers)
@@ -77,7 +88,7 @@ def trained(encoder: SegmentEncoder, base: Base, width: int) -> tuple[Head, int]
 
 def psnr(encoder: SegmentEncoder, base: Base, head: Head | None) -> float:
     """PSNR-YUV of all pictures, each by the head where that is better, as a segment's header has it."""
-    return encoder._run(base, head, LossSettings()).psnr
+    return encoder.run(base, head, LossSettings()).psnr
 
 
 def gains(
@@ -116,45 +127,42 @@ def gains(
     return table(GAIN_HEAD, rows), best
 
 
-def encoded(path: str, settings: codec.Settings) -> tuple[tuple[object, ...], int, tuple[float, float]]:
+def encoded(film: Film, settings: codec.Settings) -> tuple[tuple[object, ...], int, tuple[float, float]]:
     """(row of the table, base bytes, (bytes of the file, PSNR-YUV)) of an encode of the whole clip, decoded afresh."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        file, pictures = os.path.join(folder, "a.nvc"), os.path.join(folder, "a.y4m")
+        file, pictures = os.path.join(folder, "a.nvc"), os.path.join(folder, "pictures")
         tell(f"loss-stream of step {settings.loss}, x = {settings.history}")
-        done = codec.encode(path, file, settings)
-        run(python("codec", "decode", file, pictures, "-q", "-y"))
-        fmt, planes = read_y4m(pictures)
-        with open_source(path) as source:
-            found = quality(source.frames(), planes, source.info.format, fmt.depth)
-        sound = sound_bytes(path)
+        done = codec.encode(film.path, file, settings)
+        step("decode", folder, kind="video", method="nvc", file=file, pictures=pictures)
+        found, _ = step("compare", folder, source=described(film), pictures=pictures)
     base, loss, head = (sum(int(s[f"{part}_bytes"]) for s in done.segments) for part in ("base", "loss", "head"))
     row = (
         f"{settings.loss}, {settings.history}",
         " ".join(dict.fromkeys(str(s["head"]) for s in done.segments)),
-        *(f"{n:,}" for n in (base, loss, head, done.bytes - sound)),
-        *(fixed(p) for p in (found.psnr_y, found.psnr_u, found.psnr_v)),
-        fixed(found.psnr_yuv, 3),
+        *(f"{n:,}" for n in (base, loss, head, done.bytes)),
+        *(fixed(found[name]) for name in ("psnr_y", "psnr_u", "psnr_v")),
+        fixed(found["psnr_yuv"], 3),
     )
-    return row, base, (done.bytes - sound, found.psnr_yuv)
+    return row, base, (done.bytes, found["psnr_yuv"])
 
 
-def with_history(path: str, settings: codec.Settings, steps: tuple[int, ...]) -> str:
+def with_history(film: Film, settings: codec.Settings, steps: tuple[int, ...]) -> str:
     """Table of x = 0 and x = 1 at each step, and their difference in words."""
     rows: list[tuple[object, ...]] = []
     points: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
-    for step in steps:
+    for quantiser in steps:
         bases = set()
         for x in points:
-            row, base, point = encoded(path, replace(settings, loss=step, history=x))
+            row, base, point = encoded(film, replace(settings, loss=quantiser, history=x))
             rows.append(row)
             points[x].append(point)
             bases.add(base)
         if len(bases) > 1:
             raise BenchError(f"the bases of x = 0 and x = 1 differ: {sorted(bases)} bytes")
     lines = [table(HISTORY_HEAD, rows), ""]
-    for step, (size0, psnr0), (size1, psnr1) in zip(steps, points[0], points[1], strict=True):
+    for quantiser, (size0, psnr0), (size1, psnr1) in zip(steps, points[0], points[1], strict=True):
         more = 100 * (size1 / size0 - 1)
-        lines.append(f"Step {step}, x = 1 over x = 0: {psnr1 - psnr0:+.3f} dB, {more:+.2f} % of bytes")
+        lines.append(f"Step {quantiser}, x = 1 over x = 0: {psnr1 - psnr0:+.3f} dB, {more:+.2f} % of bytes")
     if len(steps) > 1:
         try:
             without, with_one = Curve.of(points[0]), Curve.of(points[1])
@@ -192,7 +200,8 @@ def main(
     try:
         if history:
             wish = codec.Settings(crf=crfs[0], scale=Fraction(scale), preset=preset)
-            click.echo(with_history(clip, wish, tuple(map(int, numbers(loss)))))
+            with open_clip(clip) as film:
+                click.echo(with_history(film, wish, tuple(map(int, numbers(loss)))))
             return
         widths = tuple(w for w, _ in PRESETS[preset].widths) if width is None else tuple(map(int, numbers(width)))
         text, best = gains(clip, Fraction(scale), crfs, preset, widths, frames)

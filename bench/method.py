@@ -1,166 +1,154 @@
-"""Methods: how a clip becomes a file and a file becomes pictures, each in a process of its own.
+"""What a method is: something that turns a source into the bytes of a file, and such bytes into pictures.
 
-A method says which programs to run; clocks, bytes and quality are the harness's own (`measure`). Every program starts
-a fresh interpreter, reads the clip and writes y4m, so that no method is spared what another one is charged for.
+A method neither counts nor times: the harness (`bench.measure`) runs `encode` and `decode` in fresh processes, reads
+the clocks, takes the size of the file and compares what came out of it. What `decode` is given is the file alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import metadata
 from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, Self
 
-from codec.frames import VideoInfo
-from codec.sinks import open_sink
-from codec.source import content_key, open_source
-from codec.streams import open_film
+import numpy as np
+from numpy.typing import NDArray
 
-from .compare import quality, read_y4m
-from .peers import AV1_POINTS, PEERS, Peer
-from .process import ROOT, python, run
-from .report import Record
+from codec.frames import Frame, Plane, VideoInfo
+from codec.source import open_source
 
-KEY = ("clip_hash", "clip_frames", "method", "settings", "setting", "version")  # of a finished point
-LIBRARIES = ("av", "constriction", "numpy", "opencv-python-headless", "torch")
+from .process import ROOT, BenchError
+
+Kind = Literal["video", "image"]
 
 
-@dataclass(frozen=True)
-class Method:
-    """`encode(clip, setting, target)` and `decode(file, target)` are commands; `points`: settings of a curve, from
-    best to worst; `settings`: what else decides the bytes, in words; `version`: of all code that does."""
+class Picture(NamedTuple):
+    """A decoded picture. `planes` of a film are Y or Y, U, V; of a still grey or R, G, B, each with alpha behind where
+    there is any; uint8, or uint16 where `depth`, the bits of a sample, is above 8. `time`: seconds after the first."""
 
-    name: str
-    ending: str
-    points: tuple[float, ...]
-    settings: str
-    version: str
-    encode: Callable[[str, float, str], list[str]]
-    decode: Callable[[str, str], list[str]]
-
-
-def source_version(*paths: str) -> str:
-    """Short hash over sources of the project (folders or modules) and the versions of the libraries under them."""
-    digest = hashlib.blake2b(digest_size=8)
-    for path in paths:
-        for file in sorted([ROOT / path, *(ROOT / path).rglob("*")]):
-            if file.is_file() and file.suffix in (".py", ".bin"):
-                digest.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes())
-    for library in LIBRARIES:
-        try:
-            digest.update(f"{library} {version(library)}\0".encode())
-        except ModuleNotFoundError:
-            continue
-    return digest.hexdigest()
-
-
-def nvc(preset: str = "medium", points: tuple[float, ...] = AV1_POINTS, arguments: Sequence[str] = ()) -> Method:
-    """NVC with one of its presets; `arguments` are more options of `codec encode`."""
-
-    def encode(clip: str, setting: float, target: str) -> list[str]:
-        wishes = ("--crf", f"{setting:g}", "--preset", preset, *arguments)
-        return python("codec", "encode", clip, target, *wishes, "-q", "-y")
-
-    def decode(file: str, target: str) -> list[str]:
-        return python("codec", "decode", file, target, "-q", "-y")
-
-    settings = " ".join((f"--preset {preset}", *arguments))
-    name = " ".join(("nvc", *arguments))
-    return Method(name, ".nvc", points, settings, source_version("codec", "heads"), encode, decode)
-
-
-def peer(row: Peer) -> Method:
-    """One of libav's encoders."""
-
-    def encode(clip: str, setting: float, target: str) -> list[str]:
-        return python("bench.peers", "encode", clip, target, "--peer", row.name, "--crf", f"{setting:g}")
-
-    def decode(file: str, target: str) -> list[str]:
-        return python("bench.peers", "decode", file, target)
-
-    words = [row.encoder, *(f"{k}={v}" for k, v in row.options.items() if v)]
-    if row.depth > 8:
-        words.append(f"{row.depth} bits")
-    return Method(row.name, ".mp4", row.points, " ".join(words), source_version("bench/peers.py"), encode, decode)
-
-
-def peers(names: Sequence[str]) -> list[Method]:
-    """Peers by name. Raises KeyError for an unknown one."""
-    return [peer(PEERS[name]) for name in names]
+    planes: tuple[Plane, ...]
+    depth: int = 8
+    time: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)
-class Clip:
-    """Pictures to encode: a file without sound, so that all its bytes are those of pictures on every side."""
+class Film:
+    """A film to encode: a file without sound, so that every byte of what becomes of it is a byte of pictures."""
 
-    name: str
     path: str
-    hash: str  # of the file that was named
     info: VideoInfo
     frames: int
-    seconds: float
+    seconds: Fraction
+    hash: str  # of the file that was named
+
+    def pictures(self) -> Iterator[Frame]:
+        """Its pictures, from the first one, with `pts` in `info.time_base`."""
+        with open_source(self.path) as source:
+            yield from source.frames()
 
 
-@contextmanager
-def clip(path: str, frames: int | None = None) -> Iterator[Clip]:
-    """A clip, or its first `frames` pictures.
+@dataclass(frozen=True)
+class Still:
+    """A picture to encode. `pixels`: (rows, columns, channels), uint8, 1 to 4 channels: grey or RGB, then alpha."""
 
-    Where pictures are left out, or sound and other streams are, every method is given an exact copy (FFV1, times
-    rounded to a millisecond).
+    path: str
+    pixels: NDArray[np.uint8]
+    hash: str
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        return tuple(np.ascontiguousarray(self.pixels[..., k]) for k in range(self.pixels.shape[2]))
+
+
+Source = Film | Still
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A method's one quality setting. `best` and `worst` are where a curve begins to look for the qualities that it
+    shall span (about 44 and 30 dB on ordinary material); settings are multiples of `step` within `low`..`high`."""
+
+    best: float
+    worst: float
+    low: float
+    high: float
+    step: float = 1.0
+
+    def legal(self, setting: float) -> float:
+        """The legal setting next to `setting`."""
+        first, last = -(-self.low // self.step), self.high // self.step
+        return float(min(max(round(setting / self.step), first), last) * self.step)
+
+
+class Method(ABC):
+    """One way to encode films or stills.
+
+    `name` stands in tables; `kind` says what it encodes. `knob` is None where there is nothing to choose; `lossless` is
+    the setting at which every sample comes back, None where there is none. `settings` says in words what decides the
+    bytes beside the setting. `libraries` and `modules` (of the project, as paths) name the code that makes them.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, open_film(path) as film:
-        silent = path
-        if frames or len(film.streams) > 1:
-            silent = os.path.join(folder, f"{Path(path).stem}.mkv")
-            with open_source(path) as source, open_sink(silent, source.info) as sink:
-                for count, frame in enumerate(source.frames(), 1):
-                    sink.write(frame)
-                    if count == frames:
-                        break
-        with open_source(silent) as source:
-            info, tick = source.info, source.info.time_base
-            times = [(f.pts, f.duration) for f in source.frames()]
-        last = times[-1][1] * tick or 1 / info.rate
-        seconds = float((times[-1][0] - times[0][0]) * tick + last)
-        yield Clip(Path(path).name, silent, content_key(path).hex()[:32], info, len(times), seconds)
+
+    kind: ClassVar[Kind]
+    name: str
+    settings: str
+    knob: Knob | None = None
+    lossless: float | None = None
+    libraries: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+    @abstractmethod
+    def encode(self, source: Source, quality: float) -> bytes:
+        """The bytes of a self-contained file. Raises BenchError where the source cannot be encoded."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> Iterator[Picture]:
+        """The pictures in those bytes, in the order of their times."""
+
+    def variant(self, options: Mapping[str, str]) -> Self:
+        """The same method with other options. Raises BenchError for one that it does not have."""
+        raise BenchError(f"{self.name} has no options")
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that decide the bytes, by name."""
+        found = {}
+        for library in self.libraries:
+            try:
+                found[library] = metadata.version(library)
+            except metadata.PackageNotFoundError:
+                continue
+        return found
+
+    def version(self) -> str:
+        """Short hash of everything but source and setting that decides the bytes: what a finished point is keyed on."""
+        digest = hashlib.blake2b(digest_size=8)
+        for path in self.modules:
+            for file in sorted([ROOT / path, *(ROOT / path).rglob("*")]):
+                if file.is_file() and file.suffix in (".py", ".bin"):
+                    digest.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes())
+        for name, number in self.versions().items():
+            digest.update(f"{name} {number}\0".encode())
+        return digest.hexdigest()
 
 
-def point(method: Method, clip: Clip, setting: float) -> Record:
-    """The fields of a result that say what was measured; `KEY` is among them."""
-    return {
-        "method": method.name,
-        "clip": clip.name,
-        "setting": setting,
-        "settings": method.settings,
-        "version": method.version,
-        "clip_hash": clip.hash,
-        "clip_frames": clip.frames,
-    }
+def film_of(source: Source) -> Film:
+    """The source, which must be a film."""
+    if not isinstance(source, Film):
+        raise BenchError(f"{source.path} is a picture, and this method encodes films")
+    return source
 
 
-def measure(method: Method, clip: Clip, setting: float) -> Record:
-    """Encode, decode afresh, compare: a point with its results. Raises BenchError where anything fails."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        file, pictures = os.path.join(folder, f"a{method.ending}"), os.path.join(folder, "a.y4m")
-        encoded = run(method.encode(clip.path, setting, file))
-        size = os.path.getsize(file)
-        decoded = run(method.decode(file, pictures))
-        fmt, planes = read_y4m(pictures)
-        with open_source(clip.path) as source:
-            found = quality(source.frames(), planes, clip.info.format, fmt.depth)
-    return point(method, clip, setting) | {
-        "bytes": size,
-        "kbps": size * 8 / clip.seconds / 1000,
-        "bpp": size * 8 / (clip.info.width * clip.info.height * clip.frames),
-        **asdict(found),
-        "encode_s": encoded.seconds,
-        "decode_s": decoded.seconds,
-        "encode_memory": encoded.memory,
-        "decode_memory": decoded.memory,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-    }
+def still_of(source: Source) -> Still:
+    """The source, which must be a still."""
+    if not isinstance(source, Still):
+        raise BenchError(f"{source.path} is a film, and this method encodes pictures")
+    return source
+
+
+def short_name(path: str) -> str:
+    """A name for a file that may be part of another file's name."""
+    return re.sub(r"[^\w.-]+", "_", Path(path).stem)

@@ -1,4 +1,8 @@
-"""Programs run in fresh processes, with their wall time and their peak memory.
+"""Programs and steps run in fresh processes, with their wall time and their peak memory.
+
+`run` starts a program. `run_fresh` runs a function of ours in a process that was forked from one which has done nothing
+but import the modules that it needs (multiprocessing's "forkserver"; "spawn" where there is none): as fresh as a new
+interpreter, without the second that importing PyTorch takes.
 
 Memory is the largest sum of resident sets of a process and all that it started, sampled from /proc; pages that two
 processes share count twice. Where there is no /proc, it is the largest that the system reports for one process.
@@ -11,10 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, Protocol
 
 PROC = Path("/proc")
 PAUSE = 0.05  # seconds between samples
@@ -43,7 +50,7 @@ def python(module: str, *arguments: object) -> list[str]:
 def run(command: Sequence[str], env: Mapping[str, str] | None = None, cores: int = 0) -> Ran:
     """Run a program to its end; `env` is added to the environment, `cores` > 0 limits it to as many processors.
 
-    Raises BenchError where it fails.
+    Raises BenchError where it fails, with the last line that it wrote to standard error.
     """
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     environment = {**os.environ, "PYTHONPATH": path, **(env or {})}
@@ -51,15 +58,96 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None, cores: int
         began = time.perf_counter()
         with _limited(cores):
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
-        memory, seconds = _watch(process, began)
+        memory, seconds = _watch(_Started(process), began)
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
     if process.returncode:
-        words = next((line.strip() for line in reversed(texts[1].splitlines()) if line.strip()), "no message")
-        raise BenchError(f"{Path(command[0]).name} {' '.join(command[1:4])} … ended with {process.returncode}: {words}")
+        words = _last_words(texts[1]) or "no message"
+        shown = f"{Path(command[0]).name} {' '.join(command[1:4])} …"
+        raise BenchError(f"{shown} ended with {process.returncode}: {words}")
     return Ran(seconds, memory, *texts)
+
+
+def run_fresh(function: Callable[[str], None], argument: str, name: str) -> Ran:
+    """Run `function(argument)`, a function of a module, to its end in a process of its own; what it prints is kept.
+
+    Raises BenchError where it raises or exits, with `name` and the last line that it wrote to standard error.
+    """
+    context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([function.__module__])
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        out, err = (os.path.join(folder, name) for name in ("out", "err"))
+        began = time.perf_counter()
+        process = context.Process(target=_printing_to, args=(out, err, function, argument))
+        process.start()
+        memory, seconds = _watch(_Forked(process), began)
+        texts = [Path(path).read_text(errors="replace") if os.path.exists(path) else "" for path in (out, err)]
+    if process.exitcode:
+        raise BenchError(f"{name}: {_last_words(texts[1]) or f'ended with {process.exitcode}'}")
+    return Ran(seconds, memory, *texts)
+
+
+def _printing_to(out: str, err: str, function: Callable[[str], None], argument: str) -> None:
+    """Call a function with standard output and error, also those of libraries, going to two files."""
+    for number, path in ((1, out), (2, err)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+    try:
+        function(argument)
+    finally:
+        sys.stdout.flush()
+
+
+def _last_words(text: str) -> str | None:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
+
+
+class _Process(Protocol):
+    """What is watched: the part of subprocess.Popen that `_watch` uses."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def ended(self, seconds: float) -> bool: ...
+
+    def kill(self) -> None: ...
+
+
+class _Started:
+    """A program."""
+
+    def __init__(self, process: subprocess.Popen[bytes]):
+        self._process, self.pid = process, process.pid
+
+    def ended(self, seconds: float) -> bool:
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class _Forked:
+    """A process of multiprocessing."""
+
+    def __init__(self, process: BaseProcess):
+        self._process, self.pid = process, process.pid or 0
+
+    def ended(self, seconds: float) -> bool:
+        self._process.join(seconds)
+        return self._process.exitcode is not None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
 
 
 @contextmanager
@@ -76,19 +164,15 @@ def _limited(cores: int) -> Iterator[None]:
         os.sched_setaffinity(0, processors)
 
 
-def _watch(process: subprocess.Popen[bytes], began: float) -> tuple[int, float]:
+def _watch(process: _Process, began: float) -> tuple[int, float]:
     """Wait for the end; (largest memory seen, seconds)."""
     memory = 0
     try:
-        while process.poll() is None:
+        memory = tree_memory(process.pid)
+        while not process.ended(PAUSE):
             memory = max(memory, tree_memory(process.pid))
-            try:
-                process.wait(PAUSE)
-            except subprocess.TimeoutExpired:
-                pass
     except BaseException:
         process.kill()
-        process.wait()
         raise
     seconds = time.perf_counter() - began
     if not memory and sys.platform != "win32":

@@ -104,11 +104,11 @@ def _encoder(
         "svtav1-params": ":".join(params),
     }
     context.open()
-    _ordinary_priority()
+    ordinary_priority()
     return context
 
 
-def _ordinary_priority() -> None:
+def ordinary_priority() -> None:
     """Take back the real-time priority that SVT-AV1 gives itself, and the thread that opens it, where it may (as root):
     threads started later inherit it, and two such encodes on one machine starve each other and all else."""
     if not hasattr(os, "sched_setscheduler"):

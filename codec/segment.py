@@ -168,7 +168,7 @@ class SegmentEncoder:
     def _restorer(self, head: Head | None) -> Restorer:
         return Restorer(self.info.format, self.info.width, self.info.height, self.scale, head, self.device)
 
-    def _examples(
+    def examples(
         self, base: Base, history: int = 0, outputs: Sequence[list[Plane]] = (), gate: int = 0
     ) -> tuple[list[Example], int]:
         """Pictures to learn from, evenly spread, and the gate of their history (found, where none is given).
@@ -200,7 +200,7 @@ class SegmentEncoder:
                     x[:, :, at : at + planes] = gated(outs, bases, gate).to(torch.int16)
         return [example(x, target, folds_of(fmt.chroma)) for x, target in found], gate
 
-    def _train(
+    def train(
         self,
         examples: Sequence[Example],
         spec: HeadSpec,
@@ -224,7 +224,7 @@ class SegmentEncoder:
 
     # --- passes -------------------------------------------------------------------------------------------------
 
-    def _run(
+    def run(
         self,
         base: Base,
         head: Head | None,
@@ -286,7 +286,7 @@ class SegmentEncoder:
         elif isinstance(self.settings.loss, int):
             loss = LossSettings(kind=LossKind.TRANSFORM, step=self.settings.loss)
         only = self._evaluated()
-        plain = self._run(base, None, LossSettings(), only=only)
+        plain = self.run(base, None, LossSettings(), only=only)
         best = _Choice(self._score(plain.psnr, base.bytes), loss=loss)
         heads, history = self.settings.head, self.settings.history
         if heads:
@@ -296,7 +296,7 @@ class SegmentEncoder:
         elif heads and history:
             best = self._with_history(base, best, history, force=True)
         elif heads and history is None and self.scale > 1 and loss.kind == LossKind.TRANSFORM:
-            run = self._run(base, best.head, loss)
+            run = self.run(base, best.head, loss)
             best = replace(best, score=self._score(run.psnr, base.bytes + run.bytes + len(best.head_data)))
             best = self._with_history(base, best, 1)
         return self._assemble(base, best, previous)
@@ -323,22 +323,22 @@ class SegmentEncoder:
         self, base: Base, previous: Segment | None, plain: _Run, best: _Choice, only: Sequence[int]
     ) -> _Choice:
         planes = channels_of(self.info.format.chroma)
-        examples, _ = self._examples(base)
+        examples, _ = self.examples(base)
         schedule = self.preset.schedule
         known = previous.head if previous else None
         trials: list[tuple[Head, int, bytes]] = []
         if known and known.spec.planes == planes and known.spec.history == 0:
             trials.append((known, payload.HEAD_DIFFERENCE, encode_layers(known.layers, known.layers)))
             short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
-            if (head := self._train(examples, known.spec, short, known)) is not None:
+            if (head := self.train(examples, known.spec, short, known)) is not None:
                 trials.append((head, payload.HEAD_DIFFERENCE, encode_layers(head.layers, known.layers)))
         else:
             for width in self._widths(base) if self.preset.try_all else self._widths(base)[-1:]:
-                head = self._train(examples, HeadSpec(planes, 0, LAYERS, width), schedule)
+                head = self.train(examples, HeadSpec(planes, 0, LAYERS, width), schedule)
                 if head is not None:
                     trials.append((head, payload.WHOLE_HEAD, encode_layers(head.layers)))
         for head, kind, data in trials:
-            run = self._run(base, head, LossSettings(), only=only)
+            run = self.run(base, head, LossSettings(), only=only)
             score = self._score(run.psnr, base.bytes + len(data) + OVERHEAD)
             if score > best.score:
                 best = replace(
@@ -351,7 +351,7 @@ class SegmentEncoder:
         lam = self._lambda(base, plain)
         step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * self._unit(), 1), 255))
         trial = replace(best, loss=LossSettings(kind=LossKind.TRANSFORM, step=step), lam=lam)
-        run = self._run(base, trial.head, trial.loss, trial.lam)
+        run = self.run(base, trial.head, trial.loss, trial.lam)
         trial = replace(trial, score=self._score(run.psnr, base.bytes + run.bytes + len(trial.head_data)))
         found = max(best, trial, key=lambda c: c.score)
         history = self.settings.history
@@ -366,20 +366,20 @@ class SegmentEncoder:
     ) -> _Choice:
         """A head that sees earlier output, trained on what the decoder shows with the choice `start`, then on what it
         shows with that head itself: its inputs depend on what it does."""
-        outputs = self._run(base, start.head, start.loss, start.lam, keep=True).outputs
+        outputs = self.run(base, start.head, start.loss, start.lam, keep=True).outputs
         spec = HeadSpec(channels_of(self.info.format.chroma), history, LAYERS, self._widths(base)[-1])
         schedule = self.preset.schedule
-        examples, gate = self._examples(base, history, outputs)
-        head = self._train(examples, spec, schedule, gate=gate)
+        examples, gate = self.examples(base, history, outputs)
+        head = self.train(examples, spec, schedule, gate=gate)
         if head is not None:
-            outputs = self._run(base, head, start.loss, start.lam, keep=True).outputs
-            examples, gate = self._examples(base, history, outputs, gate)
+            outputs = self.run(base, head, start.loss, start.lam, keep=True).outputs
+            examples, gate = self.examples(base, history, outputs, gate)
             again = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps, rate=schedule.rate / 3)
-            head = self._train(examples, spec, again, head, gate)
+            head = self.train(examples, spec, again, head, gate)
         if head is None:
             return other or start
         data = encode_layers(head.layers)
-        run = self._run(base, head, start.loss, start.lam)
+        run = self.run(base, head, start.loss, start.lam)
         score = self._score(run.psnr, base.bytes + run.bytes + len(data) + OVERHEAD)
         trial = replace(start, score=score, head=head, head_kind=payload.WHOLE_HEAD, head_data=data)
         return trial if force else max(other or start, trial, key=lambda c: c.score)
@@ -391,7 +391,7 @@ class SegmentEncoder:
     # --- result -------------------------------------------------------------------------------------------------
 
     def _assemble(self, base: Base, choice: _Choice, previous: Segment | None) -> Segment:
-        run = self._run(base, choice.head, choice.loss, choice.lam)
+        run = self.run(base, choice.head, choice.loss, choice.lam)
         spec = choice.head.spec if choice.head else None
         difference = choice.head_kind == payload.HEAD_DIFFERENCE
         reference = previous.head.identity if difference and previous and previous.head else 0

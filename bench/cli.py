@@ -1,0 +1,208 @@
+"""The command line: `bench rd-curve | images | lossless | speed | report | methods`. It holds no logic.
+
+Exit codes: 0 fine, 1 a point failed or the input is bad, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from codec.errors import NvcError
+
+from . import lossless as lossless_
+from . import report as report_
+from . import speed as speed_
+from .method import Kind, Method
+from .methods import METHODS, find, find_all, lossless
+from .process import BenchError
+from .results import write_whole
+from .runner import RUN, Runner, run_curves
+from .sources import kind_of, stills_in
+
+VIDEO_DEFAULT = "nvc,x264,x265,svt-av1,svt-av1-p2-10bit,vp9,lzma"
+IMAGE_DEFAULT = "jpeg,webp,avif,jxl"
+ANCHORS: dict[Kind, str] = {"video": "svt-av1", "image": "jpeg"}
+
+
+def tell(text: str) -> None:
+    """A line for whoever waits."""
+    click.echo(text, err=True)
+
+
+def _methods(kind: Kind, names: str, anchor: str | None) -> tuple[list[Method], Method]:
+    """(methods, the anchor among them). Raises click.BadParameter for an unknown name."""
+    try:
+        found = find_all(kind, names)
+        if anchor is None:
+            usual = [m for m in found if m.name == ANCHORS[kind]]
+            return found, (usual or [m for m in found if m.knob is not None] or found)[0]
+        chosen = find(kind, anchor)
+    except BenchError as error:
+        raise click.BadParameter(str(error)) from None
+    except IndexError:
+        raise click.BadParameter("no method is named") from None
+    same = [m for m in found if m.name == chosen.name]
+    return (found, same[0]) if same else ([*found, chosen], chosen)
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of the commands that measure curves."""
+    for option in (
+        click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
+                     help="Points measured side by side; above 1, times say little."),
+        click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="bench-results",
+                     show_default=True, help="Folder for results, taken up again."),
+        click.option("--anchor", help="What all others are compared with."),
+        click.option("--points", type=click.IntRange(2, 50), default=6, show_default=True,
+                     help="About so many a curve."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Rate, quality and speed of NVC and of the usual codecs, measured alike.
+
+    A method is named NAME or NAME:key=value with options of its own ("nvc:preset=slow", "x265:preset=veryslow").
+    `bench methods` lists them.
+    """
+
+
+def _curves(
+    kind: Kind,
+    paths: Sequence[str],
+    names: str,
+    anchor: str | None,
+    points: int,
+    frames: int | None,
+    out: Path,
+    jobs: int,
+) -> None:
+    methods, chosen = _methods(kind, names, anchor)
+    runner = Runner(out, jobs, tell)
+    clips = run_curves(kind, paths, methods, chosen, points, frames, runner)
+    asked = {
+        "command": f"bench {shlex.join(sys.argv[1:])}",
+        "kind": kind,
+        "clips": clips,
+        "methods": [{"name": m.name, "settings": m.settings, "version": m.version()} for m in methods],
+        "anchor": chosen.name,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    write_whole(out / RUN, json.dumps(asked, indent=1).encode() + b"\n")
+    click.echo(report_.build(out))
+    tell(f"{out / 'index.html'} shows the curves; results, tables and plots lie beside it")
+    sys.exit(1 if runner.failed else 0)
+
+
+@cli.command("rd-curve")
+@click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--methods", default=VIDEO_DEFAULT, show_default=True)
+@click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
+@_shared
+def rd_curve(clips: tuple[str, ...], methods: str, frames: int | None, anchor: str | None, points: int, out: Path,
+             jobs: int) -> None:  # fmt: skip
+    """Rate-distortion curves of video methods on CLIPS, with tables, plots and a page."""
+    _curves("video", clips, methods, anchor, points, frames, out, jobs)
+
+
+@cli.command("images")
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True))
+@click.option("--methods", default=IMAGE_DEFAULT, show_default=True)
+@_shared
+def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: int, out: Path, jobs: int) -> None:
+    """The same for PICTURES or folders of them: the mean curve over the set."""
+    _curves("image", stills_in(pictures), methods, anchor, points, None, out, jobs)
+
+
+@cli.command("lossless")
+@click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True))
+@click.option("--methods", help="[default: all that are lossless]")
+@click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="bench-results", show_default=True,
+              help="Folder for results, taken up again.")  # fmt: skip
+def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | None, out: Path) -> None:
+    """Sizes and speed of lossless methods on CLIPS or pictures; every file is decoded and compared."""
+    kinds = {kind_of(path) if Path(path).is_file() else "image" for path in clips}
+    if len(kinds) > 1:
+        raise click.BadParameter("films and pictures are compared in runs of their own")
+    kind: Kind = "image" if "image" in kinds else "video"
+    chosen, _ = _methods(kind, methods or ",".join(lossless(kind)), None)
+    if lossy := [m.name for m in chosen if m.lossless is None]:
+        raise click.BadParameter(f"{', '.join(lossy)} is not lossless")
+    runner = Runner(out, 1, tell)
+    paths = stills_in(clips) if kind == "image" else list(clips)
+    click.echo(lossless_.compare(paths, chosen, frames, runner))
+    sys.exit(1 if runner.failed else 0)
+
+
+@cli.command("speed")
+@click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--methods", default="nvc@32,x265@24,svt-av1@32", show_default=True, help="NAME or NAME@SETTING.")
+@click.option("--anchor", help="What all others are compared with.  [default: the first]")
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
+def speed_command(clips: tuple[str, ...], methods: str, anchor: str | None, runs: int, frames: int | None) -> None:
+    """Seconds and memory of encoding and decoding, methods in alternation; medians and ratios to the anchor."""
+    for clip in clips:
+        entries = []
+        for text in filter(None, methods.split(",")):
+            name, _, setting = text.partition("@")
+            method, _ = _methods(kind_of(clip), name, None)
+            try:
+                entries.append((method[0], float(setting) if setting else speed_.usual(method[0])))
+            except ValueError:
+                raise click.BadParameter(f"{setting!r} is no setting") from None
+        names = [m.name for m, _ in entries]
+        if anchor is not None and anchor not in names:
+            raise click.BadParameter(f"{anchor} is not among {', '.join(names)}")
+        click.echo(speed_.compare(clip, entries, anchor or names[0], runs, frames, tell))
+
+
+@cli.command("report")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def report_command(folder: Path) -> None:
+    """Make the tables, plots and page of a run's FOLDER again."""
+    click.echo(report_.build(folder))
+
+
+@cli.command("methods")
+def methods_command() -> None:
+    """List every method with its settings."""
+    for kind, table in METHODS.items():
+        for method in table.values():
+            knob = method.knob
+            span = "lossless"
+            if knob is not None:
+                span = f"{knob.low:g}..{knob.high:g}, {knob.best:g} is better than {knob.worst:g}"
+            click.echo(f"{kind}  {method.name:18} {span:36} {method.settings}")
+
+
+def main() -> None:
+    """Entry point: every expected fault becomes one sentence and an exit code."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (BenchError, NvcError) as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("bench: interrupted; the same command goes on where it stopped", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

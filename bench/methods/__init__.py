@@ -1,0 +1,38 @@
+"""The registry: every method by name. One adapter a file; rows of a table rather than copies.
+
+A method is named in commands by `NAME`, `NAME:key=value:key=value` (with options of its own) or `NAME@SETTING`.
+"""
+
+from __future__ import annotations
+
+from ..method import Kind, Method
+from ..process import BenchError
+from .libav import LIBAV
+from .lzma import Lzma, StillLzma
+from .nvc import NVC
+from .stills import STILLS
+
+METHODS: dict[Kind, dict[str, Method]] = {
+    "video": {method.name: method for method in (*NVC, *LIBAV, Lzma())},
+    "image": {method.name: method for method in (*STILLS, StillLzma())},
+}
+
+
+def find(kind: Kind, text: str) -> Method:
+    """The method that `NAME[:key=value]...` stands for. Raises BenchError where there is none."""
+    name, *options = text.split(":")
+    if name not in METHODS[kind]:
+        raise BenchError(f"there is no {kind} method {name!r}; there are {', '.join(METHODS[kind])}")
+    method = METHODS[kind][name]
+    pairs = dict(option.partition("=")[::2] for option in options)
+    return method.variant(pairs) if pairs else method
+
+
+def find_all(kind: Kind, text: str) -> list[Method]:
+    """The methods of a list parted by commas, each once."""
+    return list({name: find(kind, name) for name in text.split(",") if name}.values())
+
+
+def lossless(kind: Kind) -> list[str]:
+    """Names of the methods that can give back every sample."""
+    return [name for name, method in METHODS[kind].items() if method.lossless is not None]

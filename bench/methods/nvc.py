@@ -1,0 +1,89 @@
+"""NVC itself, as `codec.encode` and `codec.decode` give it to everyone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import codec
+from codec.errors import NvcError
+
+from ..method import Kind, Knob, Method, Picture, Source, film_of
+from ..process import BenchError
+
+NVC_KNOB = Knob(best=22, worst=58, low=1, high=63, step=0.25)
+_WORDS = {"on": True, "off": False}
+_TYPES: dict[str, Any] = {
+    "head": _WORDS.__getitem__,
+    "history": int,
+    "loss": lambda text: int(text) if text.isdigit() else text,
+    "max_error": int,
+    "preset": str,
+    "scale": Fraction,
+}
+
+
+@dataclass(frozen=True)
+class Nvc(Method):
+    """`codec.encode` with `options` of `codec.Settings`; the setting is the crf, where there is one to choose."""
+
+    kind: ClassVar[Kind] = "video"
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    knob: Knob | None = NVC_KNOB
+    lossless: float | None = None
+    libraries: tuple[str, ...] = ("av", "constriction", "numpy", "opencv-python-headless", "torch")
+    modules: tuple[str, ...] = ("codec", "heads", "bench/methods/nvc.py")
+    settings: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = {"preset": codec.Settings.preset, **self.options}
+        object.__setattr__(self, "settings", ", ".join(f"{k}={v}" for k, v in known.items()))
+
+    def variant(self, options: Mapping[str, str]) -> Self:
+        """Options are fields of `codec.Settings`: preset, scale, history, loss, head (on, off), max_error."""
+        name = ":".join((self.name, *(f"{k}={v}" for k, v in options.items())))
+        if unknown := options.keys() - _TYPES.keys():
+            raise BenchError(f"{name}: nvc has no option {', '.join(sorted(unknown))}; it has {', '.join(_TYPES)}")
+        try:
+            known = {key: _TYPES[key](text) for key, text in options.items()}
+            codec.Settings(**{**self.options, **known})
+        except (KeyError, ValueError, ZeroDivisionError, NvcError) as error:
+            raise BenchError(f"{name}: {error}") from None
+        return replace(self, name=name, options={**self.options, **known})
+
+    def encode(self, source: Source, quality: float) -> bytes:
+        film = film_of(source)
+        wish = {"crf": quality} if self.knob is not None else {}
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            target = os.path.join(folder, "a.nvc")
+            try:
+                codec.encode(film.path, target, codec.Settings(**{**wish, **self.options}))
+            except NvcError as error:
+                raise BenchError(str(error)) from None
+            with open(target, "rb") as file:
+                return file.read()
+
+    def decode(self, data: bytes) -> Iterator[Picture]:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            path = os.path.join(folder, "a.nvc")
+            with open(path, "wb") as file:
+                file.write(data)
+            try:
+                film = codec.open(path)
+                first = None
+                for frame in film.frames():
+                    first = frame.pts if first is None else first
+                    time = (frame.pts - first) * film.info.time_base
+                    yield Picture(frame.planes, film.info.format.depth, time)
+            except NvcError as error:
+                raise BenchError(str(error)) from None
+
+
+NVC = (Nvc("nvc"), Nvc("nvc-lossless", {"max_error": 0}, knob=None, lossless=0.0))
+assert _TYPES.keys() <= {f.name for f in fields(codec.Settings)}
