@@ -12,9 +12,9 @@ Memory is that of a group of pictures, whatever the length of the film. A file, 
   the low one, and (residual + 128) >> 8. Order: all that is of one place and plane, picture after picture; or a
   picture after the other, and within it the planes of a block sample by sample.
 - a block is what shares a predictor: luma, both chromas; of a still all colours, alpha.
-- levels are what is predicted. With N = `bound`, step = 2 N + 1: of a sample x, (x + N) // step; or, with quantiser
-  CHANGE, (x - the sample decoded before + N) // step, plus the largest level of the other kind. Before the first
-  picture all samples are 0.
+- levels are what is predicted. With N = `bound`: of a sample x, (x + N) // (2 N + 1); or, with quantiser CHANGE, M plus
+  the steps of N + 1 from the sample decoded before, M being the fewest that reach from 0 to the largest sample less N.
+  Samples are clipped to their range; before the first picture all are 0.
 - the reference of a picture are the levels of the one before it; of the first one in a group the levels that the last
   decoded picture has, or all 0 with CHANGE. Residuals are modulo 256, or 1024 where there are two bytes.
 - a still's `colour` 1: red and blue are stored less green, modulo 256.
@@ -77,7 +77,7 @@ HEADER = (
     Field("times", "I", 0, 1 << 27),
 )
 GROUP = (
-    Field("pictures", "I", 1, 1 << 24),
+    Field("pictures", "H", 1, 65535),
     Field("quantiser", "B", 0, 1),
     Field("order", "B", 0, 1),
     Field("coder", "B", 0, 1),
@@ -92,6 +92,8 @@ def encode_film(
 
     Raises BenchError where there are no pictures, where they change their size, or where times do not fit.
     """
+    if not 0 <= bound <= BOUND_MAX:
+        raise BenchError(f"the bound is {bound}, outside 0..{BOUND_MAX}")
     groups = bytearray()
     waiting: list[Planes] = []
     last: Planes | None = None
@@ -105,7 +107,7 @@ def encode_film(
             raise BenchError(f"picture {len(times)} is of another size than those before it")
         times.append(frame.pts)
         waiting.append(frame.planes)
-        if layout.room(len(waiting) + 1, Quantiser.CHANGE) > choices.group_bytes:
+        if layout.room(len(waiting) + 1, Quantiser.CHANGE) > choices.group_bytes or len(waiting) == GROUP[0].high:
             last = _write_group(groups, waiting, last, layout, choices)
             waiting = []
     if layout is None:
@@ -119,8 +121,13 @@ def encode_film(
 
 
 def encode_still(pixels: NDArray[np.uint8], choices: Choices = EVERYTHING) -> bytes:
-    """A file with one picture: (rows, columns, channels), 1 to 4 channels, grey or RGB, then alpha."""
+    """A file with one picture: (rows, columns, channels), uint8, 1 to 4 channels, grey or RGB, then alpha.
+
+    Raises BenchError for any other.
+    """
     height, width, channels = pixels.shape
+    if pixels.dtype != np.uint8 or not 1 <= channels <= 4:
+        raise BenchError(f"{channels} channels of {pixels.dtype} are no picture of this baseline")
     layout = Layout.of_still(width, height, channels)
     found = []
     for colour in (0, 1) if channels >= 3 else (0,):

@@ -1,8 +1,8 @@
 """A group of pictures of the LZMA baseline: quantised, predicted, laid out and packed, in the way that is smallest.
 
 The terms: a picture is a list of blocks, planes of one shape that share predictors, int32 (planes, rows, columns).
-Levels are what is predicted and coded: the samples themselves, or steps of twice the bound plus 1. Every combination
-decodes, whatever the encoder's reasons for it were; `bench.lzma_baseline` describes the bytes.
+Levels are what is predicted and coded: the samples themselves, or steps that keep them within a bound. Every
+combination decodes, whatever the encoder's reasons for it were; `bench.lzma_baseline` describes the bytes.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ Blocks = list[Block]
 class Quantiser(IntEnum):
     """Numbers on the wire: what levels are made of."""
 
-    SAMPLE = 0
-    CHANGE = 1  # from the picture decoded before: what moves less than the bound stands still
+    SAMPLE = 0  # in the widest steps that keep to the bound
+    CHANGE = 1  # from the sample decoded before: none within the bound, else in steps that leave noise some room
 
 
 class Order(IntEnum):
@@ -102,14 +102,18 @@ class Layout:
     def peak(self) -> int:
         return (1 << self.depth) - 1
 
-    @property
-    def step(self) -> int:
-        return 2 * self.bound + 1
+    def step(self, quantiser: Quantiser) -> int:
+        """What a level is worth."""
+        return 2 * self.bound + 1 if quantiser == Quantiser.SAMPLE else self.bound + 1
+
+    def middle(self, quantiser: Quantiser) -> int:
+        """The level of no change: as many steps down as it takes."""
+        return 0 if quantiser == Quantiser.SAMPLE else -(-(self.peak - self.bound) // self.step(quantiser))
 
     def top(self, quantiser: Quantiser) -> int:
         """The largest level."""
-        highest = (self.peak + self.bound) // self.step
-        return highest if quantiser == Quantiser.SAMPLE else 2 * highest
+        middle = self.middle(quantiser)
+        return 2 * middle if middle else (self.peak + self.bound) // self.step(quantiser)
 
     def mask(self, quantiser: Quantiser) -> int:
         """Residuals are modulo this plus 1."""
@@ -147,20 +151,21 @@ class Packed(NamedTuple):
 
 def _levels(blocks: Blocks, last: Blocks, quantiser: Quantiser, layout: Layout) -> Blocks:
     """Levels of a picture; `last` is the picture decoded before it."""
-    bound, step = layout.bound, layout.step
+    bound, step, middle = layout.bound, layout.step(quantiser), layout.middle(quantiser)
     if quantiser == Quantiser.SAMPLE:
         return blocks if step == 1 else [(block + bound) // step for block in blocks]
-    middle = layout.top(quantiser) // 2
-    return [(block - old + bound) // step + middle for block, old in zip(blocks, last, strict=True)]
+    changes = [block - old for block, old in zip(blocks, last, strict=True)]
+    steps = [np.where(np.abs(change) <= bound, 0, (change + step // 2) // step) for change in changes]
+    return [np.clip(number, -middle, middle) + middle for number in steps]
 
 
 def _samples(levels: Blocks, last: Blocks, quantiser: Quantiser, layout: Layout) -> Blocks:
     """What a decoder makes of levels: within the bound of the samples that they were made of."""
+    step, middle = layout.step(quantiser), layout.middle(quantiser)
     if quantiser == Quantiser.SAMPLE:
-        moved = levels if layout.step == 1 else [level * layout.step for level in levels]
+        moved = levels if step == 1 else [level * step for level in levels]
     else:
-        middle = layout.top(quantiser) // 2
-        moved = [old + (level - middle) * layout.step for level, old in zip(levels, last, strict=True)]
+        moved = [old + (level - middle) * step for level, old in zip(levels, last, strict=True)]
     return [np.minimum(np.maximum(block, 0), layout.peak) for block in moved]
 
 

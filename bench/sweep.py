@@ -14,7 +14,7 @@ import numpy as np
 
 from .method import Knob
 
-NEAR = 0.08  # share of the range within which an end counts as reached
+NEAR = 0.12  # share of the range within which an end counts as reached
 TRIES = 3  # for each end, the first included
 
 Probe = Callable[[float], float | None]  # quality in dB at a setting, None where it failed

@@ -55,12 +55,18 @@ class Console:
             return
         self._told = now
         d = event.data
+        if "share" in d:
+            self._renew(f"{d['stage']:8} {float(str(d['share'])):.0%}")
+            return
         total = f"/{d['total']}" if d.get("total") else ""
         text = f"{d['stage']:8} {d['frames']:g}{total} frames, {d['fps']:g} fps"
         if d.get("eta") is not None:
             text += f", {_clock(float(str(d['eta'])))} left"
         if d.get("bytes"):
             text += f", {int(str(d['bytes'])) / 1e6:.2f} MB"
+        self._renew(text)
+
+    def _renew(self, text: str) -> None:
         if self._terminal:
             sys.stderr.write(f"\r\033[K{text}")
             sys.stderr.flush()

@@ -126,7 +126,7 @@ def _x264_cpu() -> str:
 
 _X264 = {"x264-params": _x264_cpu()}
 _X265 = {"x265-params": "log-level=none"}
-_X26_KNOB = Knob(best=18, worst=42, low=0, high=51, step=0.5)
+_X26_KNOB = Knob(best=18, worst=40, low=0, high=51, step=0.5)
 _AV1_KNOB = Knob(best=22, worst=58, low=1, high=63)  # libav rounds the crf of SVT-AV1 to whole numbers
 _X265_LOSSLESS = {"x265-params": "log-level=none:lossless=1"}
 _FFV1 = {"level": "3", "coder": "range_def", "context": "1", "slices": "4"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..lzma_baseline import BOUND_MAX, decode, encode_film, encode_still
+from ..lzma_baseline import decode, encode_film, encode_still
 from ..lzma_group import FINAL_PRESET, GROUP_BYTES, ZSTD_LEVEL
 from ..method import Kind, Knob, Method, Picture, Source, film_of, still_of
 from ..process import BenchError
@@ -25,7 +25,7 @@ class Lzma(Method):
 
     name: str = "lzma"
     settings: str = SETTINGS
-    knob: Knob | None = Knob(best=2, worst=16, low=0, high=BOUND_MAX)
+    knob: Knob | None = Knob(best=2, worst=16, low=1, high=32)
     lossless: float | None = 0
     libraries: tuple[str, ...] = LIBRARIES
     modules: tuple[str, ...] = MODULES
