@@ -14,11 +14,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,10 +97,18 @@ def _printing_to(out: str, err: str, function: Callable[[str], None], argument: 
         os.dup2(file, number)
         os.close(file)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         function(argument)
     finally:
         sys.stdout.flush()
+
+
+def _end_with_parent() -> None:
+    """Nobody waits for what this process does once its parent is gone, however that ended."""
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _last_words(text: str) -> str | None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,7 +20,7 @@ from conftest import drawn_planes
 from bench.cli import cli
 from bench.crops import busiest, part
 from bench.method import Film, Still
-from bench.process import BenchError, run, tree_memory
+from bench.process import ROOT, BenchError, run, tree_memory
 from bench.report import build
 from bench.results import KEY, METRICS, Results
 from bench.tables import fixed, table
@@ -168,3 +172,30 @@ def test_crop_of_a_still():
 
 
 INFO = VideoInfo(64, 64, PlaneFormat("420", 8), 1, 25)
+
+
+@pytest.mark.skipif(not tree_memory(1), reason="needs /proc")
+def test_what_a_killed_bench_was_running_ends(tmp_path):
+    """A worker used to go on for minutes, and to slow down the next run's."""
+    code = "from bench.process import run_fresh; from test_bench import sleeper; run_fresh(sleeper, {!r}, 'sleeper')"
+    said = tmp_path / "pid"
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    main = subprocess.Popen([sys.executable, "-c", code.format(str(said))], env={**os.environ, "PYTHONPATH": path})
+    try:
+        until = time.monotonic() + 60
+        while not (said.exists() and said.read_text()) and time.monotonic() < until:
+            time.sleep(0.05)
+        pid = int(said.read_text())
+    finally:
+        main.kill()
+        main.wait()
+    until = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def sleeper(path):
+    """What `test_what_a_killed_bench_was_running_ends` runs."""
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(120)
