@@ -1,5 +1,44 @@
-"""Gaussian-splatting compressor for tiles of a picture. Empty so far.
+"""Still pictures as Gaussians: a file of a few kilobytes that a decoder turns into pixels in a tenth of a second.
 
-What will live here: the model (a tile as a sum of coloured Gaussians), its rendering, its fit to a tile, and the
-payload that stores it. Arrays in, arrays or bytes out: imports no other package of the project.
+A tile of 32x32 pixels is a plane plus Gaussians of 376 shapes at places of fixed lattices, chosen greedily for what
+they explain against what they cost, and quantised with one step for the whole picture. Nothing is blended or sorted:
+atoms add up. `atoms` is the alphabet, `tables` what was learnt of it, `entropy` and `sections` the coding, `payload`
+the .nvs file (SPLAT.md), `render` the way back to pixels; `pursuit`, `fit` and `rate` make files and need torch.
+Arrays in, arrays or bytes out: imports no other package of the project.
+
+    data = splat.encode(pixels, bpp=0.3)      # uint8 (h, w, 1..4)
+    pixels = splat.decode(data)
+    corner = splat.decode(data, region=(0, 0, 256, 256), zoom=2)
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SplatError
+from .payload import Region, describe, read
+from .render import compose
+
+__all__ = ["Region", "SplatError", "decode", "describe", "encode"]
+
+
+def encode(pixels: NDArray[np.uint8], **wishes: Any) -> bytes:
+    """The file of a picture, uint8 (h, w, 1..4): grey, grey and alpha, RGB, RGB and alpha.
+
+    Wishes: see `splat.rate.encode`.
+    """
+    from .rate import encode as made  # brings torch, which decoding does without
+
+    return made(pixels, **wishes)
+
+
+def decode(data: bytes, region: Region | None = None, zoom: float = 1.0) -> NDArray[np.uint8]:
+    """Pixels of a file, uint8 (h, w, 1..4). Raises SplatError.
+
+    region: x, y, width, height in the picture's pixels; only the parts of the file that it needs are read.
+    zoom: 0.1..16, of the result's size (see `splat.render.zoomed`).
+    """
+    return compose(read(data, region), region, zoom)

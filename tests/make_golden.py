@@ -1,6 +1,8 @@
-"""Make the golden films of tests/golden: `python -m tests.make_golden`, once for each version of the format.
+"""Make the golden films and the golden picture of tests/golden: `python -m tests.make_golden`, once for each version
+of the format.
 
-They are never made anew for a version: every later program must decode them to the samples that are pinned beside them.
+They are never made anew for a version: every later program must decode them to the samples that are pinned beside them
+(the picture's in test_splat_render.py).
 Weights come out of training and so differ from machine to machine; the files, once made, do not.
 """
 
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 import codec
 import codec.segment
+import splat
 from codec import Frame, PlaneFormat, Settings, VideoInfo
 from codec.payload import checksum
 from codec.sinks import open_sink
@@ -55,10 +59,28 @@ def _source(path: Path, fmt: PlaneFormat) -> None:
             sink.write(Frame(tuple(planes), k))
 
 
+def drawn_still() -> NDArray[np.uint8]:
+    """Waves, edges, blobs and a little noise in 270x130 pixels, with alpha that fades at one side."""
+    y, x = np.mgrid[:130, :270]
+
+    def blob(cy: float, cx: float, sigma: float) -> NDArray[np.float64]:
+        return np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * sigma**2))
+
+    waves, edges = 30 * np.sin(x / 9 + y / 23) * (x > 180), 40 * ((x + 2 * y) % 300 > 240)
+    red = 90 + 0.3 * x + 60 * blob(40, 60, 9) + waves
+    green = 110 + 0.5 * y - 50 * blob(30, 200, 14) + edges
+    blue = 160 - 0.3 * x + 70 * blob(90, 75, 5) + waves / 2
+    alpha = 255 - 90 * blob(60, 270, 30)
+    pixels = np.stack([red, green, blue, alpha], 2)
+    pixels[:, :, :3] += np.random.default_rng(0).normal(0, 2, (130, 270, 3))
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
 def main() -> None:
-    """Write the films and their CRCs."""
-    codec.segment.WORTH = 0.01  # tools are used wherever they gain, for their own sake
+    """Write the picture, the films and the films' CRCs."""
     FOLDER.mkdir(exist_ok=True)
+    (FOLDER / f"still-v{VERSION}.nvs").write_bytes(splat.encode(drawn_still(), step=40, threads=1))
+    codec.segment.WORTH = 0.01  # tools are used wherever they gain, for their own sake
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (fmt, settings) in FILMS.items():

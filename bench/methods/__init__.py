@@ -10,11 +10,12 @@ from ..process import BenchError
 from .libav import LIBAV
 from .lzma import Lzma, StillLzma
 from .nvc import NVC
+from .splat import Splat
 from .stills import STILLS
 
 METHODS: dict[Kind, dict[str, Method]] = {
     "video": {method.name: method for method in (*NVC, *LIBAV, Lzma())},
-    "image": {method.name: method for method in (*STILLS, StillLzma())},
+    "image": {method.name: method for method in (Splat(), *STILLS, StillLzma())},
 }
 
 

@@ -1,0 +1,147 @@
+"""The commands of the tile compressor: `codec splat encode | decode | info`. They hold no logic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+import splat
+
+from .cli_options import shared
+from .encode import Event
+from .errors import FormatError, InputError, UsageError
+from .pictures import check_picture_target, read_bytes, read_picture, write_bytes, write_picture
+from .progress import Console
+from .sinks import check_target
+
+STDOUT = "-"
+
+
+@contextmanager
+def _faults_of(path: str, kind: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except splat.SplatError as error:
+        raise kind(f"{path}: {error}") from None
+
+
+class _Region(click.ParamType):
+    """x,y,width,height in samples."""
+
+    name = "x,y,w,h"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        try:
+            x, y, w, h = (int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no region such as 64,32,320,240", param, ctx)
+        return x, y, w, h
+
+
+@click.group("splat")
+def splat_group() -> None:
+    """Pictures as tiles of Gaussians (.nvs): crops decode alone, and any size can be drawn."""
+
+
+@splat_group.command("encode")
+@click.argument("source")
+@click.argument("target")
+@click.option(
+    "--bpp", type=click.FloatRange(0, min_open=True), help="Best file of so many bits a pixel.  [default: 0.5]"
+)
+@click.option("--psnr", type=float, metavar="DB", help="Smallest file of at least this PSNR-RGB.")
+@click.option("--gaussians", type=click.IntRange(0), metavar="N", help="Best file of at most so many Gaussians.")
+@click.option("--effort", type=click.IntRange(0, 2), default=1, show_default=True, help="Time against quality.")
+@click.option("--network", is_flag=True, help="Let the network propose each tile's Gaussians.")
+@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: one a core.  [default: 0]")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@shared
+def encode_command(
+    source: str,
+    target: str,
+    bpp: float | None,
+    psnr: float | None,
+    gaussians: int | None,
+    effort: int,
+    network: bool,
+    threads: int,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Encode the picture SOURCE to the .nvs file TARGET; "-" is standard input or output."""
+    asked = {"bpp": bpp, "psnr": psnr, "gaussians": gaussians}
+    wishes = {name: value for name, value in asked.items() if value is not None}
+    if len(wishes) > 1:
+        raise UsageError(f"--{' and --'.join(wishes)} contradict each other: ask for one")
+    if target == STDOUT and as_json:
+        raise UsageError("--json and a file on standard output exclude each other")
+    if target != STDOUT:
+        check_target(target, overwrite)
+    with Console(as_json, quiet) as console:
+        pixels, notes = read_picture(source)
+        for note in notes:
+            console(Event("note", {"text": note}))
+
+        def listen(done: float) -> None:
+            console(Event("progress", {"stage": "encode", "share": done}))
+
+        with _faults_of(source, InputError):
+            options = {"effort": effort, "network": network, "threads": threads, "listen": listen}
+            data = splat.encode(pixels, **(wishes or {"bpp": 0.5}), **options)
+            found = splat.describe(data)
+        write_bytes(target, data)
+        rate = len(data) * 8 / (pixels.shape[0] * pixels.shape[1])
+        done = {"path": target, "bytes": len(data), "bpp": rate, "gaussians": found["gaussians"]}
+        console(Event("done", done), plain=False)
+        console.say(f"{target}: {len(data):,} bytes, {rate:.4f} bpp, {found['gaussians']:,} Gaussians")
+
+
+@splat_group.command("decode")
+@click.argument("source")
+@click.argument("target")
+@click.option("--crop", type=_Region(), help="Only this part of the picture, which is all that is drawn.")
+@click.option("--zoom", type=click.FloatRange(0.1, 16), default=1.0, show_default=True, help="Draw it so much larger.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@shared
+def decode_command(
+    source: str,
+    target: str,
+    crop: tuple[int, int, int, int] | None,
+    zoom: float,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Decode the .nvs file SOURCE to the picture TARGET."""
+    check_picture_target(target, overwrite)
+    with Console(as_json, quiet) as console:
+        data = read_bytes(source)
+        with _faults_of(source, FormatError):
+            pixels = splat.decode(data, region=crop, zoom=zoom)
+        write_picture(target, pixels)
+        rows, columns = pixels.shape[:2]
+        console(Event("done", {"path": target, "width": columns, "height": rows}), plain=False)
+        console.say(f"{target}: {columns}x{rows}")
+
+
+@splat_group.command("info")
+@click.argument("source")
+@shared
+def info_command(source: str, as_json: bool, quiet: bool) -> None:
+    """Show what the .nvs file SOURCE is made of."""
+    data = read_bytes(source)
+    with _faults_of(source, FormatError):
+        found = {"path": source, **splat.describe(data)}
+    if as_json:
+        click.echo(json.dumps(found))
+    elif not quiet:
+        for name, value in found.items():
+            shown = f"{value:,}" if isinstance(value, int) else value
+            click.echo(f"  {name.replace('_', ' '):24} {shown}")

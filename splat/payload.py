@@ -1,0 +1,287 @@
+"""The .nvs file: codes to bytes and back, whole or in part.
+
+A file is a header, the lengths of all sections, one head per code, a CRC-32 of all that, then groups of 8x8 tiles, each
+with a CRC-16, so that a crop reads and checks only the groups it needs. The fixed fields are declared once; SPLAT.md
+says what each means. Nothing is allocated before the lengths have been compared with the file's.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from binascii import crc_hqx
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .atoms import PIXELS_MAX, SIDE_MAX, STEP_MAX, STEP_MIN, TILE, Code, Ints
+from .entropy import SymbolReader, SymbolWriter
+from .errors import SplatError
+from .sections import code_group, code_head, ratios_for
+from .tables import RATIO_MAX, Models, models
+
+MAGIC = b"NVS"
+VERSION = 1
+GROUP = 8  # tiles per side
+SEAM = 3  # pixels beyond a region that its seams depend on
+
+Region = tuple[int, int, int, int]  # x, y, width, height in pixels
+
+
+@dataclass(frozen=True)
+class Field:
+    """A fixed-width number, big-endian: its struct code, and its smallest and largest legal value."""
+
+    name: str
+    code: str
+    low: int
+    high: int
+
+
+FORM, COLOUR, ALPHA = 4 * VERSION, 1, 2
+FILE_FIELDS = (
+    Field("form", "B", FORM, FORM + COLOUR + ALPHA),
+    Field("width", "H", 1, SIDE_MAX),
+    Field("height", "H", 1, SIDE_MAX),
+)
+
+
+def _code_fields(channels: int) -> tuple[Field, ...]:
+    ratios = [Field(f"ratio {c}.{k}", "B", 1, RATIO_MAX) for c in range(channels) for k in range(3)]
+    return (Field("step", "H", STEP_MIN, STEP_MAX), *ratios)
+
+
+def _pack(fields: Sequence[Field], values: Sequence[int]) -> bytes:
+    _check(fields, values)
+    return struct.pack(">" + "".join(field.code for field in fields), *values)
+
+
+def _unpack(fields: Sequence[Field], data: bytes, at: int) -> tuple[list[int], int]:
+    """Values of the fields that begin at `at`, and where they end."""
+    layout = struct.Struct(">" + "".join(field.code for field in fields))
+    if len(data) < at + layout.size:
+        raise SplatError("the file ends inside its header")
+    values = list(layout.unpack_from(data, at))
+    _check(fields, values)
+    return values, at + layout.size
+
+
+def _check(fields: Sequence[Field], values: Sequence[int]) -> None:
+    for field, value in zip(fields, values, strict=True):
+        if not field.low <= value <= field.high:
+            raise SplatError(f"the file's {field.name} is {value}, outside {field.low}..{field.high}")
+
+
+def _varint(value: int) -> bytes:
+    """LEB128: seven bits a byte, lowest first, the high bit set in all but the last."""
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in (0, 7, 14, 21):
+        if at >= len(data):
+            break
+        value |= (data[at] & 127) << shift
+        at += 1
+        if data[at - 1] < 128:
+            if shift and data[at - 1] == 0:
+                break
+            return value, at
+    raise SplatError("a section's length is damaged")
+
+
+def groups_of(grid: tuple[int, int]) -> Iterator[Ints]:
+    """The numbers of the tiles of each group, group by group and within it row by row."""
+    rows, columns = grid
+    tiles = np.arange(rows * columns).reshape(grid)
+    for y in range(0, rows, GROUP):
+        for x in range(0, columns, GROUP):
+            yield tiles[y : y + GROUP, x : x + GROUP].reshape(-1)
+
+
+def tiles_of(height: int, width: int, region: Region | None) -> tuple[int, int, int, int]:
+    """First and last + 1 row, first and last + 1 column of the tiles that a region's pixels depend on.
+
+    Raises SplatError where the region is empty or not inside the picture.
+    """
+    x, y, w, h = region or (0, 0, width, height)
+    if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+        raise SplatError(f"the region {w}x{h} at {x},{y} is not inside the picture of {width}x{height} pixels")
+    top, left = max(0, y - SEAM) // TILE, max(0, x - SEAM) // TILE
+    return top, -(-min(height, y + h + SEAM) // TILE), left, -(-min(width, x + w + SEAM) // TILE)
+
+
+def write(codes: Sequence[Code], tables: Models | None = None) -> bytes:
+    """The file of a picture: its code and, if it has alpha, that of the alpha. Raises SplatError on illegal numbers."""
+    tables = tables or models()
+    picture = codes[0].check()
+    if len(codes) > 2 or any(alpha.check().channels != 1 for alpha in codes[1:]):
+        raise SplatError("a file holds one picture and at most one alpha of one channel")
+    if any((alpha.height, alpha.width) != (picture.height, picture.width) for alpha in codes[1:]):
+        raise SplatError("picture and alpha differ in size")
+    form = FORM + COLOUR * (picture.channels == 3) + ALPHA * (len(codes) == 2)
+    header = MAGIC + _pack(FILE_FIELDS, (form, picture.width, picture.height))
+    grid, heads, groups = picture.grid, [], []
+    for code in codes:
+        ratios = ratios_for(code.base, grid)
+        header += _pack(_code_fields(code.channels), (code.step, *ratios))
+        counts = np.bincount(code.atoms[:, 0], minlength=grid[0] * grid[1])
+        writer = SymbolWriter()
+        code_head(writer, tables, grid, ratios, code.base, counts)
+        heads.append(writer.finish())
+        groups.append(list(_written_groups(code, tables, counts)))
+    bodies = [*heads, *(section for pair in zip(*groups, strict=True) for section in pair)]
+    front = header + b"".join(_varint(len(body)) for body in bodies) + b"".join(heads)
+    crc = zlib.crc32(front)
+    parts = [front, struct.pack(">I", crc)]
+    for number, pair in enumerate(zip(*groups, strict=True)):
+        parts.append(_sealed(b"".join(pair), crc, number))
+    return b"".join(parts)
+
+
+def _written_groups(code: Code, tables: Models, counts: Ints) -> Iterator[bytes]:
+    """The section of every group of tiles."""
+    groups = list(groups_of(code.grid))
+    order = np.concatenate(groups)
+    place = np.empty_like(order)  # of a tile, in the order of groups
+    place[order] = np.arange(len(order))
+    atoms = code.atoms.astype(np.int64)
+    atoms[:, 0] = place[atoms[:, 0]]
+    atoms = atoms[np.argsort(atoms[:, 0], kind="stable")]
+    first_tile = first_atom = 0
+    for tiles in groups:
+        some = int(counts[tiles].sum())
+        mine = atoms[first_atom : first_atom + some]
+        mine[:, 0] -= first_tile
+        writer = SymbolWriter()
+        code_group(writer, tables, code.channels, counts[tiles], mine)
+        yield writer.finish(_least(some))
+        first_tile, first_atom = first_tile + len(tiles), first_atom + some
+
+
+def _least(atoms: int) -> int:
+    """Bytes that a group's section must have. No atom costs less than a bit, so this bounds what a reader allocates."""
+    return -(-atoms // 8)
+
+
+def _group_crc(data: bytes, crc: int, number: int) -> bytes:
+    """CRC-16 (CCITT) that starts from the file's CRC and the group's number: no group can stand in for another."""
+    return struct.pack(">H", crc_hqx(data, (crc ^ number) & 0xFFFF))
+
+
+def _sealed(data: bytes, crc: int, number: int) -> bytes:
+    return data + _group_crc(data, crc, number) if data else b""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The checked front of a file."""
+
+    height: int
+    width: int
+    channels: list[int]  # of each code
+    steps: list[int]
+    ratios: list[list[int]]
+    crc: int
+    heads: list[bytes]
+    groups: list[list[tuple[int, int]]]  # per group, per code: where its section begins and ends; the CRC-16 follows
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return -(-self.height // TILE), -(-self.width // TILE)
+
+
+def _read_layout(data: bytes) -> _Layout:
+    if data[: len(MAGIC)] != MAGIC:
+        raise SplatError("this is no .nvs file")
+    (form, width, height), at = _unpack(FILE_FIELDS, data, len(MAGIC))
+    if height * width > PIXELS_MAX:
+        raise SplatError(f"a picture of {width}x{height} pixels is too large")
+    channels = [3 if form & COLOUR else 1] + [1] * bool(form & ALPHA)
+    steps, ratios, lengths = [], [], []
+    for number in channels:
+        (step, *rest), at = _unpack(_code_fields(number), data, at)
+        steps.append(step)
+        ratios.append(rest)
+    side = TILE * GROUP
+    groups = -(-height // side) * -(-width // side)
+    for _ in range((1 + groups) * len(channels)):
+        length, at = _read_varint(data, at)
+        lengths.append(length)
+    ends = at + np.cumsum([0, *lengths[: len(channels)]])
+    front = int(ends[-1])
+    if front + 4 > len(data) or struct.unpack_from(">I", data, front)[0] != zlib.crc32(data[:front]):
+        raise SplatError("the file's header is damaged")
+    sections, at = [], front + 4
+    for first in range(len(channels), len(lengths), len(channels)):
+        section = []
+        for length in lengths[first : first + len(channels)]:
+            section.append((at, at + length))
+            at += length
+        sections.append(section)
+        at += 2 * (section[0][0] < at)
+    if at != len(data):
+        raise SplatError(f"the file has {len(data)} bytes, but its header says {at}")
+    heads = [data[a:b] for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
+    return _Layout(height, width, channels, steps, ratios, zlib.crc32(data[:front]), heads, sections)
+
+
+def read(data: bytes, region: Region | None = None, account: dict[str, float] | None = None) -> list[Code]:
+    """The codes in a file: the picture's and, if there is one, the alpha's.
+
+    region: only atoms of the groups that these pixels depend on are read; the tiles of others come without atoms.
+    account: gets the bits of each part added (see `SymbolReader`). Raises SplatError on anything illegal.
+    """
+    data = bytes(data)
+    layout, tables = _read_layout(data), models()
+    top, bottom, left, right = tiles_of(layout.height, layout.width, region)
+    wanted = np.zeros(layout.grid, bool)
+    wanted[top:bottom, left:right] = True
+    codes = []
+    for which, channels in enumerate(layout.channels):
+        reader = SymbolReader(layout.heads[which], account)
+        base, counts = code_head(reader, tables, layout.grid, layout.ratios[which])
+        reader.finish()
+        atoms = [np.zeros((0, 3 + channels), np.int64)]
+        for number, tiles in enumerate(groups_of(layout.grid)):
+            sections = layout.groups[number]
+            if not wanted.reshape(-1)[tiles].any():
+                continue
+            whole, section = data[sections[0][0] : sections[-1][1]], data[slice(*sections[which])]
+            if whole and data[sections[-1][1] : sections[-1][1] + 2] != _group_crc(whole, layout.crc, number):
+                raise SplatError(f"group {number} of the file is damaged")
+            total = int(counts[tiles].sum())
+            if len(section) < _least(total) or (section and not total):
+                raise SplatError(f"group {number} of the file has {len(section)} bytes for its {total} atoms")
+            reader = SymbolReader(section, account)
+            found = code_group(reader, tables, channels, counts[tiles])
+            reader.finish()
+            found[:, 0] = tiles[found[:, 0]]
+            atoms.append(found)
+        joined = np.concatenate(atoms)
+        joined = joined[np.argsort(joined[:, 0], kind="stable")]
+        codes.append(Code(layout.height, layout.width, channels, layout.steps[which], base, joined))
+    return codes
+
+
+def describe(data: bytes) -> dict[str, object]:
+    """What is in a file: size, channels, steps, numbers of Gaussians, and the bits of each part. Raises SplatError."""
+    account = dict.fromkeys(("base", "counts", "positions", "shapes", "amplitudes"), 0.0)
+    layout, codes = _read_layout(data), read(data, account=account)
+    sections = sum(map(len, layout.heads)) + sum(b - a for section in layout.groups for a, b in section)
+    tiles = codes[0].grid[0] * codes[0].grid[1]
+    counts = sum(np.bincount(code.atoms[:, 0], minlength=tiles) for code in codes)
+    bits = {"header": 8.0 * (len(data) - sections), **account}
+    bits["rounding"] = 8.0 * len(data) - sum(bits.values())  # of sections to bytes
+    return {
+        "width": layout.width,
+        "height": layout.height,
+        "channels": sum(layout.channels),
+        "steps": [step / 64 for step in layout.steps],  # of the picture and of its alpha, in pixel values
+        "bytes": len(data),
+        "bits": {part: round(value, 1) for part, value in bits.items()},
+        "gaussians": sum(len(code.atoms) for code in codes),
+        "per_tile": {"min": int(np.min(counts)), "mean": float(np.mean(counts)), "max": int(np.max(counts))},
+    }
