@@ -28,7 +28,7 @@ from .render import compose
 SEARCHES = (Search(8, 0.1, 2), Search(3, 0.2, 2), Search(2, 0.5, 4))  # by effort
 BPP = 0.5  # without a wish
 SAMPLE = 96  # tiles that the search for a step begins with
-NEAR = 0.03  # how far the sample may be off
+NEAR = 0.05  # how far the sample may be off
 TRIES = 3  # steps that atoms are chosen for, on the sample and on the picture, at most
 CLOSE = 0.003  # how far a file may fall short of what it was allowed
 MOVES = 14  # steps that the atoms chosen are quantised with
@@ -51,7 +51,7 @@ class _Wish:
     goal: float
     start: float
     least: bool = False
-    slope: float = -1.25
+    slope: float = -1.15
     unit: float = 1.0
 
     far: float = 0.12  # how far the file may be off before atoms are chosen again
