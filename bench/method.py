@@ -71,13 +71,15 @@ Source = Film | Still
 @dataclass(frozen=True)
 class Knob:
     """A method's one quality setting. `best` and `worst` are where a curve begins to look for the qualities that it
-    shall span (about 44 and 30 dB on ordinary material); settings are multiples of `step` within `low`..`high`."""
+    shall span (about 44 and 30 dB on ordinary material); settings are multiples of `step` within `low`..`high`. What
+    lies between is spaced evenly, or in equal ratios where `ratios`."""
 
     best: float
     worst: float
     low: float
     high: float
     step: float = 1.0
+    ratios: bool = False
 
     def legal(self, setting: float) -> float:
         """The legal setting next to `setting`."""

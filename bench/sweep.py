@@ -21,8 +21,9 @@ Probe = Callable[[float], float | None]  # quality in dB at a setting, None wher
 
 
 def ladder(knob: Knob, points: int) -> list[float]:
-    """As many settings from best to worst, evenly spaced; fewer where the knob has no more between them."""
-    return list(dict.fromkeys(knob.legal(s) for s in np.linspace(knob.best, knob.worst, points)))
+    """As many settings from best to worst; fewer where the knob has no more between them."""
+    between = np.geomspace if knob.ratios else np.linspace
+    return list(dict.fromkeys(knob.legal(s) for s in between(knob.best, knob.worst, points)))
 
 
 def spread(knob: Knob, points: int, low: float, high: float, probe: Probe) -> dict[float, float | None]:

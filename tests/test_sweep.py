@@ -12,6 +12,10 @@ CRF = Knob(best=18, worst=42, low=0, high=51)
 QUALITY = Knob(best=92, worst=20, low=1, high=95)
 
 
+def test_ladder_in_equal_ratios():
+    assert ladder(Knob(best=0.6, worst=0.15, low=0.01, high=16, step=0.01, ratios=True), 3) == [0.6, 0.3, 0.15]
+
+
 @pytest.mark.parametrize("knob, slope", [(CRF, -0.6), (QUALITY, 0.2), (Knob(2, 20, 1, 255), -0.5)])
 @pytest.mark.parametrize("bend", [0, 0.004])
 def test_curve_spans_the_range(knob, slope, bend):

@@ -27,7 +27,7 @@ class Splat(Method):
 
     name: str = "splat"
     settings: str = "effort 1"
-    knob: Knob | None = Knob(best=0.6, worst=0.15, low=0.01, high=16, step=0.01)
+    knob: Knob | None = Knob(best=0.6, worst=0.15, low=0.01, high=16, step=0.01, ratios=True)
     libraries: tuple[str, ...] = ("torch", "constriction")
     modules: tuple[str, ...] = MODULES
     options: tuple[tuple[str, Any], ...] = ()
