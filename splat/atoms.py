@@ -217,8 +217,9 @@ def _lattice(shape: Shape) -> NDArray[np.int64]:
     y = TILE // 2 + (i * sin + j * cos) // (100 << 30)
     outside = min(MARGIN, 7 * shape.across // 100)  # wide ones may reach in from outside the tile
     inside = (x >= -outside) & (x < TILE + outside) & (y >= -outside) & (y < TILE + outside)
-    keys = np.unique((y[inside] + MARGIN) * 64 + x[inside] + MARGIN)
-    places = np.stack([keys // 64, keys % 64], 1) - MARGIN
+    seen = np.zeros((TILE + 2 * MARGIN,) * 2, bool)
+    seen[y[inside] + MARGIN, x[inside] + MARGIN] = True
+    places = np.argwhere(seen) - MARGIN
     return places[np.argsort(cell_of(places), kind="stable")]
 
 
@@ -235,7 +236,7 @@ def dictionary() -> Dictionary:
     cellcount = np.stack([np.bincount(cell_of(p), minlength=CELLS * CELLS) for p in places])
     npos = cellcount.sum(axis=1)
     centres = np.concatenate(places)
-    crc = zlib.crc32(centres.astype("<i4").tobytes(), zlib.crc32(kernels.astype("<i4", copy=False).tobytes()))
+    crc = zlib.crc32(centres.astype("<i4").tobytes(), zlib.crc32(kernels.astype("<i4", copy=False).data))
     if crc != _CRC:
         raise SplatError("this build cannot decode .nvs files: its dictionary is not that of the format")
     return Dictionary(

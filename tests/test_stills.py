@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.method import Film, Method, Still
+from bench.methods import find
 from bench.methods.stills import STILLS, JpegXl, Pillow
 from bench.process import BenchError
 from bench.quality import measure_still
@@ -123,3 +124,18 @@ def test_rows_name_what_decides_their_bytes():
         assert (method.knob is None) == (method.lossless is not None)
         assert len(method.versions()) > len(method.libraries)
         assert all((Path(__file__).parents[1] / path).is_file() for path in method.modules)
+
+
+@pytest.mark.parametrize("channels", [GREY, COLOUR_ALPHA])
+def test_splat_keeps_to_its_rate(channels):
+    method, still = find("image", "splat:effort=0"), drawn(40, 70, channels)
+    size, quality = coded(method, still, 1.5)
+    assert size <= 1.5 * 40 * 70 / 8
+    assert quality.psnr_rgb > 20
+    assert method.settings == "effort 0"
+    with pytest.raises(BenchError, match="the smallest file has"):
+        method.encode(still, 0.01)
+    with pytest.raises(BenchError, match="no option effort=9; it has effort=0"):
+        find("image", "splat:effort=9")
+    with pytest.raises(BenchError, match=r"does not decode: this is no \.nvs file"):
+        list(method.decode(b"nothing"))
