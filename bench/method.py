@@ -84,7 +84,7 @@ class Knob:
     def legal(self, setting: float) -> float:
         """The legal setting next to `setting`."""
         first, last = -(-self.low // self.step), self.high // self.step
-        return float(min(max(round(setting / self.step), first), last) * self.step)
+        return float(min(max(round(setting / self.step), first), last) * self.step) + 0.0  # 0, never -0
 
 
 class Method(ABC):

@@ -142,6 +142,16 @@ def info_command(source: str, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     elif not quiet:
-        for name, value in found.items():
-            shown = f"{value:,}" if isinstance(value, int) else value
-            click.echo(f"  {name.replace('_', ' '):24} {shown}")
+        click.echo("\n".join(_lines(found)))
+
+
+def _lines(found: dict[str, Any], within: str = "") -> Iterator[str]:
+    """What is known of a file as people read it."""
+    for name, value in found.items():
+        name = f"{within}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            yield from _lines(value, f"{name}: ")
+        elif isinstance(value, list):
+            yield f"  {name:24} {', '.join(f'{number:g}' for number in value)}"
+        else:
+            yield f"  {name:24} {value if isinstance(value, str) else f'{value:,.10g}'}"
