@@ -178,14 +178,14 @@ class _Part:
                 own = energy[:tiles, j]
                 rest = sought[:tiles, j] - (self.gram[:tiles, j] * q[:tiles]).sum(1) + own * q[:tiles, j]
                 best = rest / own.clamp(min=1e-6)
-                low = best.trunc()
-                tries = torch.stack([best.round(), low, low - best.sign()])  # (3, tiles)
+                low, sign = best.trunc(), best.sign()
+                tries = torch.stack([low - sign, low, low + sign, low + 2 * sign])  # small ones may be dearer
                 tries.clamp_(-AMPLITUDE_MAX, AMPLITUDE_MAX)
                 cost = own * tries * tries - 2 * rest * tries + bits[self.scale[:tiles, j], tries.abs().long()]
                 cost = torch.cat([cost.masked_fill_(tries == 0, torch.inf), zero[None, :tiles, j]])
                 at = cost.argmin(0)
-                chosen = tries.gather(0, at.clamp(max=2)[None])[0]
-                q[:tiles, j] = torch.where(at == 3, torch.zeros(()), chosen)
+                chosen = tries.gather(0, at.clamp(max=3)[None])[0]
+                q[:tiles, j] = torch.where(at == 4, torch.zeros(()), chosen)
             if torch.equal(before, q):
                 break
         return q
