@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from codec.errors import NvcError
+from codec.sinks import write_whole
 
 from . import lossless as lossless_
 from . import report as report_
@@ -23,7 +24,6 @@ from . import speed as speed_
 from .method import Kind, Method
 from .methods import METHODS, find, find_all, lossless
 from .process import BenchError
-from .results import write_whole
 from .runner import RUN, Runner, run_curves
 from .sources import kind_of, stills_in
 
@@ -53,13 +53,17 @@ def _methods(kind: Kind, names: str, anchor: str | None) -> tuple[list[Method], 
     return (found, same[0]) if same else ([*found, chosen], chosen)
 
 
+_frames = click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
+_out = click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="bench-results",
+                    show_default=True, help="Folder for results, taken up again.")  # fmt: skip
+
+
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the commands that measure curves."""
     for option in (
         click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
                      help="Points measured side by side; above 1, times say little."),
-        click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="bench-results",
-                     show_default=True, help="Folder for results, taken up again."),
+        _out,
         click.option("--anchor", help="What all others are compared with."),
         click.option("--points", type=click.IntRange(2, 50), default=6, show_default=True,
                      help="About so many a curve."),
@@ -107,7 +111,7 @@ def _curves(
 @cli.command("rd-curve")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--methods", default=VIDEO_DEFAULT, show_default=True)
-@click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
+@_frames
 @_shared
 def rd_curve(clips: tuple[str, ...], methods: str, frames: int | None, anchor: str | None, points: int, out: Path,
              jobs: int) -> None:  # fmt: skip
@@ -127,9 +131,8 @@ def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: 
 @cli.command("lossless")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True))
 @click.option("--methods", help="[default: all that are lossless]")
-@click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="bench-results", show_default=True,
-              help="Folder for results, taken up again.")  # fmt: skip
+@_frames
+@_out
 def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | None, out: Path) -> None:
     """Sizes and speed of lossless methods on CLIPS or pictures; every file is decoded and compared."""
     kinds = {kind_of(path) if Path(path).is_file() else "image" for path in clips}
@@ -150,7 +153,7 @@ def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | 
 @click.option("--methods", default="nvc@32,x265@24,svt-av1@32", show_default=True, help="NAME or NAME@SETTING.")
 @click.option("--anchor", help="What all others are compared with.  [default: the first]")
 @click.option("--runs", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
+@_frames
 def speed_command(clips: tuple[str, ...], methods: str, anchor: str | None, runs: int, frames: int | None) -> None:
     """Seconds and memory of encoding and decoding, methods in alternation; medians and ratios to the anchor."""
     for clip in clips:

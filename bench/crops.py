@@ -16,9 +16,9 @@ from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
 from codec.frames import SUBSAMPLING, Plane, planes_to_av
+from codec.sinks import write_whole
 
 from .method import Source, Still
-from .results import write_whole
 
 COLUMNS, ROWS = 320, 240  # of the part, at most
 GRID = 16  # the part begins at multiples of this, which every chroma layout divides

@@ -27,11 +27,10 @@ from codec.source import film_stream, open_source
 from codec.streams import open_film
 
 from .decoding import add_time, decode_afresh
-from .process import BenchError, python, run
+from .process import GIB, BenchError, python, run
 from .tables import table
 
 HEAD = ("what", "measured", "claim", "")
-GIB = 1 << 30
 
 
 class Claims:

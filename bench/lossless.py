@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from .curves import equal
 from .method import Film, Method, Source
+from .process import GIB
 from .results import Record
 from .runner import Runner, unique_names
 from .sources import about, open_source_of
 from .tables import fixed, table
 
 HEAD = ("method", "bytes", "of raw", "bits a luma sample", "of the smallest", "encode fps", "decode fps", "encode GiB")
-GIB = 1 << 30
 
 
 def raw_bytes(source: Source) -> int:

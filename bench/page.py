@@ -14,9 +14,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from codec.sinks import write_whole
+
 from .curves import MEAN, MEAN_CURVE, Panel
 from .plot import CEILING, looks, lossless
-from .results import write_whole
 
 PARTS = Path(__file__).with_name("assets")
 PNG = b"\x89PNG\r\n\x1a\n"

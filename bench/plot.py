@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from codec.sinks import write_whole
+
 from .curves import Line, Panel, equal
 from .process import BenchError
-from .results import Record, write_whole
+from .results import Record
 
 CEILING = 60.0  # dB; above it a PSNR says that a few samples differ, and a scale up to there would hide the curves
 

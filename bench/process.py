@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 PROC = Path("/proc")
+GIB = 1 << 30  # bytes
 PAUSE = 0.05  # seconds between samples
 ROOT = Path(__file__).resolve().parents[1]
 

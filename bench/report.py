@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from codec.sinks import write_whole
+
 from . import page, plot, reference
 from .curves import MEAN_CURVE, Panel, axes, difference, differences, equal, lines_of, mean_panel, times
 from .process import BenchError
-from .results import COLUMNS, Record, Results, write_whole
+from .results import COLUMNS, Record, Results
 from .runner import RESULTS, RUN
 from .tables import fixed, table
 

@@ -22,8 +22,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codec.sinks import part_path
-
 Record = dict[str, Any]
 
 KEY = ("kind", "method", "settings", "setting", "version", "clip_hash", "frames")
@@ -33,13 +31,6 @@ COLUMNS = (
     *("encode_s", "decode_s", "encode_memory", "decode_memory", "frames", "settings", "version", "machine", "jobs"),
     *("date", "error"),
 )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there either whole or not at all."""
-    waiting = Path(part_path(str(path)))
-    waiting.write_bytes(data)
-    os.replace(waiting, path)
 
 
 class Results:

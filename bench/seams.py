@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import splat
+from codec.metrics import psnr
 from splat.atoms import TILE
 
 from .method import still_of
@@ -37,11 +38,9 @@ def on_seam(height: int, width: int) -> NDArray[np.bool_]:
 
 def measured(pixels: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[float, float, float]:
     """PSNR in dB of the whole picture, of its seams, and of all else. NaN where there are no seams."""
-    squares = np.square(decoded.astype(np.float64) - pixels).mean(axis=2)
-    seam = on_seam(*squares.shape)
-    whole, along, rest = (10 * np.log10(255**2 / squares[part].mean()) if part.any() else np.nan
-                          for part in (np.ones_like(seam), seam, ~seam))  # fmt: skip
-    return whole, along, rest
+    seam = on_seam(*pixels.shape[:2])
+    along, rest = (psnr(pixels[part], decoded[part], 255) if part.any() else np.nan for part in (seam, ~seam))
+    return psnr(pixels, decoded, 255), along, rest
 
 
 @click.command()

@@ -16,13 +16,13 @@ from typing import Any
 from .curves import axes, equal
 from .measure import measure, step
 from .method import Film, Method
+from .process import GIB
 from .runner import unique_names
 from .sources import about, described, open_source_of
 from .tables import fixed, table
 
 HEAD = ("method", "setting", "bytes", "dB", "encode s", "encode fps", "encode ×", "decode s", "decode fps", "decode ×",
         "encode GiB", "decode GiB")  # fmt: skip
-GIB = 1 << 30
 
 
 def usual(method: Method) -> float:

@@ -114,11 +114,15 @@ def ordinary_priority() -> None:
     if not hasattr(os, "sched_setscheduler"):
         return
     try:
-        for task in os.listdir("/proc/self/task"):
-            if os.sched_getscheduler(int(task)) in (os.SCHED_FIFO, os.SCHED_RR):
-                os.sched_setscheduler(int(task), os.SCHED_OTHER, os.sched_param(0))
-    except OSError:
-        pass  # a thread that ended meanwhile, or a system that hides them: only fairness is lost
+        tasks = [int(task) for task in os.listdir("/proc/self/task")]
+    except OSError:  # a system that hides them: the caller's own thread still counts most
+        tasks = [0]
+    for task in tasks:
+        try:
+            if os.sched_getscheduler(task) in (os.SCHED_FIFO, os.SCHED_RR):
+                os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
+        except OSError:
+            pass  # a thread that ended meanwhile
 
 
 def decode_base(

@@ -6,7 +6,6 @@ are those of the file: a profile is not applied, and not kept.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, OutputError, UsageError
-from .sinks import check_target, part_path
+from .sinks import check_target, write_whole
 from .source import STDIN, check_file
 
 Pixels = NDArray[np.uint8]
@@ -89,10 +88,7 @@ def write_bytes(path: str, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    waiting = part_path(path)
     try:
-        Path(waiting).write_bytes(data)
-        os.replace(waiting, path)
+        write_whole(path, data)
     except OSError as error:
-        Path(waiting).unlink(missing_ok=True)
         raise OutputError(f"{path}: {error.strerror or error}") from None

@@ -27,6 +27,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
+from .base import ordinary_priority
 from .errors import OutputError, UsageError
 from .frames import Frame, Plane, PlaneFormat, VideoInfo, planes_to_av
 from .matroska import set_sample_aspect_ratio
@@ -147,6 +148,17 @@ def part_path(path: str) -> str:
     """The hidden name beside `path` under which it is written until it is whole."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{os.getpid()}.part")
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file that is there either whole or not at all. Raises OSError."""
+    part = part_path(os.fspath(path))
+    try:
+        Path(part).write_bytes(data)
+        os.replace(part, path)
+    except OSError:
+        _remove(part)
+        raise
 
 
 def _remove(path: str) -> None:
@@ -378,7 +390,8 @@ class _Film(Sink):
 
     def write(self, frame: Frame) -> None:
         with self._guarded():
-            if self._origin is None:
+            opening = self._origin is None
+            if opening:
                 self._begin(frame)
             assert self._origin is not None
             picture = self._picture(frame.planes)
@@ -386,6 +399,8 @@ class _Film(Sink):
             if frame.duration:
                 picture.duration = frame.duration
             self._mux(self._video.encode(picture))
+            if opening:
+                ordinary_priority()  # the first picture opened the encoder, and that may be SVT-AV1
 
     def _begin(self, first: Frame) -> None:
         """Settle where time zero lies; the side streams are moved alike."""
@@ -478,14 +493,8 @@ class _Pngs(Sink):
         check_target(path, self._overwrite)
         picture = self._grey_picture(frame.planes[0]) if self._grey else self._rgb_picture(frame.planes)
         picture.pts = len(self._written)
-        part = part_path(path)
         with self._guarded():
-            try:
-                Path(part).write_bytes(b"".join(bytes(p) for p in self._encoder.encode(picture)))
-                os.replace(part, path)
-            except OSError:
-                _remove(part)
-                raise
+            write_whole(path, b"".join(bytes(p) for p in self._encoder.encode(picture)))
         self._written.append(path)
 
     def _grey_picture(self, plane: Plane) -> av.VideoFrame:

@@ -75,6 +75,11 @@ def _shapes() -> tuple[Shape, ...]:
 SHAPES = _shapes()
 
 
+def grid_of(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the tiles that cover so many pixels."""
+    return -(-height // TILE), -(-width // TILE)
+
+
 @dataclass(frozen=True)
 class Code:
     """What one .nvs file says of a grey or colour picture, or of its alpha.
@@ -94,7 +99,7 @@ class Code:
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of tiles."""
-        return -(-self.height // TILE), -(-self.width // TILE)
+        return grid_of(self.height, self.width)
 
     def check(self) -> Code:
         """Itself, if all its numbers are legal and its arrays fit; raises SplatError otherwise."""

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .atoms import AMPLITUDE_MAX, ATOMS_MAX, BASE_MAX, TILE, Code, Ints, canonical
+from .atoms import AMPLITUDE_MAX, ATOMS_MAX, BASE_MAX, TILE, UNIT, Code, Ints, canonical
 from .pursuit import PIXELS, Prices, Rows, Search, pursue, rows
 from .render import COLOURS, ramps
 from .tables import MAGNITUDES, Prior, load
@@ -52,6 +52,11 @@ def channels_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     down, across = values.shape[0] // TILE, values.shape[1] // TILE
     tiles = values.reshape(down, TILE, across, TILE, channels).transpose(0, 2, 4, 1, 3)
     return np.ascontiguousarray(tiles).reshape(down * across, channels, PIXELS)
+
+
+def planes() -> Tensor:
+    """(3, PIXELS) float32: the constant and the two gradients of a tile, norm 1."""
+    return torch.from_numpy(ramps().astype(np.float32) / UNIT)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class _Part:
 
     def __init__(self, values: Tensor, costs: Costs):
         self.values, self.costs = values, costs  # (n, channels, PIXELS), not weighted
-        self._ramps = torch.from_numpy(ramps().astype(np.float32) / (1 << 14))
+        self._ramps = planes()
         self.chosen = torch.full((len(values), 0), -1)
 
     def base(self, step: float) -> Tensor:

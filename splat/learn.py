@@ -38,11 +38,11 @@ def guess() -> Prior:
     luma = np.concatenate([[40], 4000 * 0.72**magnitude])
     chroma = np.concatenate([[9000], 900 * 0.6**magnitude])
     return Prior(
-        shape=_integers(places / places.sum(), 65535),
-        luma=np.tile(_integers(luma, 65535), (len(SCALES), 1)),
-        chroma=np.tile(_integers(chroma, 65535), (2, len(SCALES), 1)),
+        shape=_integers(places / places.sum() * 65535),
+        luma=np.tile(_integers(luma), (len(SCALES), 1)),
+        chroma=np.tile(_integers(chroma), (2, len(SCALES), 1)),
         split=np.full(LEVELS, 40),
-        count=_integers(4.0 + 200.0 * np.eye(LENGTHS), 65535),
+        count=_integers(4.0 + 200.0 * np.eye(LENGTHS)),
     )
 
 
@@ -54,8 +54,9 @@ def learn(codes: list[Code]) -> Prior:
     return Prior(_shapes(atoms[:, 1]), luma, np.stack(chroma), _splits(codes), _counts(codes))
 
 
-def _integers(weights: NDArray[np.float64], most: int) -> NDArray[np.int64]:
-    return np.clip(np.rint(weights * (most if weights.max() <= 1 else 1)), 1, 65535).astype(np.int64)
+def _integers(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The nearest weights that a table may hold."""
+    return np.clip(np.rint(weights), 1, 65535).astype(np.int64)
 
 
 def _shapes(used: Ints) -> NDArray[np.int64]:
@@ -64,7 +65,7 @@ def _shapes(used: Ints) -> NDArray[np.int64]:
     kind = np.unique([(s.profile, s.across, s.along) for s in SHAPES], axis=0, return_inverse=True)[1].reshape(-1)
     mean = (np.bincount(kind, weights=own) / np.bincount(kind))[kind]
     mixed = 0.85 * own + 0.15 * mean + 0.5
-    return _integers(mixed / mixed.max(), 65535)
+    return _integers(mixed / mixed.max() * 65535)
 
 
 def _magnitudes(values: Ints, scale: Ints) -> NDArray[np.int64]:
@@ -73,7 +74,7 @@ def _magnitudes(values: Ints, scale: Ints) -> NDArray[np.int64]:
     every = _histogram(values) + 0.3
     for number in range(len(SCALES)):
         counts = _histogram(values[scale == number]) + 30 * every / every.sum()
-        found.append(_integers(counts / counts.sum(), TOP))
+        found.append(_integers(counts / counts.sum() * TOP))
     return np.stack(found)
 
 
@@ -121,7 +122,7 @@ def _counts(codes: Iterable[Code]) -> NDArray[np.int64]:
                 west = row[x - 1] if x else int(numbers[y - 1, 0]) if y else 8
                 north = int(numbers[y - 1, x]) if y else west
                 seen[(west + north + 1 >> 1).bit_length(), number.bit_length()] += 1
-    return _integers(10 * seen / max(1.0, seen.max() / 6000), 1)
+    return _integers(10 * seen / max(1.0, seen.max() / 6000))
 
 
 @click.command()

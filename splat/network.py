@@ -36,11 +36,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .atoms import SCALES, SHAPES, TILE
+from .atoms import SCALES, SHAPES, TILE, grid_of
 from .errors import SplatError
-from .fit import Fit
+from .fit import Fit, planes
 from .pursuit import PIXELS, rows
-from .render import ramps
 
 PROPOSALS = 256  # rows a tile, for luma
 COLOUR_PROPOSALS = 32  # rows a tile more, for colour
@@ -154,8 +153,8 @@ def leftover(values: Tensor, step: float | Tensor) -> Tensor:
 
     step: in pixel values, a number or (n, 1, 1).
     """
-    planes = torch.from_numpy(ramps().astype(np.float32) / (1 << 14))
-    left = values / step - (values @ planes.T / step).round() @ planes
+    known = planes()
+    left = values / step - (values @ known.T / step).round() @ known
     return left if left.shape[1] == 3 else functional.pad(left, (0, 0, 0, 2))
 
 
@@ -217,7 +216,7 @@ def proposer(fit: Fit, step: int) -> Callable[[slice], Tensor]:
     """
     network = load()
     values = torch.cat([part.values for part in fit.parts])
-    grid = -(-fit.height // TILE), -(-fit.width // TILE)
+    grid = grid_of(fit.height, fit.width)
     with torch.inference_mode():
         thumb, place = thumbnail(values, grid, step / 64), places(grid)
 

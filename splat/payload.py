@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .atoms import PIXELS_MAX, SIDE_MAX, STEP_MAX, STEP_MIN, TILE, Code, Ints
+from .atoms import PIXELS_MAX, SIDE_MAX, STEP_MAX, STEP_MIN, TILE, Code, Ints, grid_of
 from .entropy import SymbolReader, SymbolWriter
 from .errors import SplatError
 from .sections import code_group, code_head, ratios_for
@@ -190,7 +190,7 @@ class _Layout:
 
     @property
     def grid(self) -> tuple[int, int]:
-        return -(-self.height // TILE), -(-self.width // TILE)
+        return grid_of(self.height, self.width)
 
 
 def _read_layout(data: bytes) -> _Layout:

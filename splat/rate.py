@@ -53,7 +53,6 @@ class _Wish:
     least: bool = False
     slope: float = -1.15
     unit: float = 1.0
-
     far: float = 0.12  # how far the file may be off before atoms are chosen again
     missed: str = ""  # what to say where nothing is allowed
 
@@ -109,8 +108,13 @@ def _check(pixels: NDArray[np.uint8], effort: int, wishes: dict[str, float | Non
         raise SplatError(f"effort is 0..{len(SEARCHES) - 1}, not {effort}")
 
 
+def _colours(pixels: NDArray[np.uint8]) -> int:
+    """How many of the channels are no alpha."""
+    return 3 if pixels.shape[2] > 2 else 1
+
+
 def _wish(pixels: NDArray[np.uint8], bpp: float | None, psnr: float | None, gaussians: int | None) -> _Wish:
-    colours = 3 if pixels.shape[2] > 2 else 1
+    colours = _colours(pixels)
 
     def decibels(codes: list[Code], data: bytes) -> float:
         difference = compose(codes[:1])[:, :, :colours].astype(np.int32) - pixels[:, :, :colours]
@@ -148,7 +152,7 @@ class _Job:
         listen: Listener,
         coarsest: int,
     ):
-        colours = 3 if pixels.shape[2] > 2 else 1
+        colours = _colours(pixels)
         self.pixels, self.search, self.network, self.pool, self.listen = pixels, search, network, pool, listen
         self.coarsest = coarsest
         self.fits = [Fit(part, costs()) for part in np.split(pixels, [colours], axis=2) if part.shape[2]]

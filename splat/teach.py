@@ -28,9 +28,9 @@ from .atoms import SHAPES, TILE
 from .errors import SplatError
 from .fit import BLOCK, KAPPA, LUMA_BITS, channels_of, chosen, costs
 from .network import KINDS, Network, kind_of
-from .pursuit import COARSE, PIXELS, Search, rows
+from .pursuit import COARSE, PIXELS, rows
+from .rate import SEARCHES
 
-SEARCH = Search(3, 0.2, 2)  # what the lessons are made with
 TILES = 32  # of a picture at once
 STEPS = (40.0, 240.0)  # in pixel values, between about 0.1 and 1 bits a pixel
 LABEL_SHARE = 0.25  # of the time
@@ -85,7 +85,7 @@ def lessons(paths: list[Path], seconds: float, seed: int, say: Say) -> Lessons:
         values = torch.from_numpy(channels_of(np.ascontiguousarray(pixels[: down * TILE, : across * TILE, ::-1])))
         step = float(np.exp(rng.uniform(*np.log(STEPS))))
         some = torch.from_numpy(rng.permutation(len(values))[:TILES])
-        luma, colour = chosen(values[some], step, SEARCH)
+        luma, colour = chosen(values[some], step, SEARCHES[1])
         found.append((values[some], torch.full((len(some),), number), net.places((down, across))[some], luma, colour))
         steps.append(step)
         thumbs.append(net.thumbnail(values, (down, across), step))

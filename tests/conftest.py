@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
 import pytest
 
+from codec.base import ordinary_priority
+from codec.cli import main
 from codec.frames import Frame, Plane, PlaneFormat, planes_to_av
 from codec.settings import PRESETS, Preset
 from heads.train import Schedule
@@ -82,6 +87,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "fast", Preset(12, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),)))
 
 
+@pytest.fixture(autouse=True)
+def ordinary() -> Iterator[None]:
+    """Fails a test that leaves this thread with the real-time priority that SVT-AV1 takes where it may (as root): two
+    such threads that wait for each other by spinning stop all else for ever."""
+    yield
+    if hasattr(os, "sched_getscheduler"):
+        policy = os.sched_getscheduler(0)
+        ordinary_priority()
+        assert policy == os.SCHED_OTHER
+
+
 @pytest.fixture
 def generous(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes bytes worth next to nothing, so that heads and loss-streams are sent also for the smallest films."""
@@ -101,6 +117,7 @@ def base_temporal_units(count: int, width: int = 64, height: int = 48, gop: int 
             picture = planes_to_av(drawn_planes(fmt, width, height, i), fmt)
             picture.pts = i
             output.mux(stream.encode(picture))
+        ordinary_priority()
         output.mux(stream.encode(None))
     with av.open(io.BytesIO(file.getvalue()), "r") as container:
         return tuple((bytes(p), p.is_keyframe) for p in container.demux(container.streams.video[0]) if p.size)
@@ -178,3 +195,33 @@ def ffmpeg() -> str:
     if program is None:
         pytest.skip("ffmpeg is not installed")
     return program
+
+
+class Result(NamedTuple):
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Result]
+
+
+def shell(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], *before: str) -> Run:
+    """What a shell sees of `codec`, given the words `before` and then those of the call."""
+
+    def command(*words: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["codec", *before, *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        assert isinstance(end.value.code, int)
+        assert b"Traceback" not in err
+        assert b"internal fault" not in err
+        return Result(end.value.code, out, err.decode())
+
+    return command

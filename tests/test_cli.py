@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import drawn_frames, same_planes, scene_frames, write_frames
+from conftest import Run, drawn_frames, same_planes, scene_frames, shell, write_frames
 
 import codec
-from codec.cli import cli, main
+from codec.cli import cli
 from codec.encode import Event
 from codec.errors import NvcError, UsageError
 from codec.frames import PlaneFormat, VideoInfo
@@ -31,35 +29,11 @@ YUV = PlaneFormat("420", 8)
 QUICK = ("--preset", "fast", "--no-head", "--device", "cpu")
 
 
-class Result(NamedTuple):
-    code: int
-    out: bytes
-    err: str
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], quick: None) -> Run:
     """run("encode", ...) is what the shell sees of `codec encode ...`."""
 
-    def command(*words: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["codec", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        assert isinstance(end.value.code, int)
-        assert b"Traceback" not in err
-        assert b"internal fault" not in err
-        return Result(end.value.code, out, err.decode())
-
-    return command
+    return shell(monkeypatch, capfdbinary)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from conftest import drawn_frames, same_planes, scene_frames, write_frames
 
 import codec
 from codec import payload
+from codec.base import ordinary_priority
 from codec.container import FilmReader
 from codec.encode import Event
 from codec.errors import DamageError, InputError, NvcError, OutputError, UsageError
@@ -494,6 +495,7 @@ def test_open_refuses_films_that_are_not_ours(make_film: Any, film: Path, tmp_pa
             picture = av.VideoFrame(64, 48, "yuv420p10le")
             picture.pts = k
             output.mux(video.encode(picture))
+        ordinary_priority()
         output.mux(video.encode(None))
     with pytest.raises(NvcError, match=r"plain\.mp4 is no \.nvc file"):
         codec.open(tmp_path / "plain.mp4")

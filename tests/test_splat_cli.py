@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from conftest import Run, shell
 from numpy.typing import NDArray
 from test_splat_fit import psnr, scene
 
 import splat
-from codec.cli import main
 from codec.errors import InputError, OutputError
 from codec.pictures import read_picture, write_picture
 
 
-class Result(NamedTuple):
-    code: int
-    out: bytes
-    err: str
-
-
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    def command(*words: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["codec", "splat", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        assert b"Traceback" not in err
-        assert b"internal fault" not in err
-        return Result(int(end.value.code or 0), out, err.decode())
-
-    return command
+    return shell(monkeypatch, capfdbinary, "splat")
 
 
 @pytest.fixture
