@@ -29,7 +29,7 @@ THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never retu
 @dataclass(frozen=True)
 class BaseSettings:
     """How a segment's base is coded. `crf` 1..63 in quarters, `preset` of SVT-AV1, `threads` (any number gives the
-    same bytes), colour code points to announce, HDR strings as SVT-AV1 spells them."""
+    same bytes), colour code points to announce, HDR strings as SVT-AV1 spells them, `still` for one picture alone."""
 
     crf: float
     preset: int
@@ -37,6 +37,7 @@ class BaseSettings:
     colour: Colour = Colour()
     mastering: str = ""
     content_light: str = ""
+    still: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def _encoder(
     threads = settings.threads if min(shape) >= THREADS_FROM else 1
     # no picture but the first is a keyframe; libav's own option would round the quantiser to a whole number
     params = ["keyint=-1", f"crf={settings.crf:g}", f"lp={threads}"]
+    if settings.still:
+        params.append("avif=1")
     if settings.mastering:
         params.append(f"mastering-display={settings.mastering}")
     if settings.content_light:

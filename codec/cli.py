@@ -1,4 +1,5 @@
-"""The command line: `codec encode | decode | info | verify | splat`. It holds no logic; it asks, shows and exits.
+"""The command line: `codec encode | decode | info | verify | upscale | train-upscaler | splat`. It holds no logic; it
+asks, shows and exits.
 
 Exit codes: 0 fine, 1 the file or the input is bad, 2 wrong usage. Results go to standard output, all else to standard
 error; with --json every event is one JSON object a line on standard output.
@@ -17,16 +18,26 @@ from .cli_options import Number, Seconds, machine, shared
 from .encode import Event, encode
 from .errors import NvcError, UsageError
 from .info import describe, table
+from .picture_cli import (
+    decode_stills,
+    encode_stills,
+    means_pictures,
+    means_stills,
+    train_upscaler_command,
+    upscale_command,
+    verify_still,
+)
 from .progress import Console
 from .settings import PRESETS, Settings
 from .splat_cli import splat_group
+from .stills import describe_still, is_still, still_table
 from .transcode import decode, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="nvc")
 def cli() -> None:
-    """NVC: films as a downscaled AV1 stream, a convolution head trained on the film, and a coded remainder.
+    """NVC: films and pictures as a small AV1 stream, a convolution head that restores the rest, and a coded remainder.
 
     Exit codes: 0 fine, 1 the file or the input is bad, 2 wrong usage.
     """
@@ -36,9 +47,10 @@ def cli() -> None:
 @click.argument("source")
 @click.argument("target")
 @click.option("--crf", type=click.FloatRange(1, 63), help="Quality on AV1's scale, lower is better.  [default: 32]")
-@click.option("--target-psnr", type=float, metavar="DB", help="Smallest file of at least this PSNR-YUV.")
+@click.option("--target-psnr", type=float, metavar="DB", help="Smallest file of this PSNR-YUV (pictures: PSNR-RGB).")
 @click.option("--bitrate", type=float, metavar="KBPS", help="Best file of about this video bit rate.")
 @click.option("--target-size", type=float, metavar="MB", help="Best file of at most this size (10^6 bytes).")
+@click.option("--bpp", type=float, metavar="BITS", help="Pictures: best file of at most so many bits a pixel.")
 @click.option("--scale", type=Number("auto"), default="auto", help="Base smaller by 1, 1.5, 2, 3 or 4.")
 @click.option("--history", type=Number("auto", whole=True), default="auto", help="Pictures the head sees, 0..2.")
 @click.option("--loss", type=Number("auto", "off", whole=True), default="auto", help="Loss-stream: quantiser step.")
@@ -48,9 +60,12 @@ def cli() -> None:
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="medium", show_default=True)
 @machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
-@click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film stopped.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")
 @shared
+@click.pass_context
 def encode_command(
+    context: click.Context,
+    /,
     source: str,
     target: str,
     scale: Any,
@@ -64,9 +79,20 @@ def encode_command(
     as_json: bool,
     **wishes: Any,
 ) -> None:
-    """Encode the film SOURCE ("-": y4m on standard input) to the .nvc file TARGET."""
+    """Encode the film or picture SOURCE to the .nvc file TARGET.
+
+    SOURCE "-" is a y4m film or a picture on standard input. A picture (PNG, JPEG, WebP, AVIF, TIFF, BMP, PNM) becomes
+    an AVIF file that any browser shows; TARGET "-" is standard output for it. Of a folder SOURCE every picture is
+    encoded to a file below the folder TARGET.
+    """
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
+    if means_pictures(source):
+        wishes |= {"max_error": 0 if lossless else max_error, "head": not no_head}
+        encode_stills(context, source, target, wishes, overwrite, resume, quiet, as_json)
+        return
+    if wishes.pop("bpp") is not None:
+        raise UsageError(f"--bpp is for pictures, and {source} is none: ask for --bitrate")
     settings = Settings(
         scale=None if scale == "auto" else scale,
         history=None if history == "auto" else history,
@@ -99,9 +125,15 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
     .mkv               FFV1: exact planes, with sound
     .mp4 .mov .webm    a watchable copy, with sound
     name_%05d.png      pictures
+
+    A still SOURCE is written as .png, .tif, .webp, .bmp, .jpg or .ppm, as TARGET ends, or as PNG to standard output.
+    Of a folder SOURCE every still .nvc becomes a PNG below the folder TARGET.
     """
     if target == "-" and as_json:
         raise UsageError("--json and pictures on standard output exclude each other")
+    if means_stills(source):
+        decode_stills(source, target, options, quiet, as_json)
+        return
     with Console(as_json, quiet) as console:
         result = decode(source, target, listen=console, **options)
         for note in result.notes:
@@ -116,6 +148,9 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
 @shared
 def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Decode every picture of SOURCE and compare every checksum."""
+    if is_still(source):
+        verify_still(source, options["threads"], quiet, as_json)
+        return
     with Console(as_json, quiet) as console:
         result = verify(source, listen=console, **options)
         console(Event("done", {"path": source, "frames": result.frames}), plain=False)
@@ -127,14 +162,15 @@ def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> N
 @shared
 def info_command(source: str, as_json: bool, quiet: bool) -> None:
     """Show what SOURCE is made of."""
-    found = describe(source)
+    found = describe_still(source) if is_still(source) else describe(source)
     if as_json:
         click.echo(json.dumps(found))
     elif not quiet:
-        click.echo(table(found))
+        click.echo(still_table(found) if is_still(source) else table(found))
 
 
-cli.add_command(splat_group)
+for command in (upscale_command, train_upscaler_command, splat_group):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -157,21 +157,32 @@ class _Bits:
         return (1 << 32) - 1 if zeros >= 32 else (1 << zeros) - 1 + self.take(zeros)
 
 
-def sequence_size(tu: bytes) -> tuple[int, int] | None:
-    """(max_frame_width, max_frame_height) of the unit's sequence header (section 5.5), None where it has none.
+class SequenceHeader(NamedTuple):
+    """Of section 5.5: profile, level and tier of the first operating point, max_frame_width and max_frame_height."""
 
-    No frame of the sequence is larger, so this bounds what a decoder allocates.
-    """
+    profile: int
+    level: int
+    tier: int
+    width: int
+    height: int
+
+
+def sequence_header(tu: bytes) -> SequenceHeader | None:
+    """The unit's sequence header, None where it has none. No frame of the sequence is larger than it says, so this
+    bounds what a decoder allocates."""
     header = next((o for o in iter_obus(tu) if o.type == SEQUENCE_HEADER), None)
     if header is None:
         return None
     bits = _Bits(tu, header.body, header.end)
-    bits.take(3 + 1)  # seq_profile, still_picture
+    profile = bits.take(3)
+    bits.take(1)  # still_picture
+    tier = 0
     if bits.take(1):  # reduced_still_picture_header
-        bits.take(5)  # seq_level_idx
+        level = bits.take(5)
     else:
         decoder_model = False
         delay_bits = 0
+        levels = []
         if bits.take(1):  # timing_info_present_flag
             bits.take(32 + 32)  # num_units_in_display_tick, time_scale
             if bits.take(1):  # equal_picture_interval
@@ -183,11 +194,18 @@ def sequence_size(tu: bytes) -> tuple[int, int] | None:
         display_delay = bits.take(1)
         for _ in range(bits.take(5) + 1):  # operating points
             bits.take(12)  # operating_point_idc
-            if bits.take(5) > 7:  # seq_level_idx
-                bits.take(1)  # seq_tier
+            index = bits.take(5)
+            levels.append((index, bits.take(1) if index > 7 else 0))
             if decoder_model and bits.take(1):
                 bits.take(2 * delay_bits + 1)  # operating_parameters_info
             if display_delay and bits.take(1):
                 bits.take(4)  # initial_display_delay_minus_1
+        level, tier = levels[0]
     width_bits, height_bits = bits.take(4) + 1, bits.take(4) + 1
-    return bits.take(width_bits) + 1, bits.take(height_bits) + 1
+    return SequenceHeader(profile, level, tier, bits.take(width_bits) + 1, bits.take(height_bits) + 1)
+
+
+def sequence_size(tu: bytes) -> tuple[int, int] | None:
+    """(width, height) of the unit's sequence header, None where it has none."""
+    header = sequence_header(tu)
+    return header and (header.width, header.height)

@@ -18,7 +18,7 @@ from .errors import FormatError
 from .frames import Plane, PlaneFormat
 
 VERSION = 1
-SEGMENT, RESIDUAL = 1, 2  # kinds
+SEGMENT, RESIDUAL, STILL = 1, 2, 3  # kinds
 CHROMA = {"400": 0, "420": 1, "422": 2, "444": 3}
 SCALE = {Fraction(1): 0, Fraction(3, 2): 1, Fraction(2): 2, Fraction(3): 3, Fraction(4): 4}
 NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE = 0, 1, 2
@@ -60,7 +60,14 @@ SEGMENT_FIELDS = (
     Field("loss_step", "B", 0, 255),
     Field("max_error", "B", 0, 127),
 )
-_LAYOUT = struct.Struct(">" + "".join(f.code for f in SEGMENT_FIELDS))
+
+
+def layout(fields: Sequence[Field]) -> struct.Struct:
+    """How the fields lie one after the other."""
+    return struct.Struct(">" + "".join(f.code for f in fields))
+
+
+_LAYOUT = layout(SEGMENT_FIELDS)
 _FRAME = struct.Struct(">BB")  # version, kind
 _CRC = struct.Struct(">I")
 
@@ -95,12 +102,14 @@ class SegmentHeader:
         return picture >> 3 < len(self.used) and bool(self.used[picture >> 3] >> (picture & 7) & 1)
 
 
-def _seal(kind: int, body: bytes) -> bytes:
+def seal(kind: int, body: bytes) -> bytes:
+    """A payload of that kind around `body`."""
     data = _FRAME.pack(VERSION, kind) + body
     return data + _CRC.pack(zlib.crc32(data))
 
 
-def _open(payload: bytes) -> tuple[int, bytes]:
+def unseal(payload: bytes) -> tuple[int, bytes]:
+    """(kind, body). Raises FormatError where the payload is damaged, or of a version or kind unknown."""
     if len(payload) < _FRAME.size + _CRC.size:
         raise FormatError("a payload is shorter than its frame")
     data, crc = payload[: -_CRC.size], payload[-_CRC.size :]
@@ -109,24 +118,24 @@ def _open(payload: bytes) -> tuple[int, bytes]:
     version, kind = _FRAME.unpack_from(data)
     if version != VERSION:
         raise FormatError(f"the payload is of version {version}; this program reads version {VERSION}")
-    if kind not in (SEGMENT, RESIDUAL):
+    if kind not in (SEGMENT, RESIDUAL, STILL):
         raise FormatError(f"a payload is of unknown kind {kind}")
     return kind, data[_FRAME.size :]
 
 
 def kind_of(payload: bytes) -> int:
-    """SEGMENT or RESIDUAL. Raises FormatError where the payload is damaged or of another version."""
-    return _open(payload)[0]
+    """SEGMENT, RESIDUAL or STILL. Raises FormatError where the payload is damaged or of another version."""
+    return unseal(payload)[0]
 
 
 def write_residual(data: bytes) -> bytes:
     """The payload that carries one picture's loss-stream."""
-    return _seal(RESIDUAL, data)
+    return seal(RESIDUAL, data)
 
 
 def read_residual(payload: bytes) -> bytes:
     """Inverse of `write_residual`."""
-    kind, body = _open(payload)
+    kind, body = unseal(payload)
     if kind != RESIDUAL:
         raise FormatError("a payload is not a loss-stream")
     return body
@@ -160,7 +169,7 @@ def write_segment(header: SegmentHeader) -> bytes:
     if len(header.used) != _mask_bytes(values) or len(header.checksums) != _checksums(values):
         raise FormatError("a segment header has parts that do not fit its fields")
     fixed = _LAYOUT.pack(*(values[f.name] for f in SEGMENT_FIELDS))
-    return _seal(SEGMENT, fixed + header.head + header.used + b"".join(map(_CRC.pack, header.checksums)))
+    return seal(SEGMENT, fixed + header.head + header.used + b"".join(map(_CRC.pack, header.checksums)))
 
 
 def _mask_bytes(v: Mapping[str, int]) -> int:
@@ -171,12 +180,17 @@ def _checksums(v: Mapping[str, int]) -> int:
     return -(-v["frames"] // v["group"])
 
 
-def _check(v: Mapping[str, int]) -> None:
-    for field in SEGMENT_FIELDS:
+def check_fields(fields: Sequence[Field], v: Mapping[str, int]) -> None:
+    """Raise FormatError unless all values lie in their fields' ranges; of a picture's size also the product."""
+    for field in fields:
         if not field.low <= v[field.name] <= field.high:
             raise FormatError(f"{field.name} is {v[field.name]}, outside {field.low}..{field.high}")
     if v["width"] * v["height"] > PIXELS_MAX:
         raise FormatError(f"a picture of {v['width']}x{v['height']} samples is too large")
+
+
+def _check(v: Mapping[str, int]) -> None:
+    check_fields(SEGMENT_FIELDS, v)
     if v["depth"] == 9:
         raise FormatError("depth is 9")
     head = (v["layers"], v["head_width"], v["head_bytes"])
@@ -196,7 +210,7 @@ def _check(v: Mapping[str, int]) -> None:
 
 def read_segment(payload: bytes) -> SegmentHeader:
     """Inverse of `write_segment`. Raises FormatError on every illegal value that FORMAT.md names."""
-    kind, body = _open(payload)
+    kind, body = unseal(payload)
     if kind != SEGMENT:
         raise FormatError("a payload is not a segment header")
     if len(body) < _LAYOUT.size:

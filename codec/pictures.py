@@ -1,12 +1,13 @@
 """Still pictures as arrays: read from any file that OpenCV knows, written as what their name's ending says.
 
-Samples are uint8, (rows, columns, channels): grey, grey and alpha, RGB or RGBA. Nothing is turned by EXIF, and colours
-are those of the file: a profile is not applied, and not kept.
+Samples are uint8 or uint16, (rows, columns, channels): grey, grey and alpha, RGB or RGBA. Nothing is turned by EXIF,
+and colours are those of the file: a profile is not applied, but kept beside the samples where file formats allow.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,55 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, OutputError, UsageError
+from . import avif
+from .errors import FormatError, InputError, OutputError, UsageError
 from .sinks import check_target, write_whole
 from .source import STDIN, check_file
 
-Pixels = NDArray[np.uint8]
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
+
+Pixels = NDArray[Any]  # uint8 or uint16, (rows, columns, 1 to 4)
 
 WRITABLE = {".png": 4, ".tif": 4, ".tiff": 4, ".webp": 4, ".bmp": 3, ".jpg": 3, ".jpeg": 3, ".ppm": 3}
+DEEP = {".png", ".tif", ".tiff", ".ppm"}  # formats of 16-bit samples
+KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profiles and EXIF into
+READABLE = {*WRITABLE, ".avif", ".pgm", ".pnm", ".jpe"}
 _LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
+_EXIF_PREFIX = b"Exif\0\0"
+_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", *(b"P%d\n" % k for k in range(1, 7)))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what belongs to it: `icc` profile and `exif` (a TIFF structure), empty where there is none.
+
+    Raises ValueError where the samples are of another kind.
+    """
+
+    pixels: Pixels
+    icc: bytes = b""
+    exif: bytes = b""
+    notes: tuple[str, ...] = field(default=(), compare=False)  # sentences on what of a file is not kept
+
+    def __post_init__(self) -> None:
+        shape = self.pixels.shape
+        if self.pixels.dtype not in (np.uint8, np.uint16) or len(shape) != 3 or not 1 <= shape[2] <= 4 or 0 in shape:
+            raise ValueError(f"{self.pixels.dtype} {shape} are no samples of a picture")
+
+    @property
+    def peak(self) -> int:
+        """The largest value of a sample."""
+        return 255 if self.pixels.dtype == np.uint8 else 65535
+
+    @property
+    def colour(self) -> Pixels:
+        """(rows, columns, 1 or 3): without alpha."""
+        return self.pixels[..., : 1 if self.pixels.shape[2] < 3 else 3]
+
+    @property
+    def alpha(self) -> Pixels | None:
+        """(rows, columns, 1), None without transparency."""
+        return self.pixels[..., -1:] if self.pixels.shape[2] in (2, 4) else None
 
 
 def read_bytes(path: str) -> bytes:
@@ -35,27 +77,60 @@ def read_bytes(path: str) -> bytes:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def read_picture(path: str) -> tuple[Pixels, list[str]]:
-    """(a picture, sentences on what of it is not kept). Raises InputError for what is no picture."""
-    data = read_bytes(path)
+def looks_like_picture(path: str) -> bool:
+    """Whether a file, or what stands on standard input, begins like a still picture."""
+    if path == STDIN:
+        head = sys.stdin.buffer.peek(64) if hasattr(sys.stdin.buffer, "peek") else b""
+    else:
+        try:
+            with open(path, "rb") as file:
+                head = file.read(64)
+        except OSError:
+            return False
+    return head.startswith(_MAGICS) or head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_avif(head)
+
+
+def read_picture(path: str) -> Picture:
+    """The picture in a file, or on standard input for "-". Raises InputError for what is no picture."""
+    return parse_picture(read_bytes(path), path)
+
+
+def parse_picture(data: bytes, name: str) -> Picture:
+    """The picture that a file's bytes hold; `name` is for messages. Raises InputError."""
     try:
-        found: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+        found, kinds, values = (
+            cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
+            if data
+            else (None, (), ())
+        )
     except cv2.error:  # larger than allowed
         found = None
     if found is None:
-        raise InputError(f"{path} is no picture that can be read")
-    notes = []
-    if found.dtype == np.uint16:
-        found = ((found.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-        notes.append(f"{path}: 16-bit samples are rounded to 8 bits")
-    elif found.dtype != np.uint8:
-        raise InputError(f"{path}: samples of type {found.dtype} cannot be stored")
+        raise InputError(f"{name} is no picture that can be read")
+    if found.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{name}: samples of type {found.dtype} cannot be stored")
     pixels = found if found.ndim == 3 else found[..., None]
     if pixels.shape[2] >= 3:
         pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
     if pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():  # how OpenCV reads grey with alpha
         pixels = pixels[..., 2:]
-    return np.ascontiguousarray(pixels), notes
+    beside = {int(kind): np.asarray(value).tobytes() for kind, value in zip(kinds, values, strict=True)}
+    icc = beside.get(cv2.IMAGE_METADATA_ICCP, b"")
+    if avif.is_avif(data) and not icc:  # OpenCV passes over an AVIF file's profile
+        try:
+            icc = avif.read(data).icc
+        except FormatError:
+            icc = b""
+    exif = beside.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(_EXIF_PREFIX)
+    return Picture(np.ascontiguousarray(pixels), icc, exif)
+
+
+def eight_bits(picture: Picture, name: str) -> Picture:
+    """The picture with 8-bit samples, and a note where they were of 16."""
+    if picture.peak == 255:
+        return picture
+    pixels = ((picture.pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return replace(picture, pixels=pixels, notes=(*picture.notes, f"{name}: 16-bit samples are rounded to 8 bits"))
 
 
 def check_picture_target(path: str, overwrite: bool) -> None:
@@ -67,19 +142,47 @@ def check_picture_target(path: str, overwrite: bool) -> None:
     check_target(path, overwrite)
 
 
-def write_picture(path: str, pixels: Pixels) -> None:
-    """Write a picture, whole or not at all. Raises OutputError where the format cannot hold it."""
+def write_picture(path: str, picture: Picture) -> list[str]:
+    """Write a picture, whole or not at all; returns sentences on what the file does not hold. Raises OutputError where
+    the format cannot hold it."""
     ending = ".png" if path == STDIN else Path(path).suffix.lower()
+    pixels, notes = picture.pixels, []
     if pixels.shape[2] in (2, 4) and WRITABLE[ending] < 4:
         raise OutputError(f"{path}: {ending} files hold no transparency")
+    if picture.peak > 255 and ending not in DEEP:
+        raise OutputError(f"{path}: {ending} files hold no 16-bit samples")
     if pixels.shape[2] == 2:
         pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
     elif pixels.shape[2] >= 3:
         pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
-    done, data = cv2.imencode(ending, np.ascontiguousarray(pixels), _LOSSLESS.get(ending, []))
-    if not done:
+    kinds, values = [], []
+    for kind, value, name in (
+        (cv2.IMAGE_METADATA_EXIF, picture.exif, "EXIF"),
+        (cv2.IMAGE_METADATA_ICCP, picture.icc, "colour profile"),
+    ):
+        if value and ending in KEEPING:
+            kinds.append(kind)
+            values.append(np.frombuffer(value, np.uint8))
+        elif value:
+            notes.append(f"{path}: {ending} files are written without {name}")
+    data = _encoded(ending, pixels, kinds, values)
+    if data is None and kinds:  # libpng refuses profiles that are not well formed; the picture matters more
+        data = _encoded(ending, pixels, [], [])
+        notes.append(f"{path}: the writer refused the picture's colour profile or EXIF, which are left out")
+    if data is None:
         raise OutputError(f"{path}: the picture could not be written")
-    write_bytes(path, data.tobytes())
+    write_bytes(path, data)
+    return notes
+
+
+def _encoded(ending: str, pixels: Pixels, kinds: list[int], values: list[NDArray[np.uint8]]) -> bytes | None:
+    """A file's bytes, None where OpenCV fails."""
+    try:
+        samples = np.ascontiguousarray(pixels)
+        done, data = cv2.imencodeWithMetadata(ending, samples, kinds, values, _LOSSLESS.get(ending, []))
+    except cv2.error:
+        return None
+    return data.tobytes() if done else None
 
 
 def write_bytes(path: str, data: bytes) -> None:

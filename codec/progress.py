@@ -43,6 +43,8 @@ class Console:
             self._line(f"{event.kind}: {event.data['text']}")
         elif plain and not self._json and event.kind == "segment":
             self._line(_segment(event))
+        elif plain and not self._json and event.kind == "picture":
+            self._line(_picture(event))
 
     def say(self, text: str) -> None:
         """The last word of a command, on standard error."""
@@ -55,6 +57,9 @@ class Console:
             return
         self._told = now
         d = event.data
+        if "text" in d:
+            self._renew(f"{d['stage']:8} {d['text']}")
+            return
         if "share" in d:
             self._renew(f"{d['stage']:8} {float(str(d['share'])):.0%}")
             return
@@ -98,3 +103,13 @@ def _segment(event: Event) -> str:
     if d["loss_bytes"]:
         parts.append(f"loss-stream {int(str(d['loss_bytes'])):,} B")
     return f"segment {d['segment']}: {d['frames']} frames, {float(str(d['psnr'])):.2f} dB; " + ", ".join(parts)
+
+
+def _picture(event: Event) -> str:
+    d = event.data
+    text = f"[{d['number']}/{d['total']}] {d['name']}: {d['width']}x{d['height']}, {int(str(d['bytes'])):,} bytes"
+    if d["lossless"]:
+        return f"{text}, {float(str(d['bpp'])):.3f} bpp, lossless, {float(str(d['seconds'])):.1f} s"
+    if d["psnr"] is not None:
+        text += f", {float(str(d['bpp'])):.3f} bpp, {float(str(d['psnr'])):.2f} dB"
+    return f"{text}, {float(str(d['seconds'])):.1f} s"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import TypeVar
 
 from .base import CRF_MAX, CRF_STEP
 from .errors import InputError
@@ -22,6 +23,7 @@ RATE_SLACK = 0.02  # share of the budget left over that is close enough
 PSNR_SLOPE = 0.2  # dB for each step of crf, about: where a search begins
 RATE_SLOPE = 0.07  # factor e of rate for each step of crf, about
 CARRY = 0.5  # of a segment's budget: the most that is added or taken for what earlier segments left
+T = TypeVar("T")
 MP4_BYTES = 900, 7.5  # of the container, for a film and for each picture
 
 
@@ -93,23 +95,23 @@ def _coded(base: Base) -> int:
 
 
 def search(
-    code: Callable[[float], Base],
+    code: Callable[[float], T],
     start: float,
-    excess: Callable[[Base], float],
+    excess: Callable[[T], float],
     enough: float,
     step: float,
     *,
     rising: bool,
-) -> tuple[Base, bool]:
-    """The base whose `excess` is not positive and nearest to zero, and whether there is one.
+) -> tuple[T, bool]:
+    """What `code` makes at the quantiser whose `excess` is not positive and nearest to zero, and whether there is one.
 
     `excess` rises with crf (`rising`, for a distortion) or falls (for a rate); one in enough..0 ends the search.
     `step`: change of crf for an excess of one, about. Where none fits, the one of least excess is returned.
     """
     sign = 1 if rising else -1  # what follows is written for an excess that rises with position = sign · crf
     low, high = sorted((sign * 1.0, sign * CRF_MAX))
-    below: tuple[float, float, Base] | None = None  # largest position known to fit
-    above: tuple[float, float, Base] | None = None  # smallest position known not to fit
+    below: tuple[float, float, T] | None = None  # largest position known to fit
+    above: tuple[float, float, T] | None = None  # smallest position known not to fit
     before: tuple[float, float] | None = None
     at = sign * start
     for _ in range(TRIALS):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +85,9 @@ def _upscale_rows(x: NDArray[np.int32], factor: Fraction, rows: int) -> NDArray[
     return out[:rows]
 
 
-def _upscale_plane(plane: Plane, factors: tuple[Fraction, Fraction], shape: tuple[int, int]) -> Plane:
-    """Vertically with 4 more bits kept, then horizontally; |sums| stay below 2^24."""
+def upscale_plane(plane: Plane, factors: tuple[Fraction, Fraction], shape: tuple[int, int]) -> Plane:
+    """A 10-bit plane by (vertical, horizontal) factors, cut to `shape`: vertically with 4 more bits kept, then
+    horizontally; |sums| stay below 2^24."""
     if factors[0] == factors[1] == 1:
         return np.ascontiguousarray(plane[: shape[0], : shape[1]])
     x = plane.astype(np.int32)
@@ -100,12 +102,25 @@ def _upscale_plane(plane: Plane, factors: tuple[Fraction, Fraction], shape: tupl
     return np.ascontiguousarray(np.clip(x, 0, 1023).astype(np.uint16))
 
 
+def filtered(pixels: NDArray[Any], scale: int) -> NDArray[np.int64]:
+    """(rows, columns, channels) samples of up to 16 bits, `scale` times larger by the same filter, in 1/16 of a sample
+    and not limited to their range."""
+    rows, columns, channels = pixels.shape
+    factor = Fraction(scale)
+    out = np.empty((rows * scale, columns * scale, channels), np.int64)
+    for channel in range(channels):
+        x = (_upscale_rows(pixels[..., channel].astype(np.int32), factor, rows * scale) + 8) >> 4  # 1/16
+        x = _upscale_rows(np.ascontiguousarray(x.T), factor, columns * scale).T
+        out[..., channel] = (x + 128) >> 8
+    return out
+
+
 def upscale(base: Sequence[Plane], fmt: PlaneFormat, width: int, height: int, scale: Fraction) -> list[Plane]:
     """Planes of the base (10-bit 4:2:0, uint16) at the size and chroma layout of the film, still 10-bit uint16."""
     shapes = fmt.shapes(width, height)
     factors = _factors(fmt, scale)
     return [
-        _upscale_plane(plane, f, shape) for plane, f, shape in zip(base, factors, shapes, strict=False) if f is not None
+        upscale_plane(plane, f, shape) for plane, f, shape in zip(base, factors, shapes, strict=False) if f is not None
     ]
 
 

@@ -14,7 +14,7 @@ import splat
 from .cli_options import shared
 from .encode import Event
 from .errors import FormatError, InputError, UsageError
-from .pictures import check_picture_target, read_bytes, read_picture, write_bytes, write_picture
+from .pictures import Picture, check_picture_target, eight_bits, read_bytes, read_picture, write_bytes, write_picture
 from .progress import Console
 from .sinks import check_target
 
@@ -85,8 +85,9 @@ def encode_command(
     if target != STDOUT:
         check_target(target, overwrite)
     with Console(as_json, quiet) as console:
-        pixels, notes = read_picture(source)
-        for note in notes:
+        picture = eight_bits(read_picture(source), source)
+        pixels = picture.pixels
+        for note in picture.notes:
             console(Event("note", {"text": note}))
 
         def listen(done: float) -> None:
@@ -125,7 +126,7 @@ def decode_command(
         data = read_bytes(source)
         with _faults_of(source, FormatError):
             pixels = splat.decode(data, region=crop, zoom=zoom)
-        write_picture(target, pixels)
+        write_picture(target, Picture(pixels))
         rows, columns = pixels.shape[:2]
         console(Event("done", {"path": target, "width": columns, "height": rows}), plain=False)
         console.say(f"{target}: {columns}x{rows}")

@@ -34,6 +34,8 @@ from .model import (
     shift_of,
 )
 
+CORRECTION_BITS = 4
+
 
 class HeadError(ValueError):
     """A head that breaks the rules of the format."""
@@ -67,6 +69,7 @@ def worst_sums(spec: HeadSpec, layers: Sequence[Layer]) -> list[int]:
         w = np.abs(effective(spec, i, layer)).sum(axis=(2, 3)) @ peak
         shift = shift_of(i, len(layers) - 1, layer.scale_bits)
         worst = int((w + np.abs(layer.bias.astype(np.int64))).max()) + (1 << shift + 1)
+        worst += ACT_MAX << shift if spec.adds(i) else 0
         if i == len(layers) - 1:
             worst += 2 * INPUT_MAX << shift
         sums.append(worst)
@@ -130,6 +133,7 @@ class IntegerHead:
                 for dx in range(3):
                     acc += np.tensordot(weight[:, :, dy, dx], padded[:, dy : dy + 32, dx : dx + 32], 1)
             shift = shift_of(i, last, layer.scale_bits)
+            acc += x << shift if self.spec.adds(i) else 0
             x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
         return bool(np.array_equal(got.cpu().numpy(), x.transpose(1, 2, 0)))
 
@@ -137,13 +141,24 @@ class IntegerHead:
         """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
         with exact_kernels():
             y = x.to(self._dtype).permute(2, 0, 1)[None]
-            for w, bias in self._kernels[:-1]:
-                y = F.conv2d(y, w, bias, padding=1).floor_().clamp_(0, ACT_MAX)
+            for i, (w, bias) in enumerate(self._kernels[:-1]):
+                z = F.conv2d(y, w, bias, padding=1)
+                y = (z.add_(y) if self.spec.adds(i) else z).floor_().clamp_(0, ACT_MAX)
             if self.spec.history:
                 skips = x[:, :, self.spec.skips].to(self._dtype) * (1 << SKIP_BITS)
                 y = torch.cat([y, skips.permute(2, 0, 1)[None]], 1)
             w, bias = self._kernels[-1]
             return F.conv2d(y, w, bias, padding=1)[0].permute(1, 2, 0)
+
+    def correction(self, x: Tensor) -> Tensor:
+        """What the head adds to the upscaled base, (h, w, planes) in 1/2^CORRECTION_BITS of a 10-bit step, for `x` as
+        `predict` takes it."""
+        drop = shift_of(self.spec.layers - 1, self.spec.layers - 1, self.layers[-1].scale_bits) - CORRECTION_BITS
+        with exact_kernels():
+            y = self._sums(x)
+            if drop <= 0:
+                return y.mul_(2.0**-drop)
+            return y.add_(float(1 << drop >> 1)).mul_(2.0**-drop).floor_()
 
     def predict(self, x: Tensor, depth: int) -> Tensor:
         """Predict a picture.

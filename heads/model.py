@@ -17,7 +17,7 @@ training moves, and its quantised forward pass computes what `heads.integer` com
 
 The first layer's weights stand for a Haar basis of each cell of samples, differences amplified: what a head has to
 mend is small beside the brightness of the picture, and gradient descent finds it several times sooner there. The
-basis is folded into integer weights of the samples themselves (`effective`), so it costs nothing when a head runs.
+basis is folded into integer weights of the samples themselves (`effective`) when a head runs.
 
 Quantisation follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference" (CVPR 2018), section 3, restricted to power-of-two scales and no zero points.
@@ -41,6 +41,7 @@ INPUT_BITS, ACT_BITS, OUTPUT_BITS = 8, 6, 4
 BASIS_BITS = 2  # the basis below stands for itself / 2^BASIS_BITS
 ACT_MAX = 255
 SKIP_BITS = 2  # gated differences enter the last layer times 2^SKIP_BITS
+ADDED = 0.25  # times the usual spread of first weights where a layer adds its input, or sums would saturate
 COPIED = 0.75  # share of the gated difference that an untrained head adds
 WEIGHT_MAX = 127
 INPUT_MAX = 512  # |10-bit value - 512|
@@ -53,12 +54,16 @@ BIAS_MAX = 1 << 20
 @dataclass(frozen=True)
 class HeadSpec:
     """Shape of a head. `planes`: packed planes of a picture; `history`: earlier pictures it sees (0..2);
-    `layers`: convolutions, the last one included (2..8); `width`: channels between them (1..64)."""
+    `layers`: convolutions, the last one included (2..8); `width`: channels between them (1..64); `told`: one input
+    more, the same everywhere, that says how coarse the base is; `adding`: every layer between the first and the last
+    adds its input to its output (He et al., "Deep Residual Learning", CVPR 2016)."""
 
     planes: int = 6
     history: int = 0
     layers: int = 4
     width: int = 16
+    told: bool = False
+    adding: bool = False
 
     def __post_init__(self) -> None:
         if self.planes not in (4, 6, 8, 12) or self.history not in (0, 1, 2):
@@ -68,8 +73,8 @@ class HeadSpec:
 
     @property
     def inputs(self) -> int:
-        """Input channels: the base, and for each earlier picture its two differences to the base."""
-        return self.planes * (1 + 2 * self.history)
+        """Input channels: the base, for each earlier picture its two differences to the base, what is told."""
+        return self.planes * (1 + 2 * self.history) + self.told
 
     def shapes(self) -> list[tuple[int, int, int, int]]:
         """Weight shape (out, in, 3, 3) of every layer."""
@@ -88,6 +93,10 @@ class HeadSpec:
     def weights(self) -> int:
         """Number of weights, biases not counted."""
         return sum(int(np.prod(s)) for s in self.shapes())
+
+    def adds(self, index: int) -> bool:
+        """Whether layer `index` adds its input."""
+        return self.adding and 0 < index < self.layers - 1
 
     def macs(self, width: int, height: int) -> int:
         """Multiplications for one picture of width x height luma samples."""
@@ -115,6 +124,7 @@ _BASES = {
 def input_basis(spec: HeadSpec) -> NDArray[np.int64]:
     """(inputs, inputs) integers: row j is the pattern of input samples that weight j of the first layer sees."""
     blocks = [np.array(_BASES[n], np.int64) for n in _CELLS[spec.planes]] * (1 + 2 * spec.history)
+    blocks += [np.array(_BASES[1], np.int64)] * spec.told
     basis, at = np.zeros((spec.inputs, spec.inputs), np.int64), 0
     for block in blocks:
         basis[at : at + len(block), at : at + len(block)] = block
@@ -156,8 +166,8 @@ class HeadModel(nn.Module):
         self.scale_bits = [SCALE_BITS_MAX] * spec.layers
         self.weight = nn.ParameterList()
         self.bias = nn.ParameterList()
-        for shape in spec.shapes():
-            std = (2.0 / (shape[1] * 9)) ** 0.5
+        for i, shape in enumerate(spec.shapes()):
+            std = (2.0 / (shape[1] * 9)) ** 0.5 * (ADDED if spec.adds(i) else 1)
             w = torch.randn(shape, generator=generator) * std
             self.weight.append(nn.Parameter(w.contiguous(memory_format=torch.channels_last)))
             self.bias.append(nn.Parameter(torch.zeros(shape[0])))
@@ -178,6 +188,8 @@ class HeadModel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         last = self.spec.layers - 1
         skips = x[:, self.spec.skips] * 2.0 ** (INPUT_BITS - ACT_BITS + SKIP_BITS)
+        with torch.autocast(x.device.type, enabled=False):  # differences suit bfloat16, 10-bit samples do not
+            x = torch.einsum("nihw,ji->njhw", x, self.basis)
         for i in range(last + 1):
             if i == last and self.spec.history:
                 x = torch.cat([x, skips], 1)
@@ -186,9 +198,8 @@ class HeadModel(nn.Module):
                 s, t = 2.0 ** self.scale_bits[i], 2.0 ** accumulator_bits(i, self.scale_bits[i])
                 w = _round(w * s).clamp(-WEIGHT_MAX, WEIGHT_MAX) / s
                 b = _round(b * t) / t
-            if i == 0:
-                w = torch.einsum("ojyx,ji->oiyx", w, self.basis)
-            x = F.conv2d(x, w, b, padding=1)
+            y = F.conv2d(x, w, b, padding=1)
+            x = y + x if self.spec.adds(i) else y
             if i < last:
                 if self.quantised:
                     x = _round(x * 2**ACT_BITS) / 2**ACT_BITS

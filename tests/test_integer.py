@@ -26,7 +26,7 @@ def basis(spec: HeadSpec) -> Ints:
     """The block matrix H of FORMAT.md for all inputs."""
     out = np.zeros((spec.inputs, spec.inputs), np.int64)
     at = 0
-    for n in CELLS[spec.planes] * (1 + 2 * spec.history):
+    for n in [*CELLS[spec.planes] * (1 + 2 * spec.history), *[1] * spec.told]:
         out[at : at + n, at : at + n] = H[n]
         at += n
     return out
@@ -55,6 +55,7 @@ def restored(spec: HeadSpec, layers: Sequence[Layer], x: Ints, depth: int) -> In
     for i in range(last):
         s = layers[i].scale_bits + (4 if i == 0 else 0)
         total = convolved(a, sample_weights(spec, layers, i), layers[i].bias)
+        total += a << s if spec.adding and i > 0 else 0
         a = np.clip((total + (1 << s >> 1)) >> s, 0, 255)
     gated = [x[spec.planes * (1 + 2 * k) : spec.planes * (2 + 2 * k)] for k in range(spec.history)]
     a = np.concatenate([a, *(4 * g for g in gated)])
@@ -157,6 +158,7 @@ def test_worst_sums_are_reached_and_never_passed(spec: HeadSpec) -> None:
             low[spec.width if i == last else len(high) :] = -1020
         shift = layer.scale_bits + (4 if i == 0 else 0) + (2 if i == last else 0)
         fixed = (2 << shift) + ((1024 << shift) if i == last else 0)
+        fixed += 255 << shift if spec.adding and 0 < i < last else 0
         assert bounds[i] < 1 << 24
         # what the format says, whatever the signs
         magnitude = (np.abs(w).sum((2, 3)) * high).sum(1) + np.abs(layer.bias)

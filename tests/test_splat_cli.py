@@ -15,7 +15,7 @@ from test_splat_fit import psnr, scene
 
 import splat
 from codec.errors import InputError, OutputError
-from codec.pictures import read_picture, write_picture
+from codec.pictures import Picture, eight_bits, read_picture, write_picture
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
 @pytest.fixture
 def png(tmp_path: Path) -> str:
     path = str(tmp_path / "in.png")
-    write_picture(path, scene())
+    write_picture(path, Picture(scene()))
     return path
 
 
 def pixels_of(path: Path | str) -> NDArray[Any]:
-    return read_picture(str(path))[0]
+    return read_picture(str(path)).pixels
 
 
 def test_there_and_back(run: Run, png: str, tmp_path: Path) -> None:
@@ -133,22 +133,21 @@ def test_errors_name_the_file_in_one_sentence(
 def test_sixteen_bits_are_rounded_with_a_note(tmp_path: Path) -> None:
     deep = (scene(20, 30).astype(np.uint16) * 257) + 100
     cv2.imwrite(str(tmp_path / "deep.png"), deep[..., ::-1])
-    pixels, notes = read_picture(str(tmp_path / "deep.png"))
-    assert (pixels == scene(20, 30)).all()
-    assert len(notes) == 1
-    assert "16-bit" in notes[0]
+    picture = eight_bits(read_picture(str(tmp_path / "deep.png")), "deep.png")
+    assert (picture.pixels == scene(20, 30)).all()
+    assert picture.notes == ("deep.png: 16-bit samples are rounded to 8 bits",)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_pictures_come_back_as_they_were(channels: int, tmp_path: Path) -> None:
     path = str(tmp_path / "a.png")
-    write_picture(path, scene(20, 30, channels))
+    write_picture(path, Picture(scene(20, 30, channels)))
     assert (pixels_of(path) == scene(20, 30, channels)).all()
 
 
 def test_what_a_format_cannot_hold_is_said(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="hold no transparency"):
-        write_picture(str(tmp_path / "a.jpg"), scene(20, 30, 4))
+        write_picture(str(tmp_path / "a.jpg"), Picture(scene(20, 30, 4)))
     (tmp_path / "empty.png").write_bytes(b"")
     with pytest.raises(InputError, match="is no picture"):
         read_picture(str(tmp_path / "empty.png"))

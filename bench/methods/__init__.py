@@ -10,12 +10,13 @@ from ..process import BenchError
 from .libav import LIBAV
 from .lzma import Lzma, StillLzma
 from .nvc import NVC
+from .nvc_image import NVC_IMAGE
 from .splat import Splat
 from .stills import STILLS
 
 METHODS: dict[Kind, dict[str, Method]] = {
     "video": {method.name: method for method in (*NVC, *LIBAV, Lzma())},
-    "image": {method.name: method for method in (Splat(), *STILLS, StillLzma())},
+    "image": {method.name: method for method in (*NVC_IMAGE, Splat(), *STILLS, StillLzma())},
 }
 
 

@@ -1,0 +1,65 @@
+"""NVC's still pictures, as `codec encode` and `codec decode` give them to everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+from codec.errors import NvcError
+from codec.pictures import Picture as Still
+from codec.still import decode_still, encode_still
+from codec.still_settings import StillSettings
+
+from ..method import Kind, Knob, Method, Picture, Source, still_of
+from ..process import BenchError
+from .stills import picture_of
+
+_TYPES: dict[str, Any] = {"head": {"on": True, "off": False}.__getitem__, "max_error": int, "preset": str}
+
+
+@dataclass(frozen=True)
+class NvcImage(Method):
+    """`codec.still.encode_still` with `options` of `StillSettings`; the setting is the crf, where there is one."""
+
+    kind: ClassVar[Kind] = "image"
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    knob: Knob | None = Knob(best=18, worst=50, low=1, high=63, step=0.25)
+    lossless: float | None = None
+    libraries: tuple[str, ...] = ("av", "constriction", "numpy", "opencv-python-headless", "torch")
+    modules: tuple[str, ...] = ("codec", "heads", "bench/methods/nvc_image.py")
+    settings: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = {"preset": StillSettings.preset, **self.options}
+        object.__setattr__(self, "settings", ", ".join(f"{k}={v}" for k, v in known.items()))
+
+    def variant(self, options: Mapping[str, str]) -> Self:
+        """Options are fields of `StillSettings`: preset, head (on, off), max_error."""
+        name = ":".join((self.name, *(f"{k}={v}" for k, v in options.items())))
+        if unknown := options.keys() - _TYPES.keys():
+            raise BenchError(f"{name}: there is no option {', '.join(sorted(unknown))}, but {', '.join(_TYPES)}")
+        try:
+            known = {key: _TYPES[key](text) for key, text in options.items()}
+            StillSettings(**{**self.options, **known})
+        except (KeyError, ValueError, NvcError) as error:
+            raise BenchError(f"{name}: {error}") from None
+        return replace(self, name=name, options={**self.options, **known})
+
+    def encode(self, source: Source, quality: float) -> bytes:
+        wish = {"crf": quality} if self.knob is not None else {}
+        try:
+            return encode_still(Still(still_of(source).pixels), StillSettings(**{**wish, **self.options})).data
+        except NvcError as error:
+            raise BenchError(f"{self.name} does not encode {source.path}: {error}") from None
+
+    def decode(self, data: bytes) -> Iterator[Picture]:
+        try:
+            yield picture_of(decode_still(data).pixels)
+        except NvcError as error:
+            raise BenchError(f"{self.name} does not decode: {error}") from None
+
+
+NVC_IMAGE = (NvcImage("nvc-image"), NvcImage("nvc-image-lossless", {"max_error": 0}, knob=None, lossless=0.0))

@@ -1,0 +1,206 @@
+"""The commands on pictures: what `codec encode`, `decode` and `verify` do with them, `upscale` and `train-upscaler`."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from .cli_options import shared
+from .encode import Event
+from .errors import InputError, NvcError, UsageError
+from .pictures import check_picture_target, looks_like_picture, read_bytes, read_picture, write_picture
+from .progress import Console
+from .sinks import STDOUT, check_target
+from .still import decode_still
+from .still_settings import StillSettings
+from .stills import Done, Folder, decode_folder, decode_picture, encode_folder, encode_picture, is_still
+from .upscale import load_upscaler, upscaled_picture
+
+_ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "resume", "quiet", "as_json", "device"}
+
+
+def means_pictures(source: str) -> bool:
+    """Whether what is to be encoded is a picture or a folder of them, rather than a film."""
+    return os.path.isdir(source) or looks_like_picture(source)
+
+
+def means_stills(source: str) -> bool:
+    """Whether what is to be decoded is a still .nvc or a folder of them, rather than a film."""
+    return os.path.isdir(source) or is_still(source)
+
+
+def encode_stills(
+    context: click.Context,
+    source: str,
+    target: str,
+    wishes: dict[str, Any],
+    overwrite: bool,
+    resume: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """`codec encode` of a picture or a folder. Raises UsageError for options that are for films."""
+    known = {f.name for f in fields(StillSettings)}
+    for name in sorted(context.params.keys() - known - _ALSO):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
+    settings = StillSettings(**{name: value for name, value in wishes.items() if name in known})
+    if target == STDOUT and as_json:
+        raise UsageError("--json and a file on standard output exclude each other")
+    with Console(as_json, quiet) as console:
+        if os.path.isdir(source):
+            found = encode_folder(source, target, settings, overwrite=overwrite, resume=resume, listen=console)
+            _finish(console, found, "encoded")
+            return
+        if resume:
+            raise UsageError("--resume is for films and folders; a single picture takes seconds")
+
+        def listen(stage: str) -> None:
+            console(Event("progress", {"stage": "encode", "text": stage}))
+
+        _tell(console, encode_picture(source, target, settings, overwrite=overwrite, listen=listen))
+
+
+def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool, as_json: bool) -> None:
+    """`codec decode` of a still .nvc or a folder. Raises UsageError for options that are for films."""
+    for name in ("start", "duration", "best_effort"):
+        if options[name]:
+            raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
+    with Console(as_json, quiet) as console:
+        kept = {"overwrite": options["overwrite"], "threads": options["threads"]}
+        if os.path.isdir(source):
+            _finish(console, decode_folder(source, target, **kept, listen=console), "decoded")
+        else:
+            _tell(console, decode_picture(source, target, **kept))
+
+
+def verify_still(source: str, threads: int, quiet: bool, as_json: bool) -> None:
+    """`codec verify` of a still .nvc."""
+    with Console(as_json, quiet) as console:
+        try:
+            decode_still(read_bytes(source), threads)
+        except NvcError as error:
+            raise type(error)(f"{source}: {error}") from None
+        console(Event("done", {"path": source, "frames": 1}), plain=False)
+        console.say(f"{source}: the picture's checksum is right")
+
+
+def _tell(console: Console, done: Done) -> None:
+    for note in done.notes:
+        console(Event("note", {"text": note}))
+    console(Event("done", done.data()), plain=False)
+    console.say(_line(done))
+
+
+def _line(done: Done) -> str:
+    if done.psnr is None:
+        return f"{done.target}: {done.width}x{done.height}, {done.seconds:.1f} s"
+    quality = "lossless" if done.psnr == float("inf") else f"PSNR-RGB {done.psnr:.2f} dB"
+    return f"{done.target}: {done.bytes:,} bytes, {done.bpp:.3f} bpp, {quality}, {done.seconds:.1f} s"
+
+
+def _finish(console: Console, folder: Folder, what: str) -> None:
+    """The table under a folder's lines; InputError where a picture failed."""
+    done = folder.done
+    before, after = sum(d.source_bytes for d in done), sum(d.bytes for d in done)
+    samples = sum(d.width * d.height for d in done)
+    finite = [d.psnr for d in done if d.psnr is not None and d.psnr != float("inf")]
+    data: dict[str, object] = {"pictures": len(done), "failed": len(folder.failed), "kept": folder.kept}
+    data |= {"source_bytes": before, "bytes": after, "seconds": round(folder.seconds, 2)}
+    console(Event("done", data), plain=False)
+    table = [[f"pictures {what}", f"{len(done)}"]]
+    table += [[name, f"{count}"] for name, count in (("failed", len(folder.failed)), ("kept", folder.kept)) if count]
+    if done:
+        table += [["bytes read", f"{before:,}"], ["bytes written", f"{after:,}"]]
+        if done[0].psnr is not None:
+            table += [["bits a pixel", f"{after * 8 / samples:.3f}"]]
+        table += [["mean PSNR-RGB", f"{sum(finite) / len(finite):.2f} dB"]] if finite else []
+    table += [["seconds", f"{folder.seconds:.1f}"]]
+    console.say("\n".join(f"  {name:20} {value:>16}" for name, value in table))
+    if folder.failed:
+        raise InputError(f"{len(folder.failed)} of {len(folder.failed) + len(done)} pictures failed")
+
+
+@click.command("upscale")
+@click.argument("source")
+@click.argument("target")
+@click.option("--scale", type=click.IntRange(2, 4), help="Times larger in both directions.  [default: 2]")
+@click.option("--model", type=click.Path(dir_okay=False), help="A head of your own, from codec train-upscaler.")
+@click.option("--tile", type=click.IntRange(16), default=256, show_default=True, help="Samples a side at once.")
+@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: one a core.  [default: 0]")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@shared
+def upscale_command(
+    source: str,
+    target: str,
+    scale: int | None,
+    model: str | None,
+    tile: int,
+    threads: int,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Enlarge the picture SOURCE to TARGET by a trained head; "-" is standard input or output (PNG).
+
+    Pictures of 8 and 16 bits, grey or colour, with or without alpha; profile and EXIF are kept.
+    """
+    if target == STDOUT and as_json:
+        raise UsageError("--json and a picture on standard output exclude each other")
+    if source != STDOUT and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        raise UsageError(f"{source} is both input and output")
+    check_picture_target(target, overwrite)
+    head = load_upscaler(scale, model)
+    with Console(as_json, quiet) as console:
+        began = time.monotonic()
+
+        def listen(share: float) -> None:
+            console(Event("progress", {"stage": "upscale", "share": share}))
+
+        picture = upscaled_picture(read_picture(source), head, tile=tile, threads=threads, listen=listen)
+        for note in write_picture(target, picture):
+            console(Event("note", {"text": note}))
+        rows, columns = picture.pixels.shape[:2]
+        seconds = time.monotonic() - began
+        console(Event("done", {"path": target, "width": columns, "height": rows, "seconds": seconds}), plain=False)
+        console.say(f"{target}: {columns}x{rows}, {seconds:.1f} s")
+
+
+@click.command("train-upscaler")
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--out", required=True, metavar="MODEL", help="The file for the trained head.")
+@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=14000, show_default=True, help="Batches; about 0.1 s each.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on where an interrupted training of this MODEL stopped.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@shared
+def train_upscaler_command(
+    folder: str,
+    out: str,
+    scale: int,
+    steps: int,
+    seed: int,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train a head on the pictures of FOLDER, for `codec upscale --model`.
+
+    Every 25th picture is held back, and what the head gains there over the plain filter is shown. The state lies beside
+    MODEL until the training ends.
+    """
+    from .teach import train_upscaler  # only here, since it is seldom wanted
+
+    check_target(out, overwrite)
+    with Console(as_json, quiet) as console:
+        result = train_upscaler(Path(folder), Path(out), scale, steps=steps, seed=seed, resume=resume, listen=console)
+        console(Event("done", {"path": out, "bytes": result.bytes, "gain": round(result.gain, 3)}), plain=False)
+        console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.2f} dB over the plain filter on pictures held back")

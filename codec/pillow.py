@@ -1,0 +1,111 @@
+"""Pillow reads and writes still .nvc files once this module is imported.
+
+    import codec.pillow
+    from PIL import Image
+    Image.open("a.nvc").save("b.nvc", crf=30)
+
+`save` takes what `codec.still_settings.StillSettings` takes, by name, and `lossless=True`, `icc_profile`, `exif`.
+An AVIF file that is not ours is left to Pillow's own reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import IO, Any
+
+import numpy as np
+
+from .avif import is_avif
+from .errors import FormatError, NvcError
+from .pictures import Picture
+from .still import decode_still, encode_still, header_of
+from .still_payload import NO_ALPHA
+from .still_settings import StillSettings
+
+try:
+    from PIL import Image, ImageFile
+except ImportError as error:  # an option of ours, not a need
+    raise ImportError("codec.pillow needs Pillow: pip install Pillow") from error
+
+FORMAT = "NVC"
+_EXIF_PREFIX = b"Exif\0\0"
+_MODES = {(1, 8, False): "L", (1, 8, True): "LA", (3, 8, False): "RGB", (3, 8, True): "RGBA", (1, 16, False): "I;16"}
+
+
+def _accept(head: bytes) -> bool:
+    return is_avif(head)
+
+
+class NvcImageFile(ImageFile.ImageFile):
+    """A still .nvc file as Pillow sees it. Its 16-bit colour is opened with 8 bits, which is all that Pillow has."""
+
+    format = FORMAT
+    format_description = "NVC still picture"
+
+    def _open(self) -> None:
+        data = self.fp.read()  # type: ignore[union-attr]
+        try:
+            still, header = header_of(data)
+        except FormatError as error:
+            raise SyntaxError(str(error)) from None  # Pillow then tries its other readers
+        self._nvc = data
+        self._size = header.width, header.height
+        deep = (header.channels, header.depth, header.alpha != NO_ALPHA)
+        self._mode = _MODES.get(deep) or _MODES[deep[0], 8, deep[2]]
+        if still.icc:
+            self.info["icc_profile"] = still.icc
+        if still.exif:
+            self.info["exif"] = _EXIF_PREFIX + still.exif
+        self.tile = []
+
+    def load(self) -> Any:
+        """Decode once. Raises OSError for a file that is damaged."""
+        if self._nvc is not None:
+            try:
+                picture = decode_still(self._nvc)
+            except NvcError as error:
+                raise OSError(str(error)) from None
+            pixels = picture.pixels
+            if pixels.dtype == np.uint16 and self._mode != "I;16":
+                pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+            self._nvc = None
+            self.im = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).im
+        return super().load()
+
+
+def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
+    wishes = dict(image.encoderinfo)
+    known = {f.name for f in fields(StillSettings)}
+    settings = {key: value for key, value in wishes.items() if key in known}
+    if wishes.get("lossless"):
+        settings["max_error"] = 0
+    icc = wishes.get("icc_profile", image.info.get("icc_profile")) or b""
+    exif = wishes.get("exif", image.info.get("exif")) or b""
+    if isinstance(exif, Image.Exif):
+        exif = exif.tobytes()
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
+        raise OSError(f"cannot write mode {image.mode} as NVC")
+    pixels = np.atleast_3d(np.asarray(image))
+    try:
+        coded = encode_still(Picture(pixels, icc, exif.removeprefix(_EXIF_PREFIX)), StillSettings(**settings))
+    except NvcError as error:
+        raise OSError(str(error)) from None
+    file.write(coded.data)
+
+
+def _register() -> None:
+    """Before Pillow's AVIF reader, which would open the base as an ordinary picture."""
+    Image.preinit()
+    Image.init()
+    Image.register_open(FORMAT, NvcImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, ".nvc")
+    Image.ID.remove(FORMAT)
+    Image.ID.insert(0, FORMAT)
+
+
+_register()
