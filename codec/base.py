@@ -22,6 +22,7 @@ from .frames import Colour, Frame, Plane, planes_from_av, planes_to_av
 from .resample import BASE_FORMAT
 
 CRF_MAX = 63.0
+STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
 CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
 THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
 
@@ -96,7 +97,7 @@ def _encoder(
     # no picture but the first is a keyframe; libav's own option would round the quantiser to a whole number
     params = ["keyint=-1", f"crf={settings.crf:g}", f"lp={threads}"]
     if settings.still:
-        params.append("avif=1")
+        params += ["avif=1", "use-fixed-qindex-offsets=1", f"key-frame-chroma-qindex-offset={STILL_CHROMA}"]
     if settings.mastering:
         params.append(f"mastering-display={settings.mastering}")
     if settings.content_light:

@@ -10,19 +10,23 @@ AV1 picture for browsers, and a lossless loss-stream on top. What the decoder ru
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from heads.integer import IntegerHead
-from heads.model import INPUT_MAX
+from heads.integer import HeadError, IntegerHead
+from heads.last import Moments
+from heads.model import INPUT_MAX, HeadSpec
 from heads.planes import folds_of, grid_of, pack, unpack
 from heads.store import STILL_HEADS, shipped
+from heads.weights import decode_last, encode_last
 
 from . import avif
 from .base import BaseSettings, base_frames, decode_base, encode_base
@@ -46,6 +50,8 @@ BIAS = 1 << 15  # added to corrections, so that `unpack` finds them positive; la
 WIDEST, HIGHEST = 16384, 8704  # what SVT-AV1 takes
 _FULL, _GREY = PlaneFormat("444", 10), PlaneFormat("400", 10)
 _ONCE = Fraction(1)
+DB_PER_E = 5.5  # that e times the bytes of a base give: what a head's own layer must beat
+TUNED_CELLS = 40000  # that a picture's own last layer is fitted on
 PSNR_SLACK = 0.02  # dB above the wish that is close enough
 RATE_SLACK = 0.005  # share of the wish left over that is close enough
 
@@ -84,20 +90,24 @@ def plain(planes: Sequence[Plane]) -> list[NDArray[np.int32]]:
     return [p.astype(np.int32) << BITS for p in planes]
 
 
-def corrected(head: IntegerHead, planes: Sequence[Plane], told: int = 0) -> list[NDArray[np.int32]]:
-    """Three full-size 10-bit planes as a head restores them, with BITS more bits.
-
-    The head runs band by band, each with as many rows around it as its layers see: the same numbers as at once.
-    """
-    folds, margin = folds_of("444"), head.spec.layers
+def bands(spec: HeadSpec, planes: Sequence[Plane], told: int) -> Iterator[tuple[int, int, int, Tensor]]:
+    """(first and last + 1 row of cells, row where the inputs begin, inputs of a head): band by band, each with as many
+    rows around it as the layers see."""
     rows, columns = grid_of(planes[0].shape)
-    out = [np.empty(p.shape, np.int32) for p in planes]
     for first in range(0, rows, BAND):
         last = min(first + BAND, rows)
-        top, bottom = max(first - margin, 0), min(last + margin, rows)
-        x = torch.full((bottom - top, columns, head.spec.inputs), float(told))
-        pack([p[2 * top : 2 * bottom] for p in planes], folds, x[:, :, :12])
+        top, bottom = max(first - spec.layers, 0), min(last + spec.layers, rows)
+        x = torch.full((bottom - top, columns, spec.inputs), float(told))
+        pack([p[2 * top : 2 * bottom] for p in planes], folds_of("444"), x[:, :, :12])
         x[:, :, :12] -= INPUT_MAX
+        yield first, last, top, x
+
+
+def corrected(head: IntegerHead, planes: Sequence[Plane], told: int = 0) -> list[NDArray[np.int32]]:
+    """Three full-size 10-bit planes as a head restores them, with BITS more bits."""
+    folds = folds_of("444")
+    out = [np.empty(p.shape, np.int32) for p in planes]
+    for first, last, top, x in bands(head.spec, planes, told):
         y = head.correction(x.to(head.device))[first - top : last - top]
         here = [p[2 * first : 2 * last] for p in planes]
         added = unpack((y + BIAS).clamp_(0, 2 * BIAS - 1), [p.shape for p in here], folds, np.dtype(np.uint16))
@@ -114,26 +124,31 @@ def psnr_of(found: Pixels, wanted: Pixels, peak: int) -> float:
     return 10 * math.log10(peak**2 * error.size / total) if total else math.inf
 
 
-class _Head:
-    """The shipped head as it runs, made once."""
+@cache
+def shipped_head(number: int) -> IntegerHead:
+    """A head of the package, ready to run. Raises FormatError where there is none of that number."""
+    if number not in STILL_HEADS:
+        raise FormatError(f"the picture needs head {number}, which this version does not have")
+    stored = shipped(STILL_HEADS[number])
+    return IntegerHead(stored.spec, stored.layers)
 
-    made: IntegerHead | None = None
 
-    @classmethod
-    def get(cls, number: int) -> IntegerHead:
-        if number not in STILL_HEADS:
-            raise FormatError(f"the picture needs head {number}, which this version does not have")
-        if cls.made is None:
-            stored = shipped(STILL_HEADS[number])
-            cls.made = IntegerHead(stored.spec, stored.layers)
-        return cls.made
+def head_of(header: StillHeader) -> IntegerHead:
+    """The head that a picture uses: a shipped one, or that with another last layer. Raises FormatError."""
+    head = shipped_head(header.head)
+    if not header.delta:
+        return head
+    try:
+        return IntegerHead(head.spec, decode_last(header.delta, head.spec, head.layers))
+    except HeadError as error:
+        raise FormatError(f"the picture's own head is damaged: {error}") from None
 
 
 def restored(base: Sequence[Plane], header: StillHeader) -> Pixels:
     """Colour as the head, or the fixed filter alone, makes it of the base: what encoder and decoder both run."""
     planes = upscaled(base, header.width, header.height)
     if header.head != NO_HEAD:
-        full = corrected(_Head.get(header.head), planes, header.told)
+        full = corrected(head_of(header), planes, header.told)
     else:
         full = plain(planes)
     return to_pixels(full[: header.channels], (1 << header.depth) - 1)
@@ -228,6 +243,22 @@ def _low_bytes(high: Pixels, same: int) -> Pixels:
 # encoding
 
 
+def own_layers(head: IntegerHead, planes: Sequence[Plane], wanted: NDArray[np.float32], told: int) -> list[bytes]:
+    """Last layers that suit this picture better, coded, from few changes to many. wanted: the picture's own planes,
+    10-bit, one or three."""
+    moments, fold = Moments(head.spec, head.layers), folds_of("444")
+    rows, columns = grid_of(planes[0].shape)
+    every = max(1, round(rows * columns / TUNED_CELLS))
+    full = [*wanted, *planes[len(wanted) :]]
+    for first, last, top, x in bands(head.spec, planes, told):
+        target = torch.empty((last - first, columns, 12))
+        own = [w[2 * first : 2 * last] - p[2 * first : 2 * last] for w, p in zip(full, planes, strict=True)]
+        pack(own, fold, target)
+        seen = head.activations(x)[:, :, max(first - top - 1, 0) : last - top + 1]
+        moments.add(seen, target, (first == 0, last == rows), every)
+    return [encode_last(layer, head.layers) for layer in moments.layers()]
+
+
 class StillEncoder:
     """Codes one picture as often as a search wants it. Raises InputError for what cannot be stored."""
 
@@ -269,6 +300,7 @@ class StillEncoder:
         picture, settings = self.picture, self.settings
         packets = encode_base([self._planes], [0], Fraction(1, 25), Fraction(25), self._base_settings(crf))
         (frame,) = base_frames(packets, self._planes[0].shape, settings.threads)
+        self._size = len(packets[0].data)
         header, predicted = self._predict(frame.planes, crf)
         loss = loss_low = b""
         if settings.max_error is not None:
@@ -295,6 +327,7 @@ class StillEncoder:
         parts = {
             "file": len(data),
             "base": len(packets[0].data),
+            "head": len(header.get("delta", b"")),
             "loss_stream": len(loss) + len(loss_low),
             "alpha": len(alpha_unit) + sum(len(p) for p in alpha_parts.values() if isinstance(p, bytes)),
         }
@@ -324,6 +357,26 @@ class StillEncoder:
             if best is None or cost < best[0]:
                 best = cost, header, pixels
         assert best is not None
+        if best[1]["head"] != NO_HEAD and self.settings.tunes(self.width * self.height):
+            return self._tune(base, *best)
+        return best[1], best[2]
+
+    def _tune(
+        self, base: Sequence[Plane], cost: float, header: dict[str, Any], pixels: Pixels
+    ) -> tuple[dict[str, Any], Pixels]:
+        """The same with a last layer of the picture's own, where that saves more than it costs."""
+        picture = self.picture
+        planes = upscaled(base, self.width, self.height)
+        wanted = to_planes(picture.colour, picture.peak)
+        best = 0.0, header, pixels
+        for delta in own_layers(shipped_head(header["head"]), planes, wanted, header["told"]):
+            tried = header | {"delta": delta}
+            found = restored(base, StillHeader(**tried))
+            error = found.astype(np.int64) - picture.colour
+            gain = 10 * math.log10(cost / max(float((error * error).sum()), 1e-9))
+            profit = gain - DB_PER_E * math.log1p(len(delta) / self._size)
+            if profit > best[0]:
+                best = profit, tried, found
         return best[1], best[2]
 
     def _code_alpha(self) -> tuple[bytes, dict[str, Any]]:

@@ -11,6 +11,7 @@ from .settings import DEFAULT_CRF
 LOSSLESS_CRF = 30.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
 QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
 BASE_PRESETS = {"fast": 5, "medium": 2, "slow": 0}  # of SVT-AV1
+TUNED_FROM = {"fast": 1 << 62, "medium": 3_000_000, "slow": 0}  # pixels from which a head's own layer is tried
 # what the head is told in turn, about the base's quantiser
 TOLD = {"fast": (0,), "medium": (-24, 0, 24), "slow": (-48, -24, -12, 0, 12, 24, 48)}
 
@@ -71,6 +72,10 @@ class StillSettings:
         if self.target_size is not None:
             return self.target_size * 1e6
         return None if self.bpp is None else self.bpp * width * height / 8
+
+    def tunes(self, pixels: int) -> bool:
+        """Whether a last layer of the picture's own is tried."""
+        return pixels >= TUNED_FROM[self.preset]
 
     def told_about(self, told: int, most: int) -> list[int]:
         """What the head is told in turn, about what it would be told of the base."""

@@ -137,13 +137,19 @@ class IntegerHead:
             x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
         return bool(np.array_equal(got.cpu().numpy(), x.transpose(1, 2, 0)))
 
-    def _sums(self, x: Tensor) -> Tensor:
-        """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
+    def activations(self, x: Tensor) -> Tensor:
+        """(h, w, inputs) integers to (1, width, h, w): what the last layer sees, 0..ACT_MAX."""
         with exact_kernels():
             y = x.to(self._dtype).permute(2, 0, 1)[None]
             for i, (w, bias) in enumerate(self._kernels[:-1]):
                 z = F.conv2d(y, w, bias, padding=1)
                 y = (z.add_(y) if self.spec.adds(i) else z).floor_().clamp_(0, ACT_MAX)
+            return y
+
+    def _sums(self, x: Tensor) -> Tensor:
+        """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
+        y = self.activations(x)
+        with exact_kernels():
             if self.spec.history:
                 skips = x[:, :, self.spec.skips].to(self._dtype) * (1 << SKIP_BITS)
                 y = torch.cat([y, skips.permute(2, 0, 1)[None]], 1)

@@ -137,11 +137,31 @@ def encode_layers(layers: Sequence[Layer], base: Sequence[Layer] | None = None) 
 
 def decode_layers(data: bytes, spec: HeadSpec, base: Sequence[Layer] | None = None) -> list[Layer]:
     """Inverse of `encode_layers`. Raises HeadError on anything that is not a legal head of shape `spec`."""
-    n = 3 * spec.layers
+    layers = _decode(data, spec.shapes(), base)
+    check(spec, layers)
+    return layers
+
+
+def encode_last(layer: Layer, base: Sequence[Layer]) -> bytes:
+    """Another last layer for the head `base`, of the same scale, in the form of `encode_layers`."""
+    return encode_layers([layer], [base[-1]])
+
+
+def decode_last(data: bytes, spec: HeadSpec, base: Sequence[Layer]) -> list[Layer]:
+    """The head `base` with the last layer that `encode_last` coded. Raises HeadError."""
+    layers = [*base[:-1], *_decode(data, spec.shapes()[-1:], [base[-1]])]
+    check(spec, layers)
+    return layers
+
+
+def _decode(
+    data: bytes, shapes: Sequence[tuple[int, int, int, int]], base: Sequence[Layer] | None
+) -> list[Layer]:
+    n = 3 * len(shapes)
     if len(data) < n:
         raise HeadError("coded weights are shorter than their header")
     reader, layers = _Reader(data[n:]), []
-    for i, shape in enumerate(spec.shapes()):
+    for i, shape in enumerate(shapes):
         scale, *spreads = data[3 * i : 3 * i + 3]
         if scale > SCALE_BITS_MAX or max(spreads) >= SPREADS:
             raise HeadError(f"layer {i} has an illegal scale or spread")
@@ -160,5 +180,4 @@ def decode_layers(data: bytes, spec: HeadSpec, base: Sequence[Layer] | None = No
             raise HeadError(f"layer {i} has numbers out of range")
         layers.append(Layer(weight.astype(np.int8), bias.astype(np.int32), scale))
     reader.finish()
-    check(spec, layers)
     return layers

@@ -24,7 +24,7 @@ from codec.payload import seal
 from codec.pictures import Picture
 from codec.still import decode_still, encode_still, header_of, psnr_of
 from codec.still_payload import FIELDS, StillHeader, read_still, write_still
-from codec.still_settings import StillSettings
+from codec.still_settings import TUNED_FROM, StillSettings
 from heads.store import STILL_HEADS, shipped
 
 FAST = StillSettings(preset="fast")
@@ -104,6 +104,34 @@ def test_the_head_helps_and_costs_no_bits() -> None:
     assert not without.head
     assert len(with_head.data) == len(without.data)
     assert with_head.psnr > without.psnr
+
+
+def tuned(monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, bytes]:
+    """A picture coded with and without a last layer of its own, which is made to pay."""
+    picture, slow = Picture(drawn(128, 160, 3)), replace(FAST, crf=40)
+    plain = encode_still(picture, slow).data
+    monkeypatch.setitem(TUNED_FROM, "fast", 0)
+    monkeypatch.setattr(still, "DB_PER_E", 0.0)
+    return plain, encode_still(picture, slow).data
+
+
+def test_a_last_layer_of_its_own_is_sent_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, own = tuned(monkeypatch)
+    wanted = drawn(128, 160, 3)
+    delta = header_of(own)[1].delta
+    assert len(own) - len(plain) == pytest.approx(len(delta), abs=16)
+    assert psnr_of(decode_still(own).pixels, wanted, 255) > psnr_of(decode_still(plain).pixels, wanted, 255) + 0.05
+    monkeypatch.setattr(still, "DB_PER_E", 5.5)
+    dear = encode_still(Picture(wanted), replace(FAST, crf=40)).data
+    assert header_of(dear)[1].delta == b"", "on so small a picture it costs more than it saves"
+
+
+def test_a_damaged_last_layer_is_a_format_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, own = tuned(monkeypatch)
+    delta = header_of(own)[1].delta
+    for broken in (delta[:2], delta[: len(delta) // 8 * 4 - 1], b"\xff" + delta[1:], delta + b"x", bytes(len(delta))):
+        with pytest.raises(FormatError):
+            decode_still(edited(own, delta=broken))
 
 
 def test_wishes_are_met() -> None:
