@@ -17,7 +17,8 @@ from .payload import PSNR_MAX
 
 def squared_error(a: Plane, b: Plane) -> float:
     """Mean squared difference of two planes of the same shape."""
-    difference = a.astype(np.int32) - b.astype(np.int32)
+    wide = np.int32 if a.dtype == np.uint8 else np.int64  # squares of 16-bit differences do not fit 32 bits
+    difference = a.astype(wide) - b.astype(wide)
     return float(np.mean(np.square(difference), dtype=np.float64))
 
 

@@ -33,6 +33,7 @@ from .base import BaseSettings, base_frames, decode_base, encode_base
 from .colour import BITS, PEAK, SRGB, to_pixels, to_planes
 from .errors import DamageError, FormatError, InputError
 from .frames import Plane, PlaneFormat
+from .metrics import squared_error
 from .obu import extract, inject, sequence_size
 from .payload import PIXELS_MAX, checksum
 from .pictures import Picture, Pixels
@@ -119,9 +120,8 @@ def corrected(head: IntegerHead, planes: Sequence[Plane], told: int = 0) -> list
 
 def psnr_of(found: Pixels, wanted: Pixels, peak: int) -> float:
     """dB over all samples, infinite where they are equal."""
-    error = found.astype(np.int64) - wanted
-    total = int((error * error).sum())
-    return 10 * math.log10(peak**2 * error.size / total) if total else math.inf
+    error = squared_error(found, wanted)
+    return 10 * math.log10(peak**2 / error) if error else math.inf
 
 
 @cache
@@ -352,12 +352,11 @@ class StillEncoder:
         for choice in tries:
             header = fixed | choice
             pixels = restored(base, StillHeader(**header))
-            error = pixels.astype(np.int64) - picture.colour
-            cost = float((error * error).sum())
+            cost = squared_error(pixels, picture.colour)
             if best is None or cost < best[0]:
                 best = cost, header, pixels
         assert best is not None
-        if best[1]["head"] != NO_HEAD and self.settings.tunes(self.width * self.height):
+        if best[0] and best[1]["head"] != NO_HEAD and self.settings.tunes(self.width * self.height):
             return self._tune(base, *best)
         return best[1], best[2]
 
@@ -372,8 +371,7 @@ class StillEncoder:
         for delta in own_layers(shipped_head(header["head"]), planes, wanted, header["told"]):
             tried = header | {"delta": delta}
             found = restored(base, StillHeader(**tried))
-            error = found.astype(np.int64) - picture.colour
-            gain = 10 * math.log10(cost / max(float((error * error).sum()), 1e-9))
+            gain = 10 * math.log10(cost / max(squared_error(found, picture.colour), 1e-9))
             profit = gain - DB_PER_E * math.log1p(len(delta) / self._size)
             if profit > best[0]:
                 best = profit, tried, found
