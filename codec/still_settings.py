@@ -8,12 +8,12 @@ from .base import CRF_MAX
 from .errors import UsageError
 from .settings import DEFAULT_CRF
 
-LOSSLESS_CRF = 30.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
+LOSSLESS_CRF = 22.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
 QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
 BASE_PRESETS = {"fast": 5, "medium": 2, "slow": 0}  # of SVT-AV1
 TUNED_FROM = {"fast": 1 << 62, "medium": 3_000_000, "slow": 0}  # pixels from which a head's own layer is tried
 # what the head is told in turn, about the base's quantiser
-TOLD = {"fast": (0,), "medium": (-24, 0, 24), "slow": (-48, -24, -12, 0, 12, 24, 48)}
+TOLD = {"fast": (0,), "medium": (-24, 0, 24), "slow": (-64, -40, -24, -12, 0, 12, 24)}
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,8 @@ def encode_picture(
     if target != STDOUT:
         check_target(target, overwrite)
     began = time.monotonic()
+    settings = settings or StillSettings()
+    use_threads(settings.threads)
     picture = read_picture(source)
     try:
         coded = encode_still(picture, settings, listen)
@@ -130,6 +132,7 @@ def decode_picture(
     _no_same_file(source, target)
     check_picture_target(target, overwrite)
     began = time.monotonic()
+    use_threads(threads)
     data = read_bytes(source)
     picture = _named(source, lambda: decode_still(data, threads))
     notes = tuple(write_picture(target, picture))

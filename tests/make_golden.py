@@ -1,15 +1,17 @@
-"""Make the golden films and the golden picture of tests/golden: `python -m tests.make_golden`, once for each version
-of the format.
+"""Make the golden files of tests/golden: `python -m tests.make_golden films|gaussians|stills`, once for each version of
+the format.
 
 They are never made anew for a version: every later program must decode them to the samples that are pinned beside them
-(the picture's in test_splat_render.py).
+(that of the Gaussians in test_splat_render.py).
 Weights come out of training and so differ from machine to machine; the files, once made, do not.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,14 +21,19 @@ from numpy.typing import NDArray
 
 import codec
 import codec.segment
+import codec.still
 import splat
 from codec import Frame, PlaneFormat, Settings, VideoInfo
 from codec.payload import checksum
+from codec.pictures import Picture
 from codec.sinks import open_sink
+from codec.still import decode_still, encode_still
+from codec.still_settings import StillSettings
 from samples import texture_frames
 
 FOLDER = Path(__file__).parent / "golden"
 CRCS = FOLDER / "crc.json"
+STILL_CRCS = FOLDER / "still-crc.json"
 VERSION = 1
 SIZE = 98, 66
 
@@ -76,10 +83,8 @@ def drawn_still() -> NDArray[np.uint8]:
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
-def main() -> None:
-    """Write the picture, the films and the films' CRCs."""
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"still-v{VERSION}.nvs").write_bytes(splat.encode(drawn_still(), step=40, threads=1))
+def films() -> None:
+    """The films and their CRCs."""
     codec.segment.WORTH = 0.01  # tools are used wherever they gain, for their own sake
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -91,5 +96,29 @@ def main() -> None:
     CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
 
 
+def gaussians() -> None:
+    """The picture of Gaussians."""
+    (FOLDER / f"still-v{VERSION}.nvs").write_bytes(splat.encode(drawn_still(), step=40, threads=1))
+
+
+def stills() -> None:
+    """Still pictures and their CRCs: lossy with alpha and a last layer of its own, bounded, lossless, 16 bits."""
+    pixels = drawn_still()
+    deep = pixels.astype(np.uint16) << 8 | pixels[::-1]
+    codec.still.DB_PER_E = 0.0
+    wishes = {
+        "lossy": (pixels, StillSettings(crf=45, preset="slow")),
+        "bounded": (pixels[..., :3], StillSettings(max_error=3, crf=50)),
+        "lossless": (pixels[..., :1], StillSettings(max_error=0)),
+        "deep": (deep, StillSettings(max_error=0)),
+    }
+    crcs = {}
+    for name, (samples, settings) in wishes.items():
+        target = FOLDER / f"{name}-v{VERSION}.still.nvc"
+        target.write_bytes(encode_still(Picture(np.ascontiguousarray(samples)), settings).data)
+        crcs[target.name] = zlib.crc32(decode_still(target.read_bytes()).pixels.tobytes())
+    STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
+
+
 if __name__ == "__main__":
-    main()
+    {"films": films, "gaussians": gaussians, "stills": stills}[sys.argv[1]]()

@@ -1,4 +1,4 @@
-"""The exactness contract: golden films decode to the same samples for ever, however a machine computes."""
+"""The exactness contract: golden files decode to the same samples for ever, however a machine computes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ import torch
 
 import codec
 from codec.info import describe
+from codec.still import header_of
 
 GOLDEN = Path(__file__).parent / "golden"
 CRCS: dict[str, int] = json.loads((GOLDEN / "crc.json").read_text())
+STILLS: dict[str, int] = json.loads((GOLDEN / "still-crc.json").read_text())
 
 PROGRAM = """
-import sys, codec, json
+import sys, codec, json, zlib
 from codec.payload import checksum
+from codec.still import decode_still
 crcs = {}
 for name in sys.argv[3:]:
     crc = 0
+    if name.endswith(".still.nvc"):
+        crcs[name] = zlib.crc32(decode_still(open(name, "rb").read(), threads=int(sys.argv[1])).pixels.tobytes())
+        continue
     for frame in codec.open(name, threads=int(sys.argv[1]), device=sys.argv[2]).frames():
         crc = checksum(frame.planes, crc)
     crcs[name] = crc
@@ -40,12 +46,12 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_golden_films_decode_alike(way: str) -> None:
+def test_golden_files_decode_alike(way: str) -> None:
     threads, device, environment = WAYS[way]
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     found = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(threads), device, *CRCS],
+        [sys.executable, "-c", PROGRAM, str(threads), device, *CRCS, *STILLS],
         cwd=GOLDEN,
         env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join([str(GOLDEN.parent.parent), *sys.path])},
         capture_output=True,
@@ -53,7 +59,7 @@ def test_golden_films_decode_alike(way: str) -> None:
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout) == CRCS
+    assert json.loads(found.stdout) == CRCS | STILLS
 
 
 def test_golden_films_exercise_the_whole_decoder() -> None:
@@ -64,3 +70,11 @@ def test_golden_films_exercise_the_whole_decoder() -> None:
     assert sum(s["head_frames"] > 0 for s in segments) >= 3
     formats = {codec.open(GOLDEN / name).info.format.av_name for name in CRCS}
     assert formats >= {"yuv420p", "yuv444p", "yuv422p10le"}
+
+
+def test_golden_stills_exercise_the_whole_decoder() -> None:
+    headers = [header_of((GOLDEN / name).read_bytes())[1] for name in STILLS]
+    assert {(h.channels, h.depth) for h in headers} >= {(1, 8), (3, 8), (3, 16)}
+    assert any(h.head and h.delta for h in headers)
+    assert {(h.bounded, h.max_error) for h in headers} == {(False, 0), (True, 3), (True, 0)}
+    assert any(h.alpha_loss for h in headers) and any(h.loss_low and h.alpha_low for h in headers)

@@ -28,7 +28,6 @@ from codec.still_settings import TUNED_FROM, StillSettings
 from heads.store import STILL_HEADS, shipped
 
 FAST = StillSettings(preset="fast")
-GOLDEN = Path(__file__).parent / "golden"
 PIL = pytest.importorskip("PIL.Image")
 
 
