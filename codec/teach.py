@@ -3,6 +3,13 @@
     codec train-upscaler DIR --out MODEL --scale 2      pictures made smaller by the mean of each square
     python -m codec.teach DIR --out MODEL               pictures through the base at random quantisers
 
+The heads of the package, DIR being the 400 photographs of the train and test parts of BSDS500 (Arbelaez et al. 2011):
+
+    codec train-upscaler DIR --scale 2 --steps 14000 --out heads/upscale2.bin          (3 and 4: 7000 steps)
+    python -m codec.teach DIR --out first.bin
+    python -m codec.teach DIR --start first.bin --preset 2 --rounds 3 --steps 12000 --rate 1e-3 --integer-share 0.3 \\
+        --out heads/still.bin
+
 Nothing here runs in a decoder.
 """
 
@@ -29,7 +36,7 @@ from .base import BaseSettings, base_frames, encode_base
 from .colour import SRGB, TO_RGB, to_planes
 from .encode import Event, Listener
 from .errors import InputError, NvcError
-from .pictures import READABLE, eight_bits, read_picture, write_bytes
+from .pictures import READABLE, eight_bits, read_bytes, read_picture, write_bytes
 from .progress import Console
 from .still import base_planes, told_of, upscaled
 from .upscale import upscaled_planes
@@ -163,6 +170,7 @@ def _teach(
     seed: int,
     resume: bool,
     listen: Listener,
+    start: Sequence[Layer] | None = None,
 ) -> Taught:
     """Train, tell of the progress, and write the head's file."""
     if not train or not held:
@@ -173,7 +181,7 @@ def _teach(
     smallest = min(min(s.source.shape[1:]) for s in train) // 2
     largest = max(min(s.source.shape[1:]) for s in train) // 2
     course = replace(course, crop=min(course.crop, max(smallest, largest // 2, 16)))
-    trainer = Trainer(train, spec, course, TO_RGB, seed=seed)
+    trainer = Trainer(train, spec, course, TO_RGB, start=start, seed=seed)
     began, first = time.monotonic(), trainer.step
 
     def told(step: int, loss: float) -> None:
@@ -214,29 +222,52 @@ def train_upscaler(
 def train_still(
     folder: Path,
     out: Path,
+    course: Course,
     *,
-    steps: int = 26000,
+    start: Path | None = None,
+    preset: int = 2,
     rounds: int = 5,
     seed: int = 0,
     resume: bool = False,
     listen: Listener = lambda event: None,
 ) -> Taught:
-    """Train the head of still pictures likewise, each picture coded at `rounds` random quantisers."""
+    """Train the head of still pictures likewise, from noise or from the head in `start`; each picture is coded at
+    `rounds` random quantisers with that preset of SVT-AV1."""
     train, held = _split(folder)
-    samples = stills(train, rounds, 5, seed), stills(held, 2, 2, seed + 1)
-    return _teach(*samples, STILL, 1, out, Course(steps=steps), seed, resume, listen)
+    samples = stills(train, rounds, preset, seed), stills(held, 2, 2, 1)
+    layers = store.read(read_bytes(str(start))).layers if start else None
+    return _teach(*samples, STILL, 1, out, course, seed, resume, listen, layers)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--start", type=click.Path(path_type=Path, dir_okay=False), help="A head to go on from.")
 @click.option("--steps", default=26000, show_default=True)
+@click.option("--rate", default=2e-3, show_default=True, help="Of the gradient descent, at first.")
+@click.option("--integer-share", default=0.15, show_default=True, help="Of the steps, in simulated integers.")
+@click.option("--preset", default=5, show_default=True, help="Of SVT-AV1.")
 @click.option("--rounds", default=5, show_default=True, help="How often each picture is coded.")
+@click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True)
-def main(folder: Path, out: Path, steps: int, rounds: int, resume: bool) -> None:
+def main(
+    folder: Path,
+    out: Path,
+    start: Path | None,
+    steps: int,
+    rate: float,
+    integer_share: float,
+    preset: int,
+    rounds: int,
+    seed: int,
+    resume: bool,
+) -> None:
     """Train the head of still pictures that the package ships."""
+    course = Course(steps=steps, rate=rate, integer_share=integer_share)
     with Console() as console:
-        result = train_still(folder, out, steps=steps, rounds=rounds, resume=resume, listen=console)
+        result = train_still(
+            folder, out, course, start=start, preset=preset, rounds=rounds, seed=seed, resume=resume, listen=console
+        )
         console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.3f} dB on pictures held back")
 
 
