@@ -186,6 +186,15 @@ def is_avif(data: bytes) -> bool:
     return b"avif" in brands
 
 
+def is_still(path: str) -> bool:
+    """Whether a file begins like an AVIF file: a still .nvc rather than a film."""
+    try:
+        with open(path, "rb") as file:
+            return is_avif(file.read(256))
+    except OSError:
+        return False
+
+
 class _Cursor:
     """Reads big-endian fields of data[at:end]; beyond the end is a FormatError."""
 

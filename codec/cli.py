@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from .avif import is_still
 from .cli_options import Number, Seconds, machine, shared
 from .encode import Event, encode
 from .errors import NvcError, UsageError
@@ -30,7 +31,7 @@ from .picture_cli import (
 from .progress import Console
 from .settings import PRESETS, Settings
 from .splat_cli import splat_group
-from .stills import describe_still, is_still, still_table
+from .stills import describe_still, still_table
 from .transcode import decode, verify
 
 

@@ -20,6 +20,7 @@ from heads.planes import channels_of
 from heads.weights import decode_layers
 
 from . import obu, payload
+from .avif import is_still
 from .base import decode_base, plain_prediction
 from .container import FilmReader, TemporalUnit
 from .errors import DamageError, FormatError, NvcError
@@ -72,6 +73,8 @@ class Film:
         self.device = device_of(device)
         use_threads(threads)
         self.problems: list[str] = []
+        if is_still(self.path):
+            raise FormatError(f"{self.path} is a still picture, not a film")
         self._reader = FilmReader(path)
         self.first = self._first_header()
         shape = base_size(self.first.width, self.first.height, self.first.scale)

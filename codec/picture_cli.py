@@ -11,15 +11,16 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .avif import is_still
 from .cli_options import shared
 from .encode import Event
 from .errors import InputError, NvcError, UsageError
-from .pictures import check_picture_target, looks_like_picture, read_bytes, read_picture, write_picture
+from .pictures import check_picture_target, looks_like_picture, read_bytes, write_picture
 from .progress import Console
 from .sinks import STDOUT, check_target
 from .still import decode_still
 from .still_settings import StillSettings
-from .stills import Done, Folder, decode_folder, decode_picture, encode_folder, encode_picture, is_still
+from .stills import Done, Folder, any_picture, decode_folder, decode_picture, encode_folder, encode_picture
 from .upscale import load_upscaler, upscaled_picture
 
 _ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "resume", "quiet", "as_json", "device"}
@@ -163,7 +164,7 @@ def upscale_command(
         def listen(share: float) -> None:
             console(Event("progress", {"stage": "upscale", "share": share}))
 
-        picture = upscaled_picture(read_picture(source), head, tile=tile, threads=threads, listen=listen)
+        picture = upscaled_picture(any_picture(source), head, tile=tile, threads=threads, listen=listen)
         for note in write_picture(target, picture):
             console(Event("note", {"text": note}))
         rows, columns = picture.pixels.shape[:2]

@@ -15,15 +15,18 @@ from typing import Any
 
 import torch
 
-from . import avif
+from .avif import is_avif
+from .avif import read as read_avif
 from .encode import Event, Listener
 from .errors import FormatError, InputError, NvcError, OutputError, UsageError
+from .obu import extract
 from .pictures import (
     READABLE,
     WRITABLE,
+    Picture,
     check_picture_target,
+    parse_picture,
     read_bytes,
-    read_picture,
     write_bytes,
     write_picture,
 )
@@ -75,13 +78,18 @@ class Done:
         }
 
 
-def is_still(path: str) -> bool:
-    """Whether a file begins like an AVIF file: a still .nvc rather than a film."""
-    try:
-        with open(path, "rb") as file:
-            return avif.is_avif(file.read(256))
-    except OSError:
-        return False
+def any_picture(path: str) -> Picture:
+    """The picture in a file of any kind that can be read, a still .nvc as it is restored. Raises InputError, or
+    FormatError for a damaged .nvc."""
+    data = read_bytes(path)
+    if is_avif(data):
+        try:
+            ours = bool(extract(read_avif(data).base))
+        except FormatError:
+            ours = False
+        if ours:
+            return _named(path, lambda: decode_still(data))
+    return parse_picture(data, path)
 
 
 def _no_same_file(source: str, target: str) -> None:
@@ -108,7 +116,7 @@ def encode_picture(
     began = time.monotonic()
     settings = settings or StillSettings()
     use_threads(settings.threads)
-    picture = read_picture(source)
+    picture = any_picture(source)
     try:
         coded = encode_still(picture, settings, listen)
     except InputError as error:

@@ -16,6 +16,8 @@ from conftest import Run, shell
 from numpy.typing import NDArray
 from test_still import drawn
 
+import codec
+from codec.errors import FormatError
 from codec.pictures import Picture, looks_like_picture, parse_picture, read_picture, write_picture
 from codec.still import psnr_of
 
@@ -88,6 +90,16 @@ def test_sixteen_bits_come_back(run: Run, tmp_path: Path) -> None:
     failed = run("decode", file, tmp_path / "back.webp")
     assert (failed.code, failed.out) == (1, b"")
     assert ".webp files hold no 16-bit samples" in failed.err
+
+
+def test_our_own_pictures_are_read_as_they_are_restored(run: Run, png: str, tmp_path: Path) -> None:
+    first, second, back = tmp_path / "a.nvc", tmp_path / "b.nvc", tmp_path / "back.png"
+    run("encode", png, first, "--lossless", "--preset", "fast")
+    assert run("encode", first, second, "--lossless", "--preset", "fast").code == 0
+    run("decode", second, back)
+    assert (pixels_of(back) == pixels_of(png)).all()
+    with pytest.raises(FormatError, match="still picture, not a film"):
+        codec.open(first)
 
 
 def test_pipes(run: Run, png: str, tmp_path: Path) -> None:

@@ -16,15 +16,31 @@ from ..method import Kind, Knob, Method, Picture, Source, film_of
 from ..process import BenchError
 
 NVC_KNOB = Knob(best=22, worst=58, low=1, high=63, step=0.25)
-_WORDS = {"on": True, "off": False}
+WORDS = {"on": True, "off": False}
 _TYPES: dict[str, Any] = {
-    "head": _WORDS.__getitem__,
+    "head": WORDS.__getitem__,
     "history": int,
     "loss": lambda text: int(text) if text.isdigit() else text,
     "max_error": int,
     "preset": str,
     "scale": Fraction,
 }
+
+
+def chosen(
+    name: str, options: Mapping[str, str], types: Mapping[str, Any], known: Mapping[str, Any], settings: Any
+) -> tuple[str, dict[str, Any]]:
+    """(name of a variant, its settings): `known` and what `options` say, read as `types` have it. Raises BenchError for
+    what `settings` refuses."""
+    full = ":".join((name, *(f"{k}={v}" for k, v in options.items())))
+    if unknown := options.keys() - types.keys():
+        raise BenchError(f"{full}: nvc has no option {', '.join(sorted(unknown))}; it has {', '.join(types)}")
+    try:
+        found = {**known, **{key: types[key](text) for key, text in options.items()}}
+        settings(**found)
+    except (KeyError, ValueError, ZeroDivisionError, NvcError) as error:
+        raise BenchError(f"{full}: {error}") from None
+    return full, found
 
 
 @dataclass(frozen=True)
@@ -47,15 +63,8 @@ class Nvc(Method):
 
     def variant(self, options: Mapping[str, str]) -> Self:
         """Options are fields of `codec.Settings`: preset, scale, history, loss, head (on, off), max_error."""
-        name = ":".join((self.name, *(f"{k}={v}" for k, v in options.items())))
-        if unknown := options.keys() - _TYPES.keys():
-            raise BenchError(f"{name}: nvc has no option {', '.join(sorted(unknown))}; it has {', '.join(_TYPES)}")
-        try:
-            known = {key: _TYPES[key](text) for key, text in options.items()}
-            codec.Settings(**{**self.options, **known})
-        except (KeyError, ValueError, ZeroDivisionError, NvcError) as error:
-            raise BenchError(f"{name}: {error}") from None
-        return replace(self, name=name, options={**self.options, **known})
+        name, known = chosen(self.name, options, _TYPES, self.options, codec.Settings)
+        return replace(self, name=name, options=known)
 
     def encode(self, source: Source, quality: float) -> bytes:
         film = film_of(source)

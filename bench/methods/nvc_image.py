@@ -13,9 +13,10 @@ from codec.still_settings import StillSettings
 
 from ..method import Kind, Knob, Method, Picture, Source, still_of
 from ..process import BenchError
+from .nvc import WORDS, chosen
 from .stills import picture_of
 
-_TYPES: dict[str, Any] = {"head": {"on": True, "off": False}.__getitem__, "max_error": int, "preset": str}
+_TYPES: dict[str, Any] = {"head": WORDS.__getitem__, "max_error": int, "preset": str}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class NvcImage(Method):
     knob: Knob | None = Knob(best=18, worst=50, low=1, high=63, step=0.25)
     lossless: float | None = None
     libraries: tuple[str, ...] = ("av", "constriction", "numpy", "opencv-python-headless", "torch")
-    modules: tuple[str, ...] = ("codec", "heads", "bench/methods/nvc_image.py")
+    modules: tuple[str, ...] = ("codec", "heads", "bench/methods/nvc.py", "bench/methods/nvc_image.py")
     settings: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,15 +39,8 @@ class NvcImage(Method):
 
     def variant(self, options: Mapping[str, str]) -> Self:
         """Options are fields of `StillSettings`: preset, head (on, off), max_error."""
-        name = ":".join((self.name, *(f"{k}={v}" for k, v in options.items())))
-        if unknown := options.keys() - _TYPES.keys():
-            raise BenchError(f"{name}: there is no option {', '.join(sorted(unknown))}, but {', '.join(_TYPES)}")
-        try:
-            known = {key: _TYPES[key](text) for key, text in options.items()}
-            StillSettings(**{**self.options, **known})
-        except (KeyError, ValueError, NvcError) as error:
-            raise BenchError(f"{name}: {error}") from None
-        return replace(self, name=name, options={**self.options, **known})
+        name, known = chosen(self.name, options, _TYPES, self.options, StillSettings)
+        return replace(self, name=name, options=known)
 
     def encode(self, source: Source, quality: float) -> bytes:
         wish = {"crf": quality} if self.knob is not None else {}
