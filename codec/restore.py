@@ -82,7 +82,7 @@ class Restorer:
     def inputs(self, upscaled: Sequence[Plane], history: int, gate: int) -> Tensor:
         """What a head with that much history sees: float32 (h, w, inputs), integers. A gate of 0 is an open one."""
         planes = channels_of(self.format.chroma)
-        x = torch.empty((*grid_of(self.shapes[0]), planes * (1 + 2 * history)))
+        x = torch.empty((*grid_of(self.shapes[0]), planes * (1 + 2 * history)), dtype=torch.float32)
         now = x[:, :, :planes]
         pack(upscaled, self.folds, now)
         if history:

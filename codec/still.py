@@ -98,7 +98,7 @@ def bands(spec: HeadSpec, planes: Sequence[Plane], told: int) -> Iterator[tuple[
     for first in range(0, rows, BAND):
         last = min(first + BAND, rows)
         top, bottom = max(first - spec.layers, 0), min(last + spec.layers, rows)
-        x = torch.full((bottom - top, columns, spec.inputs), float(told))
+        x = torch.full((bottom - top, columns, spec.inputs), float(told), dtype=torch.float32)
         pack([p[2 * top : 2 * bottom] for p in planes], folds_of("444"), x[:, :, :12])
         x[:, :, :12] -= INPUT_MAX
         yield first, last, top, x
@@ -251,7 +251,7 @@ def own_layers(head: IntegerHead, planes: Sequence[Plane], wanted: NDArray[np.fl
     every = max(1, round(rows * columns / TUNED_CELLS))
     full = [*wanted, *planes[len(wanted) :]]
     for first, last, top, x in bands(head.spec, planes, told):
-        target = torch.empty((last - first, columns, 12))
+        target = torch.empty((last - first, columns, 12), dtype=torch.float32)
         own = [w[2 * first : 2 * last] - p[2 * first : 2 * last] for w, p in zip(full, planes, strict=True)]
         pack(own, fold, target)
         seen = head.activations(x)[:, :, max(first - top - 1, 0) : last - top + 1]

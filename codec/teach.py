@@ -7,7 +7,7 @@ The heads of the package, DIR being the 400 photographs of the train and test pa
 
     codec train-upscaler DIR --scale 2 --steps 14000 --out heads/upscale2.bin          (3 and 4: 7000 steps)
     python -m codec.teach DIR --out first.bin
-    python -m codec.teach DIR --start first.bin --preset 2 --rounds 3 --steps 12000 --rate 1e-3 --integer-share 0.3 \\
+    python -m codec.teach DIR --start first.bin --preset 2 --rounds 3 --steps 20000 --rate 1e-3 --integer-share 0.3 \\
         --out heads/still.bin
 
 Nothing here runs in a decoder.

@@ -108,7 +108,7 @@ def _additions(
 ) -> list[NDArray[np.int64]]:
     """What the head adds to each plane, in 1/2^CORRECTION_BITS of a 10-bit step."""
     rows, columns = -(-shape[0] // 2), -(-shape[1] // 2)
-    x = torch.empty((rows, columns, head.spec.inputs))
+    x = torch.empty((rows, columns, head.spec.inputs), dtype=torch.float32)
     pack(planes, folds_of("444"), x)
     x -= INPUT_MAX
     y = head.correction(x).to(torch.int32).numpy()

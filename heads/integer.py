@@ -5,15 +5,17 @@ which is exact because every partial sum stays below 2^24 in magnitude whatever 
 computed from the weights themselves when a head is loaded, and a head that could exceed it is refused. Scaling by
 powers of two and floor are exact in float32 as well.
 
-What could still break it is a kernel that does not sum products: Winograd or FFT convolutions, TF32. They are
-switched off here, and the first use of a shape on a device is compared with plain integer arithmetic; where the
-kernels of a machine fail that, float64 is used instead, whose margin of 29 bits covers such transforms.
+What could still break it is a kernel that does not sum products: Winograd or FFT convolutions, TF32, oneDNN told to
+multiply in bfloat16. They are switched off here, and when a head is loaded its kernels are compared with plain integer
+arithmetic on patches of two sizes; where they fail that, float64 is used instead, whose margin of 29 bits covers such
+transforms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 
 import numpy as np
 import torch
@@ -35,26 +37,69 @@ from .model import (
 )
 
 CORRECTION_BITS = 4
+PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
+CORNER = 32  # cells of a patch that are compared
 
 
 class HeadError(ValueError):
     """A head that breaks the rules of the format."""
 
 
+def _known_switches() -> list[tuple[object, str, object]]:
+    """(owner, attribute, value that makes float32 products exact), as this version of torch has them."""
+    found: list[tuple[object, str, object]] = [(torch.backends.cudnn, "enabled", False)]
+    matmul, conv = torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "conv", None)
+    if hasattr(conv, "fp32_precision"):  # from torch 2.9 on oneDNN may be told to multiply in bfloat16
+        found.append((conv, "fp32_precision", "ieee"))
+    try:
+        bool(matmul.allow_tf32)
+        found.append((matmul, "allow_tf32", False))
+    except RuntimeError:  # where the program uses the newer switches, the older one must not be asked
+        found.append((matmul, "fp32_precision", "ieee"))
+    return found
+
+
+class _Switches:
+    """Holds the switches while anybody computes, in whatever thread, and puts them back after the last."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = Lock(), 0
+        self._before: list[tuple[object, str, object]] = []
+        self._nnpack = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                known = _known_switches()
+                self._before = [(owner, name, getattr(owner, name)) for owner, name, _ in known]
+                for owner, name, value in known:
+                    setattr(owner, name, value)
+                (self._nnpack,) = torch.backends.nnpack.set_flags(False)
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                for owner, name, value in self._before:
+                    setattr(owner, name, value)
+                torch.backends.nnpack.set_flags(self._nnpack)
+
+
+_SWITCHES = _Switches()
+
+
 @contextmanager
 def exact_kernels() -> Iterator[None]:
-    """Within, float32 convolutions and matrix products are sums of products (no TF32, no Winograd, no autograd)."""
+    """Within, float32 convolutions and matrix products are sums of products: no TF32, no bfloat16 in disguise, no
+    Winograd, no autocast, no autograd."""
     with (
+        _SWITCHES,
         torch.inference_mode(),
-        torch.backends.cudnn.flags(enabled=False),
-        torch.backends.nnpack.flags(enabled=False),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
     ):
-        tf32 = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = tf32
+        yield
 
 
 def worst_sums(spec: HeadSpec, layers: Sequence[Layer]) -> list[int]:
@@ -116,11 +161,19 @@ class IntegerHead:
             self._kernels.append((w.contiguous(memory_format=torch.channels_last), bias))
 
     def _matches_integers(self) -> bool:
-        """Compare this machine's kernels with integer arithmetic on a patch of extreme inputs."""
+        """Compare this machine's kernels with integer arithmetic on patches of extreme inputs."""
+        return all(self._matches_on(*shape) for shape in PATCHES)
+
+    def _matches_on(self, rows: int, columns: int) -> bool:
         rng = np.random.default_rng(0)
-        x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, 32, 32)).astype(np.int64)
-        x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, 32, 32))
-        got = self._sums(torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, self._dtype))
+        x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, rows, columns)).astype(np.int64)
+        x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, rows, columns))
+        grid = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, self._dtype)
+        got = self._sums(grid).cpu().numpy()
+        # a corner of the patch: what lies beyond it by more cells than there are layers does not matter
+        rows, columns = (min(n, CORNER + self.spec.layers) for n in (rows, columns))
+        edge = (rows < grid.shape[0], columns < grid.shape[1])
+        x = x[:, :rows, :columns]
         last = self.spec.layers - 1
         skips = x[self.spec.skips] << SKIP_BITS
         for i, layer in enumerate(self.layers):
@@ -128,14 +181,15 @@ class IntegerHead:
                 x = np.concatenate([x, skips])
             padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
             weight = effective(self.spec, i, layer)
-            acc = np.zeros((len(weight), 32, 32), np.int64) + layer.bias[:, None, None]
+            acc = np.zeros((len(weight), rows, columns), np.int64) + layer.bias[:, None, None]
             for dy in range(3):
                 for dx in range(3):
-                    acc += np.tensordot(weight[:, :, dy, dx], padded[:, dy : dy + 32, dx : dx + 32], 1)
+                    acc += np.tensordot(weight[:, :, dy, dx], padded[:, dy : dy + rows, dx : dx + columns], 1)
             shift = shift_of(i, last, layer.scale_bits)
             acc += x << shift if self.spec.adds(i) else 0
             x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
-        return bool(np.array_equal(got.cpu().numpy(), x.transpose(1, 2, 0)))
+        high, wide = (n - self.spec.layers if cut else n for n, cut in zip((rows, columns), edge, strict=True))
+        return bool(np.array_equal(got[:high, :wide], x.transpose(1, 2, 0)[:high, :wide]))
 
     def activations(self, x: Tensor) -> Tensor:
         """(h, w, inputs) integers to (1, width, h, w): what the last layer sees, 0..ACT_MAX."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -226,3 +227,41 @@ def test_exact_kernels_leaves_settings_as_they_were() -> None:
         assert torch.backends.cuda.matmul.allow_tf32
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def reduced_precision() -> Iterator[str]:
+    """Ways in which a program may have told torch to multiply less exactly."""
+    with torch.autocast("cpu", torch.bfloat16):
+        yield "autocast"
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        yield "default dtype"
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for owner in (getattr(torch.backends.mkldnn, "conv", None), torch.backends):
+        if hasattr(owner, "fp32_precision"):
+            before = owner.fp32_precision
+            owner.fp32_precision = "bf16"
+            try:
+                yield "oneDNN in bfloat16"
+            finally:
+                owner.fp32_precision = before
+
+
+def test_no_setting_of_torch_changes_what_is_predicted() -> None:
+    spec = HeadSpec(12, 0, 4, 32)
+    layers = drawn_head(spec, 11)
+    x = torch.from_numpy(np.ascontiguousarray(drawn_inputs(spec, 72, 128, 1, False).transpose(1, 2, 0))).float()
+    wanted = IntegerHead(spec, layers).predict(x, 10)
+    for way in reduced_precision():
+        assert torch.equal(IntegerHead(spec, layers).predict(x, 10), wanted), way
+
+
+def test_settings_are_put_back_by_the_last_of_many_threads() -> None:
+    before = torch.backends.cudnn.enabled
+    layers = drawn_head(SPECS[1], 2)
+    x = torch.zeros(20, 20, SPECS[1].inputs)
+    with ThreadPoolExecutor(4) as pool:
+        for found in [pool.submit(lambda: IntegerHead(SPECS[1], layers).predict(x, 8)) for _ in range(24)]:
+            found.result()
+    assert torch.backends.cudnn.enabled == before
