@@ -19,6 +19,7 @@ from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header
 BRANDS = (b"avif", b"mif1", b"miaf")
 ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 _ITEMS_MAX = 64  # of a file that we read
+PEEK = 256  # bytes that tell what a file is
 _DEPTH = 10
 
 # EXIF orientation -> (turns of 90 degrees anticlockwise, mirror axis or None); the turn is applied first
@@ -28,7 +29,7 @@ _ORIENTATIONS = {2: (0, 1), 3: (2, None), 4: (0, 0), 5: (1, 0), 6: (3, None), 7:
 @dataclass(frozen=True)
 class Still:
     """What an AVIF file holds: AV1 temporal units of the base and of alpha (empty without), an ICC profile and EXIF
-    (TIFF structure) where there are any; width and height as announced."""
+    (TIFF structure) where there are any; width, height and bits a sample as announced."""
 
     base: bytes
     alpha: bytes = b""
@@ -36,6 +37,7 @@ class Still:
     exif: bytes = b""
     width: int = 0
     height: int = 0
+    depth: int = _DEPTH
 
 
 # writing
@@ -190,7 +192,7 @@ def is_still(path: str) -> bool:
     """Whether a file begins like an AVIF file: a still .nvc rather than a film."""
     try:
         with open(path, "rb") as file:
-            return is_avif(file.read(256))
+            return is_avif(file.read(PEEK))
     except OSError:
         return False
 
@@ -267,6 +269,8 @@ def _read_meta(meta: _Cursor) -> _Meta:
                     found.kinds[item] = entry.take(4)
         elif kind == b"iref":
             for name, entry in box.boxes():
+                if len(found.references) == _ITEMS_MAX:
+                    raise FormatError("an AVIF file of so many references is not one of ours")
                 source = entry.number(wide)
                 found.references.append((name, source, [entry.number(wide) for _ in _count(entry, 2)]))
         else:
@@ -302,7 +306,8 @@ def _read_properties(box: _Cursor, found: _Meta) -> None:
                 item = part.number(4 if flags >> 24 else 2)
                 wide = 2 if flags & 1 else 1
                 mask = 0x7FFF if flags & 1 else 0x7F
-                found.associated.setdefault(item, []).extend(part.number(wide) & mask for _ in range(part.number(1)))
+                indices = [part.number(wide) & mask for _ in range(part.number(1))]
+                found.associated.setdefault(item, indices)  # an item's first list counts
 
 
 def read(data: bytes) -> Still:
@@ -333,12 +338,14 @@ def read(data: bytes) -> Still:
         raise FormatError("the AVIF file's picture is not AV1")
     alpha = exif = icc = b""
     width = height = 0
+    depth = 8
     for kind, item, targets in meta.references:
         if meta.primary not in targets:
             continue
-        if kind == b"auxl" and any(name == b"auxC" and value[4:] == ALPHA for name, value in properties(item)):
-            alpha = content(item)
-        elif kind == b"cdsc" and meta.kinds.get(item) == b"Exif":
+        if kind == b"auxl" and not alpha:
+            if any(name == b"auxC" and value[4:] == ALPHA for name, value in properties(item)):
+                alpha = content(item)
+        elif kind == b"cdsc" and not exif and meta.kinds.get(item) == b"Exif":
             found = content(item)
             exif = found[4 + int.from_bytes(found[:4], "big") :]
     for name, value in properties(meta.primary):
@@ -346,5 +353,7 @@ def read(data: bytes) -> Still:
             icc = value[4:]
         elif name == b"ispe" and len(value) == 12:
             width, height = struct.unpack(">II", value[4:])
-    return Still(content(meta.primary), alpha, icc, exif, width, height)
+        elif name == b"av1C" and len(value) >= 4:
+            depth = 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
+    return Still(content(meta.primary), alpha, icc, exif, width, height, depth)
 

@@ -17,6 +17,7 @@ from .frames import Colour
 
 PEAK = 1023
 NEUTRAL = 512
+SLAB = 64  # rows that are converted at once: bounds the memory
 BITS = 4  # of a fraction of a 10-bit step
 SRGB = Colour(1, 13, 8, 2)  # primaries and transfer of sRGB, matrix Y'CgCo, full range
 TO_RGB = np.array([[1, -1, 1], [1, 1, 0], [1, -1, -1]], np.float64)  # of differences
@@ -38,13 +39,14 @@ def to_pixels(planes: Sequence[NDArray[np.int32]], peak: int) -> NDArray[Any]:
 
     planes: int32 (rows, columns) in 1/2^BITS of a 10-bit step, below 2^20. Rounded half up, in integers.
     """
-    values = [planes[0]]
-    if len(planes) == 3:
-        green, orange = (p - (NEUTRAL << BITS) for p in planes[1:])
-        rest = planes[0] - green
-        values = [rest + orange, planes[0] + green, rest - orange]
     unit = PEAK << BITS
-    out = np.empty((*planes[0].shape, len(values)), np.uint8 if peak <= 255 else np.uint16)
-    for channel, value in enumerate(values):
-        out[..., channel] = np.clip((value.astype(np.int64) * (2 * peak) + unit) // (2 * unit), 0, peak)
+    out = np.empty((*planes[0].shape, len(planes)), np.uint8 if peak <= 255 else np.uint16)
+    for first in range(0, len(out), SLAB):
+        here = [p[first : first + SLAB].astype(np.int64) for p in planes]
+        if len(here) == 3:
+            luma, green, orange = here[0], here[1] - (NEUTRAL << BITS), here[2] - (NEUTRAL << BITS)
+            here = [luma - green + orange, luma + green, luma - green - orange]
+        for channel, value in enumerate(here):
+            rounded = (value * (2 * peak) + unit) // (2 * unit)
+            out[first : first + SLAB, :, channel] = np.clip(rounded, 0, peak)
     return out

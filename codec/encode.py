@@ -24,7 +24,7 @@ from .scale import choose_scale
 from .scenes import split
 from .segment import Segment, SegmentEncoder, device_of
 from .settings import Settings
-from .sinks import check_target, part_path
+from .sinks import check_not_same, check_target, part_path
 from .source import STDIN, Source, content_key, open_source
 from .streams import sound_bytes
 
@@ -90,8 +90,7 @@ def encode(
 def _check_paths(source: str, target: str, overwrite: bool, resume: bool) -> None:
     if source == STDIN and resume:
         raise UsageError("an encode of standard input cannot be resumed: it cannot be read again")
-    if source != STDIN and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
-        raise UsageError(f"{source} is both input and output")
+    check_not_same(source, target)
     check_target(target, overwrite)
 
 

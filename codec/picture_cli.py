@@ -14,13 +14,13 @@ from click.core import ParameterSource
 from .avif import is_still
 from .cli_options import shared
 from .encode import Event
-from .errors import InputError, NvcError, UsageError
+from .errors import InputError, UsageError
 from .pictures import check_picture_target, looks_like_picture, read_bytes, write_picture
 from .progress import Console
-from .sinks import STDOUT, check_target
+from .sinks import STDOUT, check_not_same, check_target
 from .still import decode_still
 from .still_settings import StillSettings
-from .stills import Done, Folder, any_picture, decode_folder, decode_picture, encode_folder, encode_picture
+from .stills import Done, Folder, any_picture, decode_folder, decode_picture, encode_folder, encode_picture, named
 from .upscale import load_upscaler, upscaled_picture
 
 _ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "resume", "quiet", "as_json", "device"}
@@ -28,12 +28,24 @@ _ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "r
 
 def means_pictures(source: str) -> bool:
     """Whether what is to be encoded is a picture or a folder of them, rather than a film."""
-    return os.path.isdir(source) or looks_like_picture(source)
+    return _is_folder(source) or looks_like_picture(source)
 
 
 def means_stills(source: str) -> bool:
     """Whether what is to be decoded is a still .nvc or a folder of them, rather than a film."""
-    return os.path.isdir(source) or is_still(source)
+    return _is_folder(source) or (looks_like_picture(source) if source == STDOUT else is_still(source))
+
+
+def _is_folder(source: str) -> bool:
+    return source != STDOUT and os.path.isdir(source)
+
+
+def _check_machine(source: str, target: str, device: str) -> None:
+    """Raise UsageError for what is for films, and for a folder on standard output."""
+    if device == "cuda":
+        raise UsageError(f"--device cuda is for films, and {source} is none")
+    if _is_folder(source) and target == STDOUT:
+        raise UsageError(f"the folder {source} cannot go to standard output")
 
 
 def encode_stills(
@@ -52,10 +64,11 @@ def encode_stills(
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
     settings = StillSettings(**{name: value for name, value in wishes.items() if name in known})
+    _check_machine(source, target, wishes["device"])
     if target == STDOUT and as_json:
         raise UsageError("--json and a file on standard output exclude each other")
     with Console(as_json, quiet) as console:
-        if os.path.isdir(source):
+        if _is_folder(source):
             found = encode_folder(source, target, settings, overwrite=overwrite, resume=resume, listen=console)
             _finish(console, found, "encoded")
             return
@@ -73,9 +86,10 @@ def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool
     for name in ("start", "duration", "best_effort"):
         if options[name]:
             raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
+    _check_machine(source, target, options["device"])
     with Console(as_json, quiet) as console:
         kept = {"overwrite": options["overwrite"], "threads": options["threads"]}
-        if os.path.isdir(source):
+        if _is_folder(source):
             _finish(console, decode_folder(source, target, **kept, listen=console), "decoded")
         else:
             _tell(console, decode_picture(source, target, **kept))
@@ -84,10 +98,8 @@ def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool
 def verify_still(source: str, threads: int, quiet: bool, as_json: bool) -> None:
     """`codec verify` of a still .nvc."""
     with Console(as_json, quiet) as console:
-        try:
-            decode_still(read_bytes(source), threads)
-        except NvcError as error:
-            raise type(error)(f"{source}: {error}") from None
+        data = read_bytes(source)
+        named(source, lambda: decode_still(data, threads))
         console(Event("done", {"path": source, "frames": 1}), plain=False)
         console.say(f"{source}: the picture's checksum is right")
 
@@ -154,8 +166,7 @@ def upscale_command(
     """
     if target == STDOUT and as_json:
         raise UsageError("--json and a picture on standard output exclude each other")
-    if source != STDOUT and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
-        raise UsageError(f"{source} is both input and output")
+    check_not_same(source, target)
     check_picture_target(target, overwrite)
     head = load_upscaler(scale, model)
     with Console(as_json, quiet) as console:

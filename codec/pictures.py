@@ -6,6 +6,7 @@ and colours are those of the file: a profile is not applied, but kept beside the
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,8 +30,11 @@ DEEP = {".png", ".tif", ".tiff", ".ppm"}  # formats of 16-bit samples
 KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profiles and EXIF into
 READABLE = {*WRITABLE, ".avif", ".pgm", ".pnm", ".jpe"}
 _LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
-_EXIF_PREFIX = b"Exif\0\0"
-_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", *(b"P%d\n" % k for k in range(1, 7)))
+EXIF_PREFIX = b"Exif\0\0"
+_TIFF = (b"II*\0", b"MM\0*")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MAGICS = (_PNG, b"\xff\xd8\xff", *_TIFF, b"BM")
+_PNM = re.compile(rb"P[1-6]\s")
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,16 @@ def read_bytes(path: str) -> bytes:
 def looks_like_picture(path: str) -> bool:
     """Whether a file, or what stands on standard input, begins like a still picture."""
     if path == STDIN:
-        head = sys.stdin.buffer.peek(64) if hasattr(sys.stdin.buffer, "peek") else b""
+        head = sys.stdin.buffer.peek(avif.PEEK) if hasattr(sys.stdin.buffer, "peek") else b""
     else:
         try:
             with open(path, "rb") as file:
-                head = file.read(64)
+                head = file.read(avif.PEEK)
         except OSError:
             return False
-    return head.startswith(_MAGICS) or head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_avif(head)
+    if head.startswith(_MAGICS) or _PNM.match(head):
+        return True
+    return head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_avif(head)
 
 
 def read_picture(path: str) -> Picture:
@@ -115,22 +121,55 @@ def parse_picture(data: bytes, name: str) -> Picture:
     if pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():  # how OpenCV reads grey with alpha
         pixels = pixels[..., 2:]
     beside = {int(kind): np.asarray(value).tobytes() for kind, value in zip(kinds, values, strict=True)}
-    icc = beside.get(cv2.IMAGE_METADATA_ICCP, b"")
-    if avif.is_avif(data) and not icc:  # OpenCV passes over an AVIF file's profile
-        try:
-            icc = avif.read(data).icc
-        except FormatError:
-            icc = b""
-    exif = beside.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(_EXIF_PREFIX)
-    return Picture(np.ascontiguousarray(pixels), icc, exif)
+    icc, lost = beside.get(cv2.IMAGE_METADATA_ICCP, b""), _left_out(data, pixels)
+    if avif.is_avif(data):
+        icc, pixels = _of_avif(data, icc, pixels)
+    if icc[16:20] not in (b"", b"GRAY" if pixels.shape[2] < 3 else b"RGB "):
+        icc = b""
+        lost.append("its colour profile, which is of another colour space than the samples")
+    if cv2.IMAGE_METADATA_XMP in beside:
+        lost.append("its XMP")
+    exif = beside.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(EXIF_PREFIX)
+    notes = (f"{name}: {' and '.join(lost)} left out",) if lost else ()
+    return Picture(np.ascontiguousarray(pixels), icc, exif, notes)
+
+
+def _of_avif(data: bytes, icc: bytes, pixels: Pixels) -> tuple[bytes, Pixels]:
+    """(profile, samples) of an AVIF file: OpenCV passes over its profile, and gives 10 bits as they are in 16."""
+    try:
+        found = avif.read(data)
+    except FormatError:  # as OpenCV reads it; its colours are right where it has 8 bits
+        return icc, pixels
+    if pixels.dtype == np.uint16:
+        peak = (1 << found.depth) - 1
+        pixels = ((pixels.astype(np.uint32) * 65535 + peak // 2) // peak).astype(np.uint16)
+    return icc or found.icc, pixels
+
+
+def _left_out(data: bytes, pixels: Pixels) -> list[str]:
+    """What OpenCV passes over without a word."""
+    lost = []
+    if data.startswith(_TIFF):
+        several, _ = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(1, 2))
+        lost += ["all pages but the first"] if several else []
+    if data.startswith(_PNG) and b"acTL" in data[:4096]:
+        lost.append("all frames but the first")
+    if data.startswith(_PNG) and b"tRNS" in data[:4096] and pixels.shape[2] in (1, 3):
+        lost.append("its transparency")
+    return lost
+
+
+def to_eight(pixels: Pixels) -> NDArray[np.uint8]:
+    """Samples of 16 bits rounded to 8."""
+    return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def eight_bits(picture: Picture, name: str) -> Picture:
     """The picture with 8-bit samples, and a note where they were of 16."""
     if picture.peak == 255:
         return picture
-    pixels = ((picture.pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    return replace(picture, pixels=pixels, notes=(*picture.notes, f"{name}: 16-bit samples are rounded to 8 bits"))
+    note = f"{name}: 16-bit samples are rounded to 8 bits"
+    return replace(picture, pixels=to_eight(picture.pixels), notes=(*picture.notes, note))
 
 
 def check_picture_target(path: str, overwrite: bool) -> None:
@@ -155,6 +194,10 @@ def write_picture(path: str, picture: Picture) -> list[str]:
         pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
     elif pixels.shape[2] >= 3:
         pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
+    if ending in (".jpg", ".jpeg"):
+        notes.append(f"{path}: JPEG is lossy")
+    elif ending == ".webp" and picture.alpha is not None and (picture.alpha == 0).any():
+        notes.append(f"{path}: the writer of WebP does not keep colours that alpha hides")
     kinds, values = [], []
     for kind, value, name in (
         (cv2.IMAGE_METADATA_EXIF, picture.exif, "EXIF"),

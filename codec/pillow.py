@@ -17,7 +17,7 @@ import numpy as np
 
 from .avif import is_avif
 from .errors import FormatError, NvcError
-from .pictures import Picture
+from .pictures import EXIF_PREFIX, Picture, to_eight
 from .still import decode_still, encode_still, header_of
 from .still_payload import NO_ALPHA
 from .still_settings import StillSettings
@@ -28,7 +28,6 @@ except ImportError as error:  # an option of ours, not a need
     raise ImportError("codec.pillow needs Pillow: pip install Pillow") from error
 
 FORMAT = "NVC"
-_EXIF_PREFIX = b"Exif\0\0"
 _MODES = {(1, 8, False): "L", (1, 8, True): "LA", (3, 8, False): "RGB", (3, 8, True): "RGBA", (1, 16, False): "I;16"}
 
 
@@ -55,7 +54,7 @@ class NvcImageFile(ImageFile.ImageFile):
         if still.icc:
             self.info["icc_profile"] = still.icc
         if still.exif:
-            self.info["exif"] = _EXIF_PREFIX + still.exif
+            self.info["exif"] = EXIF_PREFIX + still.exif
         self.tile = []
 
     def load(self) -> Any:
@@ -67,8 +66,11 @@ class NvcImageFile(ImageFile.ImageFile):
                 raise OSError(str(error)) from None
             pixels = picture.pixels
             if pixels.dtype == np.uint16 and self._mode != "I;16":
-                pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+                pixels = to_eight(pixels)
             self._nvc = None
+            if self._exclusive_fp and self.fp is not None:
+                self.fp.close()
+            self.fp = None
             self.im = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).im
         return super().load()
 
@@ -83,17 +85,20 @@ def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     exif = wishes.get("exif", image.info.get("exif")) or b""
     if isinstance(exif, Image.Exif):
         exif = exif.tobytes()
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    clear = "transparency" in image.info
+    if image.mode == "P" or (image.mode == "RGB" and clear):
+        image = image.convert("RGBA" if clear else "RGB")
+    elif image.mode in ("1", "L") and clear:
+        image = image.convert("LA")
     elif image.mode == "1":
         image = image.convert("L")
     elif image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
         raise OSError(f"cannot write mode {image.mode} as NVC")
     pixels = np.atleast_3d(np.asarray(image))
     try:
-        coded = encode_still(Picture(pixels, icc, exif.removeprefix(_EXIF_PREFIX)), StillSettings(**settings))
-    except NvcError as error:
-        raise OSError(str(error)) from None
+        coded = encode_still(Picture(pixels, icc, exif.removeprefix(EXIF_PREFIX)), StillSettings(**settings))
+    except (NvcError, TypeError, ValueError) as error:
+        raise OSError(f"cannot write as NVC: {error}") from None
     file.write(coded.data)
 
 

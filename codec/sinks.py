@@ -144,6 +144,13 @@ def check_target(path: str, overwrite: bool) -> None:
         raise OutputError(f"{path} exists already; it is overwritten only on request")
 
 
+def check_not_same(source: str, target: str) -> None:
+    """Raise UsageError where a file would be written over what it is made from. "-" is no file."""
+    here = "-" not in (source, target) and os.path.exists(target) and os.path.exists(source)
+    if here and os.path.samefile(source, target):
+        raise UsageError(f"{source} is both input and output")
+
+
 def part_path(path: str) -> str:
     """The hidden name beside `path` under which it is written until it is whole."""
     folder, name = os.path.split(path)

@@ -34,8 +34,8 @@ from .colour import BITS, PEAK, SRGB, to_pixels, to_planes
 from .errors import DamageError, FormatError, InputError
 from .frames import Plane, PlaneFormat
 from .metrics import squared_error
-from .obu import extract, inject, sequence_size
-from .payload import PIXELS_MAX, checksum
+from .obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, sequence_size
+from .payload import PIXELS_MAX, PSNR_MAX, checksum
 from .pictures import Picture, Pixels
 from .rate import search
 from .resample import BASE_FORMAT, base_size, downscale, upscale
@@ -281,7 +281,7 @@ class StillEncoder:
         if settings.target_psnr is not None:
             wish = settings.target_psnr
             found, met = search(
-                self.code, settings.start_crf, lambda c: wish - c.psnr, -PSNR_SLACK, 5.0, rising=True
+                self.code, settings.start_crf, lambda c: wish - min(c.psnr, PSNR_MAX), -PSNR_SLACK, 5.0, rising=True
             )
             missed = "" if met else f"a PSNR of {wish:g} dB"
         elif settings.size_of(self.width, self.height) is not None:
@@ -442,6 +442,9 @@ def decode_still(data: bytes, threads: int = 0) -> Picture:
 def _decoded(unit: bytes, header: StillHeader, threads: int) -> Sequence[Plane]:
     """The planes of the one picture of a temporal unit, which must have the size that the header implies."""
     height, width = BASE_FORMAT.shapes(*base_size(header.width, header.height, _ONCE))[0]
+    kinds = [obu.type for obu in iter_obus(unit)]
+    if kinds.count(SEQUENCE_HEADER) != 1 or kinds.count(FRAME) + kinds.count(FRAME_HEADER) != 1:
+        raise FormatError("the base is not one picture with one sequence header")
     if sequence_size(unit) != (width, height):
         raise FormatError("the base's sequence header says another size than the payload")
     frames = [planes for _, planes in decode_base([(unit, 0)], (height, width), threads)]

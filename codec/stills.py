@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 from .avif import is_avif
 from .avif import read as read_avif
 from .encode import Event, Listener
-from .errors import FormatError, InputError, NvcError, OutputError, UsageError
+from .errors import FormatError, InputError, NvcError
 from .obu import extract
 from .pictures import (
     READABLE,
@@ -31,7 +32,7 @@ from .pictures import (
     write_picture,
 )
 from .restore import use_threads
-from .sinks import STDOUT, check_target
+from .sinks import STDOUT, check_not_same, check_target
 from .source import STDIN
 from .still import decode_still, encode_still, header_of
 from .still_payload import ALPHA, NO_ALPHA, NO_HEAD
@@ -88,13 +89,8 @@ def any_picture(path: str) -> Picture:
         except FormatError:
             ours = False
         if ours:
-            return _named(path, lambda: decode_still(data))
+            return named(path, lambda: decode_still(data))
     return parse_picture(data, path)
-
-
-def _no_same_file(source: str, target: str) -> None:
-    if source != STDIN and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
-        raise UsageError(f"{source} is both input and output")
 
 
 def encode_picture(
@@ -110,7 +106,7 @@ def encode_picture(
     Raises InputError, OutputError or UsageError; then nothing is at `target` that was not there before.
     """
     source, target = os.fspath(source), os.fspath(target)
-    _no_same_file(source, target)
+    check_not_same(source, target)
     if target != STDOUT:
         check_target(target, overwrite)
     began = time.monotonic()
@@ -137,19 +133,19 @@ def decode_picture(
     """Decode the still .nvc file `source` to a picture of the kind that the name of `target` says ("-": PNG on standard
     output). Raises FormatError, DamageError, OutputError or UsageError; then nothing new is at `target`."""
     source, target = os.fspath(source), os.fspath(target)
-    _no_same_file(source, target)
+    check_not_same(source, target)
     check_picture_target(target, overwrite)
     began = time.monotonic()
     use_threads(threads)
     data = read_bytes(source)
-    picture = _named(source, lambda: decode_still(data, threads))
+    picture = named(source, lambda: decode_still(data, threads))
     notes = tuple(write_picture(target, picture))
     height, width = picture.pixels.shape[:2]
     size = os.path.getsize(target) if target != STDOUT else 0
     return Done(source, target, width, height, len(data), size, time.monotonic() - began, notes=notes)
 
 
-def _named(source: str, work: Callable[[], Any]) -> Any:
+def named(source: str, work: Callable[[], Any]) -> Any:
     """What `work` returns; its faults name the file."""
     try:
         return work()
@@ -160,7 +156,7 @@ def _named(source: str, work: Callable[[], Any]) -> Any:
 def describe_still(path: str) -> dict[str, Any]:
     """What a still .nvc file is made of; no picture is decoded. Raises FormatError."""
     data = read_bytes(path)
-    still, header = _named(path, lambda: header_of(data))
+    still, header = named(path, lambda: header_of(data))
     loss = len(header.loss) + len(header.loss_low)
     alpha = len(still.alpha) + len(header.alpha_loss) + len(header.alpha_low)
     parts = {"head": len(header.delta), "loss_stream": loss, "alpha": alpha, "icc": len(still.icc)}
@@ -215,11 +211,10 @@ def _below(folder: Path, endings: set[str]) -> list[Path]:
 
 def _targets(names: list[Path], ending: str) -> dict[Path, Path]:
     """Each name with the new ending; where two would be the same, behind the old one."""
-    stems = [name.with_suffix("") for name in names]
-    return {
-        name: Path(f"{name}{ending}") if stems.count(stem) > 1 else Path(f"{stem}{ending}")
-        for name, stem in zip(names, stems, strict=True)
-    }
+    found = {name: Path(f"{name.with_suffix('')}{ending}") for name in names}
+    while shared := {target for target, count in Counter(found.values()).items() if count > 1}:
+        found = {name: Path(f"{name}{ending}") if target in shared else target for name, target in found.items()}
+    return found
 
 
 @dataclass(frozen=True)
@@ -282,42 +277,48 @@ def _folder(
     began, root, out = time.monotonic(), Path(source), Path(target)
     pairs = {root / name: out / to for name, to in _targets(_below(root, endings), ending).items()}
     waiting = {name: to for name, to in pairs.items() if not (resume and to.exists())}
-    done, failed = [], []
+    others = sum(1 for p in root.rglob("*") if p.is_file()) - len(pairs)
+    if others:
+        listen(Event("note", {"text": f"{root}: {others} files of other kinds were passed over"}))
+    done: list[Done] = []
+    failed: list[str] = []
     for count, (name, result) in enumerate(_each(waiting, work, jobs), 1):
         at = {"number": count, "total": len(waiting)}
-        try:
-            found = result.result()
-        except NvcError as error:
-            failed.append(str(error))
-            listen(Event("problem", {"text": str(error), **at}))
+        if isinstance(result, str):
+            failed.append(result)
+            listen(Event("problem", {"text": result, **at}))
             continue
-        done.append(found)
-        for note in found.notes:
+        done.append(result)
+        for note in result.notes:
             listen(Event("note", {"text": note}))
-        listen(Event("picture", {**found.data(), **at, "name": str(name.relative_to(root))}))
+        listen(Event("picture", {**result.data(), **at, "name": str(name.relative_to(root))}))
     return Folder(done, failed, len(pairs) - len(waiting), time.monotonic() - began)
 
 
 def _each(
     pairs: dict[Path, Path], work: Callable[[str, str], Done], jobs: int
-) -> Iterator[tuple[Path, Future[Done]]]:
-    """Each source with its result, in order; each picture is one thread's work."""
+) -> Iterator[tuple[Path, Done | str]]:
+    """Each source with its result, or a sentence on what failed, in order; each picture is one thread's work."""
 
-    def one(name: Path, to: Path) -> Done:
+    def one(name: Path, to: Path) -> Done | str:
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
+            return work(str(name), str(to))
+        except NvcError as error:
+            return str(error)
         except OSError as error:
-            raise OutputError(f"{to.parent}: {error.strerror or error}") from None
-        return work(str(name), str(to))
+            return f"{to}: {error.strerror or error}"
+        except Exception as error:  # a bug of ours, or memory: the other pictures go on
+            return f"{name}: internal fault, {type(error).__name__}: {error}"
 
     before = torch.get_num_threads()
     use_threads(1)
     pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1, initializer=use_threads, initargs=(1,))
     try:
-        waiting = [(name, pool.submit(one, name, to)) for name, to in pairs.items()]
-        for name, result in waiting:
-            result.exception()  # waits
-            yield name, result
+        waiting = deque((name, pool.submit(one, name, to)) for name, to in pairs.items())
+        while waiting:
+            name, result = waiting.popleft()
+            yield name, result.result()
     finally:
         pool.shutdown(cancel_futures=True)
         use_threads(before)

@@ -46,6 +46,7 @@ UPSCALER = HeadSpec(planes=12, layers=8, width=48, adding=True)
 HELD_BACK = 25  # one picture in so many is for validation
 LARGEST = 768  # samples a side that are taken of a picture
 MEMORY = 1 << 31  # bytes that samples may take
+MSE_MIN = 1e-3  # of a picture, so that a flat one has a gain
 MSE_FLOOR = 2.0  # of a base, in squared 10-bit steps
 
 
@@ -104,9 +105,12 @@ def stills(paths: Sequence[Path], rounds: int, preset: int, seed: int = 0) -> li
     """Samples for the head of still pictures: each picture `rounds` times at a random quantiser. Photographs of JPEG
     files hold half the chroma at most, so chroma is learnt from pictures of half the size."""
     samples: list[Sample] = []
-    rng = np.random.default_rng(seed)
+    rng, room = np.random.default_rng(seed), MEMORY
     for number in range(rounds):
         for pixels in _crops(paths, 4, rng):
+            room -= 12 * pixels.shape[0] * pixels.shape[1]
+            if room < 0:
+                return samples
             small = (number + len(samples)) % 2 == 0
             if small:
                 pixels = shrunk(pixels, 2)
@@ -138,7 +142,7 @@ def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> 
             rgb = e.reshape(*e.shape[:2], 3, 4)
             rgb = np.einsum("rp,hwpc->hwrc", TO_RGB, rgb) if sample.chroma else rgb[:, :, :1]
             errors.append((rgb**2).mean())
-        gains.append(10 * math.log10(errors[0] / errors[1]))
+        gains.append(10 * math.log10(max(errors[0], MSE_MIN) / max(errors[1], MSE_MIN)))
     return float(np.mean(gains))
 
 

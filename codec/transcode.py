@@ -10,9 +10,9 @@ from fractions import Fraction
 
 from .decode import Film
 from .encode import Event, Listener
-from .errors import InputError, UsageError
+from .errors import InputError
 from .frames import Frame
-from .sinks import STDOUT, open_sink
+from .sinks import check_not_same, open_sink
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ def decode(
     `target`.
     """
     source, target = os.fspath(source), os.fspath(target)
-    if target != STDOUT and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
-        raise UsageError(f"{source} is both input and output")
+    check_not_same(source, target)
     film = Film(source, best_effort=best_effort, device=device, threads=threads)
     count, began = 0, time.monotonic()
     sink = open_sink(target, film.info, source, start, duration, overwrite, threads)

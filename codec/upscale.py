@@ -89,7 +89,7 @@ def upscaled_picture(
 
 def _enlarged(pixels: Pixels, peak: int, head: IntegerHead, scale: int) -> Pixels:
     """A tile with what is around it."""
-    colour = pixels[..., : 1 if pixels.shape[2] < 3 else 3]
+    colour = Picture(pixels).colour
     planes = upscaled_planes(colour, peak, scale)
     shape = planes[0].shape
     added = _additions(head, planes, shape)[: colour.shape[2]]

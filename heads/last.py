@@ -17,6 +17,7 @@ from torch import Tensor
 from .integer import HeadError, check
 from .model import ACT_MAX, BIAS_MAX, WEIGHT_MAX, HeadSpec, Layer, shift_of
 
+ROWS = 8  # of cells that are gathered at once: bounds the memory
 PULLS = (1.0, 0.1, 0.01)  # towards the weights that are there, in mean energies of what the layer sees
 
 
@@ -30,27 +31,27 @@ class Moments:
         size = spec.width * 9 + 1
         self._normal = torch.zeros(size, size, dtype=torch.float64)
         self._moment = torch.zeros(size, spec.planes, dtype=torch.float64)
-        self._cells = 0
 
     def add(self, seen: Tensor, target: Tensor, edges: tuple[bool, bool], every: int) -> None:
         """A band of the picture: `seen` (1, width, rows + 2, columns), the last layer's input with a row above and
         below (but none beyond an edge: `edges` says whether the band is the first and the last), and `target` (rows,
         columns, planes), what is to be added in 10-bit steps. One cell in `every` counts."""
         seen = F.pad(seen.float(), (1, 1, int(edges[0]), int(edges[1])))
-        columns = F.unfold(seen, 3)[0].T  # (cells, width * 9), channels first, as weights lie
-        wanted = target.reshape(-1, target.shape[2])
-        columns, wanted = columns[::every], wanted[::every]
+        for row in range(0, len(target), ROWS):
+            self._add(seen[:, :, row : row + ROWS + 2], target[row : row + ROWS], every)
+
+    def _add(self, seen: Tensor, target: Tensor, every: int) -> None:
+        """Some rows, with one row and column more on each side of `seen`."""
+        columns = F.unfold(seen, 3)[0].T[::every]  # (cells, width * 9), channels first, as weights lie
+        wanted = target.reshape(-1, target.shape[2])[::every]
         columns = torch.cat([columns / ACT_MAX, torch.ones(len(columns), 1)], 1)
         last = self._layers[-1]
         weight = torch.from_numpy(last.weight.reshape(len(last.weight), -1).astype(np.float32))
         bias = torch.from_numpy(last.bias.astype(np.float32))
         unit = 2.0 ** shift_of(self._spec.layers - 1, self._spec.layers - 1, last.scale_bits)
         now = (columns[:, :-1] @ weight.T * ACT_MAX + bias) / unit
-        for part in torch.arange(len(columns)).split(1 << 14):  # float32 products, double sums
-            a = columns[part]
-            self._normal += (a.T @ a).double()
-            self._moment += (a.T @ (wanted[part] - now[part])).double()
-        self._cells += len(columns)
+        self._normal += (columns.T @ columns).double()
+        self._moment += (columns.T @ (wanted - now)).double()
 
     def layers(self) -> Iterator[Layer]:
         """Layers of the same scale, from those that change little to those that fit closely."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -212,7 +213,10 @@ class Trainer:
             with np.load(path, allow_pickle=False) as kept:
                 found = {name: kept[name] for name in kept.files}
             shapes = [found[f"p{k}"].shape for k in range(len(self._parameters))]
-        except (OSError, ValueError, KeyError) as error:
+            asked = [found[f"{kind}{k}"].shape for kind in "mv" for k in range(len(shapes))]
+            if asked != shapes * 2 or found["step"].size != 1 or len(found["scales"]) != self.spec.layers:
+                raise KeyError("arrays do not fit")
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is no state of a training: {error}") from None
         if shapes != [tuple(p.shape) for p in self._parameters]:
             raise ValueError(f"{path} is the state of a training of another head")

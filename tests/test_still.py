@@ -19,7 +19,7 @@ from test_splat_fit import scene
 from codec import avif, still
 from codec.colour import BITS, to_pixels, to_planes
 from codec.errors import DamageError, FormatError, InputError, UsageError
-from codec.obu import extract, inject, strip
+from codec.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, strip
 from codec.payload import seal
 from codec.pictures import Picture
 from codec.still import decode_still, encode_still, header_of, psnr_of
@@ -142,6 +142,11 @@ def test_wishes_are_met() -> None:
     assert encode_still(picture, replace(FAST, bpp=0.001)).missed == "a size of 2 bytes"
 
 
+def test_a_wish_for_psnr_where_trials_are_exact() -> None:
+    flat = Picture(np.zeros((20, 20, 3), np.uint8))
+    assert encode_still(flat, replace(FAST, target_psnr=40)).psnr >= 40
+
+
 @pytest.mark.parametrize(
     ("wishes", "words"),
     [
@@ -256,6 +261,25 @@ def test_a_box_that_claims_too_much_is_refused(coded: bytes) -> None:
     count = at + 4 + 4 + 2
     with pytest.raises(FormatError, match="65535 items"):
         avif.read(coded[:count] + b"\xff\xff" + coded[count + 2 :])
+
+
+def test_many_references_are_refused(coded: bytes) -> None:
+    """Each would have copied an item: time grew with the square of the file's size."""
+    found = avif.read(coded)
+    writer = avif._Writer()
+    writer.add(b"av01", found.base, [])
+    for _ in range(100):
+        writer.refer(b"auxl", 1)
+    with pytest.raises(FormatError, match="so many references"):
+        avif.read(writer.finish())
+
+
+def test_a_base_of_several_pictures_or_headers_is_refused(coded: bytes) -> None:
+    found = avif.read(coded)
+    kinds = {obu.type: found.base[obu.start : obu.end] for obu in iter_obus(found.base)}
+    for more in (kinds[SEQUENCE_HEADER], kinds.get(FRAME) or kinds[FRAME_HEADER]):
+        with pytest.raises(FormatError, match="not one picture with one sequence header"):
+            decode_still(avif.write(replace(found, base=found.base + more), still.SRGB))
 
 
 def test_every_flipped_bit_is_an_error_or_the_same_picture(coded: bytes) -> None:

@@ -75,6 +75,33 @@ def test_profile_and_exif_are_kept(run: Run, ending: str, tmp_path: Path) -> Non
     assert found.getexif()[0x0112] == 6
 
 
+def test_ten_bit_avif_is_as_bright_as_it_was(tmp_path: Path) -> None:
+    deep = drawn(40, 56, 3).astype(np.uint16) * 4
+    cv2.imwrite(str(tmp_path / "a.avif"), deep, [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 95])
+    found = pixels_of(tmp_path / "a.avif")[..., ::-1]
+    assert np.abs(found / 65535 - deep / 1023).mean() < 0.02
+
+
+def test_what_a_source_loses_is_said(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    colour = pytest.importorskip("PIL.ImageCms")
+    icc = bytearray(colour.ImageCmsProfile(colour.createProfile("sRGB")).tobytes())
+    icc[16:20] = b"CMYK"
+    picture = image.fromarray(drawn(40, 56, 3))
+    picture.save(tmp_path / "a.jpg", icc_profile=bytes(icc))
+    found = read_picture(str(tmp_path / "a.jpg"))
+    assert (found.icc, len(found.notes)) == (b"", 1)
+    assert "another colour space" in found.notes[0]
+    picture.save(tmp_path / "a.tif", save_all=True, append_images=[picture])
+    assert "all pages but the first" in read_picture(str(tmp_path / "a.tif")).notes[0]
+    assert "JPEG is lossy" in write_picture(str(tmp_path / "b.jpg"), Picture(drawn(40, 56, 3)))[0]
+
+
+def test_headers_of_pnm_end_with_any_space(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"P6 2 2 255\n" + bytes(12))
+    assert looks_like_picture(str(tmp_path / "a"))
+
+
 def test_a_broken_profile_does_not_lose_the_picture(tmp_path: Path) -> None:
     notes = write_picture(str(tmp_path / "a.png"), Picture(drawn(40, 56, 3), icc=b"no profile"))
     assert (pixels_of(tmp_path / "a.png") == drawn(40, 56, 3)).all()
@@ -108,6 +135,11 @@ def test_pipes(run: Run, png: str, tmp_path: Path) -> None:
         input=Path(png).read_bytes(), capture_output=True, check=True,
     )  # fmt: skip
     (tmp_path / "a.nvc").write_bytes(made.stdout)
+    back = subprocess.run(
+        [sys.executable, "-c", "from codec.cli import main; main()", "decode", "-", "-"],
+        input=made.stdout, capture_output=True, check=True,
+    )  # fmt: skip
+    assert parse_picture(back.stdout, "-").pixels.shape == (60, 80, 3)
     shown = run("decode", tmp_path / "a.nvc", "-")
     assert shown.code == 0
     assert parse_picture(shown.out, "-").pixels.shape == (60, 80, 3)
@@ -147,6 +179,17 @@ def test_folder_with_a_table_and_one_that_fails(run: Run, tmp_path: Path) -> Non
     assert sorted(p.name for p in back.rglob("*.png")) == ["a.jpg.png", "a.png.png", "b.png"]
 
 
+def test_no_two_pictures_of_a_folder_go_to_one_file(run: Run, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.jpg", "a.png", "a.png.png", "b.png"):
+        cv2.imwrite(str(folder / name), drawn(40, 56, 3))
+    (folder / "c.gif").write_bytes(b"GIF89a")
+    done = run("encode", folder, out, "--preset", "fast")
+    assert sorted(p.name for p in out.iterdir()) == ["a.jpg.nvc", "a.png.nvc", "a.png.png.nvc", "b.nvc"]
+    assert "1 files of other kinds were passed over" in done.err
+
+
 def test_folder_gives_the_same_bytes_as_one_by_one(run: Run, png: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(Path(png).read_bytes())
@@ -169,6 +212,9 @@ def test_json_tells_programs(run: Run, png: str, tmp_path: Path) -> None:
         ("encode {png} out.nvc --bitrate 100", 2, "--bitrate is for films"),
         ("encode {png} out.nvc --scale 2", 2, "--scale is for films"),
         ("encode {png} out.nvc --crf 20 --bpp 1", 2, "crf and bpp contradict"),
+        ("encode {png} out.nvc --device cuda", 2, "--device cuda is for films"),
+        ("encode {empty} -", 2, "cannot go to standard output"),
+        ("decode {empty} -", 2, "cannot go to standard output"),
         ("encode {png} out.nvc --resume", 2, "--resume is for films and folders"),
         ("encode {png} {png} -y", 2, "is both input and output"),
         ("encode {png} - --json", 2, "--json and a file on standard output"),
@@ -249,6 +295,10 @@ def test_pillow_opens_and_saves(tmp_path: Path) -> None:
     for file, crf in ((small, 50), (large, 20)):
         image.fromarray(drawn(40, 56, 3)).save(file, "NVC", crf=crf)
     assert len(small.getvalue()) < len(large.getvalue())
+    grey = image.fromarray(drawn(40, 56, 1)[..., 0])
+    grey.info["transparency"] = 90
+    grey.save(path)
+    assert image.open(path).mode == "LA"
     image.fromarray(drawn(40, 56, 3)).quantize(16).save(path)
     assert image.open(path).mode == "RGB"
 
@@ -263,6 +313,8 @@ def test_pillow_faults(tmp_path: Path) -> None:
         picture.save(tmp_path / "a.nvc", crf=99)
     with pytest.raises(OSError, match="cannot write mode CMYK"):
         picture.convert("CMYK").save(tmp_path / "a.nvc")
+    with pytest.raises(OSError, match="cannot write as NVC"):
+        image.new("RGB", (0, 0)).save(tmp_path / "a.nvc")
     picture.save(tmp_path / "a.nvc", preset="fast")
     data = bytearray((tmp_path / "a.nvc").read_bytes())
     data[-30] ^= 255

@@ -186,9 +186,10 @@ def test_an_interrupted_training_ends_as_it_would_have(
     assert all((a.weight == b.weight).all() for a, b in zip(whole, taken_up, strict=True))
     with pytest.raises(ValueError, match="another head"):
         Trainer(samples, replace(SMALL, width=7), course, TO_RGB).run(None, state)
-    state.write_bytes(b"PK nothing")
-    with pytest.raises(ValueError, match="no state of a training"):
-        trainer().run(None, state)
+    for broken in (b"PK nothing", b"", state.read_bytes()[:-30]):
+        state.write_bytes(broken)
+        with pytest.raises(ValueError, match="no state of a training"):
+            trainer().run(None, state)
 
 
 def test_training_does_not_depend_on_threads(folder: Path) -> None:
@@ -219,6 +220,13 @@ def test_samples_of_stills_are_what_the_codec_sees(folder: Path) -> None:
     assert {s.chroma for s in samples} == {True, False}
     assert all(-104 <= s.told < 112 for s in samples)
     assert all(s.upscaled.shape == s.source.shape for s in samples)
+
+
+def test_a_flat_picture_held_back_has_no_gain(tmp_path: Path) -> None:
+    write_picture(str(tmp_path / "black.png"), Picture(np.zeros((64, 64, 3), np.uint8)))
+    samples = teach.upscaling(teach.pictures_in(tmp_path), 2)
+    stored = load_upscaler(2, None)
+    assert teach.gain(samples, stored.spec, stored.layers) <= 0
 
 
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
