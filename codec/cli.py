@@ -163,11 +163,12 @@ def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> N
 @shared
 def info_command(source: str, as_json: bool, quiet: bool) -> None:
     """Show what SOURCE is made of."""
-    found = describe_still(source) if is_still(source) else describe(source)
+    still = is_still(source)
+    found = describe_still(source) if still else describe(source)
     if as_json:
         click.echo(json.dumps(found))
     elif not quiet:
-        click.echo(still_table(found) if is_still(source) else table(found))
+        click.echo(still_table(found) if still else table(found))
 
 
 for command in (upscale_command, train_upscaler_command, splat_group):

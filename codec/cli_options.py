@@ -51,8 +51,10 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object an event on stdout.")(command)
 
 
+threads = click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: one a core.  [default: 0]")
+
+
 def machine(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options on where to compute."""
     device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-    threads = click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: one a core.  [default: 0]")
     return device(threads(command))

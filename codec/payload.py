@@ -189,6 +189,14 @@ def check_fields(fields: Sequence[Field], v: Mapping[str, int]) -> None:
         raise FormatError(f"a picture of {v['width']}x{v['height']} samples is too large")
 
 
+def read_fields(fields: Sequence[Field], body: bytes, what: str) -> tuple[dict[str, int], bytes]:
+    """(values by name, what follows them), not checked. Raises FormatError where `what` is too short."""
+    form = layout(fields)
+    if len(body) < form.size:
+        raise FormatError(f"{what} is too short")
+    return dict(zip((f.name for f in fields), form.unpack_from(body), strict=True)), body[form.size :]
+
+
 def _check(v: Mapping[str, int]) -> None:
     check_fields(SEGMENT_FIELDS, v)
     if v["depth"] == 9:
@@ -213,11 +221,8 @@ def read_segment(payload: bytes) -> SegmentHeader:
     kind, body = unseal(payload)
     if kind != SEGMENT:
         raise FormatError("a payload is not a segment header")
-    if len(body) < _LAYOUT.size:
-        raise FormatError("a segment header is too short")
-    v = dict(zip((f.name for f in SEGMENT_FIELDS), _LAYOUT.unpack_from(body), strict=True))
+    v, rest = read_fields(SEGMENT_FIELDS, body, "a segment header")
     _check(v)
-    rest = body[_LAYOUT.size :]
     used_at, sums_at = v["head_bytes"], v["head_bytes"] + _mask_bytes(v)
     if len(rest) != sums_at + _checksums(v) * _CRC.size:
         raise FormatError("a segment header is not as long as its fields say")

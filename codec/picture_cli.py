@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from .avif import is_still
 from .cli_options import shared
+from .cli_options import threads as threads_option
 from .encode import Event
 from .errors import InputError, UsageError
 from .pictures import check_picture_target, looks_like_picture, read_bytes, write_picture
@@ -146,7 +147,7 @@ def _finish(console: Console, folder: Folder, what: str) -> None:
 @click.option("--scale", type=click.IntRange(2, 4), help="Times larger in both directions.  [default: 2]")
 @click.option("--model", type=click.Path(dir_okay=False), help="A head of your own, from codec train-upscaler.")
 @click.option("--tile", type=click.IntRange(16), default=256, show_default=True, help="Samples a side at once.")
-@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: one a core.  [default: 0]")
+@threads_option
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
 def upscale_command(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from typing import Protocol
 
 from heads.train import Schedule
 
@@ -14,6 +16,37 @@ from .resample import SCALES
 DEFAULT_CRF = 32.0
 LOSSLESS_CRF = 40.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
 QUALITIES = ("crf", "target_psnr", "bitrate", "target_size")
+
+
+class Wishes(Protocol):
+    """What settings of films and of stills have in common."""
+
+    @property
+    def crf(self) -> float | None: ...
+
+    @property
+    def max_error(self) -> int | None: ...
+
+
+def quality_asked(wishes: Wishes, names: Sequence[str]) -> str | None:
+    """The one of `names` that is asked for, if any. Raises UsageError where there are several."""
+    asked = [name for name in names if getattr(wishes, name) is not None]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} contradict each other: ask for one quality")
+    return asked[0] if asked else None
+
+
+def check_quality(wishes: Wishes, asked: str | None) -> None:
+    """Raise UsageError where the quality asked for is out of range or does not go with a bound on the error."""
+    if wishes.max_error is not None:
+        if asked not in (None, "crf"):
+            raise UsageError(f"{asked} cannot be met together with a bound on the error")
+        if not 0 <= wishes.max_error <= 127:
+            raise UsageError("the bound on the error must lie in 0..127")
+    if wishes.crf is not None and not 1 <= wishes.crf <= CRF_MAX:
+        raise UsageError(f"crf must lie in 1..{CRF_MAX:g}")
+    if asked not in (None, "crf") and not 0 < getattr(wishes, asked) < 1e9:
+        raise UsageError(f"{asked} must be positive")
 
 
 @dataclass(frozen=True)
@@ -59,22 +92,10 @@ class Settings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        asked = [q for q in QUALITIES if getattr(self, q) is not None]
-        if len(asked) > 1:
-            raise UsageError(f"{' and '.join(asked)} contradict each other: ask for one quality")
-        if self.max_error is not None:
-            if self.loss != "auto":
-                raise UsageError("a quantiser step and a bound on the error contradict each other")
-            if asked and asked != ["crf"]:
-                raise UsageError(f"{asked[0]} cannot be met together with a bound on the error")
-            if not 0 <= self.max_error <= 127:
-                raise UsageError("the bound on the error must lie in 0..127")
-        if self.crf is not None and not 1 <= self.crf <= CRF_MAX:
-            raise UsageError(f"crf must lie in 1..{CRF_MAX:g}")
-        for name in QUALITIES[1:]:
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1e9:
-                raise UsageError(f"{name} must be positive")
+        asked = quality_asked(self, QUALITIES)
+        if self.max_error is not None and self.loss != "auto":
+            raise UsageError("a quantiser step and a bound on the error contradict each other")
+        check_quality(self, asked)
         if self.scale is not None and self.scale not in SCALES:
             raise UsageError(f"scale must be one of {', '.join(f'{float(s):g}' for s in SCALES)}")
         if self.history not in (None, 0, 1, 2):

@@ -12,6 +12,7 @@ import click
 import splat
 
 from .cli_options import shared
+from .cli_options import threads as threads_option
 from .encode import Event
 from .errors import FormatError, InputError, UsageError
 from .pictures import Picture, check_picture_target, eight_bits, read_bytes, read_picture, write_bytes, write_picture
@@ -59,7 +60,7 @@ def splat_group() -> None:
 @click.option("--gaussians", type=click.IntRange(0), metavar="N", help="Best file of at most so many Gaussians.")
 @click.option("--effort", type=click.IntRange(0, 2), default=1, show_default=True, help="Time against quality.")
 @click.option("--network", is_flag=True, help="Let the network propose each tile's Gaussians.")
-@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0: one a core.  [default: 0]")
+@threads_option
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
 def encode_command(

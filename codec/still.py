@@ -81,6 +81,13 @@ def base_planes(pixels: Pixels, peak: int) -> list[Plane]:
     return downscale(planes, _FULL if len(planes) == 3 else _GREY, _ONCE)
 
 
+def base_of(planes: Sequence[Plane], settings: BaseSettings) -> tuple[bytes, Sequence[Plane]]:
+    """(temporal unit, planes as they are decoded) of one picture given as `base_planes`."""
+    packets = encode_base([planes], [0], Fraction(1, 25), Fraction(25), settings)
+    (frame,) = base_frames(packets, planes[0].shape, settings.threads)
+    return packets[0].data, frame.planes
+
+
 def upscaled(base: Sequence[Plane], width: int, height: int) -> list[Plane]:
     """Three full-size 10-bit planes of the base by the fixed filter."""
     return upscale(base, _FULL, width, height, _ONCE)
@@ -144,9 +151,8 @@ def head_of(header: StillHeader) -> IntegerHead:
         raise FormatError(f"the picture's own head is damaged: {error}") from None
 
 
-def restored(base: Sequence[Plane], header: StillHeader) -> Pixels:
-    """Colour as the head, or the fixed filter alone, makes it of the base: what encoder and decoder both run."""
-    planes = upscaled(base, header.width, header.height)
+def restored(planes: Sequence[Plane], header: StillHeader) -> Pixels:
+    """Colour as the head makes it of the `upscaled` base, or as that is alone: what encoder and decoder both run."""
     if header.head != NO_HEAD:
         full = corrected(head_of(header), planes, header.told)
     else:
@@ -298,10 +304,9 @@ class StillEncoder:
         """The file with a base of that quantiser."""
         self.listen(f"crf {crf:g}")
         picture, settings = self.picture, self.settings
-        packets = encode_base([self._planes], [0], Fraction(1, 25), Fraction(25), self._base_settings(crf))
-        (frame,) = base_frames(packets, self._planes[0].shape, settings.threads)
-        self._size = len(packets[0].data)
-        header, predicted = self._predict(frame.planes, crf)
+        unit, base = base_of(self._planes, self._base_settings(crf))
+        self._size = len(unit)
+        header, predicted = self._predict(base, crf)
         loss = loss_low = b""
         if settings.max_error is not None:
             loss, loss_low, predicted = _exact_encode(picture.colour, predicted, settings.max_error)
@@ -322,11 +327,11 @@ class StillEncoder:
                 }
             )
         )
-        still = avif.Still(inject(packets[0].data, [payload]), alpha_unit, picture.icc, picture.exif)
+        still = avif.Still(inject(unit, [payload]), alpha_unit, picture.icc, picture.exif)
         data = avif.write(still, SRGB)
         parts = {
             "file": len(data),
-            "base": len(packets[0].data),
+            "base": len(unit),
             "head": len(header.get("delta", b"")),
             "loss_stream": len(loss) + len(loss_low),
             "alpha": len(alpha_unit) + sum(len(p) for p in alpha_parts.values() if isinstance(p, bytes)),
@@ -345,32 +350,32 @@ class StillEncoder:
             "channels": picture.colour.shape[2],
             "depth": 8 if picture.peak == 255 else 16,
         }
+        planes = upscaled(base, self.width, self.height)
         tries: list[dict[str, Any]] = [{"head": NO_HEAD, "told": 0}]
         if self.settings.head:
             tries += [{"head": HEAD, "told": told} for told in self.settings.told_about(told_of(crf), TOLD_MAX)]
         best: tuple[float, dict[str, Any], Pixels] | None = None
         for choice in tries:
             header = fixed | choice
-            pixels = restored(base, StillHeader(**header))
+            pixels = restored(planes, StillHeader(**header))
             cost = squared_error(pixels, picture.colour)
             if best is None or cost < best[0]:
                 best = cost, header, pixels
         assert best is not None
         if best[0] and best[1]["head"] != NO_HEAD and self.settings.tunes(self.width * self.height):
-            return self._tune(base, *best)
+            return self._tune(planes, *best)
         return best[1], best[2]
 
     def _tune(
-        self, base: Sequence[Plane], cost: float, header: dict[str, Any], pixels: Pixels
+        self, planes: Sequence[Plane], cost: float, header: dict[str, Any], pixels: Pixels
     ) -> tuple[dict[str, Any], Pixels]:
         """The same with a last layer of the picture's own, where that saves more than it costs."""
         picture = self.picture
-        planes = upscaled(base, self.width, self.height)
         wanted = to_planes(picture.colour, picture.peak)
         best = 0.0, header, pixels
         for delta in own_layers(shipped_head(header["head"]), planes, wanted, header["told"]):
             tried = header | {"delta": delta}
-            found = restored(base, StillHeader(**tried))
+            found = restored(planes, StillHeader(**tried))
             gain = 10 * math.log10(cost / max(squared_error(found, picture.colour), 1e-9))
             profit = gain - DB_PER_E * math.log1p(len(delta) / self._size)
             if profit > best[0]:
@@ -385,11 +390,10 @@ class StillEncoder:
         if (alpha == self.picture.peak).all():
             return b"", {"alpha": OPAQUE}
         planes = base_planes(alpha, self.picture.peak)
-        packets = encode_base([planes], [0], Fraction(1, 25), Fraction(25), self._base_settings(ALPHA_CRF))
-        (frame,) = base_frames(packets, planes[0].shape, self.settings.threads)
-        predicted = _alpha_prediction(frame.planes, self.width, self.height, self.picture.peak)
+        unit, base = base_of(planes, self._base_settings(ALPHA_CRF))
+        predicted = _alpha_prediction(base, self.width, self.height, self.picture.peak)
         data, low, _ = _exact_encode(alpha, predicted, 0)
-        return packets[0].data, {"alpha": ALPHA, "alpha_loss": data, "alpha_low": low}
+        return unit, {"alpha": ALPHA, "alpha_loss": data, "alpha_low": low}
 
 
 def _alpha_prediction(base: Sequence[Plane], width: int, height: int, peak: int) -> Pixels:
@@ -423,7 +427,7 @@ def decode_still(data: bytes, threads: int = 0) -> Picture:
     """The picture of a still .nvc file. Raises FormatError, or DamageError where it cannot be restored exactly."""
     still, header = header_of(data)
     base = _decoded(still.base, header, threads)
-    pixels = restored(base, header)
+    pixels = restored(upscaled(base, header.width, header.height), header)
     if header.bounded:
         pixels = _exact_decode(header.loss, header.loss_low, pixels, header.max_error)
     peak = (1 << header.depth) - 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import FormatError
-from .payload import STILL, Field, check_fields, layout, seal, unseal
+from .payload import STILL, Field, check_fields, layout, read_fields, seal, unseal
 
 NO_ALPHA, ALPHA, OPAQUE = 0, 1, 2
 NO_HEAD = 0
@@ -101,16 +101,14 @@ def read_still(payload: bytes) -> StillHeader:
     kind, body = unseal(payload)
     if kind != STILL:
         raise FormatError("a payload is not that of a still picture")
-    if len(body) < _LAYOUT.size:
-        raise FormatError("the header of a still picture is too short")
-    v = dict(zip((f.name for f in FIELDS), _LAYOUT.unpack_from(body), strict=True))
+    v, rest = read_fields(FIELDS, body, "the header of a still picture")
     _check(v)
     lengths = [v[f.name] for f in FIELDS[-len(PARTS) :]]
-    if len(body) != _LAYOUT.size + sum(lengths):
+    if len(rest) != sum(lengths):
         raise FormatError("the header of a still picture is not as long as its fields say")
-    parts, at = [], _LAYOUT.size
+    parts, at = [], 0
     for length in lengths:
-        parts.append(body[at : at + length])
+        parts.append(rest[at : at + length])
         at += length
     return StillHeader(
         v["width"],

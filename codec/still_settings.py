@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .base import CRF_MAX
 from .errors import UsageError
-from .settings import DEFAULT_CRF
+from .settings import DEFAULT_CRF, check_quality, quality_asked
 
 LOSSLESS_CRF = 22.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
 QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
@@ -36,20 +35,7 @@ class StillSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        asked = [name for name in QUALITIES if getattr(self, name) is not None]
-        if len(asked) > 1:
-            raise UsageError(f"{' and '.join(asked)} contradict each other: ask for one quality")
-        if self.max_error is not None:
-            if asked and asked != ["crf"]:
-                raise UsageError(f"{asked[0]} cannot be met together with a bound on the error")
-            if not 0 <= self.max_error <= 127:
-                raise UsageError("the bound on the error must lie in 0..127")
-        if self.crf is not None and not 1 <= self.crf <= CRF_MAX:
-            raise UsageError(f"crf must lie in 1..{CRF_MAX:g}")
-        for name in QUALITIES[1:]:
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1e9:
-                raise UsageError(f"{name} must be positive")
+        check_quality(self, quality_asked(self, QUALITIES))
         if self.preset not in BASE_PRESETS:
             raise UsageError(f"preset must be one of {', '.join(BASE_PRESETS)}")
         if not 0 <= self.threads <= 256:

@@ -202,11 +202,13 @@ def still_table(found: dict[str, Any]) -> str:
 # folders
 
 
-def _below(folder: Path, endings: set[str]) -> list[Path]:
-    found = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
+def _below(folder: Path, endings: set[str]) -> tuple[list[Path], int]:
+    """Names of the files with such endings, and how many others there are."""
+    files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    found = [p for p in files if p.suffix.lower() in endings]
     if not found:
         raise InputError(f"{folder} holds no file of the kinds {', '.join(sorted(endings))}")
-    return found
+    return found, len(files) - len(found)
 
 
 def _targets(names: list[Path], ending: str) -> dict[Path, Path]:
@@ -275,9 +277,9 @@ def _folder(
     listen: Listener,
 ) -> Folder:
     began, root, out = time.monotonic(), Path(source), Path(target)
-    pairs = {root / name: out / to for name, to in _targets(_below(root, endings), ending).items()}
+    names, others = _below(root, endings)
+    pairs = {root / name: out / to for name, to in _targets(names, ending).items()}
     waiting = {name: to for name, to in pairs.items() if not (resume and to.exists())}
-    others = sum(1 for p in root.rglob("*") if p.is_file()) - len(pairs)
     if others:
         listen(Event("note", {"text": f"{root}: {others} files of other kinds were passed over"}))
     done: list[Done] = []

@@ -19,7 +19,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -32,13 +31,13 @@ from heads.integer import IntegerHead
 from heads.model import INPUT_MAX, HeadSpec, Layer
 from heads.prior import Course, Sample, Trainer, fold
 
-from .base import BaseSettings, base_frames, encode_base
+from .base import BaseSettings
 from .colour import SRGB, TO_RGB, to_planes
 from .encode import Event, Listener
 from .errors import InputError, NvcError
 from .pictures import READABLE, eight_bits, read_bytes, read_picture, write_bytes
 from .progress import Console
-from .still import base_planes, told_of, upscaled
+from .still import base_of, base_planes, told_of, upscaled
 from .upscale import upscaled_planes
 
 STILL = HeadSpec(planes=12, layers=8, width=48, told=True, adding=True)
@@ -123,9 +122,8 @@ def coded(pixels: NDArray[np.uint8], crf: float, preset: int) -> list[NDArray[np
     """RGB pixels through the base, chroma brought back to full size by the fixed filter: three 10-bit planes."""
     rows, columns = pixels.shape[:2]
     settings = BaseSettings(crf, preset, 0, SRGB, still=True)
-    packets = encode_base([base_planes(pixels, 255)], [0], Fraction(1, 25), Fraction(25), settings)
-    (frame,) = base_frames(packets, (max(16, rows), max(16, columns)))
-    return upscaled(frame.planes, columns, rows)
+    _, base = base_of(base_planes(pixels, 255), settings)
+    return upscaled(base, columns, rows)
 
 
 def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> float:

@@ -24,13 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .integer import worst_sums
-from .model import EXACT, INPUT_BITS, SCALE_BITS_MAX, HeadModel, HeadSpec, Layer
+from .model import EXACT, INPUT_BITS, INPUT_MAX, SCALE_BITS_MAX, HeadModel, HeadSpec, Layer
 
 PARTS = 2  # of a batch; each is computed by one thread, in the same order whatever the number of threads
 ROOM = 0.75  # of the exact range that a head may use when its scales are chosen
-CENTRE = 512  # of the 10-bit scale
 SAVED_EVERY = 500  # steps
-HALVES = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def _crop(sample: Sample, size: int, rng: np.random.Generator) -> tuple[NDArray[
     if mirror:
         both = [p[:, :, ::-1] for p in both]
     upscaled, source = (fold(np.ascontiguousarray(p)) for p in both)
-    return upscaled - CENTRE, source - CENTRE - (upscaled - CENTRE)
+    return upscaled - INPUT_MAX, source - upscaled
 
 
 def draw(
