@@ -28,7 +28,7 @@ from .frames import Frame, Plane, VideoInfo
 from .payload import SegmentHeader
 from .resample import base_size
 from .residual import LossCoder, LossKind, LossSettings
-from .restore import Head, Restorer, use_threads
+from .restore import Head, Restorer, shipped_head, use_threads
 from .segment import device_of
 
 CHAIN = 64  # segments to go back for the head that a difference refers to
@@ -220,14 +220,21 @@ class Film:
             return None
 
     def _read_head(self, header: SegmentHeader, pts: int, known: Head | None, chain: int) -> Head:
-        spec = HeadSpec(channels_of(header.format.chroma), header.history, header.layers, header.head_width)
+        shape = (channels_of(header.format.chroma), header.history, header.layers, header.head_width)
         if header.head_kind == payload.WHOLE_HEAD:
+            spec = HeadSpec(*shape)
             return Head(spec, tuple(decode_layers(header.head, spec)), header.gate)
+        if header.head_kind == payload.SHIPPED_HEAD:
+            head = shipped_head(header.reference, header.head[0] - payload.TOLD_ZERO, header.head[1:])
+            if head.spec.shape != shape:
+                raise FormatError("the program's head of that number has another shape")
+            return head
         if known is None or known.identity != header.reference:
             known = self._earlier_head(pts, header.reference, chain)
-        if known.spec != spec:
+        if known.spec.shape != shape:
             raise FormatError("the difference is to a head of another shape")
-        return Head(spec, tuple(decode_layers(header.head, spec, known.layers)), header.gate)
+        layers = decode_layers(header.head, known.spec, known.layers)
+        return Head(known.spec, tuple(layers), header.gate, known.told)
 
     def _earlier_head(self, pts: int, reference: int, chain: int) -> Head:
         """The head of the segment before the one at `pts`, read on its own: what a seek needs."""

@@ -9,7 +9,8 @@ from . import payload
 from .decode import Film
 
 _LOSS = {payload.LOSS_OFF: "off", payload.LOSS_TRANSFORM: "transform", payload.LOSS_BOUNDED: "bounded"}
-_HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFFERENCE: "difference"}
+_HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFFERENCE: "difference",
+         payload.SHIPPED_HEAD: "shipped"}  # fmt: skip
 COLUMNS = ("start", "frames", "scale", "head", "shape", "history", "loss", "base B", "head B", "loss B", "PSNR")
 
 

@@ -14,6 +14,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import astuple
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from .restore import Head
 from .segment import Segment
 
 _LENGTH = struct.Struct(">I")
-ENCODER = 1  # raised whenever the encoder may give other bytes for the same wish
+ENCODER = 2  # raised whenever the encoder may give other bytes for the same wish
 
 
 def job_key(source: bytes, settings: str) -> str:
@@ -103,7 +104,7 @@ def _pack(segment: Segment) -> bytes:
     head = segment.head
     meta = {
         "units": [[u.pts, u.duration, u.keyframe, len(u.data), [len(p) for p in u.payloads]] for u in segment.units],
-        "head": head and [head.gate, head.spec.planes, head.spec.history, head.spec.layers, head.spec.width],
+        "head": head and [head.gate, head.told, *astuple(head.spec)],
         "run": segment.run,
         "stats": segment.stats,
     }
@@ -131,9 +132,9 @@ def _unpack(file: bytes) -> Segment:
     weights = take(_LENGTH.unpack(take(4))[0])
     head = None
     if meta["head"]:
-        gate, *shape = meta["head"]
+        gate, told, *shape = meta["head"]
         spec = HeadSpec(*shape)
-        head = Head(spec, tuple(decode_layers(weights, spec)), gate)
+        head = Head(spec, tuple(decode_layers(weights, spec)), gate, told)
     units = tuple(
         TemporalUnit(take(size), pts, duration, keyframe, tuple(take(s) for s in sizes))
         for pts, duration, keyframe, size, sizes in meta["units"]

@@ -21,7 +21,8 @@ VERSION = 1
 SEGMENT, RESIDUAL, STILL = 1, 2, 3  # kinds
 CHROMA = {"400": 0, "420": 1, "422": 2, "444": 3}
 SCALE = {Fraction(1): 0, Fraction(3, 2): 1, Fraction(2): 2, Fraction(3): 3, Fraction(4): 4}
-NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE = 0, 1, 2
+NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE, SHIPPED_HEAD = 0, 1, 2, 3
+TOLD_ZERO = 128  # what the first byte of a shipped head says, where what the head is told is 0
 LOSS_OFF, LOSS_TRANSFORM, LOSS_BOUNDED = 0, 1, 2
 PSNR_UNIT = 100  # stored in hundredths of a dB
 PSNR_MAX = 100.0
@@ -49,12 +50,12 @@ SEGMENT_FIELDS = (
     Field("frames", "H", 1, 65535),
     Field("group", "B", 1, 255),  # pictures under one checksum
     Field("psnr", "H", 0, 10000),  # PSNR-YUV as the encoder measured it, hundredths of a dB
-    Field("head_kind", "B", 0, 2),
+    Field("head_kind", "B", 0, 3),
     Field("history", "B", 0, 2),
     Field("gate", "B", 0, 8),  # of the history; 0 without one, 1 is illegal
     Field("layers", "B", 0, 8),
     Field("head_width", "B", 0, 64),
-    Field("reference", "I", 0, 0xFFFFFFFF),  # identity of the head that a difference refers to
+    Field("reference", "I", 0, 0xFFFFFFFF),  # identity of the head differed from, or number of a shipped one
     Field("head_bytes", "I", 0, 1 << 22),
     Field("loss_kind", "B", 0, 2),
     Field("loss_step", "B", 0, 255),
@@ -210,6 +211,8 @@ def _check(v: Mapping[str, int]) -> None:
         raise FormatError("the gate does not fit the history")
     if v["head_kind"] == WHOLE_HEAD and v["reference"]:
         raise FormatError("a whole head refers to another one")
+    if v["head_kind"] == SHIPPED_HEAD and not v["reference"]:
+        raise FormatError("a head of the program has no number")
     if (v["loss_kind"] == LOSS_TRANSFORM) != (v["loss_step"] > 0):
         raise FormatError("the quantiser step does not fit the kind of loss-stream")
     if v["loss_kind"] != LOSS_BOUNDED and v["max_error"]:

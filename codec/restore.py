@@ -24,6 +24,8 @@ from heads.integer import IntegerHead
 from heads.model import HISTORY_MAX, HeadSpec, Layer
 from heads.motion import motion, moved
 from heads.planes import channels_of, folds_of, grid_of, pack, unpack
+from heads.store import film_head
+from heads.weights import decode_change
 
 from .base import plain_prediction
 from .frames import SUBSAMPLING, Plane, PlaneFormat
@@ -43,14 +45,27 @@ class Head:
     spec: HeadSpec
     layers: tuple[Layer, ...]
     gate: int = 0  # of the history (heads.history); 0 without one
-    identity: int = field(init=False)  # what a later difference refers to: CRC-32 of the head's integers
+    told: int = 0  # of the base, for a head that is told of it
+    identity: int = field(init=False)  # what a later difference refers to: CRC-32 of the head's numbers
 
     def __post_init__(self) -> None:
-        crc = 0
+        crc = zlib.crc32(bytes([self.told + 128])) if self.spec.told else 0
         for layer in self.layers:
             numbers = layer.weight.astype(">i1").tobytes() + layer.bias.astype(">i4").tobytes()
             crc = zlib.crc32(bytes([layer.scale_bits]) + numbers, crc)
         object.__setattr__(self, "identity", crc)
+
+
+def told_of(crf: float) -> int:
+    """What a head of films is told of the base: its quantiser in quarters, about 0."""
+    return round(4 * crf) - 128
+
+
+def shipped_head(number: int, told: int, change: bytes = b"") -> Head:
+    """A head of the package, with what a film changes of it. Raises HeadError."""
+    stored = film_head(number)
+    layers = decode_change(change, stored.spec, stored.layers) if change else stored.layers
+    return Head(stored.spec, tuple(layers), told=told)
 
 
 @dataclass(frozen=True)
@@ -73,16 +88,20 @@ class Restorer:
         self.history: deque[Seen] = deque(maxlen=head.spec.history if head else 0)
         self._head = IntegerHead(head.spec, head.layers, device) if head else None
         self._gate = head.gate if head else 0
+        self._told = head.told if head and head.spec.told else None
         self._upscaled: list[Plane] = []
 
     def upscaled(self, base: Sequence[Plane]) -> list[Plane]:
         """The base at full size, 10-bit, by the fixed filter."""
         return upscale(base, self.format, *self.size, self.scale)
 
-    def inputs(self, upscaled: Sequence[Plane], history: int, gate: int) -> Tensor:
+    def inputs(self, upscaled: Sequence[Plane], history: int, gate: int, told: int | None = None) -> Tensor:
         """What a head with that much history sees: float32 (h, w, inputs), integers. A gate of 0 is an open one."""
         planes = channels_of(self.format.chroma)
-        x = torch.empty((*grid_of(self.shapes[0]), planes * (1 + 2 * history)), dtype=torch.float32)
+        inputs = planes * (1 + 2 * history) + (told is not None)
+        x = torch.empty((*grid_of(self.shapes[0]), inputs), dtype=torch.float32)
+        if told is not None:
+            x[:, :, -1] = told
         now = x[:, :, :planes]
         pack(upscaled, self.folds, now)
         if history:
@@ -111,7 +130,7 @@ class Restorer:
         self._upscaled = self.upscaled(base)
         if self._head is None or not use_head:
             return self.plain()
-        x = self.inputs(self._upscaled, self._head.spec.history, self._gate)
+        x = self.inputs(self._upscaled, self._head.spec.history, self._gate, self._told)
         y = self._head.predict(x.to(self._head.device), self.format.depth)
         return unpack(y, self.shapes, self.folds, self.format.dtype)
 

@@ -25,10 +25,10 @@ from heads.integer import HeadError, check
 from heads.model import HeadSpec
 from heads.planes import channels_of, folds_of, grid_of, pack
 from heads.train import Example, Schedule, example, train
-from heads.weights import encode_layers
+from heads.weights import encode_change, encode_layers
 
 from . import payload
-from .base import BasePacket, BaseSettings, base_frames, encode_base, plain_prediction
+from .base import CRF_MAX, EVEN, EVENEST, BasePacket, BaseSettings, base_frames, encode_base, plain_prediction
 from .container import TemporalUnit
 from .errors import UsageError
 from .frames import Frame, Plane, VideoInfo
@@ -36,13 +36,21 @@ from .hdr import svt_hdr
 from .metrics import plane_psnrs, weighted
 from .resample import base_size, downscale, upscale
 from .residual import LossCoder, LossKind, LossSettings
-from .restore import Head, Restorer, Seen
+from .restore import Head, Restorer, Seen, shipped_head, told_of
 from .settings import PRESETS, Settings
 
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; measured on AV1, see bench/NOTES.md
 EXAMPLE_BYTES = 384 << 20  # of the pictures that a head learns from
-EVALUATED = 48  # pictures that a comparison of heads looks at
+EVALUATED = 20  # pictures that a comparison of heads looks at
 LAYERS = 4
+FILM_HEAD = 1  # number of the shipped head that films are encoded with
+ADAPT_LEAST, ADAPT_MOST = 300, 1000  # batches that the shipped head learns from a segment
+ADAPT_PILOT = 0.3  # of them at first
+ADAPT_WORTH = 0.01  # dB that the first must have brought for more to be tried
+ADAPT_COARSE = 4  # it changes in multiples of 2^4
+TUNE_PRESET, TUNE_STEP = 8, 4  # of the trials of the base, and the distance in crf that tells the slope
+TUNE_LEAST, TUNE_SAMPLES = 48, 48_000_000  # pictures and samples that trials look at: fewer pictures tell nothing
+TUNE_MARGIN = 0.08  # dB that a trial must gain
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
 
@@ -100,9 +108,13 @@ class _Choice:
     head: Head | None = None
     head_kind: int = payload.NO_HEAD
     head_data: bytes = b""
+    reference: int = 0
     loss: LossSettings = LossSettings()
     lam: float | None = None  # of the loss-stream; None: what suits its step
     gain: float = 0.0
+
+
+_Trial = Callable[[_Choice, Head | None, int, bytes, int], _Choice]
 
 
 class SegmentEncoder:
@@ -120,6 +132,7 @@ class SegmentEncoder:
         self.preset = PRESETS[settings.preset]
         self.device = device_of(settings.device)
         self._small: list[list[Plane]] | None = None
+        self._even: int | None = None
 
     # --- base ---------------------------------------------------------------------------------------------------
 
@@ -131,31 +144,56 @@ class SegmentEncoder:
         return self._small
 
     def base(self, crf: float, preset: int | None = None) -> Base:
-        """Code the segment's base and decode it again."""
+        """Code the segment's base and decode it again. How even its quantisers are is chosen once a segment."""
+        if preset is not None or not self.preset.tune or self.settings.max_error is not None:
+            return self._coded(crf, self.preset.base if preset is None else preset, EVEN, len(self.frames))
+        if self._even is None:
+            self._even = self._choose_even(crf)
+        return self._coded(crf, self.preset.base, self._even, len(self.frames))
+
+    def _choose_even(self, crf: float) -> int:
+        """By a fast preset, on the first pictures: the best at the slope that the quantiser itself has there."""
+        samples = math.prod(base_size(self.info.width, self.info.height, self.scale))
+        count = min(len(self.frames), max(TUNE_LEAST, TUNE_SAMPLES // samples))
+        if count < TUNE_LEAST:
+            return EVEN
+        usual, coarser = (self._coded(q, TUNE_PRESET, EVEN, count) for q in (crf, min(crf + TUNE_STEP, CRF_MAX)))
+        rates = [math.log(b.bytes) for b in (usual, coarser)]
+        if usual.psnr <= coarser.psnr or rates[0] <= rates[1]:
+            return EVEN
+        slope = (usual.psnr - coarser.psnr) / (rates[0] - rates[1])
+        trial = self._coded(crf, TUNE_PRESET, EVENEST, count)
+        gain = trial.psnr - usual.psnr - slope * (math.log(trial.bytes) - rates[0])
+        return EVENEST if gain > TUNE_MARGIN else EVEN
+
+    def _coded(self, crf: float, preset: int, even: int, count: int) -> Base:
+        """The first `count` pictures through the base."""
         mastering, light = svt_hdr(self.info.side_data)
         settings = BaseSettings(
             crf,
-            self.preset.base if preset is None else preset,
+            preset,
             self.settings.threads,
             self.info.colour,
             mastering,
             light,
+            even=even,
         )
-        pts = [f.pts for f in self.frames]
+        pts = [f.pts for f in self.frames[:count]]
 
         def watched() -> object:
-            for k, picture in enumerate(self._pictures()):
-                self.report("base", k / len(self.frames))
-                yield picture
+            pictures = self._pictures()
+            for k in range(count):
+                self.report("base", k / count)
+                yield pictures[k]
 
         packets = encode_base(watched(), pts, self.info.time_base, self.info.rate, settings)  # type: ignore[arg-type]
         bw, bh = base_size(self.info.width, self.info.height, self.scale)
         pictures = [list(f.planes) for f in base_frames(packets, (bh, bw), self.settings.threads)]
-        if len(pictures) != len(self.frames):
+        if len(pictures) != count:
             raise AssertionError("the base decodes to another number of pictures than were encoded")
         fmt = self.info.format
         psnrs = []
-        for picture, frame in zip(pictures, self.frames, strict=True):
+        for picture, frame in zip(pictures, self.frames[:count], strict=True):
             full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
             psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
         return Base(crf, packets, pictures, weighted(np.array(psnrs)))
@@ -169,10 +207,16 @@ class SegmentEncoder:
         return Restorer(self.info.format, self.info.width, self.info.height, self.scale, head, self.device)
 
     def examples(
-        self, base: Base, history: int = 0, outputs: Sequence[list[Plane]] = (), gate: int = 0
+        self,
+        base: Base,
+        history: int = 0,
+        outputs: Sequence[list[Plane]] = (),
+        gate: int = 0,
+        told: int | None = None,
     ) -> tuple[list[Example], int]:
         """Pictures to learn from, evenly spread, and the gate of their history (found, where none is given).
-        `outputs` are what the decoder showed, where history needs them."""
+        `outputs` are what the decoder showed, where history needs them; `told` is for a head that is told of the
+        base."""
         fmt = self.info.format
         grid = grid_of((self.info.height, self.info.width))
         planes = channels_of(fmt.chroma)
@@ -185,7 +229,7 @@ class SegmentEncoder:
             for j in range(max(0, k - history), k) if history else ():
                 wide = [p.astype(np.uint16) << (10 - fmt.depth) for p in outputs[j]]
                 restorer.history.append(Seen(restorer.upscaled(base.pictures[j]), wide))
-            x = restorer.inputs(restorer.upscaled(base.pictures[k]), history, gate)
+            x = restorer.inputs(restorer.upscaled(base.pictures[k]), history, gate, told)
             source = torch.empty((*grid, planes))
             pack(self.frames[k].planes, folds_of(fmt.chroma), source)
             target = source * (1 << (10 - fmt.depth)) - (x[:, :, :planes] + 512)
@@ -207,12 +251,14 @@ class SegmentEncoder:
         schedule: Schedule,
         start: Head | None = None,
         gate: int = 0,
+        coarse: int | None = None,
     ) -> Head | None:
         layers = train(
             examples,
             spec,
             schedule,
             start=start.layers if start else None,
+            coarse=coarse,
             device=self.device,
             progress=lambda done: self.report("head", done),
         )
@@ -220,7 +266,7 @@ class SegmentEncoder:
             check(spec, layers)
         except HeadError:
             return None  # outside what is exact; not sent
-        return Head(spec, tuple(layers), gate)
+        return Head(spec, tuple(layers), gate, start.told if start else 0)
 
     # --- passes -------------------------------------------------------------------------------------------------
 
@@ -322,29 +368,75 @@ class SegmentEncoder:
     def _best_head(
         self, base: Base, previous: Segment | None, plain: _Run, best: _Choice, only: Sequence[int]
     ) -> _Choice:
-        planes = channels_of(self.info.format.chroma)
-        examples, _ = self.examples(base)
-        schedule = self.preset.schedule
-        known = previous.head if previous else None
-        trials: list[tuple[Head, int, bytes]] = []
-        if known and known.spec.planes == planes and known.spec.history == 0:
-            trials.append((known, payload.HEAD_DIFFERENCE, encode_layers(known.layers, known.layers)))
-            short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
-            if (head := self.train(examples, known.spec, short, known)) is not None:
-                trials.append((head, payload.HEAD_DIFFERENCE, encode_layers(head.layers, known.layers)))
-        else:
-            for width in self._widths(base) if self.preset.try_all else self._widths(base)[-1:]:
-                head = self.train(examples, HeadSpec(planes, 0, LAYERS, width), schedule)
-                if head is not None:
-                    trials.append((head, payload.WHOLE_HEAD, encode_layers(head.layers)))
-        for head, kind, data in trials:
+        """The head that the shipped one, the last segment's or one of the segment's own makes, or none."""
+
+        def tried(start: _Choice, head: Head | None, kind: int, data: bytes, number: int = 0) -> _Choice:
+            if head is None:
+                return start
             run = self.run(base, head, LossSettings(), only=only)
             score = self._score(run.psnr, base.bytes + len(data) + OVERHEAD)
-            if score > best.score:
-                best = replace(
-                    best, score=score, head=head, head_kind=kind, head_data=data, gain=run.psnr - plain.psnr
-                )
+            if score <= start.score:
+                return start
+            gain = run.psnr - plain.psnr
+            return replace(
+                start, score=score, head=head, head_kind=kind, head_data=data, reference=number, gain=gain
+            )
+
+        number = self._shipped()
+        planes = channels_of(self.info.format.chroma)
+        known = previous.head if previous else None
+        if known and (known.spec.planes != planes or known.spec.history):
+            known = None
+        if known:
+            same = encode_layers(known.layers, known.layers)
+            best = tried(best, known, payload.HEAD_DIFFERENCE, same, known.identity)
+        if number:
+            best = self._adapted(base, number, best, tried)
+        elif known:
+            examples, _ = self.examples(base, told=known.told if known.spec.told else None)
+            schedule = self.preset.schedule
+            short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
+            if (head := self.train(examples, known.spec, short, known)) is not None:
+                data = encode_layers(head.layers, known.layers)
+                best = tried(best, head, payload.HEAD_DIFFERENCE, data, known.identity)
+        else:
+            examples, _ = self.examples(base)
+            for width in self._widths(base) if self.preset.try_all else self._widths(base)[-1:]:
+                head = self.train(examples, HeadSpec(planes, 0, LAYERS, width), self.preset.schedule)
+                best = tried(best, head, payload.WHOLE_HEAD, encode_layers(head.layers) if head else b"")
         return best
+
+    def _shipped(self) -> int:
+        """Number of the package's head for such films, 0 where there is none."""
+        return FILM_HEAD if self.scale == 1 and self.info.format.chroma == "420" else 0
+
+    def _adapted(self, base: Base, number: int, best: _Choice, tried: _Trial) -> _Choice:
+        """The shipped head as it is, and what it becomes when it learns from the segment: first a little, and where
+        that pays, more."""
+        for told in self._told(base):
+            data = bytes([told + payload.TOLD_ZERO])
+            best = tried(best, shipped_head(number, told), payload.SHIPPED_HEAD, data, number)
+        told = best.head.told if best.head else told_of(base.crf)
+        start = shipped_head(number, told)
+        samples = self.info.width * self.info.height * len(self.frames)
+        steps = min(max(round(self.preset.adapt * samples / 1e6), ADAPT_LEAST), ADAPT_MOST)
+        examples, _ = self.examples(base, told=told)
+        before = best.score
+        for share, rate in ((ADAPT_PILOT, 2e-3), (1.0, 2e-3)):
+            schedule = Schedule(0, round(share * steps), rate=rate)
+            head = self.train(examples, start.spec, schedule, start, coarse=ADAPT_COARSE)
+            if head is not None:
+                change = encode_change(head.layers, start.layers, ADAPT_COARSE)
+                data = bytes([told + payload.TOLD_ZERO]) + change
+                best = tried(best, head, payload.SHIPPED_HEAD, data, number)
+            if best.score < before + ADAPT_WORTH:
+                break
+        return best
+
+    def _told(self, base: Base) -> list[int]:
+        """What to tell a head of the base, to choose from: coarser or finer than the truth may do better."""
+        truth = told_of(base.crf)
+        return [min(max(truth + d, -payload.TOLD_ZERO), 127) for d in (0, -32)]
 
     def _with_loss(self, base: Base, best: _Choice, plain: _Run) -> _Choice:
         """Try a loss-stream on top, and history in the head that goes with it."""
@@ -381,7 +473,9 @@ class SegmentEncoder:
         data = encode_layers(head.layers)
         run = self.run(base, head, start.loss, start.lam)
         score = self._score(run.psnr, base.bytes + run.bytes + len(data) + OVERHEAD)
-        trial = replace(start, score=score, head=head, head_kind=payload.WHOLE_HEAD, head_data=data)
+        trial = replace(
+            start, score=score, head=head, head_kind=payload.WHOLE_HEAD, head_data=data, reference=0
+        )
         return trial if force else max(other or start, trial, key=lambda c: c.score)
 
     def _unit(self) -> float:
@@ -394,7 +488,6 @@ class SegmentEncoder:
         run = self.run(base, choice.head, choice.loss, choice.lam)
         spec = choice.head.spec if choice.head else None
         difference = choice.head_kind == payload.HEAD_DIFFERENCE
-        reference = previous.head.identity if difference and previous and previous.head else 0
         header = payload.SegmentHeader(
             width=self.info.width,
             height=self.info.height,
@@ -409,7 +502,7 @@ class SegmentEncoder:
             gate=choice.head.gate if choice.head else 0,
             layers=spec.layers if spec else 0,
             head_width=spec.width if spec else 0,
-            reference=reference,
+            reference=choice.reference,
             loss_kind=choice.loss.kind,
             loss_step=choice.loss.step,
             max_error=choice.loss.max_error,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from heads import store
 from heads.integer import IntegerHead
 from heads.model import INPUT_MAX, HeadSpec, Layer
-from heads.prior import Course, Sample, Trainer, fold
+from heads.planes import folds_of
+from heads.prior import Course, Sample, Trainer, packed
 
 from .base import BaseSettings
 from .colour import SRGB, TO_RGB, to_planes
@@ -42,6 +43,7 @@ from .upscale import upscaled_planes
 
 STILL = HeadSpec(planes=12, layers=8, width=48, told=True, adding=True)
 UPSCALER = HeadSpec(planes=12, layers=8, width=48, adding=True)
+FOLDS = folds_of("444")
 HELD_BACK = 25  # one picture in so many is for validation
 LARGEST = 768  # samples a side that are taken of a picture
 MEMORY = 1 << 31  # bytes that samples may take
@@ -85,7 +87,8 @@ def _sample(upscaled: Sequence[NDArray[np.uint16]], pixels: NDArray[np.uint8], t
     if not chroma:
         error[1:] = 0
     mse = float((np.tensordot(TO_RGB, error, 1) ** 2).mean())
-    return Sample(now, source, told, 1 / max(mse, MSE_FLOOR), chroma)
+    weight = 1 / max(mse, MSE_FLOOR)
+    return Sample(list(now), list(source), told, (weight, weight, weight) if chroma else (weight, 0.0, 0.0))
 
 
 def upscaling(paths: Sequence[Path], scale: int, seed: int = 0) -> list[Sample]:
@@ -130,15 +133,15 @@ def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> 
     """Mean dB that a head adds over samples (in RGB, or in luma where a sample has no chroma)."""
     head, gains = IntegerHead(spec, layers), []
     for sample in samples:
-        x = fold(sample.upscaled).astype(np.float32) - INPUT_MAX
+        x = packed(sample.upscaled, FOLDS).astype(np.float32) - INPUT_MAX
         if spec.told:
             x = np.concatenate([x, np.full((*x.shape[:2], 1), sample.told, np.float32)], axis=2)
         y = head.correction(torch.from_numpy(x)).numpy() / 16
-        before = (fold(sample.upscaled) - fold(sample.source)).astype(np.float64)
+        before = (packed(sample.upscaled, FOLDS) - packed(sample.source, FOLDS)).astype(np.float64)
         errors = []
         for e in (before, before + y):
             rgb = e.reshape(*e.shape[:2], 3, 4)
-            rgb = np.einsum("rp,hwpc->hwrc", TO_RGB, rgb) if sample.chroma else rgb[:, :, :1]
+            rgb = np.einsum("rp,hwpc->hwrc", TO_RGB, rgb) if sample.weights[1] else rgb[:, :, :1]
             errors.append((rgb**2).mean())
         gains.append(10 * math.log10(max(errors[0], MSE_MIN) / max(errors[1], MSE_MIN)))
     return float(np.mean(gains))
@@ -155,14 +158,14 @@ class Taught:
     gain: float
 
 
-def _split(folder: Path) -> tuple[list[Path], list[Path]]:
+def split_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
     """(pictures to learn from, pictures held back)."""
     paths = pictures_in(folder)
     held = paths[::HELD_BACK] if len(paths) > 1 else paths
     return [p for p in paths if p not in held] or paths, held
 
 
-def _teach(
+def teach(
     train: Sequence[Sample],
     held: Sequence[Sample],
     spec: HeadSpec,
@@ -173,17 +176,20 @@ def _teach(
     resume: bool,
     listen: Listener,
     start: Sequence[Layer] | None = None,
+    mix: NDArray[np.float64] | None = TO_RGB,
+    gain: Callable[[Sequence[Sample], HeadSpec, Sequence[Layer]], float] = gain,
 ) -> Taught:
-    """Train, tell of the progress, and write the head's file."""
+    """Train, tell of the progress, and write the head's file. `mix` as `Trainer` has it; `gain` tells how many dB a
+    head adds to samples."""
     if not train or not held:
         raise InputError("there is no picture of 32 x 32 samples or more to learn from")
     state = out.with_name(f".{out.name}.state")
     if not resume:
         state.unlink(missing_ok=True)
-    smallest = min(min(s.source.shape[1:]) for s in train) // 2
-    largest = max(min(s.source.shape[1:]) for s in train) // 2
+    smallest = min(min(s.source[0].shape) for s in train) // 2
+    largest = max(min(s.source[0].shape) for s in train) // 2
     course = replace(course, crop=min(course.crop, max(smallest, largest // 2, 16)))
-    trainer = Trainer(train, spec, course, TO_RGB, start=start, seed=seed)
+    trainer = Trainer(train, spec, course, mix, start=start, seed=seed)
     began, first = time.monotonic(), trainer.step
 
     def told(step: int, loss: float) -> None:
@@ -216,9 +222,9 @@ def train_upscaler(
 
     Raises InputError where there is nothing to learn from. An interrupted training is taken up with `resume`.
     """
-    train, held = _split(folder)
+    train, held = split_pictures(folder)
     samples = upscaling(train, scale, seed), upscaling(held, scale, seed)
-    return _teach(*samples, UPSCALER, scale, out, Course(steps=steps), seed, resume, listen)
+    return teach(*samples, UPSCALER, scale, out, Course(steps=steps), seed, resume, listen)
 
 
 def train_still(
@@ -235,10 +241,10 @@ def train_still(
 ) -> Taught:
     """Train the head of still pictures likewise, from noise or from the head in `start`; each picture is coded at
     `rounds` random quantisers with that preset of SVT-AV1."""
-    train, held = _split(folder)
+    train, held = split_pictures(folder)
     samples = stills(train, rounds, preset, seed), stills(held, 2, 2, 1)
     layers = store.read(read_bytes(str(start))).layers if start else None
-    return _teach(*samples, STILL, 1, out, course, seed, resume, listen, layers)
+    return teach(*samples, STILL, 1, out, course, seed, resume, listen, layers)
 
 
 @click.command()

@@ -14,7 +14,10 @@ transforms.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
 from threading import Lock
 
 import numpy as np
@@ -38,7 +41,14 @@ from .model import (
 
 CORRECTION_BITS = 4
 PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
+BAND_LEAST = 32  # rows of cells that are worth a thread
 CORNER = 32  # cells of a patch that are compared
+
+
+@cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    """Threads whose kernels keep to one thread each."""
+    return ThreadPoolExecutor(count, "head", initializer=torch.set_num_threads, initargs=(1,))
 
 
 class HeadError(ValueError):
@@ -191,6 +201,34 @@ class IntegerHead:
         high, wide = (n - self.spec.layers if cut else n for n, cut in zip((rows, columns), edge, strict=True))
         return bool(np.array_equal(got[:high, :wide], x.transpose(1, 2, 0)[:high, :wide]))
 
+    def _bands(self, x: Tensor) -> Iterator[tuple[slice, slice, slice]]:
+        """The picture in bands, one a thread: rows of it, the same with all rows that bear on them, and where in those
+        the first lie. Layers of few channels are bound by memory, and kernels that share one layer among threads wait
+        for each other after every one."""
+        rows, halo = x.shape[0], self.spec.layers
+        count = max(1, min(torch.get_num_threads(), rows // BAND_LEAST)) if self.device.type == "cpu" else 1
+        edges = [rows * k // count for k in range(count + 1)]
+        for top, bottom in pairwise(edges):
+            above, below = max(0, top - halo), min(rows, bottom + halo)
+            yield slice(top, bottom), slice(above, below), slice(top - above, bottom - above)
+
+    def _sums(self, x: Tensor) -> Tensor:
+        """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
+        bands = list(self._bands(x))
+        if len(bands) == 1:
+            return self._band_sums(x)
+        out = torch.empty((*x.shape[:2], self.spec.planes), dtype=self._dtype)
+
+        def band(rows: slice, seen: slice, inner: slice) -> None:
+            found = self._band_sums(x[seen])[inner]
+            with torch.inference_mode():
+                out[rows] = found
+
+        with exact_kernels():
+            for done in [_workers(len(bands)).submit(band, *slices) for slices in bands]:
+                done.result()
+        return out
+
     def activations(self, x: Tensor) -> Tensor:
         """(h, w, inputs) integers to (1, width, h, w): what the last layer sees, 0..ACT_MAX."""
         with exact_kernels():
@@ -200,8 +238,8 @@ class IntegerHead:
                 y = (z.add_(y) if self.spec.adds(i) else z).floor_().clamp_(0, ACT_MAX)
             return y
 
-    def _sums(self, x: Tensor) -> Tensor:
-        """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
+    def _band_sums(self, x: Tensor) -> Tensor:
+        """The same for a picture or band by itself."""
         y = self.activations(x)
         with exact_kernels():
             if self.spec.history:

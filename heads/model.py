@@ -25,6 +25,7 @@ Integer-Arithmetic-Only Inference" (CVPR 2018), section 3, restricted to power-o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -49,6 +50,7 @@ HISTORY_MAX = 255  # differences to earlier pictures are clipped to this
 EXACT = 1 << 24  # integers below are exact in float32, in any order of summation
 SCALE_BITS_MAX = 8  # a weight is w / 2^scale_bits
 BIAS_MAX = 1 << 20
+BIAS_COARSE = 4  # a change of biases is so many bits coarser than that of weights: their unit is that of sums
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class HeadSpec:
             raise ValueError(f"no head for {self.planes} planes and history {self.history}")
         if not (2 <= self.layers <= 8 and 1 <= self.width <= 64):
             raise ValueError(f"no head of {self.layers} layers with {self.width} channels")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Planes, history, layers, width: what a segment's header says of a head."""
+        return self.planes, self.history, self.layers, self.width
 
     @property
     def inputs(self) -> int:
@@ -164,6 +171,8 @@ class HeadModel(nn.Module):
         self.spec = spec
         self.quantised = False
         self.scale_bits = [SCALE_BITS_MAX] * spec.layers
+        self.anchor: list[Layer] | None = None
+        self.coarse = 0
         self.weight = nn.ParameterList()
         self.bias = nn.ParameterList()
         for i, shape in enumerate(spec.shapes()):
@@ -185,6 +194,26 @@ class HeadModel(nn.Module):
             bits = int(np.floor(np.log2(WEIGHT_MAX / top)))
             self.scale_bits[i] = min(max(bits - coarser, 0), SCALE_BITS_MAX)
 
+    def hold(self, anchor: Sequence[Layer], coarse: int) -> None:
+        """Start from `anchor`, and keep to what `heads.weights.encode_change` can say of it: integers that differ by
+        multiples of 2^coarse, biases by multiples of 2^(coarse + BIAS_COARSE)."""
+        self.load_layers(list(anchor))
+        self.anchor, self.coarse, self.quantised = list(anchor), coarse, True
+
+    def _integers(self, index: int, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """The integers that the layer's parameters stand for, as floats, with the gradient of the identity."""
+        w = weight * 2.0 ** self.scale_bits[index]
+        b = bias * 2.0 ** accumulator_bits(index, self.scale_bits[index])
+        if self.anchor is None:
+            return _round(w).clamp(-WEIGHT_MAX, WEIGHT_MAX), _round(b)
+        of_weight, of_bias = 2.0**self.coarse, 2.0 ** (self.coarse + BIAS_COARSE)
+        held = self.anchor[index]
+        a = torch.from_numpy(held.weight).to(w)
+        steps = _round((w - a) / of_weight)
+        low, high = torch.ceil((-WEIGHT_MAX - a) / of_weight), torch.floor((WEIGHT_MAX - a) / of_weight)
+        a_bias = torch.from_numpy(held.bias).to(b)
+        return a + steps.clamp(low, high) * of_weight, a_bias + _round((b - a_bias) / of_bias) * of_bias
+
     def forward(self, x: Tensor) -> Tensor:
         last = self.spec.layers - 1
         skips = x[:, self.spec.skips] * 2.0 ** (INPUT_BITS - ACT_BITS + SKIP_BITS)
@@ -195,13 +224,13 @@ class HeadModel(nn.Module):
                 x = torch.cat([x, skips], 1)
             w, b = self.weight[i], self.bias[i]
             if self.quantised:
-                s, t = 2.0 ** self.scale_bits[i], 2.0 ** accumulator_bits(i, self.scale_bits[i])
-                w = _round(w * s).clamp(-WEIGHT_MAX, WEIGHT_MAX) / s
-                b = _round(b * t) / t
+                w, b = self._integers(i, w, b)
+                w = w / 2.0 ** self.scale_bits[i]
+                b = b / 2.0 ** accumulator_bits(i, self.scale_bits[i])
             y = F.conv2d(x, w, b, padding=1)
             x = y + x if self.spec.adds(i) else y
             if i < last:
-                if self.quantised:
+                if self.quantised and self.anchor is None:  # a head that is adapted has learnt to live with rounding
                     x = _round(x * 2**ACT_BITS) / 2**ACT_BITS
                 x = x.clamp(0, ACT_MAX / 2**ACT_BITS)
         return x * 2**OUTPUT_BITS
@@ -210,9 +239,8 @@ class HeadModel(nn.Module):
         """The integers that the quantised forward pass stands for."""
         out = []
         for i in range(self.spec.layers):
-            w, b = self.weight[i].detach().double(), self.bias[i].detach().double()
-            wi = torch.floor(w * 2.0 ** self.scale_bits[i] + 0.5).clamp(-WEIGHT_MAX, WEIGHT_MAX)
-            bi = torch.floor(b * 2.0 ** accumulator_bits(i, self.scale_bits[i]) + 0.5).clamp(-BIAS_MAX, BIAS_MAX)
+            wi, bi = self._integers(i, self.weight[i].detach().double(), self.bias[i].detach().double())
+            bi = bi.clamp(-BIAS_MAX, BIAS_MAX)
             out.append(
                 Layer(np.ascontiguousarray(wi.numpy().astype(np.int8)), bi.numpy().astype(np.int32), self.scale_bits[i])
             )

@@ -25,6 +25,8 @@ from torch import Tensor
 
 from .integer import worst_sums
 from .model import EXACT, INPUT_BITS, INPUT_MAX, SCALE_BITS_MAX, HeadModel, HeadSpec, Layer
+from .planes import channels_of, folds_of
+from .train import has_bfloat16
 
 PARTS = 2  # of a batch; each is computed by one thread, in the same order whatever the number of threads
 ROOM = 0.75  # of the exact range that a head may use when its scales are chosen
@@ -33,14 +35,13 @@ SAVED_EVERY = 500  # steps
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture to learn from: `upscaled` and `source`, int16 (3, rows, columns) on the 10-bit scale; `told` as
-    `HeadSpec.told` has it; `weight`, the reciprocal of the base's squared error. Without `chroma` only luma counts."""
+    """A picture to learn from: planes `upscaled` and `source`, int16 on the 10-bit scale; `told` as `HeadSpec.told` has
+    it; `weights` of the planes' squared errors, 0 for a plane that does not count."""
 
-    upscaled: NDArray[np.int16]
-    source: NDArray[np.int16]
+    upscaled: Sequence[NDArray[np.int16]]
+    source: Sequence[NDArray[np.int16]]
     told: int
-    weight: float
-    chroma: bool = True
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -56,63 +57,78 @@ class Course:
     margin: int = 4
 
 
-def fold(planes: NDArray[np.int16]) -> NDArray[np.int16]:
-    """(3, 2h, 2w) to (h, w, 12): as `heads.planes.pack` does for 4:4:4."""
-    _, rows, columns = planes.shape
-    cells = planes.reshape(3, rows // 2, 2, columns // 2, 2).transpose(1, 3, 0, 2, 4)
-    return np.ascontiguousarray(cells).reshape(rows // 2, columns // 2, 12)
+_FOLDS = {channels_of(chroma): folds_of(chroma) for chroma in ("400", "420", "422", "444")}
 
 
-def _crop(sample: Sample, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    rows, columns = sample.source.shape[1:]
-    y, x = 2 * rng.integers((rows - size) // 2 + 1), 2 * rng.integers((columns - size) // 2 + 1)
-    both = [p[:, y : y + size, x : x + size] for p in (sample.upscaled, sample.source)]
+def packed(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]]) -> NDArray[np.int16]:
+    """Planes as (h, w, channels): `heads.planes.pack` for crops of whole cells."""
+    cells = []
+    for plane, (r, c) in zip(planes, folds, strict=True):
+        rows, columns = plane.shape[0] // r, plane.shape[1] // c
+        cells.append(plane.reshape(rows, r, columns, c).transpose(0, 2, 1, 3).reshape(rows, columns, r * c))
+    return np.concatenate(cells, axis=2).astype(np.int16, copy=False)
+
+
+def _crop(
+    sample: Sample, size: int, folds: Sequence[tuple[int, int]], rng: np.random.Generator
+) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Inputs and targets of `size` x `size` cells, turned and mirrored at random. Folds are square."""
+    rows, columns = (n // r for n, r in zip(sample.source[0].shape, folds[0], strict=True))
+    y, x = int(rng.integers(rows - size + 1)), int(rng.integers(columns - size + 1))
     turn, mirror = int(rng.integers(4)), bool(rng.integers(2))
-    both = [np.rot90(p, turn, (1, 2)) for p in both]
-    if mirror:
-        both = [p[:, :, ::-1] for p in both]
-    upscaled, source = (fold(np.ascontiguousarray(p)) for p in both)
+
+    def cut(planes: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:
+        parts = []
+        for plane, (r, c) in zip(planes, folds, strict=True):
+            part = np.rot90(plane[r * y : r * (y + size), c * x : c * (x + size)], turn)
+            parts.append(np.ascontiguousarray(part[:, ::-1] if mirror else part))
+        return packed(parts, folds)
+
+    upscaled, source = cut(sample.upscaled), cut(sample.source)
     return upscaled - INPUT_MAX, source - upscaled
 
 
 def draw(
     samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs (n, inputs, h, w) in real-valued units, targets (n, 12, h, w) in 10-bit steps, weights (n, 3, 1, 1, 1)."""
+    """Inputs (n, inputs, h, w) in real-valued units, targets (n, planes, h, w) in 10-bit steps, and the weights of the
+    picture's planes, (n, 3)."""
     xs, ts, ws = [], [], []
     for k in rng.integers(len(samples), size=course.batch):
-        x, t = _crop(samples[k], 2 * course.crop, rng)
+        x, t = _crop(samples[k], course.crop, _FOLDS[spec.planes], rng)
         if spec.told:
             x = np.concatenate([x, np.full((*x.shape[:2], 1), samples[k].told, np.int16)], axis=2)
         xs.append(x)
         ts.append(t)
-        ws.append([samples[k].weight] * 3 if samples[k].chroma else [samples[k].weight, 0, 0])
+        ws.append(samples[k].weights)
     inputs, targets = (torch.from_numpy(np.stack(v)).permute(0, 3, 1, 2).float() for v in (xs, ts))
     inputs = (inputs / 2**INPUT_BITS).contiguous(memory_format=torch.channels_last)
-    return inputs, targets, torch.tensor(ws, dtype=torch.float32)[:, :, None, None, None]
+    return inputs, targets, torch.tensor(ws, dtype=torch.float32)
 
 
 class Trainer:
-    """Trains one head. `mix` is the (3, 3) matrix from errors of planes to errors of what is measured."""
+    """Trains one head. `mix` is the (3, 3) matrix from errors of planes to errors of what is measured, for planes of
+    one size; without it the errors of the planes themselves are."""
 
     def __init__(
         self,
         samples: Sequence[Sample],
         spec: HeadSpec,
         course: Course,
-        mix: NDArray[np.float64],
+        mix: NDArray[np.float64] | None = None,
         *,
         start: Sequence[Layer] | None = None,
         seed: int = 0,
         threads: int = PARTS,
     ):
         size = 2 * course.crop
-        fit = [s for s in samples if min(s.source.shape[1:]) >= size]
+        fit = [s for s in samples if min(s.source[0].shape) >= size]
         if not fit:
             raise ValueError(f"no picture has {size} x {size} samples")
         self.samples, self.spec, self.course = fit, spec, course
         self.step = 0
-        self._mix = torch.from_numpy(mix).float()
+        self._mix = None if mix is None else torch.from_numpy(mix).float()
+        self._cells = [r * c for r, c in _FOLDS[spec.planes]]
         self._seed, self._threads = seed, threads
         self.model = HeadModel(spec, torch.Generator().manual_seed(seed))
         if start is not None:
@@ -183,13 +199,17 @@ class Trainer:
 
     def _gradients(self, part: tuple[Tensor, Tensor, Tensor]) -> tuple[float, tuple[Tensor, ...]]:
         inputs, targets, weights = part
-        with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
             outputs = self.model(inputs)
         m = self.course.margin
-        error = (outputs.float() - targets)[:, :, m:-m, m:-m].unflatten(1, (3, 4))
-        error = error * (weights > 0)
-        error = torch.einsum("npchw,rp->nrchw", error, self._mix)
-        loss = (error.square() * weights[:, :1]).mean() / PARTS
+        error = (outputs.float() - targets)[:, :, m:-m, m:-m]
+        if self._mix is None:
+            shares = torch.cat([weights[:, [p]].expand(-1, n) / n for p, n in enumerate(self._cells)], 1)
+            loss = (error.square() * shares[:, :, None, None]).mean() * self.spec.planes / PARTS
+        else:
+            counted = weights[:, :, None, None, None] > 0
+            error = torch.einsum("npchw,rp->nrchw", error.unflatten(1, (3, 4)) * counted, self._mix)
+            loss = (error.square() * weights[:, :1, None, None, None]).mean() / PARTS
         return float(loss.detach()), torch.autograd.grad(loss, self._parameters)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -229,8 +249,3 @@ class Trainer:
                 "step": torch.tensor(float(self.step)),
                 **{name: torch.from_numpy(value.copy()) for name, value in p_state.items()},
             }
-
-
-def _has_bfloat16() -> bool:
-    """Whether this machine multiplies bfloat16 faster than float32."""
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())

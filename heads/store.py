@@ -21,6 +21,7 @@ MAGIC = b"NVCH"
 VERSION = 1
 SCALES = (1, 2, 3, 4)
 STILL_HEADS = {1: "still.bin"}  # number in a file -> name; a number is never given another meaning
+FILM_HEADS = {1: "film.bin"}
 _FRAME = len(MAGIC) + 6
 
 
@@ -60,6 +61,13 @@ def read(data: bytes) -> Stored:
 def shipped(name: str) -> Stored:
     """A head of the package."""
     return read((files(__package__) / name).read_bytes())
+
+
+def film_head(number: int) -> Stored:
+    """The package's head of films with that number. Raises HeadError where there is none."""
+    if number not in FILM_HEADS:
+        raise HeadError(f"this program has no film head {number}")
+    return shipped(FILM_HEADS[number])
 
 
 def upscaler(scale: int) -> Stored:

@@ -26,6 +26,11 @@ PARTS = 2  # of a batch
 PLANE_WEIGHTS = (6 / 8, 1 / 8, 1 / 8)
 
 
+def has_bfloat16() -> bool:
+    """Whether this machine multiplies bfloat16 faster than float32."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+
+
 @dataclass(frozen=True)
 class Example:
     """One picture to learn from, packed (`heads.planes`): `inputs` int16 (h, w, inputs) as `IntegerHead.predict`
@@ -84,28 +89,34 @@ def train(
     *,
     seed: int = 0,
     start: Sequence[Layer] | None = None,
+    coarse: int | None = None,
     device: str = "cpu",
     progress: Callable[[float], None] | None = None,
 ) -> list[Layer]:
     """Layers of a head of shape `spec` fitted to `examples`, from `start` (same shape) or from noise.
 
+    With `coarse` the head stays what `heads.weights.encode_change` can say of `start`.
     `progress` is called with the fraction done. The result is unchecked: see `heads.integer.check`.
     """
     torch.manual_seed(seed)
     model = HeadModel(spec, torch.Generator().manual_seed(seed))
     if start is not None:
-        model.load_layers(list(start))
+        model.load_layers(list(start)) if coarse is None else model.hold(start, coarse)
     model = model.to(device)
     rng = np.random.default_rng(seed)
     parameters = list(model.parameters())
     total = schedule.float_steps + schedule.integer_steps
     optimiser = torch.optim.Adam(parameters, lr=schedule.rate, betas=(0.9, 0.999))
 
+    narrow = coarse is not None and has_bfloat16()
+
     def gradients(part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
         x, target, weight = part
         margin = min(spec.layers, x.shape[2] // 4, x.shape[3] // 4)
         inner = (slice(None), slice(None), slice(margin, x.shape[2] - margin), slice(margin, x.shape[3] - margin))
-        error = model(x)[inner] - target[inner]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=narrow):
+            found = model(x)
+        error = found[inner].float() - target[inner]
         return torch.autograd.grad((error.square() * weight).mean() * spec.planes / PARTS, parameters)
 
     with ThreadPoolExecutor(PARTS, initializer=torch.set_num_threads, initargs=(1,)) as pool:

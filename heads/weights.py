@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .integer import HeadError, check
-from .model import BIAS_MAX, SCALE_BITS_MAX, HeadSpec, Layer
+from .model import BIAS_COARSE, BIAS_MAX, SCALE_BITS_MAX, HeadSpec, Layer
 
 REACH = 127  # magnitudes a table holds; symbol 2*REACH + 1 is the escape
 SPREADS = 48  # tables: the mean magnitude of table k is about 2^((k - 16) / 4)
 TOTAL_BITS = 20
+COARSE_MAX = 6  # a head changes in multiples of 2^0..2^6
 
 
 @lru_cache(maxsize=SPREADS)
@@ -86,6 +87,8 @@ class _Reader:
         self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def numbers(self, count: int, spread: int) -> NDArray[np.int64]:
+        if spread == SPREADS:
+            return np.zeros(count, np.int64)
         symbols = np.asarray(self._coder.decode(_model(spread), count)).astype(np.int64)
         values = symbols - REACH
         for at in np.flatnonzero(symbols == 2 * REACH + 1):
@@ -126,12 +129,42 @@ def encode_layers(layers: Sequence[Layer], base: Sequence[Layer] | None = None) 
     if base is not None and [b.scale_bits for b in base] != [x.scale_bits for x in layers]:
         raise ValueError("a difference needs the scales of the head that it refers to")
     groups = _groups(layers, base)
+    return _encode([x.scale_bits for x in layers], groups, [best_spread(g.ravel()) for g in groups])
+
+
+def encode_change(layers: Sequence[Layer], base: Sequence[Layer], coarse: int) -> bytes:
+    """What `layers` change of `base` (same shape and scales): weights by multiples of 2^coarse, biases of
+    2^(coarse + BIAS_COARSE).
+
+    Form: that of `encode_layers`, with `coarse` in the place of each layer's scale and those multiples as numbers;
+    a spread of SPREADS stands for a group that changes nowhere and has no numbers.
+    """
+    groups = _groups(layers, base)
+    units = [coarse, coarse + BIAS_COARSE] * len(layers)
+    if any((g & (1 << unit) - 1).any() for g, unit in zip(groups, units, strict=True)):
+        raise ValueError(f"the head changes by other than multiples of 2^{coarse}")
+    groups = [g >> unit for g, unit in zip(groups, units, strict=True)]
+    return _encode([coarse] * len(layers), groups, [best_spread(g.ravel()) if g.any() else SPREADS for g in groups])
+
+
+def decode_change(data: bytes, spec: HeadSpec, base: Sequence[Layer]) -> list[Layer]:
+    """Inverse of `encode_change`. Raises HeadError."""
+    coarse = data[0] if data else 0
+    if coarse > COARSE_MAX:
+        raise HeadError(f"a head changes in multiples of 2^{coarse}")
+    layers = _decode(data, spec.shapes(), base, coarse)
+    check(spec, layers)
+    return layers
+
+
+def _encode(first: Sequence[int], groups: Sequence[NDArray[np.int64]], spreads: Sequence[int]) -> bytes:
+    """`first`: one byte of each layer; two groups a layer."""
     head, writer = bytearray(), _Writer()
-    spreads = [best_spread(g.ravel()) for g in groups]
-    for i, layer in enumerate(layers):
-        head += bytes([layer.scale_bits, spreads[2 * i], spreads[2 * i + 1]])
+    for i, byte in enumerate(first):
+        head += bytes([byte, spreads[2 * i], spreads[2 * i + 1]])
     for group, spread in zip(groups, spreads, strict=True):
-        writer.numbers(group, spread)
+        if spread < SPREADS:
+            writer.numbers(group, spread)
     return bytes(head) + writer.bytes()
 
 
@@ -155,17 +188,24 @@ def decode_last(data: bytes, spec: HeadSpec, base: Sequence[Layer]) -> list[Laye
 
 
 def _decode(
-    data: bytes, shapes: Sequence[tuple[int, int, int, int]], base: Sequence[Layer] | None
+    data: bytes,
+    shapes: Sequence[tuple[int, int, int, int]],
+    base: Sequence[Layer] | None,
+    coarse: int | None = None,
 ) -> list[Layer]:
+    """Layers from their numbers; with `coarse`, from what they change of `base`."""
     n = 3 * len(shapes)
     if len(data) < n:
         raise HeadError("coded weights are shorter than their header")
     reader, layers = _Reader(data[n:]), []
+    change = coarse is not None
     for i, shape in enumerate(shapes):
-        scale, *spreads = data[3 * i : 3 * i + 3]
-        if scale > SCALE_BITS_MAX or max(spreads) >= SPREADS:
+        first, *spreads = data[3 * i : 3 * i + 3]
+        if first > SCALE_BITS_MAX or max(spreads) >= SPREADS + change:
             raise HeadError(f"layer {i} has an illegal scale or spread")
-        if base is not None and base[i].scale_bits != scale:
+        if change and first != coarse:
+            raise HeadError(f"layer {i} changes in other multiples than the first")
+        if not change and base is not None and base[i].scale_bits != first:
             raise HeadError(f"layer {i} is a difference between heads of different scales")
         try:
             weight = reader.numbers(int(np.prod(shape)), spreads[0]).reshape(shape)
@@ -174,10 +214,13 @@ def _decode(
             raise
         except Exception as error:  # constriction raises AssertionError and others on corrupt words
             raise HeadError(f"layer {i} does not decode: {error}") from None
+        if coarse is not None:
+            weight, bias = weight << coarse, bias << coarse + BIAS_COARSE
         if base is not None:
             weight, bias = weight + base[i].weight, bias + base[i].bias
         if np.abs(weight).max() > 127 or np.abs(bias).max() > BIAS_MAX:
             raise HeadError(f"layer {i} has numbers out of range")
+        scale = base[i].scale_bits if base is not None else first
         layers.append(Layer(weight.astype(np.int8), bias.astype(np.int32), scale))
     reader.finish()
     return layers
