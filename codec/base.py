@@ -23,7 +23,6 @@ from .resample import BASE_FORMAT
 
 CRF_MAX = 63.0
 STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
-EVEN, EVENEST = 1, 3  # SVT-AV1's own choice and the most
 CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
 THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
 
@@ -31,8 +30,7 @@ THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never retu
 @dataclass(frozen=True)
 class BaseSettings:
     """How a segment's base is coded. `crf` 1..63 in quarters, `preset` of SVT-AV1, `threads` (any number gives the
-    same bytes), colour code points to announce, HDR strings as SVT-AV1 spells them, `still` for one picture alone,
-    `even` (0..3) for how alike the quantisers of a group of pictures are to be."""
+    same bytes), colour code points to announce, HDR strings as SVT-AV1 spells them, `still` for one picture alone."""
 
     crf: float
     preset: int
@@ -41,7 +39,6 @@ class BaseSettings:
     mastering: str = ""
     content_light: str = ""
     still: bool = False
-    even: int = EVEN
 
 
 @dataclass(frozen=True)
@@ -101,8 +98,6 @@ def _encoder(
     params = ["keyint=-1", f"crf={settings.crf:g}", f"lp={threads}"]
     if settings.still:
         params += ["avif=1", "use-fixed-qindex-offsets=1", f"key-frame-chroma-qindex-offset={STILL_CHROMA}"]
-    if settings.even != EVEN:
-        params.append(f"qp-scale-compress-strength={settings.even}")
     if settings.mastering:
         params.append(f"mastering-display={settings.mastering}")
     if settings.content_light:

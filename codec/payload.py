@@ -211,8 +211,8 @@ def _check(v: Mapping[str, int]) -> None:
         raise FormatError("the gate does not fit the history")
     if v["head_kind"] == WHOLE_HEAD and v["reference"]:
         raise FormatError("a whole head refers to another one")
-    if v["head_kind"] == SHIPPED_HEAD and not v["reference"]:
-        raise FormatError("a head of the program has no number")
+    if v["head_kind"] == SHIPPED_HEAD and (not v["reference"] or v["history"]):
+        raise FormatError("a head of the program has no number, or a history")
     if (v["loss_kind"] == LOSS_TRANSFORM) != (v["loss_step"] > 0):
         raise FormatError("the quantiser step does not fit the kind of loss-stream")
     if v["loss_kind"] != LOSS_BOUNDED and v["max_error"]:

@@ -28,7 +28,7 @@ from heads.train import Example, Schedule, example, train
 from heads.weights import encode_change, encode_layers
 
 from . import payload
-from .base import CRF_MAX, EVEN, EVENEST, BasePacket, BaseSettings, base_frames, encode_base, plain_prediction
+from .base import BasePacket, BaseSettings, base_frames, encode_base, plain_prediction
 from .container import TemporalUnit
 from .errors import UsageError
 from .frames import Frame, Plane, VideoInfo
@@ -45,12 +45,10 @@ EVALUATED = 20  # pictures that a comparison of heads looks at
 LAYERS = 4
 FILM_HEAD = 1  # number of the shipped head that films are encoded with
 ADAPT_LEAST, ADAPT_MOST = 300, 1000  # batches that the shipped head learns from a segment
+ADAPT_RATE = 2e-3  # of its gradient descent
 ADAPT_PILOT = 0.3  # of them at first
 ADAPT_WORTH = 0.01  # dB that the first must have brought for more to be tried
 ADAPT_COARSE = 4  # it changes in multiples of 2^4
-TUNE_PRESET, TUNE_STEP = 8, 4  # of the trials of the base, and the distance in crf that tells the slope
-TUNE_LEAST, TUNE_SAMPLES = 48, 48_000_000  # pictures and samples that trials look at: fewer pictures tell nothing
-TUNE_MARGIN = 0.08  # dB that a trial must gain
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
 
@@ -132,7 +130,6 @@ class SegmentEncoder:
         self.preset = PRESETS[settings.preset]
         self.device = device_of(settings.device)
         self._small: list[list[Plane]] | None = None
-        self._even: int | None = None
 
     # --- base ---------------------------------------------------------------------------------------------------
 
@@ -144,56 +141,31 @@ class SegmentEncoder:
         return self._small
 
     def base(self, crf: float, preset: int | None = None) -> Base:
-        """Code the segment's base and decode it again. How even its quantisers are is chosen once a segment."""
-        if preset is not None or not self.preset.tune or self.settings.max_error is not None:
-            return self._coded(crf, self.preset.base if preset is None else preset, EVEN, len(self.frames))
-        if self._even is None:
-            self._even = self._choose_even(crf)
-        return self._coded(crf, self.preset.base, self._even, len(self.frames))
-
-    def _choose_even(self, crf: float) -> int:
-        """By a fast preset, on the first pictures: the best at the slope that the quantiser itself has there."""
-        samples = math.prod(base_size(self.info.width, self.info.height, self.scale))
-        count = min(len(self.frames), max(TUNE_LEAST, TUNE_SAMPLES // samples))
-        if count < TUNE_LEAST:
-            return EVEN
-        usual, coarser = (self._coded(q, TUNE_PRESET, EVEN, count) for q in (crf, min(crf + TUNE_STEP, CRF_MAX)))
-        rates = [math.log(b.bytes) for b in (usual, coarser)]
-        if usual.psnr <= coarser.psnr or rates[0] <= rates[1]:
-            return EVEN
-        slope = (usual.psnr - coarser.psnr) / (rates[0] - rates[1])
-        trial = self._coded(crf, TUNE_PRESET, EVENEST, count)
-        gain = trial.psnr - usual.psnr - slope * (math.log(trial.bytes) - rates[0])
-        return EVENEST if gain > TUNE_MARGIN else EVEN
-
-    def _coded(self, crf: float, preset: int, even: int, count: int) -> Base:
-        """The first `count` pictures through the base."""
+        """Code the segment's base and decode it again."""
         mastering, light = svt_hdr(self.info.side_data)
         settings = BaseSettings(
             crf,
-            preset,
+            self.preset.base if preset is None else preset,
             self.settings.threads,
             self.info.colour,
             mastering,
             light,
-            even=even,
         )
-        pts = [f.pts for f in self.frames[:count]]
+        pts = [f.pts for f in self.frames]
 
         def watched() -> object:
-            pictures = self._pictures()
-            for k in range(count):
-                self.report("base", k / count)
-                yield pictures[k]
+            for k, picture in enumerate(self._pictures()):
+                self.report("base", k / len(self.frames))
+                yield picture
 
         packets = encode_base(watched(), pts, self.info.time_base, self.info.rate, settings)  # type: ignore[arg-type]
         bw, bh = base_size(self.info.width, self.info.height, self.scale)
         pictures = [list(f.planes) for f in base_frames(packets, (bh, bw), self.settings.threads)]
-        if len(pictures) != count:
+        if len(pictures) != len(self.frames):
             raise AssertionError("the base decodes to another number of pictures than were encoded")
         fmt = self.info.format
         psnrs = []
-        for picture, frame in zip(pictures, self.frames[:count], strict=True):
+        for picture, frame in zip(pictures, self.frames, strict=True):
             full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
             psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
         return Base(crf, packets, pictures, weighted(np.array(psnrs)))
@@ -251,14 +223,16 @@ class SegmentEncoder:
         schedule: Schedule,
         start: Head | None = None,
         gate: int = 0,
-        coarse: int | None = None,
+        anchor: Head | None = None,
     ) -> Head | None:
+        """A head that learns from `examples`, from noise or from `start`; it stays a change of `anchor`, if given."""
         layers = train(
             examples,
             spec,
             schedule,
             start=start.layers if start else None,
-            coarse=coarse,
+            anchor=anchor.layers if anchor else None,
+            coarse=ADAPT_COARSE,
             device=self.device,
             progress=lambda done: self.report("head", done),
         )
@@ -391,7 +365,7 @@ class SegmentEncoder:
             same = encode_layers(known.layers, known.layers)
             best = tried(best, known, payload.HEAD_DIFFERENCE, same, known.identity)
         if number:
-            best = self._adapted(base, number, best, tried)
+            best = self._adapted(base, number, known, best, tried)
         elif known:
             examples, _ = self.examples(base, told=known.told if known.spec.told else None)
             schedule = self.preset.schedule
@@ -410,24 +384,24 @@ class SegmentEncoder:
         """Number of the package's head for such films, 0 where there is none."""
         return FILM_HEAD if self.scale == 1 and self.info.format.chroma == "420" else 0
 
-    def _adapted(self, base: Base, number: int, best: _Choice, tried: _Trial) -> _Choice:
+    def _adapted(self, base: Base, number: int, known: Head | None, best: _Choice, tried: _Trial) -> _Choice:
         """The shipped head as it is, and what it becomes when it learns from the segment: first a little, and where
-        that pays, more."""
+        that pays, more. It goes on from what the last segment made of it."""
         for told in self._told(base):
-            data = bytes([told + payload.TOLD_ZERO])
-            best = tried(best, shipped_head(number, told), payload.SHIPPED_HEAD, data, number)
+            best = tried(best, shipped_head(number, told), payload.SHIPPED_HEAD, _shipped_data(told), number)
         told = best.head.told if best.head else told_of(base.crf)
-        start = shipped_head(number, told)
+        anchor = start = shipped_head(number, told)
+        if known and known.spec == anchor.spec and _scales(known) == _scales(anchor):
+            start = replace(known, told=told)
         samples = self.info.width * self.info.height * len(self.frames)
         steps = min(max(round(self.preset.adapt * samples / 1e6), ADAPT_LEAST), ADAPT_MOST)
         examples, _ = self.examples(base, told=told)
         before = best.score
-        for share, rate in ((ADAPT_PILOT, 2e-3), (1.0, 2e-3)):
-            schedule = Schedule(0, round(share * steps), rate=rate)
-            head = self.train(examples, start.spec, schedule, start, coarse=ADAPT_COARSE)
+        for share in (ADAPT_PILOT, 1.0):
+            schedule = Schedule(0, round(share * steps), rate=ADAPT_RATE)
+            head = self.train(examples, start.spec, schedule, start, anchor=anchor)
             if head is not None:
-                change = encode_change(head.layers, start.layers, ADAPT_COARSE)
-                data = bytes([told + payload.TOLD_ZERO]) + change
+                data = _shipped_data(told, encode_change(head.layers, anchor.layers, ADAPT_COARSE))
                 best = tried(best, head, payload.SHIPPED_HEAD, data, number)
             if best.score < before + ADAPT_WORTH:
                 break
@@ -543,6 +517,15 @@ class SegmentEncoder:
 
 
 STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; measured, see bench/NOTES.md
+
+
+def _shipped_data(told: int, change: bytes = b"") -> bytes:
+    """What a segment's header says of a shipped head."""
+    return bytes([told + payload.TOLD_ZERO]) + change
+
+
+def _scales(head: Head) -> list[int]:
+    return [layer.scale_bits for layer in head.layers]
 
 
 class _Lazy(Sequence[list[Plane]]):

@@ -195,10 +195,10 @@ class HeadModel(nn.Module):
             self.scale_bits[i] = min(max(bits - coarser, 0), SCALE_BITS_MAX)
 
     def hold(self, anchor: Sequence[Layer], coarse: int) -> None:
-        """Start from `anchor`, and keep to what `heads.weights.encode_change` can say of it: integers that differ by
-        multiples of 2^coarse, biases by multiples of 2^(coarse + BIAS_COARSE)."""
-        self.load_layers(list(anchor))
+        """Keep to what `heads.weights.encode_change` can say of `anchor`: its scales, integers that
+        differ from its by multiples of 2^coarse, biases by multiples of 2^(coarse + BIAS_COARSE)."""
         self.anchor, self.coarse, self.quantised = list(anchor), coarse, True
+        self.scale_bits = [layer.scale_bits for layer in anchor]
 
     def _integers(self, index: int, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """The integers that the layer's parameters stand for, as floats, with the gradient of the identity."""

@@ -89,26 +89,29 @@ def train(
     *,
     seed: int = 0,
     start: Sequence[Layer] | None = None,
-    coarse: int | None = None,
+    anchor: Sequence[Layer] | None = None,
+    coarse: int = 0,
     device: str = "cpu",
     progress: Callable[[float], None] | None = None,
 ) -> list[Layer]:
     """Layers of a head of shape `spec` fitted to `examples`, from `start` (same shape) or from noise.
 
-    With `coarse` the head stays what `heads.weights.encode_change` can say of `start`.
+    With `anchor` (and `start`) the head stays what `heads.weights.encode_change` can say of `anchor` with `coarse`.
     `progress` is called with the fraction done. The result is unchecked: see `heads.integer.check`.
     """
     torch.manual_seed(seed)
     model = HeadModel(spec, torch.Generator().manual_seed(seed))
     if start is not None:
-        model.load_layers(list(start)) if coarse is None else model.hold(start, coarse)
+        model.load_layers(list(start))
+    if anchor is not None:
+        model.hold(anchor, coarse)
     model = model.to(device)
     rng = np.random.default_rng(seed)
     parameters = list(model.parameters())
     total = schedule.float_steps + schedule.integer_steps
     optimiser = torch.optim.Adam(parameters, lr=schedule.rate, betas=(0.9, 0.999))
 
-    narrow = coarse is not None and has_bfloat16()
+    narrow = anchor is not None and has_bfloat16()
 
     def gradients(part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
         x, target, weight = part

@@ -84,7 +84,9 @@ def same_planes(a: Frame, b: Frame) -> bool:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the preset "fast" much faster: a weak base and hardly any training."""
-    monkeypatch.setitem(PRESETS, "fast", Preset(12, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),)))
+    short = Preset(12, 0, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))
+    monkeypatch.setitem(PRESETS, "fast", short)
+    monkeypatch.setattr("codec.segment.ADAPT_LEAST", 20)
 
 
 @pytest.fixture(autouse=True)

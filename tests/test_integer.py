@@ -114,6 +114,18 @@ def test_double_precision_gives_the_same(spec: HeadSpec, monkeypatch: pytest.Mon
         assert np.array_equal(predicted(double, x, depth), predicted(single, x, depth))
 
 
+@pytest.mark.parametrize("spec", [SPECS[3], SPECS[6], SPECS[7]], ids=str)
+def test_bands_of_a_picture_fit_together(spec: HeadSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = IntegerHead(spec, drawn_head(spec, 6))
+    x = drawn_inputs(spec, 101, 9, 6, True)
+    found = []
+    for threads in (1, 2, 3, 64):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(predicted(head, x, 10))
+    assert len(list(head._bands(torch.from_numpy(x.transpose(1, 2, 0))))) == 3
+    assert all(np.array_equal(y, found[0]) for y in found[1:])
+
+
 def test_kernels_that_err_by_one_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     head = IntegerHead(SPECS[3], drawn_head(SPECS[3], 5))
     assert head._matches_integers()

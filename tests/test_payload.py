@@ -143,7 +143,7 @@ ILLEGAL: list[tuple[SegmentHeader, dict[str, int]]] = [
     (BARE, {"psnr": 10001}), (BARE, {"psnr": 65535}), (FULL, {"head_kind": 3}), (FULL, {"history": 3}),
     (FULL, {"gate": 0}), (FULL, {"gate": 1}), (FULL, {"gate": 9}), (FULL, {"history": 0}),
     (FULL, {"layers": 0}), (FULL, {"layers": 1}), (FULL, {"layers": 9}), (FULL, {"head_width": 0}),
-    (FULL, {"head_width": 65}), (FULL, {"head_kind": 1}),
+    (FULL, {"head_width": 65}), (FULL, {"head_kind": 1}), (FULL, {"head_kind": 4}),
     (BARE, {"history": 1}), (BARE, {"history": 1, "gate": 4}), (BARE, {"gate": 4}), (BARE, {"layers": 4}),
     (BARE, {"head_width": 8}), (BARE, {"reference": 1}), (BARE, {"head_bytes": 1}), (BARE, {"head_kind": 1}),
     (BARE, {"head_kind": 2}), (FULL, {"head_kind": 0}),
@@ -161,6 +161,14 @@ ILLEGAL: list[tuple[SegmentHeader, dict[str, int]]] = [
 def test_illegal_values_are_refused(header: SegmentHeader, values: dict[str, int]) -> None:
     with pytest.raises(FormatError):
         read_segment(patched(header, **values))
+
+
+def test_a_head_of_the_program_has_a_number_and_no_history() -> None:
+    shipped = replace(FULL, head_kind=3, history=0, gate=0, reference=1)
+    assert read_segment(write_segment(shipped)) == shipped
+    for wrong in (replace(shipped, reference=0), replace(shipped, history=1, gate=4), replace(shipped, head=b"")):
+        with pytest.raises(FormatError):
+            write_segment(wrong)
 
 
 def test_patching_alone_breaks_nothing() -> None:

@@ -12,6 +12,7 @@ from heads.integer import IntegerHead, check
 from heads.model import HeadSpec, Layer
 from heads.planes import folds_of, grid_of, pack
 from heads.train import MSE_FLOOR, Example, Schedule, example, train
+from heads.weights import decode_change, encode_change
 
 GREY = folds_of("400")
 SPEC = HeadSpec(4, 0, 3, 8)
@@ -106,6 +107,16 @@ def test_training_goes_on_from_another_head(layers: list[Layer]) -> None:
     assert share_left(tuned, SPEC, e) < before
     fresh = train([e], SPEC, Schedule(0, 60, batch=4, crop=20, rate=1e-3))
     assert share_left(fresh, SPEC, e) > share_left(tuned, SPEC, e), "what was known is made use of"
+
+
+@pytest.mark.parametrize("coarse", [0, 3, 5])
+def test_a_head_adapts_in_multiples(layers: list[Layer], coarse: int) -> None:
+    pictures = [example(e.inputs, -e.target, GREY) for e in map(drawn_example, (1, 2))]  # the opposite of what it knows
+    before = share_left(layers, SPEC, pictures[0])
+    schedule = Schedule(0, 150, batch=4, crop=20, rate=1e-2)
+    found = train(pictures, SPEC, schedule, start=layers, anchor=layers, coarse=coarse)
+    assert share_left(found, SPEC, pictures[0]) < 0.9 * before
+    assert same(decode_change(encode_change(found, layers, coarse), SPEC, layers), found)
 
 
 def test_a_head_with_history_learns_to_copy_it() -> None:

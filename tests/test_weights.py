@@ -12,7 +12,15 @@ from drawn_heads import SPECS, drawn_head
 
 from heads.integer import HeadError
 from heads.model import HeadSpec, Layer
-from heads.weights import SPREADS, best_spread, decode_layers, encode_layers
+from heads.weights import (
+    COARSE_MAX,
+    SPREADS,
+    best_spread,
+    decode_change,
+    decode_layers,
+    encode_change,
+    encode_layers,
+)
 
 SMALL = HeadSpec(4, 0, 2, 3)
 
@@ -277,3 +285,66 @@ def test_constant_words_raise_nothing_but_head_errors(fill: bytes) -> None:
                 decode_layers(bytes([4, spread, spread] * SMALL.layers) + fill * 4 * words, SMALL)
             except HeadError:
                 continue
+
+
+# --- what a film changes of a head of the program ---------------------------------------------------------------------
+
+
+def adapted(layers: Sequence[Layer], coarse: int, seed: int) -> list[Layer]:
+    """Some weights and biases moved by the multiples that `coarse` allows."""
+    rng, out = np.random.default_rng(seed), []
+    for x in layers:
+        weight = x.weight + (rng.integers(-2, 3, x.weight.shape) << coarse)
+        weight = np.where(np.abs(weight) > 127, x.weight, weight)
+        bias = x.bias + (rng.integers(-3, 4, x.bias.shape) << coarse + 4)
+        out.append(Layer(weight.astype(np.int8), bias.astype(np.int32), x.scale_bits))
+    return out
+
+
+@pytest.mark.parametrize("coarse", range(COARSE_MAX + 1))
+@pytest.mark.parametrize("spec", [HeadSpec(6, 0, 4, 8, told=True, adding=True), SMALL], ids=str)
+def test_changes_come_back(spec: HeadSpec, coarse: int) -> None:
+    base = drawn_head(replace(spec, width=min(spec.width, 3)), 1)
+    spec = replace(spec, width=min(spec.width, 3))
+    base = [Layer(x.weight // 4, x.bias, x.scale_bits) for x in base]  # room for what changes
+    wanted = adapted(base, coarse, 2)
+    assert same(decode_change(encode_change(wanted, base, coarse), spec, base), wanted)
+
+
+def test_what_does_not_change_costs_its_header_alone() -> None:
+    base = drawn_head(SMALL, 1)
+    assert len(encode_change(base, base, 3)) == 3 * SMALL.layers
+    one = [base[0], replace(base[1], bias=base[1].bias + (1 << 7))]
+    assert 3 * SMALL.layers < len(encode_change(one, base, 3)) < 3 * SMALL.layers + 9
+    assert same(decode_change(encode_change(one, base, 3), SMALL, base), one)
+
+
+def test_changes_that_cannot_be_said_are_refused() -> None:
+    base = still()
+    for wrong in (replace(base[0], weight=base[0].weight + 4), replace(base[0], bias=base[0].bias + 64)):
+        with pytest.raises(ValueError, match="multiples"):
+            encode_change([wrong, base[1]], base, 3)
+
+
+@pytest.mark.parametrize("at, value", [(0, COARSE_MAX + 1), (0, 2), (3, 2), (1, SPREADS + 1), (5, 255)])
+def test_illegal_changes_are_refused(at: int, value: int) -> None:
+    base = still()
+    data = bytearray(encode_change(adapted(base, 3, 1), base, 3))
+    data[at] = value
+    with pytest.raises(HeadError):
+        decode_change(bytes(data), SMALL, base)
+
+
+def test_damaged_changes_end_in_head_errors() -> None:
+    base = still()
+    data = encode_change(adapted(base, 5, 1), base, 5)
+    for wrong in (b"", data[:5], data[:-1], data + bytes(4)):
+        with pytest.raises(HeadError):
+            decode_change(wrong, SMALL, base)
+
+
+def test_only_changes_may_leave_a_group_out() -> None:
+    data = bytearray(encode_layers(still()))
+    data[1] = SPREADS
+    with pytest.raises(HeadError, match="spread"):
+        decode_layers(bytes(data), SMALL)
