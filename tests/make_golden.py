@@ -1,5 +1,5 @@
-"""Make the golden files of tests/golden: `python -m tests.make_golden films|gaussians|stills`, once for each version of
-the format.
+"""Make the golden files of tests/golden: `python -m tests.make_golden films|shipped|gaussians|stills`, once for each
+version of the format.
 
 They are never made anew for a version: every later program must decode them to the samples that are pinned beside them
 (that of the Gaussians in test_splat_render.py).
@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import zlib
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -43,6 +44,7 @@ FILMS = {
     "enlarged": (PlaneFormat("420", 10), Settings(crf=50, scale=Fraction(3, 2), loss="off", preset="fast")),
     "lossless": (PlaneFormat("422", 10), Settings(crf=50, scale=Fraction(3), max_error=0, preset="fast")),
 }
+SHIPPED = {"shipped": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), preset="fast"))}
 
 
 def crc_of(path: Path) -> int:
@@ -83,12 +85,13 @@ def drawn_still() -> NDArray[np.uint8]:
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
-def films() -> None:
+def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
     codec.segment.WORTH = 0.01  # tools are used wherever they gain, for their own sake
+    codec.segment.FILM_HEAD = int(wanted is SHIPPED)
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (fmt, settings) in FILMS.items():
+        for name, (fmt, settings) in wanted.items():
             source, target = Path(folder) / f"{name}.mkv", FOLDER / f"{name}-v{VERSION}.nvc"
             _source(source, fmt)
             codec.encode(source, target, settings, overwrite=True)
@@ -121,4 +124,4 @@ def stills() -> None:
 
 
 if __name__ == "__main__":
-    {"films": films, "gaussians": gaussians, "stills": stills}[sys.argv[1]]()
+    {"films": films, "shipped": lambda: films(SHIPPED), "gaussians": gaussians, "stills": stills}[sys.argv[1]]()

@@ -32,15 +32,18 @@ Units = list[TemporalUnit]
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `loss.nvc` (scale 2, loss-stream, history 1) and `head.nvc` (heads alone, a chain of differences),
-    both of three segments."""
+    """A folder with `loss.nvc` (scale 2, loss-stream, history 1) and `head.nvc` (heads alone, a chain of differences)
+    and `shipped.nvc` (changes of the head of the program), each of three segments."""
     folder = tmp_path_factory.mktemp("films")
     source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, LENGTHS), YUV)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "fast", Preset(12, 0, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),)))
         patch.setattr("codec.segment.WORTH", 1e-6)
+        patch.setattr("codec.segment.ADAPT_LEAST", 100)
         wishes = Settings(preset="fast", device="cpu")
         codec.encode(source, folder / "loss.nvc", replace(wishes, scale=Fraction(2), loss=16, history=1))
+        codec.encode(source, folder / "shipped.nvc", replace(wishes, scale=Fraction(1)))
+        patch.setattr("codec.segment.FILM_HEAD", 0)
         codec.encode(source, folder / "head.nvc", replace(wishes, scale=Fraction(1)))
     kinds = [u.payloads and payload.kind_of(u.payloads[-1]) for u in FilmReader(folder / "loss.nvc").units()]
     assert kinds.count(payload.RESIDUAL) > 25
@@ -339,7 +342,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> Iterator[bytes]:
     yield data[:start] + bytes(size) + data[start:]
 
 
-@pytest.mark.parametrize("name", ["loss.nvc", "head.nvc"])
+@pytest.mark.parametrize("name", ["loss.nvc", "head.nvc", "shipped.nvc"])
 def test_random_damage_never_shows_a_wrong_picture(name: str, films: Path, tmp_path: Path) -> None:
     whole, data = frames_of(films / name), (films / name).read_bytes()
     path = tmp_path / "broken.nvc"
@@ -374,7 +377,7 @@ def test_random_damage_of_the_base_never_shows_a_wrong_picture(films: Path, tmp_
     assert seen.count("refused") > len(seen) // 2
 
 
-@pytest.mark.parametrize("name", ["loss.nvc", "head.nvc"])
+@pytest.mark.parametrize("name", ["loss.nvc", "head.nvc", "shipped.nvc"])
 def test_truncated_files_are_refused(name: str, films: Path, tmp_path: Path) -> None:
     whole, data = frames_of(films / name), (films / name).read_bytes()
     path = tmp_path / "broken.nvc"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from conftest import drawn_frames, same_planes, scene_frames, write_frames
 import codec
 from codec import payload
 from codec.base import ordinary_priority
-from codec.container import FilmReader
+from codec.container import FilmReader, write_film
 from codec.encode import Event
 from codec.errors import DamageError, InputError, NvcError, OutputError, UsageError
 from codec.frames import Frame, PlaneFormat
@@ -204,12 +205,73 @@ def test_a_single_picture_is_a_film(tmp_path: Path) -> None:
     assert [f.pts for f in decoded(tmp_path / "out.nvc")] == [0]
 
 
+# --- the head of the program ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three segments that adapt the head of the program."""
+    monkeypatch.setattr("codec.segment.ADAPT_LEAST", 150)
+    codec.encode(film, tmp_path / "shipped.nvc", settings(scale=Fraction(1)))
+    return tmp_path / "shipped.nvc"
+
+
+def test_segments_adapt_the_head_of_the_program(shipped: Path, tmp_path: Path) -> None:
+    found = [header for _, header in headers(shipped)]
+    assert [(h.head_kind, h.reference, h.history) for h in found] == [(payload.SHIPPED_HEAD, 1, 0)] * 3
+    assert any(len(h.head) > 1 for h in found), "at least one changes it"
+    whole = decoded(shipped)
+    assert checksums_hold(shipped, whole)
+    start = copied_from_keyframe(shipped, tmp_path / "cut.mkv", 2)
+    assert start > 0
+    for a, b in zip(decoded(tmp_path / "cut.mkv"), whole[22:], strict=True):
+        assert same_planes(a, b), "a cut film needs no earlier segment"
+
+
+def test_a_shipped_head_alone_costs_a_byte(
+    film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codec.segment.SegmentEncoder.train", lambda *args, **wishes: None)
+    codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
+    found = [header for _, header in headers(tmp_path / "out.nvc")]
+    used = [h for h in found if h.head_kind == payload.SHIPPED_HEAD]
+    assert used and all(len(h.head) == 1 for h in used)
+    assert checksums_hold(tmp_path / "out.nvc", decoded(tmp_path / "out.nvc"))
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"reference": 2}, "no film head 2"), ({"layers": 5}, "another shape"), ({"head_width": 8}, "another shape"),
+    ({"head": bytes([128, 9])}, "multiples"), ({"head": bytes([128, 0])}, "shorter"),
+])  # fmt: skip
+def test_a_wrong_head_of_the_program_is_refused(
+    shipped: Path, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    reader = FilmReader(shipped)
+    units = list(reader.units())
+    header = replace(payload.read_segment(units[0].payloads[0]), **change)
+    units[0] = replace(units[0], payloads=(payload.write_segment(header), *units[0].payloads[1:]))
+    write_film(tmp_path / "wrong.nvc", units, reader.info, (64, 48))
+    with pytest.raises(DamageError, match=words):
+        decoded(tmp_path / "wrong.nvc")
+
+
+@pytest.mark.parametrize("fmt, scale", [(PlaneFormat("422", 8), Fraction(1)), (YUV, TWO)], ids=str)
+def test_other_films_train_heads_of_their_own(
+    fmt: PlaneFormat, scale: Fraction, tmp_path: Path, generous: None
+) -> None:
+    source = write_frames(tmp_path / "in.mkv", scene_frames(fmt, 64, 48, (9,)), fmt)
+    codec.encode(source, tmp_path / "out.nvc", settings(scale=scale, loss="off"))
+    ((_, header),) = headers(tmp_path / "out.nvc")
+    assert header.head_kind in (payload.NO_HEAD, payload.WHOLE_HEAD)
+
+
 # --- seeking and cutting ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def chain(film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three segments; the head of the second is a difference to that of the first, the third's to the second's."""
+    monkeypatch.setattr("codec.segment.FILM_HEAD", 0)  # heads of their own
     codec.encode(film, tmp_path / "chain.nvc", settings())
     kinds = [h.head_kind for _, h in headers(tmp_path / "chain.nvc")]
     assert kinds == [payload.WHOLE_HEAD, payload.HEAD_DIFFERENCE, payload.HEAD_DIFFERENCE]
@@ -231,6 +293,7 @@ def test_seeking_gives_the_pictures_of_a_full_decode(chain: Path) -> None:
 def test_a_chain_of_differences_ends_after_a_while(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("codec.segment.FILM_HEAD", 0)
     monkeypatch.setattr(sys.modules["codec.encode"], "CHAIN", 2)
     codec.encode(film, tmp_path / "out.nvc", settings())
     kinds = [h.head_kind for _, h in headers(tmp_path / "out.nvc")]
