@@ -28,7 +28,7 @@ from .frames import Frame, Plane, VideoInfo
 from .payload import SegmentHeader
 from .resample import base_size
 from .residual import LossCoder, LossKind, LossSettings
-from .restore import Head, Restorer, shipped_head, use_threads
+from .restore import Head, Restorer, film_head, use_threads
 from .segment import device_of
 
 CHAIN = 64  # segments to go back for the head that a difference refers to
@@ -225,7 +225,7 @@ class Film:
             spec = HeadSpec(*shape)
             return Head(spec, tuple(decode_layers(header.head, spec)), header.gate)
         if header.head_kind == payload.SHIPPED_HEAD:
-            head = shipped_head(header.reference, header.head[0] - payload.TOLD_ZERO, header.head[1:])
+            head = film_head(header.reference, *payload.read_shipped(header.head))
             if head.spec.shape != shape:
                 raise FormatError("the program's head of that number has another shape")
             return head

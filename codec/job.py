@@ -26,8 +26,8 @@ from heads.weights import decode_layers, encode_layers
 
 from .container import TemporalUnit
 from .errors import OutputError
-from .restore import Head
-from .segment import Segment
+from .restore import Head, film_head
+from .segment import FILM_HEAD, Segment
 
 _LENGTH = struct.Struct(">I")
 ENCODER = 2  # raised whenever the encoder may give other bytes for the same wish
@@ -35,7 +35,7 @@ ENCODER = 2  # raised whenever the encoder may give other bytes for the same wis
 
 def job_key(source: bytes, settings: str) -> str:
     """Name of the work: two encodes with the same key give the same bytes."""
-    versions = (ENCODER, av.__version__, torch.__version__, version("constriction"))
+    versions = (ENCODER, film_head(FILM_HEAD, 0).identity, av.__version__, torch.__version__, version("constriction"))
     return hashlib.blake2b(repr((source, settings, versions)).encode(), digest_size=16).hexdigest()
 
 

@@ -29,6 +29,21 @@ PSNR_MAX = 100.0
 PIXELS_MAX = 1 << 27  # luma samples of a picture: what a decoder allocates on the word of a header
 
 
+def told_of(crf: float) -> int:
+    """What a head is told of the base: its quantiser in quarters, about 0."""
+    return round(4 * crf) - TOLD_ZERO
+
+
+def write_shipped(told: int, change: bytes = b"") -> bytes:
+    """The head of a segment that uses one of the program: what it is told, and what the segment changes."""
+    return bytes([told + TOLD_ZERO]) + change
+
+
+def read_shipped(head: bytes) -> tuple[int, bytes]:
+    """Inverse of `write_shipped`."""
+    return head[0] - TOLD_ZERO, head[1:]
+
+
 @dataclass(frozen=True)
 class Field:
     """A fixed-width number: struct code "B", "H" or "I", and its smallest and largest legal value."""
@@ -211,8 +226,8 @@ def _check(v: Mapping[str, int]) -> None:
         raise FormatError("the gate does not fit the history")
     if v["head_kind"] == WHOLE_HEAD and v["reference"]:
         raise FormatError("a whole head refers to another one")
-    if v["head_kind"] == SHIPPED_HEAD and (not v["reference"] or v["history"]):
-        raise FormatError("a head of the program has no number, or a history")
+    if v["head_kind"] == SHIPPED_HEAD and (not v["reference"] or v["history"] or v["scale"]):
+        raise FormatError("a head of the program has no number, a history, or a base of another size")
     if (v["loss_kind"] == LOSS_TRANSFORM) != (v["loss_step"] > 0):
         raise FormatError("the quantiser step does not fit the kind of loss-stream")
     if v["loss_kind"] != LOSS_BOUNDED and v["max_error"]:

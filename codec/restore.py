@@ -19,14 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from heads import store
 from heads.history import gated
 from heads.integer import IntegerHead
 from heads.model import HISTORY_MAX, HeadSpec, Layer
 from heads.motion import motion, moved
 from heads.planes import channels_of, folds_of, grid_of, pack, unpack
-from heads.store import film_head
 from heads.weights import decode_change
 
+from . import payload
 from .base import plain_prediction
 from .frames import SUBSAMPLING, Plane, PlaneFormat
 from .resample import upscale
@@ -49,21 +50,16 @@ class Head:
     identity: int = field(init=False)  # what a later difference refers to: CRC-32 of the head's numbers
 
     def __post_init__(self) -> None:
-        crc = zlib.crc32(bytes([self.told + 128])) if self.spec.told else 0
+        crc = zlib.crc32(payload.write_shipped(self.told)) if self.spec.told else 0
         for layer in self.layers:
             numbers = layer.weight.astype(">i1").tobytes() + layer.bias.astype(">i4").tobytes()
             crc = zlib.crc32(bytes([layer.scale_bits]) + numbers, crc)
         object.__setattr__(self, "identity", crc)
 
 
-def told_of(crf: float) -> int:
-    """What a head of films is told of the base: its quantiser in quarters, about 0."""
-    return round(4 * crf) - 128
-
-
-def shipped_head(number: int, told: int, change: bytes = b"") -> Head:
+def film_head(number: int, told: int, change: bytes = b"") -> Head:
     """A head of the package, with what a film changes of it. Raises HeadError."""
-    stored = film_head(number)
+    stored = store.film_head(number)
     layers = decode_change(change, stored.spec, stored.layers) if change else stored.layers
     return Head(stored.spec, tuple(layers), told=told)
 

@@ -36,18 +36,19 @@ from .hdr import svt_hdr
 from .metrics import plane_psnrs, weighted
 from .resample import base_size, downscale, upscale
 from .residual import LossCoder, LossKind, LossSettings
-from .restore import Head, Restorer, Seen, shipped_head, told_of
+from .restore import Head, Restorer, Seen, film_head
 from .settings import PRESETS, Settings
 
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; measured on AV1, see bench/NOTES.md
 EXAMPLE_BYTES = 384 << 20  # of the pictures that a head learns from
-EVALUATED = 20  # pictures that a comparison of heads looks at
+EVALUATED = 16  # pictures that a comparison of heads looks at
 LAYERS = 4
 FILM_HEAD = 1  # number of the shipped head that films are encoded with
 ADAPT_LEAST, ADAPT_MOST = 300, 1000  # batches that the shipped head learns from a segment
 ADAPT_RATE = 2e-3  # of its gradient descent
 ADAPT_PILOT = 0.3  # of them at first
 ADAPT_WORTH = 0.01  # dB that the first must have brought for more to be tried
+TOLD_FINER = 32  # told a quantiser finer than the truth by 8, a head often does better
 ADAPT_COARSE = 4  # it changes in multiples of 2^4
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
@@ -323,10 +324,16 @@ class SegmentEncoder:
 
     def _score(self, psnr: float, size: int) -> float:
         if self.settings.max_error is not None:
-            # each dB that the prediction gains saves a sixth of a bit of every sample of the loss-stream
-            samples = sum(h * w for h, w in self.info.format.shapes(self.info.width, self.info.height))
-            return psnr / 6.02 * samples * len(self.frames) / 8 - size
+            return psnr * self._per_db() - size
         return psnr - WORTH * math.log(size)
+
+    def _per_db(self) -> float:
+        """What a dB adds to the score. Below a bound on the error, where the score is in bytes, each dB that the
+        prediction gains saves a sixth of a bit of every sample of the loss-stream."""
+        if self.settings.max_error is None:
+            return 1.0
+        samples = sum(h * w for h, w in self.info.format.shapes(self.info.width, self.info.height))
+        return samples * len(self.frames) / 6.02 / 8
 
     def _lambda(self, base: Base, plain: _Run) -> float:
         """Squared error that a bit is worth: the slope of the base's own curve, in samples of the film's depth."""
@@ -356,7 +363,7 @@ class SegmentEncoder:
                 start, score=score, head=head, head_kind=kind, head_data=data, reference=number, gain=gain
             )
 
-        number = self._shipped()
+        number = self._shipped_number()
         planes = channels_of(self.info.format.chroma)
         known = previous.head if previous else None
         if known and (known.spec.planes != planes or known.spec.history):
@@ -380,37 +387,35 @@ class SegmentEncoder:
                 best = tried(best, head, payload.WHOLE_HEAD, encode_layers(head.layers) if head else b"")
         return best
 
-    def _shipped(self) -> int:
+    def _shipped_number(self) -> int:
         """Number of the package's head for such films, 0 where there is none."""
         return FILM_HEAD if self.scale == 1 and self.info.format.chroma == "420" else 0
 
     def _adapted(self, base: Base, number: int, known: Head | None, best: _Choice, tried: _Trial) -> _Choice:
-        """The shipped head as it is, and what it becomes when it learns from the segment: first a little, and where
-        that pays, more. It goes on from what the last segment made of it."""
-        for told in self._told(base):
-            best = tried(best, shipped_head(number, told), payload.SHIPPED_HEAD, _shipped_data(told), number)
-        told = best.head.told if best.head else told_of(base.crf)
-        anchor = start = shipped_head(number, told)
-        if known and known.spec == anchor.spec and _scales(known) == _scales(anchor):
+        """The shipped head as it is, and what it becomes when it learns from the segment, beginning with what the last
+        segment made of it: a little, and more where that paid."""
+        truth = payload.told_of(base.crf)
+        for told in (truth, max(truth - TOLD_FINER, -payload.TOLD_ZERO)):
+            best = tried(best, film_head(number, told), payload.SHIPPED_HEAD, payload.write_shipped(told), number)
+        told = best.head.told if best.head else truth
+        anchor = start = film_head(number, told)
+        if known and known.spec == anchor.spec:  # then it is a change of the same head
             start = replace(known, told=told)
         samples = self.info.width * self.info.height * len(self.frames)
         steps = min(max(round(self.preset.adapt * samples / 1e6), ADAPT_LEAST), ADAPT_MOST)
         examples, _ = self.examples(base, told=told)
         before = best.score
-        for share in (ADAPT_PILOT, 1.0):
+        for share in (ADAPT_PILOT, 1 - ADAPT_PILOT):
             schedule = Schedule(0, round(share * steps), rate=ADAPT_RATE)
             head = self.train(examples, start.spec, schedule, start, anchor=anchor)
-            if head is not None:
-                data = _shipped_data(told, encode_change(head.layers, anchor.layers, ADAPT_COARSE))
-                best = tried(best, head, payload.SHIPPED_HEAD, data, number)
-            if best.score < before + ADAPT_WORTH:
+            if head is None:
+                break
+            start = head
+            change = encode_change(head.layers, anchor.layers, ADAPT_COARSE)
+            best = tried(best, head, payload.SHIPPED_HEAD, payload.write_shipped(told, change), number)
+            if best.score < before + ADAPT_WORTH * self._per_db():
                 break
         return best
-
-    def _told(self, base: Base) -> list[int]:
-        """What to tell a head of the base, to choose from: coarser or finer than the truth may do better."""
-        truth = told_of(base.crf)
-        return [min(max(truth + d, -payload.TOLD_ZERO), 127) for d in (0, -32)]
 
     def _with_loss(self, base: Base, best: _Choice, plain: _Run) -> _Choice:
         """Try a loss-stream on top, and history in the head that goes with it."""
@@ -447,9 +452,8 @@ class SegmentEncoder:
         data = encode_layers(head.layers)
         run = self.run(base, head, start.loss, start.lam)
         score = self._score(run.psnr, base.bytes + run.bytes + len(data) + OVERHEAD)
-        trial = replace(
-            start, score=score, head=head, head_kind=payload.WHOLE_HEAD, head_data=data, reference=0
-        )
+        own = {"head": head, "head_kind": payload.WHOLE_HEAD, "head_data": data, "reference": 0}
+        trial = replace(start, score=score, gain=run.psnr - base.psnr, **own)  # type: ignore[arg-type]
         return trial if force else max(other or start, trial, key=lambda c: c.score)
 
     def _unit(self) -> float:
@@ -517,15 +521,6 @@ class SegmentEncoder:
 
 
 STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; measured, see bench/NOTES.md
-
-
-def _shipped_data(told: int, change: bytes = b"") -> bytes:
-    """What a segment's header says of a shipped head."""
-    return bytes([told + payload.TOLD_ZERO]) + change
-
-
-def _scales(head: Head) -> list[int]:
-    return [layer.scale_bits for layer in head.layers]
 
 
 class _Lazy(Sequence[list[Plane]]):

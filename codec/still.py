@@ -35,7 +35,7 @@ from .errors import DamageError, FormatError, InputError
 from .frames import Plane, PlaneFormat
 from .metrics import squared_error
 from .obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, sequence_size
-from .payload import PIXELS_MAX, PSNR_MAX, checksum
+from .payload import PIXELS_MAX, PSNR_MAX, checksum, told_of
 from .pictures import Picture, Pixels
 from .rate import search
 from .resample import BASE_FORMAT, base_size, downscale, upscale
@@ -68,11 +68,6 @@ class CodedStill:
     head: bool
     parts: dict[str, int]
     missed: str = ""
-
-
-def told_of(crf: float) -> int:
-    """What a head is told of the base: its quantiser in quarters, about 0."""
-    return round(4 * crf) - 128
 
 
 def base_planes(pixels: Pixels, peak: int) -> list[Plane]:

@@ -36,9 +36,10 @@ from .base import BaseSettings
 from .colour import SRGB, TO_RGB, to_planes
 from .encode import Event, Listener
 from .errors import InputError, NvcError
+from .payload import told_of
 from .pictures import READABLE, eight_bits, read_bytes, read_picture, write_bytes
 from .progress import Console
-from .still import base_of, base_planes, told_of, upscaled
+from .still import base_of, base_planes, upscaled
 from .upscale import upscaled_planes
 
 STILL = HeadSpec(planes=12, layers=8, width=48, told=True, adding=True)

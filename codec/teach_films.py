@@ -34,9 +34,9 @@ from heads.train import MSE_FLOOR, PLANE_WEIGHTS
 
 from .base import BaseSettings, base_frames, encode_base
 from .frames import Plane
+from .payload import told_of
 from .pictures import eight_bits, read_bytes, read_picture
 from .progress import Console
-from .restore import told_of
 from .teach import split_pictures, teach
 
 FILM = HeadSpec(planes=6, layers=4, width=16, told=True, adding=True)

@@ -13,6 +13,7 @@ transforms.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,17 +39,22 @@ from .model import (
     effective,
     shift_of,
 )
+from .threads import single_threads
 
 CORRECTION_BITS = 4
 PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
 BAND_LEAST = 32  # rows of cells that are worth a thread
-CORNER = 32  # cells of a patch that are compared
+CORNER = 32  # columns of a patch that are compared
 
 
 @cache
-def _workers(count: int) -> ThreadPoolExecutor:
-    """Threads whose kernels keep to one thread each."""
-    return ThreadPoolExecutor(count, "head", initializer=torch.set_num_threads, initargs=(1,))
+def _workers() -> ThreadPoolExecutor:
+    """Threads for bands of pictures, kept for the life of the process."""
+    return single_threads(os.cpu_count() or 1)
+
+
+if hasattr(os, "register_at_fork"):  # threads do not come along
+    os.register_at_fork(after_in_child=_workers.cache_clear)
 
 
 class HeadError(ValueError):
@@ -179,11 +185,11 @@ class IntegerHead:
         x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, rows, columns)).astype(np.int64)
         x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, rows, columns))
         grid = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, self._dtype)
-        got = self._sums(grid).cpu().numpy()
-        # a corner of the patch: what lies beyond it by more cells than there are layers does not matter
-        rows, columns = (min(n, CORNER + self.spec.layers) for n in (rows, columns))
-        edge = (rows < grid.shape[0], columns < grid.shape[1])
-        x = x[:, :rows, :columns]
+        found = [sums(grid).cpu().numpy() for sums in (self._band_sums, self._sums)]
+        # columns at the left: what lies beyond them by more cells than there are layers does not matter
+        columns = min(columns, CORNER + self.spec.layers)
+        x = x[:, :, :columns]
+        wide = columns - self.spec.layers if columns < grid.shape[1] else columns
         last = self.spec.layers - 1
         skips = x[self.spec.skips] << SKIP_BITS
         for i, layer in enumerate(self.layers):
@@ -198,15 +204,17 @@ class IntegerHead:
             shift = shift_of(i, last, layer.scale_bits)
             acc += x << shift if self.spec.adds(i) else 0
             x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
-        high, wide = (n - self.spec.layers if cut else n for n, cut in zip((rows, columns), edge, strict=True))
-        return bool(np.array_equal(got[:high, :wide], x.transpose(1, 2, 0)[:high, :wide]))
+        wanted = x.transpose(1, 2, 0)[:, :wide]
+        return all(np.array_equal(sums[:, :wide], wanted) for sums in found)
 
     def _bands(self, x: Tensor) -> Iterator[tuple[slice, slice, slice]]:
         """The picture in bands, one a thread: rows of it, the same with all rows that bear on them, and where in those
         the first lie. Layers of few channels are bound by memory, and kernels that share one layer among threads wait
         for each other after every one."""
         rows, halo = x.shape[0], self.spec.layers
-        count = max(1, min(torch.get_num_threads(), rows // BAND_LEAST)) if self.device.type == "cpu" else 1
+        count = torch.get_num_threads()
+        if self.device.type != "cpu" or rows < count * BAND_LEAST:
+            count = 1  # kernels that share their work among all threads waste less than idle threads would
         edges = [rows * k // count for k in range(count + 1)]
         for top, bottom in pairwise(edges):
             above, below = max(0, top - halo), min(rows, bottom + halo)
@@ -225,7 +233,7 @@ class IntegerHead:
                 out[rows] = found
 
         with exact_kernels():
-            for done in [_workers(len(bands)).submit(band, *slices) for slices in bands]:
+            for done in [_workers().submit(band, *slices) for slices in bands]:
                 done.result()
         return out
 
@@ -239,7 +247,7 @@ class IntegerHead:
             return y
 
     def _band_sums(self, x: Tensor) -> Tensor:
-        """The same for a picture or band by itself."""
+        """The accumulators of a picture, or of a band with no regard to what lies around it."""
         y = self.activations(x)
         with exact_kernels():
             if self.spec.history:

@@ -212,7 +212,9 @@ class HeadModel(nn.Module):
         steps = _round((w - a) / of_weight)
         low, high = torch.ceil((-WEIGHT_MAX - a) / of_weight), torch.floor((WEIGHT_MAX - a) / of_weight)
         a_bias = torch.from_numpy(held.bias).to(b)
-        return a + steps.clamp(low, high) * of_weight, a_bias + _round((b - a_bias) / of_bias) * of_bias
+        b_low, b_high = torch.ceil((-BIAS_MAX - a_bias) / of_bias), torch.floor((BIAS_MAX - a_bias) / of_bias)
+        b_steps = _round((b - a_bias) / of_bias)
+        return a + steps.clamp(low, high) * of_weight, a_bias + b_steps.clamp(b_low, b_high) * of_bias
 
     def forward(self, x: Tensor) -> Tensor:
         last = self.spec.layers - 1

@@ -13,7 +13,6 @@ import math
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from torch import Tensor
 from .integer import worst_sums
 from .model import EXACT, INPUT_BITS, INPUT_MAX, SCALE_BITS_MAX, HeadModel, HeadSpec, Layer
 from .planes import channels_of, folds_of
+from .threads import single_threads
 from .train import has_bfloat16
 
 PARTS = 2  # of a batch; each is computed by one thread, in the same order whatever the number of threads
@@ -57,7 +57,7 @@ class Course:
     margin: int = 4
 
 
-_FOLDS = {channels_of(chroma): folds_of(chroma) for chroma in ("400", "420", "422", "444")}
+_FOLDS = {channels_of(chroma): folds_of(chroma) for chroma in ("400", "420", "444")}  # square ones, which can be turned
 
 
 def packed(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]]) -> NDArray[np.int16]:
@@ -72,7 +72,7 @@ def packed(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int
 def _crop(
     sample: Sample, size: int, folds: Sequence[tuple[int, int]], rng: np.random.Generator
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Inputs and targets of `size` x `size` cells, turned and mirrored at random. Folds are square."""
+    """Inputs and targets of `size` x `size` cells, turned and mirrored at random."""
     rows, columns = (n // r for n, r in zip(sample.source[0].shape, folds[0], strict=True))
     y, x = int(rng.integers(rows - size + 1)), int(rng.integers(columns - size + 1))
     turn, mirror = int(rng.integers(4)), bool(rng.integers(2))
@@ -145,7 +145,7 @@ class Trainer:
             self._load(state)
         losses: list[float] = []
         workers = max(1, min(self._threads, PARTS))
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with single_threads(workers) as pool:
             following = pool.submit(self._draw)
             while self.step < self.course.steps:
                 if self.step == self._integer_from and not self.model.quantised:

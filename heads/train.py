@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .model import INPUT_BITS, HeadModel, HeadSpec, Layer
+from .threads import single_threads
 
 MSE_FLOOR = 8.0  # of a plane, in squared 10-bit steps (51 dB): pictures that are all but exact do not rule the rest
 PARTS = 2  # of a batch
@@ -111,7 +111,7 @@ def train(
     total = schedule.float_steps + schedule.integer_steps
     optimiser = torch.optim.Adam(parameters, lr=schedule.rate, betas=(0.9, 0.999))
 
-    narrow = anchor is not None and has_bfloat16()
+    narrow = anchor is not None and device == "cpu" and has_bfloat16()
 
     def gradients(part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
         x, target, weight = part
@@ -122,7 +122,7 @@ def train(
         error = found[inner].float() - target[inner]
         return torch.autograd.grad((error.square() * weight).mean() * spec.planes / PARTS, parameters)
 
-    with ThreadPoolExecutor(PARTS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with single_threads(PARTS) as pool:
         for step in range(total):
             if step == schedule.float_steps:
                 if start is None or schedule.float_steps:

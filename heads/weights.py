@@ -84,11 +84,13 @@ class _Reader:
     def __init__(self, data: bytes):
         if len(data) % 4:
             raise HeadError("coded weights are not a whole number of 32-bit words")
+        self._words, self._read = len(data) // 4, False
         self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def numbers(self, count: int, spread: int) -> NDArray[np.int64]:
         if spread == SPREADS:
             return np.zeros(count, np.int64)
+        self._read = True
         symbols = np.asarray(self._coder.decode(_model(spread), count)).astype(np.int64)
         values = symbols - REACH
         for at in np.flatnonzero(symbols == 2 * REACH + 1):
@@ -104,7 +106,7 @@ class _Reader:
         return values
 
     def finish(self) -> None:
-        if not self._coder.maybe_exhausted():
+        if not self._coder.maybe_exhausted() or (self._words and not self._read):
             raise HeadError("coded weights have words after their end")
 
     def _bit(self) -> int:
@@ -124,27 +126,27 @@ def encode_layers(layers: Sequence[Layer], base: Sequence[Layer] | None = None) 
     """Layers as bytes, as differences to `base` (same shape and scales) where it is given.
 
     Form: for each layer scale_bits (1 byte), spread of the weights, spread of the biases (1 byte each); then the
-    range-coded numbers in 32-bit little-endian words.
+    range-coded numbers in 32-bit little-endian words. In a difference a spread of SPREADS stands for a group that is
+    zero and has no numbers.
     """
     if base is not None and [b.scale_bits for b in base] != [x.scale_bits for x in layers]:
         raise ValueError("a difference needs the scales of the head that it refers to")
     groups = _groups(layers, base)
-    return _encode([x.scale_bits for x in layers], groups, [best_spread(g.ravel()) for g in groups])
+    return _encode([x.scale_bits for x in layers], groups, base is not None)
 
 
 def encode_change(layers: Sequence[Layer], base: Sequence[Layer], coarse: int) -> bytes:
     """What `layers` change of `base` (same shape and scales): weights by multiples of 2^coarse, biases of
     2^(coarse + BIAS_COARSE).
 
-    Form: that of `encode_layers`, with `coarse` in the place of each layer's scale and those multiples as numbers;
-    a spread of SPREADS stands for a group that changes nowhere and has no numbers.
+    Form: that of a difference, with `coarse` in the place of each layer's scale and those multiples as numbers.
     """
     groups = _groups(layers, base)
     units = [coarse, coarse + BIAS_COARSE] * len(layers)
     if any((g & (1 << unit) - 1).any() for g, unit in zip(groups, units, strict=True)):
         raise ValueError(f"the head changes by other than multiples of 2^{coarse}")
     groups = [g >> unit for g, unit in zip(groups, units, strict=True)]
-    return _encode([coarse] * len(layers), groups, [best_spread(g.ravel()) if g.any() else SPREADS for g in groups])
+    return _encode([coarse] * len(layers), groups, True)
 
 
 def decode_change(data: bytes, spec: HeadSpec, base: Sequence[Layer]) -> list[Layer]:
@@ -157,8 +159,9 @@ def decode_change(data: bytes, spec: HeadSpec, base: Sequence[Layer]) -> list[La
     return layers
 
 
-def _encode(first: Sequence[int], groups: Sequence[NDArray[np.int64]], spreads: Sequence[int]) -> bytes:
-    """`first`: one byte of each layer; two groups a layer."""
+def _encode(first: Sequence[int], groups: Sequence[NDArray[np.int64]], sparse: bool) -> bytes:
+    """`first`: one byte of each layer; two groups a layer; `sparse`: groups of zeros are left out."""
+    spreads = [SPREADS if sparse and not g.any() else best_spread(g.ravel()) for g in groups]
     head, writer = bytearray(), _Writer()
     for i, byte in enumerate(first):
         head += bytes([byte, spreads[2 * i], spreads[2 * i + 1]])
@@ -198,14 +201,14 @@ def _decode(
     if len(data) < n:
         raise HeadError("coded weights are shorter than their header")
     reader, layers = _Reader(data[n:]), []
-    change = coarse is not None
+    largest = SPREADS - (base is None)
     for i, shape in enumerate(shapes):
         first, *spreads = data[3 * i : 3 * i + 3]
-        if first > SCALE_BITS_MAX or max(spreads) >= SPREADS + change:
+        if first > SCALE_BITS_MAX or max(spreads) > largest:
             raise HeadError(f"layer {i} has an illegal scale or spread")
-        if change and first != coarse:
+        if coarse is not None and first != coarse:
             raise HeadError(f"layer {i} changes in other multiples than the first")
-        if not change and base is not None and base[i].scale_bits != first:
+        if coarse is None and base is not None and base[i].scale_bits != first:
             raise HeadError(f"layer {i} is a difference between heads of different scales")
         try:
             weight = reader.numbers(int(np.prod(shape)), spreads[0]).reshape(shape)

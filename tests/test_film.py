@@ -26,6 +26,7 @@ from codec.errors import DamageError, InputError, NvcError, OutputError, UsageEr
 from codec.frames import Frame, PlaneFormat
 from codec.metrics import plane_psnrs, weighted
 from codec.payload import SegmentHeader
+from codec.segment import SegmentEncoder
 from codec.settings import Settings
 from codec.source import open_source
 
@@ -237,6 +238,40 @@ def test_a_shipped_head_alone_costs_a_byte(
     used = [h for h in found if h.head_kind == payload.SHIPPED_HEAD]
     assert used and all(len(h.head) == 1 for h in used)
     assert checksums_hold(tmp_path / "out.nvc", decoded(tmp_path / "out.nvc"))
+
+
+def test_a_difference_to_a_shipped_head_is_told_what_that_is(
+    tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the second segment on nothing is adapted, so heads are differences to one of the program."""
+    adapted = SegmentEncoder._adapted
+
+    def first_alone(self: SegmentEncoder, base: Any, number: int, known: Any, best: Any, tried: Any) -> Any:
+        return best if known else adapted(self, base, number, known, best, tried)
+
+    monkeypatch.setattr(SegmentEncoder, "_adapted", first_alone)
+    source = write_frames(tmp_path / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
+    codec.encode(source, tmp_path / "out.nvc", settings(scale=Fraction(1)))
+    found = [header for _, header in headers(tmp_path / "out.nvc")]
+    assert found[0].head_kind == payload.SHIPPED_HEAD
+    assert payload.HEAD_DIFFERENCE in [h.head_kind for h in found[1:]]
+    whole = decoded(tmp_path / "out.nvc")
+    assert checksums_hold(tmp_path / "out.nvc", whole)
+    tick = codec.open(tmp_path / "out.nvc").info.time_base
+    assert_same(decoded(tmp_path / "out.nvc", whole[24].pts * tick), whole[24:])
+
+    def told_otherwise(units: list[Any]) -> None:
+        header = payload.read_segment(units[0].payloads[0])
+        told, change = payload.read_shipped(header.head)
+        other = replace(header, head=payload.write_shipped(told - 1, change), used=bytes(len(header.used)))
+        units[0] = replace(units[0], payloads=(payload.write_segment(other), *units[0].payloads[1:]))
+
+    reader = FilmReader(tmp_path / "out.nvc")
+    units = list(reader.units())
+    told_otherwise(units)
+    write_film(tmp_path / "other.nvc", units, reader.info, (64, 48))
+    with pytest.raises(DamageError):
+        decoded(tmp_path / "other.nvc")
 
 
 @pytest.mark.parametrize("change, words", [

@@ -119,11 +119,25 @@ def test_bands_of_a_picture_fit_together(spec: HeadSpec, monkeypatch: pytest.Mon
     head = IntegerHead(spec, drawn_head(spec, 6))
     x = drawn_inputs(spec, 101, 9, 6, True)
     found = []
-    for threads in (1, 2, 3, 64):
+    for threads, bands in ((1, 1), (2, 2), (3, 3), (64, 1)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert len(list(head._bands(torch.from_numpy(x.transpose(1, 2, 0))))) == bands
         found.append(predicted(head, x, 10))
-    assert len(list(head._bands(torch.from_numpy(x.transpose(1, 2, 0))))) == 3
     assert all(np.array_equal(y, found[0]) for y in found[1:])
+
+
+def test_bands_leave_torch_its_threads() -> None:
+    """What one thread asks torch for becomes the default of those that come later."""
+    before = torch.get_num_threads()
+    head = IntegerHead(SPECS[0], drawn_head(SPECS[0], 6))
+    torch.set_num_threads(2)
+    try:
+        head.predict(torch.zeros(80, 8, 4), 8)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_kernels_that_err_by_one_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from codec.segment import Segment
 from heads.model import HeadSpec
 
 SPEC = HeadSpec(6, 1, 3, 4)
+TOLD = HeadSpec(6, 0, 4, 3, told=True, adding=True)
 
 
 def drawn_segment(seed: int, head: bool = True) -> Segment:
@@ -27,9 +28,10 @@ def drawn_segment(seed: int, head: bool = True) -> Segment:
     for k in range(4):
         payloads = tuple(rng.bytes(int(n)) for n in rng.integers(0, 50, k % 3))
         units.append(TemporalUnit(rng.bytes(60), 1001 * k - 3, 1001, k == 0, payloads))
-    layers = tuple(drawn_head(SPEC, seed))
+    spec, gate, told = (SPEC, 5, 0) if seed % 2 else (TOLD, 0, -9)
+    made = Head(spec, tuple(drawn_head(spec, seed)), gate, told)
     stats: dict[str, float | int | str] = {"frames": 4, "psnr": 41.123456789012345, "head": "3x4", "crf": 30.25}
-    return Segment(tuple(units), Head(SPEC, layers, 5) if head else None, seed, stats)
+    return Segment(tuple(units), made if head else None, seed, stats)
 
 
 def same(a: Segment | None, b: Segment) -> bool:
@@ -37,7 +39,9 @@ def same(a: Segment | None, b: Segment) -> bool:
         return False
     if a.head is None or b.head is None:
         return True
-    return (a.head.spec, a.head.gate, a.head.identity) == (b.head.spec, b.head.gate, b.head.identity) and all(
+    if (a.head.spec, a.head.gate, a.head.told) != (b.head.spec, b.head.gate, b.head.told):
+        return False
+    return a.head.identity == b.head.identity and all(
         np.array_equal(x.weight, y.weight) and np.array_equal(x.bias, y.bias) and x.scale_bits == y.scale_bits
         for x, y in zip(a.head.layers, b.head.layers, strict=True)
     )

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from drawn_heads import SPECS, drawn_head
 
 from heads.integer import HeadError
-from heads.model import HeadSpec, Layer
+from heads.model import BIAS_MAX, HeadModel, HeadSpec, Layer
 from heads.weights import (
     COARSE_MAX,
     SPREADS,
@@ -180,7 +181,7 @@ def test_bytes_never_change() -> None:
     other = [replace(x, weight=(x.weight // 2).astype(np.int8)) for x in layers]
     assert (len(encode_layers(layers)), zlib.crc32(encode_layers(layers))) == (186, 0xF1E9210B)
     data = encode_layers(layers, other)
-    assert (len(data), zlib.crc32(data)) == (142, 0x3C4B2B21)
+    assert (len(data), zlib.crc32(data)) == (142, 0xC466BD6F)
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
@@ -338,13 +339,31 @@ def test_illegal_changes_are_refused(at: int, value: int) -> None:
 def test_damaged_changes_end_in_head_errors() -> None:
     base = still()
     data = encode_change(adapted(base, 5, 1), base, 5)
-    for wrong in (b"", data[:5], data[:-1], data + bytes(4)):
+    for wrong in (b"", data[:5], data[:-1], data + bytes(8)):
         with pytest.raises(HeadError):
             decode_change(wrong, SMALL, base)
 
 
-def test_only_changes_may_leave_a_group_out() -> None:
+def test_only_differences_may_leave_a_group_out() -> None:
     data = bytearray(encode_layers(still()))
     data[1] = SPREADS
     with pytest.raises(HeadError, match="spread"):
         decode_layers(bytes(data), SMALL)
+    base = drawn_head(SMALL, 1)
+    alike = encode_layers(base, base)
+    assert len(alike) == 3 * SMALL.layers
+    assert same(decode_layers(alike, SMALL, base), base)
+    with pytest.raises(HeadError, match="after their end"):
+        decode_layers(alike + bytes(4), SMALL, base)
+
+
+def test_biases_at_their_limit_change_within_it() -> None:
+    base = still()
+    base[0] = replace(base[0], bias=np.array([BIAS_MAX - 5, 5 - BIAS_MAX, 0], np.int32))
+    model = HeadModel(SMALL)
+    model.load_layers(base)
+    model.hold(base, 3)
+    with torch.no_grad():
+        model.bias[0] *= 2
+    found = model.layers()
+    assert same(decode_change(encode_change(found, base, 3), SMALL, base), found)
