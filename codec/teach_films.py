@@ -44,6 +44,7 @@ FOLDS = folds_of("420")
 SIZE = 192, 320  # rows, columns of a film
 PICTURES = 17
 HELD = 40  # films to be judged by
+BATCH = 16
 KEPT = 6  # pictures of each film to learn from
 RATE = Fraction(24)
 
@@ -164,9 +165,9 @@ def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> 
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--start", type=click.Path(path_type=Path, dir_okay=False), help="A head to go on from.")
-@click.option("--films", "count", default=1200, show_default=True, help="To make and code.")
-@click.option("--steps", default=30000, show_default=True)
-@click.option("--rate", default=2e-3, show_default=True, help="Of the gradient descent, at first.")
+@click.option("--films", "count", default=900, show_default=True, help="To make and code.")
+@click.option("--steps", default=13000, show_default=True)
+@click.option("--rate", default=2.5e-3, show_default=True, help="Of the gradient descent, at first.")
 @click.option("--preset", default=2, show_default=True, help="Of SVT-AV1.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True)
@@ -187,7 +188,7 @@ def main(
     with Console() as console:
         train = [one for pictures in films(learnt, count, preset, seed) for one in pictures]
         judged = [one for pictures in films(held, HELD, preset, seed + 1) for one in pictures]
-        course = Course(steps=steps, rate=rate)
+        course = Course(steps=steps, rate=rate, batch=BATCH)
         result = teach(train, judged, FILM, 1, out, course, seed, resume, console, layers, None, gain)
         console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.3f} dB on films held back")
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from codec import teach_films
 from codec.errors import InputError
-from codec.restore import told_of
+from codec.payload import told_of
 from heads import store
 from heads.model import HeadModel, HeadSpec
 from heads.prior import draw, packed
