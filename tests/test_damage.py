@@ -150,7 +150,7 @@ def other_size(units: Units) -> None:
 
 
 def other_head(units: Units) -> None:
-    units[11] = with_header(units[11], lambda h: replace(h, head=flipped(h.head, 16, 5)))
+    units[11] = with_header(units[11], lambda h: replace(h, head=flipped(h.head, min(16, len(h.head) - 1), 5)))
 
 
 def illegal_head(units: Units) -> None:
