@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from heads.integer import HeadError, IntegerHead, check, exact_kernels, worst_sums
 from heads.model import HeadSpec, Layer
+from heads.threads import single_threads
 
 Ints = NDArray[np.int64]
 CELLS = {4: [4], 6: [4, 1, 1], 8: [4, 2, 2], 12: [4, 4, 4]}
@@ -127,7 +128,7 @@ def test_bands_of_a_picture_fit_together(spec: HeadSpec, monkeypatch: pytest.Mon
 
 
 def test_bands_leave_torch_its_threads() -> None:
-    """What one thread asks torch for becomes the default of those that come later."""
+    """What one thread asks torch for becomes the default of those that come later, and of those that have not asked."""
     before = torch.get_num_threads()
     head = IntegerHead(SPECS[0], drawn_head(SPECS[0], 6))
     torch.set_num_threads(2)
@@ -136,6 +137,8 @@ def test_bands_leave_torch_its_threads() -> None:
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(torch.get_num_threads).result() == 2
         assert torch.get_num_threads() == 2
+        with single_threads(2) as pool:
+            assert [pool.submit(torch.get_num_threads).result() for _ in range(4)] == [1] * 4
     finally:
         torch.set_num_threads(before)
 
