@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from heads import store
-from heads.integer import IntegerHead
+from heads.integer import CORRECTION_BITS, IntegerHead
 from heads.model import INPUT_MAX, HeadSpec, Layer
 from heads.planes import folds_of
 from heads.prior import Course, Sample, Trainer, packed
@@ -130,17 +130,22 @@ def coded(pixels: NDArray[np.uint8], crf: float, preset: int) -> list[NDArray[np
     return upscaled(base, columns, rows)
 
 
+def errors_of(sample: Sample, folds: Sequence[tuple[int, int]], head: IntegerHead) -> list[NDArray[np.float64]]:
+    """Errors of a sample without the head and with it, (h, w, channels) in 10-bit steps."""
+    x = packed(sample.upscaled, folds).astype(np.float32) - INPUT_MAX
+    if head.spec.told:
+        x = np.concatenate([x, np.full((*x.shape[:2], 1), sample.told, np.float32)], axis=2)
+    y = head.correction(torch.from_numpy(x)).numpy() / (1 << CORRECTION_BITS)
+    before = (packed(sample.upscaled, folds) - packed(sample.source, folds)).astype(np.float64)
+    return [before, before + y]
+
+
 def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> float:
     """Mean dB that a head adds over samples (in RGB, or in luma where a sample has no chroma)."""
     head, gains = IntegerHead(spec, layers), []
     for sample in samples:
-        x = packed(sample.upscaled, FOLDS).astype(np.float32) - INPUT_MAX
-        if spec.told:
-            x = np.concatenate([x, np.full((*x.shape[:2], 1), sample.told, np.float32)], axis=2)
-        y = head.correction(torch.from_numpy(x)).numpy() / 16
-        before = (packed(sample.upscaled, FOLDS) - packed(sample.source, FOLDS)).astype(np.float64)
         errors = []
-        for e in (before, before + y):
+        for e in errors_of(sample, FOLDS, head):
             rgb = e.reshape(*e.shape[:2], 3, 4)
             rgb = np.einsum("rp,hwpc->hwrc", TO_RGB, rgb) if sample.weights[1] else rgb[:, :, :1]
             errors.append((rgb**2).mean())
@@ -248,10 +253,19 @@ def train_still(
     return teach(*samples, STILL, 1, out, course, seed, resume, listen, layers)
 
 
+def of_training(command: Callable[..., None]) -> Callable[..., None]:
+    """What every training is told: pictures, target, and a head to begin with."""
+    for option in (
+        click.option("--start", type=click.Path(path_type=Path, dir_okay=False), help="A head to go on from."),
+        click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True),
+        click.argument("folder", type=click.Path(path_type=Path, file_okay=False)),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--start", type=click.Path(path_type=Path, dir_okay=False), help="A head to go on from.")
+@of_training
 @click.option("--steps", default=26000, show_default=True)
 @click.option("--rate", default=2e-3, show_default=True, help="Of the gradient descent, at first.")
 @click.option("--integer-share", default=0.15, show_default=True, help="Of the steps, in simulated integers.")

@@ -22,14 +22,13 @@ import av
 import click
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from heads import store
 from heads.integer import IntegerHead
-from heads.model import INPUT_MAX, HeadSpec, Layer
+from heads.model import HeadSpec, Layer
 from heads.planes import folds_of
-from heads.prior import Course, Sample, packed
+from heads.prior import Course, Sample
 from heads.train import MSE_FLOOR, PLANE_WEIGHTS
 
 from .base import BaseSettings, base_frames, encode_base
@@ -37,7 +36,7 @@ from .frames import Plane
 from .payload import told_of
 from .pictures import eight_bits, read_bytes, read_picture
 from .progress import Console
-from .teach import split_pictures, teach
+from .teach import errors_of, of_training, split_pictures, teach
 
 FILM = HeadSpec(planes=6, layers=4, width=16, told=True, adding=True)
 FOLDS = folds_of("420")
@@ -147,14 +146,10 @@ def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> 
     """Mean dB of PSNR-YUV that a head adds."""
     head, gains = IntegerHead(spec, layers), []
     for one in samples:
-        x = packed(one.upscaled, FOLDS).astype(np.float32) - INPUT_MAX
-        x = np.concatenate([x, np.full((*x.shape[:2], 1), one.told, np.float32)], axis=2)
-        y = head.correction(torch.from_numpy(x)).numpy() / 16
-        before = (packed(one.upscaled, FOLDS) - packed(one.source, FOLDS)).astype(np.float64)
-        added, at = 0.0, 0
+        added, at, both = 0.0, 0, errors_of(one, FOLDS, head)
         for share, (r, c) in zip(PLANE_WEIGHTS, FOLDS, strict=True):
             part = slice(at, at + r * c)
-            errors = [np.square(e[..., part]).mean() for e in (before, before + y)]
+            errors = [np.square(e[..., part]).mean() for e in both]
             added += share * 10 * math.log10(max(errors[0], 0.1) / max(errors[1], 0.1))
             at += r * c
         gains.append(added)
@@ -162,9 +157,7 @@ def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> 
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--start", type=click.Path(path_type=Path, dir_okay=False), help="A head to go on from.")
+@of_training
 @click.option("--films", "count", default=900, show_default=True, help="To make and code.")
 @click.option("--steps", default=13000, show_default=True)
 @click.option("--rate", default=2.5e-3, show_default=True, help="Of the gradient descent, at first.")
