@@ -34,7 +34,9 @@ from numpy.typing import NDArray
 from .entropy import INCREMENT, CountTables, Ints, SymbolCoder, geometric_counts
 from .errors import FormatError
 from .frames import SUBSAMPLING, Plane, PlaneFormat
+from .guide import Guide
 from .motion import MotionTables, displaced, estimate_motion
+from .numbers import SampleCoder, class_floor
 
 Planes = tuple[Plane, ...]
 Offsets = tuple[tuple[int, int], ...]
@@ -42,8 +44,6 @@ Offsets = tuple[tuple[int, int], ...]
 # ---------------------------------------------------------------------------------------------- constants of the format
 
 LEVELS = 2  # the coarsest grid has a spacing of 2^LEVELS samples
-RADIUS = 24  # table symbols are -RADIUS .. RADIUS and an escape
-FRACTIONS = 3  # classes of the dropped fraction
 WEIGHT_BITS = 8  # fractional bits of every weight
 WEIGHT_MAX = 1023
 CURVE_MAX = 511  # for weights of second differences, see _prior
@@ -89,27 +89,6 @@ def _passes() -> list[Pass]:
 PASSES = _passes()
 _MARGIN = 3 << (LEVELS - 1)  # how far a neighbour lies away at most
 
-_MANTISSA = (64, 81, 102)  # 64 * 2^(k/3)
-_MANTISSA_MID = (57, 72, 91)  # 64 * 2^((k - 1/2) / 3)
-
-
-def _class_mean(k: int) -> int:
-    """Expected magnitude that class k stands for, in 1/64 of a quantiser step: 10 * 2^(k/3)."""
-    return 10 * (_MANTISSA[k % 3] << (k // 3)) >> 6
-
-
-def _class_floor(k: int) -> int:
-    """Least magnitude of class k > 0, in 1/64 of a quantiser step: 10 * 2^((k - 1/2) / 3)."""
-    return 10 * (_MANTISSA_MID[k % 3] << (k // 3)) >> 6
-
-
-def _class_shift(k: int) -> int:
-    """Low bits of the symbol that class k codes as equally likely, so that the rest has a mean of at most 4."""
-    return max(0, (_class_mean(k) - 1).bit_length() - 8)
-
-
-_FRACTION_CLASS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2], np.uint8)  # by |fraction| in 1/16, 0 .. 8
-
 
 # ----------------------------------------------------------------------------------------------------- state and coder
 
@@ -140,8 +119,9 @@ class BoundedState:
                             self.deltas.copy(), self.last)
 
 
-def _default_weights(plane: int) -> list[Ints]:
-    """Weights before any were sent: no temporal term, neighbours as in an interpolation of halves."""
+def _default_weights(plane: int, guided: bool) -> list[Ints]:
+    """Weights before any were sent: no temporal term, neighbours as in an interpolation of halves; or, with heads, what
+    these say."""
     prior = np.zeros(17 + 2 * plane, np.int32)
     spread = np.zeros(6 + 2 * plane, np.int32)
     spread[[0, -1]] = 16, 64
@@ -154,29 +134,29 @@ def _default_weights(plane: int) -> list[Ints]:
             rings[0], rings[1] = 128, 32
         else:
             rings[0] = 256
-        weights += [near, rings]
+        if guided:
+            near, rings = np.append(near * 0, 256), np.append(rings * 0, 256)
+        weights += [near.astype(np.int32), rings.astype(np.int32)]
     return weights
 
 
 class BoundedCoder:
     """Codes frames of one segment so that every decoded sample lies within `max_error` of the source."""
 
-    def __init__(self, fmt: PlaneFormat, width: int, height: int, max_error: int):
-        self.fmt, self.max_error, self.step = fmt, max_error, 2 * max_error + 1
+    def __init__(
+        self, fmt: PlaneFormat, width: int, height: int, max_error: int, guided: int | None = None
+    ):
+        """`guided`: flags of the heads that guide the linear forms; None: there are none."""
+        self.fmt, self.step, self.guided = fmt, 2 * max_error + 1, guided
         self.shapes = fmt.shapes(width, height)
         self.sub = SUBSAMPLING[fmt.chroma] or (1, 1)
-        classes = 24 if fmt.depth == 8 else 30
-        counts = np.repeat(
-            geometric_counts([_class_mean(k) >> _class_shift(k) for k in range(classes)], RADIUS, 40 * INCREMENT),
-            FRACTIONS, axis=0)
-        counts = np.pad(counts, ((0, 0), (0, 1)), constant_values=1)  # the escape
-        self.shifts = np.array([_class_shift(k) for k in range(classes)])
+        self.samples = SampleCoder(fmt.depth, max_error)
         # magnitude in units of 1/64 sample, divided by the power of two below the step -> class
         self.scale = self.step.bit_length() - 1
-        floors = [_class_floor(k) * self.step >> self.scale for k in range(1, classes)]
+        floors = [class_floor(k) * self.step >> self.scale for k in range(1, self.samples.classes)]
         self.class_of = np.searchsorted(floors, np.arange(floors[-1] + 1), side="right").astype(np.uint8)
         self.state = BoundedState(
-            [PlaneState(CountTables(counts, 1 << 16), _default_weights(p)) for p in range(len(self.shapes))],
+            [PlaneState(self.samples.tables(), _default_weights(p, guided is not None)) for p, _ in enumerate(self.shapes)],
             MotionTables(*self.shapes[0]),
             CountTables(np.full((_KEYS, 2), INCREMENT)),
             CountTables(np.tile(geometric_counts([256], _FOLD - 1, 8 * INCREMENT)[:, _FOLD - 1:], (_KEYS, 1))),
@@ -426,13 +406,15 @@ class _PlaneCoder:
         out = np.empty_like(self.base)
         rest = np.zeros((h + 2 * m, w + 2 * m), np.int32)  # error less prior, 1/16 of a sample
         size = np.zeros_like(rest)  # its magnitude
+        guide = self.guide()
         for i, p in enumerate(PASSES):
             grid = (slice(p.y0, None, p.step), slice(p.x0, None, p.step))
             if not out[grid].size:
                 self.index += 2
                 continue
+            told = guide.look(i, out) if guide else None
             self.code_pass(i, p, start[grid], spread[grid], rest, size, out[grid],
-                           None if self.source is None else self.source[grid])
+                           None if self.source is None else self.source[grid], told)
             found = 16 * out[grid] - start[grid]
             _window(rest, self.shape, p)[...] = found
             _window(size, self.shape, p)[...] = np.abs(found)
@@ -442,13 +424,23 @@ class _PlaneCoder:
         """Sum of the samples at `offsets` around every sample of the pass."""
         return reduce(np.add, (_window(padded, self.shape, p, *o) for o in offsets))
 
+    def guide(self) -> Guide | None:
+        """What heads say of this plane, where there are any."""
+        if self.owner.guided is None:
+            return None
+        errors = [error >> 2 if k == 0 else error for k, (error, _) in enumerate(self.known)]  # four times luma's
+        return Guide(self.owner.guided, self.p, self.base, errors)
+
     def code_pass(self, number: int, p: Pass, start: Ints, spread: Ints, rest: Ints, size: Ints, out: Ints,
-                  source: Ints | None) -> None:
-        """Code the samples of one pass into `out`. `start` is the prediction before the correction, in 1/16."""
+                  source: Ints | None, told: tuple[Ints, Ints] | None) -> None:
+        """Code the samples of one pass into `out`. `start` is the prediction before the correction, in 1/16; `told`:
+        what a head expects, and how far off, in 1/16."""
         owner = self.owner
-        peak, step, bound = owner.fmt.peak, owner.step, owner.max_error
+        peak = owner.fmt.peak
         kind = 0 if not number else (number - 1) % 3
         taps = [self.gather(rest, p, offsets) for offsets in p.taps]
+        if told:
+            taps.append(told[0] - start)
         weights = self.weights(2 + kind, WEIGHT_MAX, taps, None if source is None else 16 * source - start, start.size)
         value = start
         if taps:
@@ -458,45 +450,16 @@ class _PlaneCoder:
                 correction += weight * tap
             value = start + (correction >> WEIGHT_BITS)
         value = np.clip(value, 0, 16 * peak)
-        predicted = (value + 8) >> 4
-        fraction = value - 16 * predicted  # -8 .. 7
-
         rings = [self.gather(size, p, offsets) for offsets in p.rings]
         columns = [spread, *rings, np.full_like(spread, 16)]
+        if told:
+            columns.append(told[1])
         missed = None if source is None else np.abs(16 * source - value)
         weights = self.weights(5 + kind, WEIGHT_MAX, columns, missed, start.size)
         # 2^10 * (2^15 + (4 + 4 + 8) * 2^15 + 16) < 2^30
-        magnitude = weights[-1] * 16 + weights[0] * spread
-        for weight, ring in zip(weights[1:], rings, strict=False):
-            magnitude += weight * ring
+        magnitude = np.zeros_like(spread)
+        for weight, column in zip(weights, columns, strict=True):
+            magnitude += weight * column
         magnitude >>= WEIGHT_BITS + 4 - 6 + owner.scale
-        level = owner.class_of[np.clip(magnitude, 0, len(owner.class_of) - 1)].reshape(-1)
-
-        flip = (fraction < 0).reshape(-1)
-        classes = level * np.uint8(FRACTIONS) + _FRACTION_CLASS[np.abs(fraction)].reshape(-1)
-        number_ = None
-        if source is not None:
-            number_ = ((source - predicted + bound) // step).reshape(-1)
-            number_ = np.where(flip, -number_, number_)
-        index = self.code_numbers(classes, owner.shifts[level], number_, (peak + bound) // step)
-        index = np.where(flip, -index, index).reshape(start.shape)
-        out[...] = np.clip(predicted + step * index, 0, peak)
-
-    def code_numbers(self, classes: NDArray[np.uint8], shifts: NDArray, numbers: Ints | None, largest: int) -> Ints:
-        """Code integers within +-largest: the high part by table, low bits and escapes raw."""
-        symbols = low = None
-        if numbers is not None:
-            high = numbers >> shifts
-            symbols = np.where(np.abs(high) > RADIUS, 2 * RADIUS + 1, high + RADIUS)
-        symbols = self.coder.code(self.state.tables, classes, symbols)
-        found = (symbols - RADIUS) << shifts
-        escaped = symbols == 2 * RADIUS + 1
-        for shift in range(1, int(shifts.max(initial=0)) + 1):
-            where = np.flatnonzero((shifts == shift) & ~escaped)
-            if where.size:
-                low = None if numbers is None else numbers[where] & ((1 << shift) - 1)
-                found[where] += self.coder.code_raw(low, where.size, 1 << shift)
-        where = np.flatnonzero(escaped)
-        raw = None if numbers is None else numbers[where] + largest
-        found[where] = self.coder.code_raw(raw, where.size, 2 * largest + 1) - largest
-        return found.astype(np.int32)
+        level = owner.class_of[np.clip(magnitude, 0, len(owner.class_of) - 1)]
+        out[...] = owner.samples.code(self.coder, self.state.tables, value, level, source)

@@ -161,7 +161,7 @@ class _Work:
         seconds = len(frames) / float(self.info.rate)
         base = control.base(encoder, seconds)
         known = previous if previous and previous.head and previous.run + 1 < CHAIN else None
-        return encoder.finish(base, known)
+        return encoder.finish(base, known, previous.changes if previous else None)
 
     def _report(self, index: int, frames: int) -> Callable[[str, float], None]:
         """Progress within a segment as progress of the film."""

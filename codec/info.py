@@ -7,8 +7,8 @@ from typing import Any
 
 from . import payload
 from .decode import Film
+from .residual import LossKind
 
-_LOSS = {payload.LOSS_OFF: "off", payload.LOSS_TRANSFORM: "transform", payload.LOSS_BOUNDED: "bounded"}
 _HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFFERENCE: "difference",
          payload.SHIPPED_HEAD: "shipped"}  # fmt: skip
 COLUMNS = ("start", "frames", "scale", "head", "shape", "history", "loss", "base B", "head B", "loss B", "PSNR")
@@ -27,9 +27,9 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
             "head_shape": f"{s.header.layers}x{s.header.head_width}" if s.header.layers else None,
             "head_frames": sum(s.header.uses_head(k) for k in range(s.header.frames)),
             "history": s.header.history,
-            "loss": _LOSS[s.header.loss_kind],
+            "loss": LossKind(s.header.loss_kind).name.lower(),
             "loss_step": s.header.loss_step or None,
-            "max_error": s.header.max_error if s.header.loss_kind == payload.LOSS_BOUNDED else None,
+            "max_error": s.header.max_error if LossKind(s.header.loss_kind).bounds else None,
             "base_bytes": s.base_bytes,
             "head_bytes": len(s.header.head),
             "loss_bytes": s.loss_bytes,

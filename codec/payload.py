@@ -23,7 +23,7 @@ CHROMA = {"400": 0, "420": 1, "422": 2, "444": 3}
 SCALE = {Fraction(1): 0, Fraction(3, 2): 1, Fraction(2): 2, Fraction(3): 3, Fraction(4): 4}
 NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE, SHIPPED_HEAD = 0, 1, 2, 3
 TOLD_ZERO = 128  # what the first byte of a shipped head says, where what the head is told is 0
-LOSS_OFF, LOSS_TRANSFORM, LOSS_BOUNDED = 0, 1, 2
+LOSS_OFF, LOSS_TRANSFORM, LOSS_BOUNDED, LOSS_LEARNED = 0, 1, 2, 3
 PSNR_UNIT = 100  # stored in hundredths of a dB
 PSNR_MAX = 100.0
 PIXELS_MAX = 1 << 27  # luma samples of a picture: what a decoder allocates on the word of a header
@@ -72,7 +72,7 @@ SEGMENT_FIELDS = (
     Field("head_width", "B", 0, 64),
     Field("reference", "I", 0, 0xFFFFFFFF),  # identity of the head differed from, or number of a shipped one
     Field("head_bytes", "I", 0, 1 << 22),
-    Field("loss_kind", "B", 0, 2),
+    Field("loss_kind", "B", 0, 3),
     Field("loss_step", "B", 0, 255),
     Field("max_error", "B", 0, 127),
 )
@@ -230,7 +230,7 @@ def _check(v: Mapping[str, int]) -> None:
         raise FormatError("a head of the program has no number, a history, or a base of another size")
     if (v["loss_kind"] == LOSS_TRANSFORM) != (v["loss_step"] > 0):
         raise FormatError("the quantiser step does not fit the kind of loss-stream")
-    if v["loss_kind"] != LOSS_BOUNDED and v["max_error"]:
+    if v["loss_kind"] not in (LOSS_BOUNDED, LOSS_LEARNED) and v["max_error"]:
         raise FormatError("an error bound is given without a bounded loss-stream")
 
 

@@ -1,26 +1,28 @@
 """The loss-stream: what the prediction of a frame lacks, as bytes.
 
 A `LossCoder` is made at the start of a segment (a closed group of pictures) on both sides and sees every frame of it
-in coding order; its tables adapt alike on both sides, so nothing but the symbols is sent. Two ways to code:
-`transform` corrects where that pays (lossy), `bounded` brings every sample within a distance of the source (0 =
-lossless). FORMAT.md specifies the bytes.
+in coding order; its tables adapt alike on both sides, so nothing but the symbols is sent. Three ways to code:
+`transform` corrects where that pays (lossy), `bounded` and `learned` bring every sample within a distance of the source
+(0 = lossless): by linear forms that suit any samples, or by density heads that know pictures; stills also by forms that
+heads guide. FORMAT.md specifies the bytes.
 
 Invariant: encode, decode and skip leave encoder and decoder in the same state and return the same planes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from .bounded import BoundedCoder, BoundedState
 from .entropy import SymbolReader, SymbolWriter
 from .frames import Plane, PlaneFormat
+from .learned import BOTH, LearnedCoder, LearnedState
 from .transform import TransformCoder, TransformState
 
 Planes = tuple[Plane, ...]
-LossState = BoundedState | TransformState | None
+LossState = BoundedState | LearnedState | TransformState | None
 
 MAX_STEP = 255
 MAX_ERROR = 255
@@ -32,6 +34,13 @@ class LossKind(IntEnum):
     OFF = 0
     TRANSFORM = 1
     BOUNDED = 2
+    LEARNED = 3
+    GUIDED = 4  # of stills alone
+
+    @property
+    def bounds(self) -> bool:
+        """Whether it keeps every sample within a distance of the source."""
+        return self >= LossKind.BOUNDED
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,8 @@ class LossSettings:
 
     step: TRANSFORM only: quantiser step 1 .. 255 of the orthonormal transform, in quarters of a code value of an 8-bit
         sample (in whole code values of a 10-bit one); else 0.
-    max_error: BOUNDED only: largest deviation 0 .. 255 of a decoded sample in its own code values; else 0.
+    max_error: BOUNDED, LEARNED and GUIDED only: largest deviation 0 .. 255 of a decoded sample in its own code values;
+        else 0.
     """
 
     kind: LossKind = LossKind.OFF
@@ -50,7 +60,7 @@ class LossSettings:
     def __post_init__(self) -> None:
         if not (1 <= self.step <= MAX_STEP if self.kind == LossKind.TRANSFORM else self.step == 0):
             raise ValueError(f"a {self.kind.name} loss-stream has no step {self.step}")
-        if not (0 <= self.max_error <= MAX_ERROR if self.kind == LossKind.BOUNDED else self.max_error == 0):
+        if not (0 <= self.max_error <= MAX_ERROR if self.kind.bounds else self.max_error == 0):
             raise ValueError(f"a {self.kind.name} loss-stream has no error bound {self.max_error}")
 
 
@@ -59,15 +69,31 @@ class LossCoder:
 
     Planes are those of `fmt` for a width x height picture, uint8 or uint16 by its depth. They are never modified, but
     kept until the next frame: the caller must not modify them either.
+
+    GUIDED only: `rgb`, whether the planes are green, red and blue. LEARNED only: `changes` that the encoder has found
+    for its heads (codec.learned).
     """
 
-    def __init__(self, fmt: PlaneFormat, width: int, height: int, settings: LossSettings):
+    def __init__(
+        self,
+        fmt: PlaneFormat,
+        width: int,
+        height: int,
+        settings: LossSettings,
+        *,
+        rgb: bool = False,
+        changes: Mapping[int, bytes] | None = None,
+    ):
         self._shapes, self._dtype = fmt.shapes(width, height), fmt.dtype
-        self._coder: BoundedCoder | TransformCoder | None = None
+        self._coder: BoundedCoder | LearnedCoder | TransformCoder | None = None
         if settings.kind == LossKind.TRANSFORM:
             self._coder = TransformCoder(fmt, width, height, settings.step)
         elif settings.kind == LossKind.BOUNDED:
             self._coder = BoundedCoder(fmt, width, height, settings.max_error)
+        elif settings.kind == LossKind.GUIDED:
+            self._coder = BoundedCoder(fmt, width, height, settings.max_error, BOTH if rgb else 0)
+        elif settings.kind == LossKind.LEARNED:
+            self._coder = LearnedCoder(fmt, width, height, settings.max_error, changes)
 
     def encode(
         self, source: Sequence[Plane], predicted: Sequence[Plane], lam: float | None = None
@@ -81,16 +107,19 @@ class LossCoder:
         if self._coder is None:
             return b"", tuple(predicted)
         writer = SymbolWriter()
+        opening = self._coder.opening() if isinstance(self._coder, LearnedCoder) else b""
         if isinstance(self._coder, TransformCoder):
             decoded = self._coder.code(writer, tuple(predicted), tuple(source), lam)
         else:
             decoded = self._coder.code(writer, tuple(predicted), tuple(source))
-        return writer.finish(), decoded
+        return opening + writer.finish(), decoded
 
     def decode(self, data: bytes, predicted: Sequence[Plane]) -> Planes:
         """The planes that `encode` returned. Raises FormatError where `data` cannot be its payload; work and memory
         depend on the picture's size alone. After an error the coder's state is undefined."""
         self._check(predicted)
+        if isinstance(self._coder, LearnedCoder):
+            data = self._coder.open(data)
         reader = SymbolReader(data)
         if self._coder is None:
             decoded = tuple(predicted)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -28,11 +28,13 @@ from heads.train import Example, Schedule, example, train
 from heads.weights import encode_change, encode_layers
 
 from . import payload
+from .adapt import Adapter
 from .base import BasePacket, BaseSettings, base_frames, encode_base, plain_prediction
 from .container import TemporalUnit
 from .errors import UsageError
 from .frames import Frame, Plane, VideoInfo
 from .hdr import svt_hdr
+from .learned import split_changes
 from .metrics import plane_psnrs, weighted
 from .resample import base_size, downscale, upscale
 from .residual import LossCoder, LossKind, LossSettings
@@ -79,6 +81,14 @@ class Segment:
     run: int  # segments since the last one that needs no other
     stats: dict[str, float | int | str]
 
+    @property
+    def changes(self) -> dict[int, bytes]:
+        """What the segment changes of the density heads, by their numbers."""
+        first = self.units[0].payloads
+        if payload.read_segment(first[0]).loss_kind != LossKind.LEARNED:
+            return {}
+        return split_changes(payload.read_residual(first[1]))[0]
+
 
 @dataclass
 class _Run:
@@ -111,6 +121,7 @@ class _Choice:
     loss: LossSettings = LossSettings()
     lam: float | None = None  # of the loss-stream; None: what suits its step
     gain: float = 0.0
+    changes: Mapping[int, bytes] = field(default_factory=dict)  # of the density heads
 
 
 _Trial = Callable[[_Choice, Head | None, int, bytes, int], _Choice]
@@ -253,10 +264,12 @@ class SegmentEncoder:
         lam: float | None = None,
         only: Sequence[int] | None = None,
         keep: bool = False,
+        changes: Mapping[int, bytes] | None = None,
     ) -> _Run:
         """Run the decoder's loop over the pictures (or over `only` those, where none depends on another)."""
         restorer = self._restorer(head)
-        coder = LossCoder(self.info.format, self.info.width, self.info.height, loss) if loss.kind else None
+        size = self.info.width, self.info.height
+        coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.kind else None
         run = _Run(np.empty(0), [], [], [], [])
         psnrs, crc = [], 0
         group = 1 if coder else GROUP
@@ -298,21 +311,21 @@ class SegmentEncoder:
 
     # --- choices ------------------------------------------------------------------------------------------------
 
-    def finish(self, base: Base, previous: Segment | None) -> Segment:
-        """Choose the head and the loss-stream, code them, and put the segment together."""
-        bounded = self.settings.max_error is not None
+    def finish(self, base: Base, known: Segment | None, changes: Mapping[int, bytes] | None = None) -> Segment:
+        """Choose the head and the loss-stream, code them, and put the segment together. `known`: a segment whose head
+        this one may refer to; `changes`: what the last one changed of the density heads."""
+        if self.settings.max_error is not None:
+            return self._within(base, self.settings.max_error, changes or {})
         loss = LossSettings()
-        if bounded:
-            loss = LossSettings(kind=LossKind.BOUNDED, max_error=int(self.settings.max_error or 0))
-        elif isinstance(self.settings.loss, int):
+        if isinstance(self.settings.loss, int):
             loss = LossSettings(kind=LossKind.TRANSFORM, step=self.settings.loss)
         only = self._evaluated()
         plain = self.run(base, None, LossSettings(), only=only)
         best = _Choice(self._score(plain.psnr, base.bytes), loss=loss)
         heads, history = self.settings.head, self.settings.history
         if heads:
-            best = self._best_head(base, previous, plain, best, only)
-        if self.scale > 1 and self.settings.loss == "auto" and not bounded:
+            best = self._best_head(base, known, plain, best, only)
+        if self.scale > 1 and self.settings.loss == "auto":
             best = self._with_loss(base, best, plain)
         elif heads and history:
             best = self._with_history(base, best, history, force=True)
@@ -320,20 +333,25 @@ class SegmentEncoder:
             run = self.run(base, best.head, loss)
             best = replace(best, score=self._score(run.psnr, base.bytes + run.bytes + len(best.head_data)))
             best = self._with_history(base, best, 1)
-        return self._assemble(base, best, previous)
+        return self._assemble(base, best, known)
+
+    def _within(self, base: Base, max_error: int, changes: Mapping[int, bytes]) -> Segment:
+        """Every sample within a bound of the source: the base as it is, and density heads that learn from the segment.
+        They see what a head that restores would see, and do its work."""
+        fmt, restorer = self.info.format, self._restorer(None)
+        adapter = Adapter(self.preset.density if self.settings.head else 0, changes)
+        found = adapter.run(
+            [f.planes for f in self.frames],
+            lambda k: restorer.predict(base.pictures[k]),
+            fmt,
+            max_error,
+            lambda done: self.report("head", done),
+        )
+        loss = LossSettings(kind=LossKind.LEARNED, max_error=max_error)
+        return self._assemble(base, _Choice(0.0, loss=loss, changes=found), None)
 
     def _score(self, psnr: float, size: int) -> float:
-        if self.settings.max_error is not None:
-            return psnr * self._per_db() - size
         return psnr - WORTH * math.log(size)
-
-    def _per_db(self) -> float:
-        """What a dB adds to the score. Below a bound on the error, where the score is in bytes, each dB that the
-        prediction gains saves a sixth of a bit of every sample of the loss-stream."""
-        if self.settings.max_error is None:
-            return 1.0
-        samples = sum(h * w for h, w in self.info.format.shapes(self.info.width, self.info.height))
-        return samples * len(self.frames) / 6.02 / 8
 
     def _lambda(self, base: Base, plain: _Run) -> float:
         """Squared error that a bit is worth: the slope of the base's own curve, in samples of the film's depth."""
@@ -413,7 +431,7 @@ class SegmentEncoder:
             start = head
             change = encode_change(head.layers, anchor.layers, ADAPT_COARSE)
             best = tried(best, head, payload.SHIPPED_HEAD, payload.write_shipped(told, change), number)
-            if best.score < before + ADAPT_WORTH * self._per_db():
+            if best.score < before + ADAPT_WORTH:
                 break
         return best
 
@@ -463,7 +481,7 @@ class SegmentEncoder:
     # --- result -------------------------------------------------------------------------------------------------
 
     def _assemble(self, base: Base, choice: _Choice, previous: Segment | None) -> Segment:
-        run = self.run(base, choice.head, choice.loss, choice.lam)
+        run = self.run(base, choice.head, choice.loss, choice.lam, changes=choice.changes)
         spec = choice.head.spec if choice.head else None
         difference = choice.head_kind == payload.HEAD_DIFFERENCE
         header = payload.SegmentHeader(
@@ -500,10 +518,10 @@ class SegmentEncoder:
             "crf": base.crf,
             "scale": float(self.scale),
             "base_bytes": base.bytes,
-            "head_bytes": len(choice.head_data),
+            "head_bytes": len(choice.head_data) + sum(map(len, choice.changes.values())),
             "head": f"{spec.layers}x{spec.width}" if spec else "none",
             "history": spec.history if spec else 0,
-            "loss_bytes": sum(len(r) for r in run.residuals if r is not None),
+            "loss_bytes": sum(len(r) for r in run.residuals if r is not None) - sum(map(len, choice.changes.values())),
             "psnr": run.psnr,
             "base_psnr": base.psnr,
             "head_gain": choice.gain,

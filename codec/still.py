@@ -40,7 +40,18 @@ from .pictures import Picture, Pixels
 from .rate import search
 from .resample import BASE_FORMAT, base_size, downscale, upscale
 from .residual import LossCoder, LossKind, LossSettings
-from .still_payload import ALPHA, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, read_still, write_still
+from .still_payload import (
+    ALPHA,
+    GUIDED,
+    LINEAR,
+    NO_ALPHA,
+    NO_HEAD,
+    OPAQUE,
+    UNBOUNDED,
+    StillHeader,
+    read_still,
+    write_still,
+)
 from .still_settings import StillSettings
 
 HEAD = 1  # the shipped head that is used now
@@ -48,6 +59,7 @@ TOLD_MAX = 127
 ALPHA_CRF = 48.0  # of what browsers show; the picture's own alpha is exact
 BAND = 64  # rows of cells that a head restores at once: bounds the memory
 BIAS = 1 << 15  # added to corrections, so that `unpack` finds them positive; larger ones are limited
+PEAK_8 = 255
 WIDEST, HIGHEST = 16384, 8704  # what SVT-AV1 takes
 _FULL, _GREY = PlaneFormat("444", 10), PlaneFormat("400", 10)
 _ONCE = Fraction(1)
@@ -187,16 +199,22 @@ def _joined(planes: Sequence[Plane]) -> Pixels:
     return np.stack([planes[k] for k in order], axis=2)
 
 
+def exact_planes(pixels: Pixels, mixed: bool) -> list[Plane]:
+    """Planes as a loss-stream codes 8-bit samples: reversible ones, if `mixed`, or the channels."""
+    return _reversible(pixels) if mixed else _split(pixels)
+
+
 class Exact:
     """Codes 8-bit samples (rows, columns, 1 or 3) to within `max_error`, given a prediction of them."""
 
-    def __init__(self, width: int, height: int, channels: int, max_error: int):
+    def __init__(self, width: int, height: int, channels: int, max_error: int, guided: bool = False):
         self._mixed = channels == 3 and max_error == 0
         fmt = PlaneFormat("400" if channels == 1 else "444", 10 if self._mixed else 8)
-        self._coder = LossCoder(fmt, width, height, LossSettings(LossKind.BOUNDED, 0, max_error))
+        settings = LossSettings(LossKind.GUIDED if guided else LossKind.BOUNDED, 0, max_error)
+        self._coder = LossCoder(fmt, width, height, settings, rgb=channels == 3 and not self._mixed)
 
     def _planes(self, pixels: Pixels) -> list[Plane]:
-        return _reversible(pixels) if self._mixed else _split(pixels)
+        return exact_planes(pixels, self._mixed)
 
     def _pixels(self, planes: Sequence[Plane]) -> Pixels:
         return _irreversible(planes) if self._mixed else _joined(planes)
@@ -211,11 +229,13 @@ class Exact:
         return self._pixels(self._coder.decode(data, self._planes(predicted)))
 
 
-def _exact_encode(source: Pixels, predicted: Pixels, max_error: int) -> tuple[bytes, bytes, Pixels]:
+def _exact_encode(
+    source: Pixels, predicted: Pixels, max_error: int, guided: bool = False
+) -> tuple[bytes, bytes, Pixels]:
     """Loss-streams of the samples (of their upper bytes, if of 16 bits) and of the lower bytes, and the samples."""
     rows, columns, channels = source.shape
     if source.dtype == np.uint8:
-        data, decoded = Exact(columns, rows, channels, max_error).encode(source, predicted)
+        data, decoded = Exact(columns, rows, channels, max_error, guided).encode(source, predicted)
         return data, b"", decoded
     high, low = (source >> 8).astype(np.uint8), (source & 255).astype(np.uint8)
     data, _ = Exact(columns, rows, channels, 0).encode(high, (predicted >> 8).astype(np.uint8))
@@ -224,11 +244,11 @@ def _exact_encode(source: Pixels, predicted: Pixels, max_error: int) -> tuple[by
     return data, bytes([int(guess is high)]) + lower, source
 
 
-def _exact_decode(data: bytes, lower: bytes, predicted: Pixels, max_error: int) -> Pixels:
+def _exact_decode(data: bytes, lower: bytes, predicted: Pixels, max_error: int, guided: bool = False) -> Pixels:
     """Inverse of `_exact_encode`. Raises FormatError."""
     rows, columns, channels = predicted.shape
     if predicted.dtype == np.uint8:
-        return Exact(columns, rows, channels, max_error).decode(data, predicted)
+        return Exact(columns, rows, channels, max_error, guided).decode(data, predicted)
     high = Exact(columns, rows, channels, 0).decode(data, (predicted >> 8).astype(np.uint8))
     if not lower or lower[0] > 1:
         raise FormatError("the lower bytes of 16-bit samples are of an unknown kind")
@@ -302,9 +322,13 @@ class StillEncoder:
         unit, base = base_of(self._planes, self._base_settings(crf))
         self._size = len(unit)
         header, predicted = self._predict(base, crf)
-        loss = loss_low = b""
+        loss, loss_low, bounded = b"", b"", UNBOUNDED
         if settings.max_error is not None:
-            loss, loss_low, predicted = _exact_encode(picture.colour, predicted, settings.max_error)
+            # heads know photographs, which not every picture is
+            tries = [LINEAR, GUIDED] if picture.peak == PEAK_8 else [LINEAR]
+            coded = {k: _exact_encode(picture.colour, predicted, settings.max_error, k == GUIDED) for k in tries}
+            bounded = min(tries, key=lambda k: len(coded[k][0]))
+            loss, loss_low, predicted = coded[bounded]
         alpha_unit, alpha_parts = self._alpha
         shown = predicted if picture.alpha is None else np.concatenate([predicted, picture.alpha], axis=2)
         psnr = psnr_of(predicted, picture.colour, picture.peak)
@@ -312,7 +336,7 @@ class StillEncoder:
             StillHeader(
                 **{
                     **header,
-                    "bounded": settings.max_error is not None,
+                    "bounded": bounded,
                     "max_error": settings.max_error or 0,
                     "psnr": psnr,
                     "checksum": _checksum(shown),
@@ -424,7 +448,7 @@ def decode_still(data: bytes, threads: int = 0) -> Picture:
     base = _decoded(still.base, header, threads)
     pixels = restored(upscaled(base, header.width, header.height), header)
     if header.bounded:
-        pixels = _exact_decode(header.loss, header.loss_low, pixels, header.max_error)
+        pixels = _exact_decode(header.loss, header.loss_low, pixels, header.max_error, header.bounded == GUIDED)
     peak = (1 << header.depth) - 1
     if header.alpha == OPAQUE:
         pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], peak)], axis=2)

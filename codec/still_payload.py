@@ -12,6 +12,7 @@ from .payload import STILL, Field, check_fields, layout, read_fields, seal, unse
 
 NO_ALPHA, ALPHA, OPAQUE = 0, 1, 2
 NO_HEAD = 0
+UNBOUNDED, LINEAR, GUIDED = 0, 1, 2  # no loss-stream; one of the bounded mode, of that guided by heads
 PSNR_UNIT, PSNR_MAX = 100, 10000
 PART_MAX = 1 << 30
 
@@ -23,7 +24,7 @@ FIELDS = (
     Field("alpha", "B", 0, 2),  # none, in an item of its own, opaque everywhere
     Field("head", "B", 0, 255),  # none, or the number of the shipped head
     Field("told", "B", 0, 255),  # what the head is told of the base, plus 128
-    Field("bounded", "B", 0, 1),  # whether a loss-stream follows
+    Field("bounded", "B", 0, 2),  # whether a loss-stream follows, and of which kind
     Field("max_error", "B", 0, 127),  # of its samples
     Field("psnr", "H", 0, PSNR_MAX),  # PSNR-RGB as the encoder measured it, hundredths of a dB; information
     Field("checksum", "I", 0, 0xFFFFFFFF),  # CRC-32 of the samples, plane after plane
@@ -48,7 +49,7 @@ class StillHeader:
     alpha: int = NO_ALPHA
     head: int = NO_HEAD
     told: int = 0
-    bounded: bool = False
+    bounded: int = UNBOUNDED
     max_error: int = 0
     psnr: float = 0.0
     checksum: int = 0
@@ -69,8 +70,8 @@ def _check(v: dict[str, int]) -> None:
         raise FormatError("a picture without a loss-stream has one")
     if v["depth"] == 8 and (v["loss_low_bytes"] or v["alpha_low_bytes"]):
         raise FormatError("8-bit samples have no lower bytes")
-    if v["depth"] == 16 and v["max_error"]:
-        raise FormatError("16-bit samples have no error bound")
+    if v["depth"] == 16 and (v["max_error"] or v["bounded"] == GUIDED):
+        raise FormatError("16-bit samples have no error bound, and no heads that know them")
     if v["alpha"] != ALPHA and (v["alpha_bytes"] or v["alpha_low_bytes"]):
         raise FormatError("a picture without alpha has a loss-stream of it")
 
@@ -86,7 +87,7 @@ def write_still(header: StillHeader) -> bytes:
         "alpha": header.alpha,
         "head": header.head,
         "told": header.told + 128,
-        "bounded": int(header.bounded),
+        "bounded": header.bounded,
         "max_error": header.max_error,
         "psnr": min(max(round(header.psnr * PSNR_UNIT), 0), PSNR_MAX) if header.psnr < 1000 else PSNR_MAX,
         "checksum": header.checksum,
@@ -118,7 +119,7 @@ def read_still(payload: bytes) -> StillHeader:
         v["alpha"],
         v["head"],
         v["told"] - 128,
-        bool(v["bounded"]),
+        v["bounded"],
         v["max_error"],
         v["psnr"] / PSNR_UNIT,
         v["checksum"],

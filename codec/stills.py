@@ -35,7 +35,7 @@ from .restore import use_threads
 from .sinks import STDOUT, check_not_same, check_target
 from .source import STDIN
 from .still import decode_still, encode_still, header_of
-from .still_payload import ALPHA, NO_ALPHA, NO_HEAD
+from .still_payload import ALPHA, NO_ALPHA, NO_HEAD, UNBOUNDED
 from .still_settings import StillSettings
 
 NVC = ".nvc"
@@ -161,7 +161,7 @@ def describe_still(path: str) -> dict[str, Any]:
     alpha = len(still.alpha) + len(header.alpha_loss) + len(header.alpha_low)
     parts = {"head": len(header.delta), "loss_stream": loss, "alpha": alpha, "icc": len(still.icc)}
     parts["exif"] = len(still.exif)
-    exact = header.bounded and header.max_error == 0
+    exact = header.bounded != UNBOUNDED and header.max_error == 0
     inside = sum(len(p) for p in (header.delta, header.loss, header.loss_low, header.alpha_loss, header.alpha_low))
     base = len(still.base) - inside
     return {
@@ -174,7 +174,7 @@ def describe_still(path: str) -> dict[str, Any]:
         "head": None if header.head == NO_HEAD else header.head,
         "told": None if header.head == NO_HEAD else header.told,
         "lossless": exact,
-        "max_error": header.max_error if header.bounded else None,
+        "max_error": header.max_error if header.bounded != UNBOUNDED else None,
         "psnr": None if exact else header.psnr,
         "bpp": len(data) * 8 / (header.width * header.height),
         "bytes": {"file": len(data), "base": base, **parts, "container": len(data) - base - sum(parts.values())},

@@ -14,7 +14,7 @@ transforms.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -55,6 +55,22 @@ def _workers() -> ThreadPoolExecutor:
 
 if hasattr(os, "register_at_fork"):  # threads do not come along
     os.register_at_fork(after_in_child=_workers.cache_clear)
+
+
+def for_all(work: Callable[[int], None], items: Sequence[int]) -> None:
+    """Do `work` with all items, side by side on as many threads as torch may use, each with kernels of one thread."""
+    if torch.get_num_threads() == 1 or len(items) == 1:
+        for item in items:
+            work(item)
+        return
+    share = torch.get_num_threads()
+
+    def some(first: int) -> None:
+        for item in items[first::share]:
+            work(item)
+
+    for done in [_workers().submit(some, k) for k in range(min(share, len(items)))]:
+        done.result()
 
 
 class HeadError(ValueError):

@@ -135,14 +135,14 @@ def encode_layers(layers: Sequence[Layer], base: Sequence[Layer] | None = None) 
     return _encode([x.scale_bits for x in layers], groups, base is not None)
 
 
-def encode_change(layers: Sequence[Layer], base: Sequence[Layer], coarse: int) -> bytes:
+def encode_change(layers: Sequence[Layer], base: Sequence[Layer], coarse: int, bias_coarse: int = BIAS_COARSE) -> bytes:
     """What `layers` change of `base` (same shape and scales): weights by multiples of 2^coarse, biases of
-    2^(coarse + BIAS_COARSE).
+    2^(coarse + bias_coarse).
 
     Form: that of a difference, with `coarse` in the place of each layer's scale and those multiples as numbers.
     """
     groups = _groups(layers, base)
-    units = [coarse, coarse + BIAS_COARSE] * len(layers)
+    units = [coarse, coarse + bias_coarse] * len(layers)
     if any((g & (1 << unit) - 1).any() for g, unit in zip(groups, units, strict=True)):
         raise ValueError(f"the head changes by other than multiples of 2^{coarse}")
     groups = [g >> unit for g, unit in zip(groups, units, strict=True)]
@@ -151,10 +151,7 @@ def encode_change(layers: Sequence[Layer], base: Sequence[Layer], coarse: int) -
 
 def decode_change(data: bytes, spec: HeadSpec, base: Sequence[Layer]) -> list[Layer]:
     """Inverse of `encode_change`. Raises HeadError."""
-    coarse = data[0] if data else 0
-    if coarse > COARSE_MAX:
-        raise HeadError(f"a head changes in multiples of 2^{coarse}")
-    layers = _decode(data, spec.shapes(), base, coarse)
+    layers = decode_shapes(data, spec.shapes(), base, BIAS_COARSE)
     check(spec, layers)
     return layers
 
@@ -178,6 +175,21 @@ def decode_layers(data: bytes, spec: HeadSpec, base: Sequence[Layer] | None = No
     return layers
 
 
+def decode_shapes(
+    data: bytes,
+    shapes: Sequence[tuple[int, int, int, int]],
+    base: Sequence[Layer] | None = None,
+    bias_coarse: int | None = None,
+) -> list[Layer]:
+    """Inverse of `encode_layers`, or with `base` and `bias_coarse` of `encode_change`, for layers of any shapes; what
+    they are is for the caller to check. Raises HeadError."""
+    if bias_coarse is None:
+        return _decode(data, shapes, base)
+    if data and data[0] > COARSE_MAX:
+        raise HeadError(f"a head changes in multiples of 2^{data[0]}")
+    return _decode(data, shapes, base, (data[0] if data else 0, bias_coarse))
+
+
 def encode_last(layer: Layer, base: Sequence[Layer]) -> bytes:
     """Another last layer for the head `base`, of the same scale, in the form of `encode_layers`."""
     return encode_layers([layer], [base[-1]])
@@ -194,9 +206,10 @@ def _decode(
     data: bytes,
     shapes: Sequence[tuple[int, int, int, int]],
     base: Sequence[Layer] | None,
-    coarse: int | None = None,
+    coarse: tuple[int, int] | None = None,
 ) -> list[Layer]:
-    """Layers from their numbers; with `coarse`, from what they change of `base`."""
+    """Layers from their numbers; with `coarse` (of weights, and how much more of
+    biases), from what they change of `base`."""
     n = 3 * len(shapes)
     if len(data) < n:
         raise HeadError("coded weights are shorter than their header")
@@ -206,7 +219,7 @@ def _decode(
         first, *spreads = data[3 * i : 3 * i + 3]
         if first > SCALE_BITS_MAX or max(spreads) > largest:
             raise HeadError(f"layer {i} has an illegal scale or spread")
-        if coarse is not None and first != coarse:
+        if coarse is not None and first != coarse[0]:
             raise HeadError(f"layer {i} changes in other multiples than the first")
         if coarse is None and base is not None and base[i].scale_bits != first:
             raise HeadError(f"layer {i} is a difference between heads of different scales")
@@ -218,7 +231,7 @@ def _decode(
         except Exception as error:  # constriction raises AssertionError and others on corrupt words
             raise HeadError(f"layer {i} does not decode: {error}") from None
         if coarse is not None:
-            weight, bias = weight << coarse, bias << coarse + BIAS_COARSE
+            weight, bias = weight << coarse[0], bias << sum(coarse)
         if base is not None:
             weight, bias = weight + base[i].weight, bias + base[i].bias
         if np.abs(weight).max() > 127 or np.abs(bias).max() > BIAS_MAX:

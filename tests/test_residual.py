@@ -19,7 +19,7 @@ from codec.frames import Plane, PlaneFormat
 from codec.residual import LossCoder, LossKind, LossSettings
 
 FORMATS = [PlaneFormat(chroma, depth) for chroma in ("400", "420", "422", "444") for depth in (8, 10)]
-LOSSLESS = LossSettings(LossKind.BOUNDED)
+LOSSLESS, LEARNED = LossSettings(LossKind.BOUNDED), LossSettings(LossKind.LEARNED)
 Planes = tuple[Plane, ...]
 
 
@@ -52,8 +52,9 @@ def pair(fmt: PlaneFormat, width: int, height: int, settings: LossSettings) -> t
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.av_name)
 @pytest.mark.parametrize("settings", [
-    LOSSLESS, LossSettings(LossKind.BOUNDED, max_error=2), LossSettings(LossKind.TRANSFORM, step=24)
-], ids=["lossless", "bounded", "transform"])  # fmt: skip
+    LOSSLESS, LossSettings(LossKind.BOUNDED, max_error=2), LossSettings(LossKind.TRANSFORM, step=24),
+    LEARNED, LossSettings(LossKind.LEARNED, max_error=3), LossSettings(LossKind.GUIDED, max_error=1)
+], ids=["lossless", "bounded", "transform", "learned", "learned, bounded", "guided"])  # fmt: skip
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 9), (49, 37), (96, 64)], ids=str)
 def test_sequences_round_trip(fmt: PlaneFormat, settings: LossSettings, size: tuple[int, int]) -> None:
     encoder, decoder = pair(fmt, *size, settings)
@@ -65,15 +66,16 @@ def test_sequences_round_trip(fmt: PlaneFormat, settings: LossSettings, size: tu
             continue
         data, decoded = encoder.encode(source, predicted)
         assert equal(decoder.decode(data, predicted), decoded)
-        if settings.kind == LossKind.BOUNDED:
+        if settings.kind.bounds:
             assert worst(decoded, source) <= settings.max_error
 
 
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("max_error", [0, 1, 3, 255])
-def test_bound_holds_at_the_extremes(depth: int, max_error: int) -> None:
+@pytest.mark.parametrize("kind", [LossKind.BOUNDED, LossKind.LEARNED])
+def test_bound_holds_at_the_extremes(kind: LossKind, depth: int, max_error: int) -> None:
     fmt = PlaneFormat("420", depth)
-    encoder, decoder = pair(fmt, 40, 40, LossSettings(LossKind.BOUNDED, max_error=max_error))
+    encoder, decoder = pair(fmt, 40, 40, LossSettings(kind, max_error=max_error))
     rng = np.random.default_rng(depth)
     low = tuple(np.zeros(s, fmt.dtype) for s in fmt.shapes(40, 40))
     high = tuple(np.full_like(p, fmt.peak) for p in low)
@@ -154,7 +156,7 @@ def test_transform_keeps_what_was_paid_for() -> None:
 
 def test_snapshot_and_restore() -> None:
     fmt = PlaneFormat("420", 8)
-    for settings in (LOSSLESS, LossSettings(LossKind.TRANSFORM, step=30), LossSettings()):
+    for settings in (LOSSLESS, LEARNED, LossSettings(LossKind.TRANSFORM, step=30), LossSettings()):
         encoder = LossCoder(fmt, 64, 48, settings)
         frames = [picture(fmt, 64, 48, t) for t in range(3)]
         encoder.encode(frames[0], blurred(frames[0]))
@@ -171,7 +173,7 @@ def test_damage_is_a_format_error_or_a_picture() -> None:
     rng = np.random.default_rng(7)
     source = picture(fmt, 72, 56, 0)
     predicted = blurred(source)
-    for settings in (LOSSLESS, LossSettings(LossKind.TRANSFORM, step=12)):
+    for settings in (LOSSLESS, LEARNED, LossSettings(LossKind.TRANSFORM, step=12)):
         whole, _ = LossCoder(fmt, 72, 56, settings).encode(source, predicted)
         damaged = [b"", whole[: len(whole) // 2], whole[:-4], whole + b"more bytes", bytes(len(whole)), b"\xff" * 300]
         for _ in range(25):

@@ -1,0 +1,238 @@
+"""The loss-stream's learned mode: every sample within N of the source, as density heads (`heads.density`) expect it.
+
+Each plane's error e = source - predicted is coded in the picture domain, in interleaved passes: a coarse grid first,
+then the samples between, each pass with its decoded neighbours around it. Of every sample of a pass a head tells the
+mean and the spread, from the neighbours decoded so far, the prediction, the last picture moved into place and the
+errors of the planes before; the sample is coded against the table of its spread, and tables adapt (`codec.numbers`).
+
+The heads are those of the package, one for each phase of the grid, for the first plane and for the others. A segment of
+a film may change some of them: its first payload says how. One routine describes both directions (see `SymbolCoder`),
+and all of it is integer arithmetic, so encoder and decoder cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.density import PHASES, DensityHead, check, seen
+from heads.density_store import Family, shipped_density
+from heads.integer import HeadError
+from heads.model import Layer
+from heads.weights import decode_shapes
+
+from .entropy import CountTables, Ints, SymbolCoder
+from .errors import FormatError
+from .frames import SUBSAMPLING, Plane, PlaneFormat
+from .motion import MotionTables, displaced, estimate_motion
+from .numbers import SampleCoder
+
+Planes = tuple[Plane, ...]
+Shorts = NDArray[np.int16]
+
+# ---------------------------------------------------------------------------------------------- constants of the format
+
+BIAS_COARSE = 0  # biases of heads change in the same multiples as weights
+COARSE, LAST, BOTH, THIRD = 1, 2, 2, 4  # flags of heads: coarse grid; last picture known; samples of RGB; third plane
+HEADS = 8  # of a family: one for each phase, for the first plane and for those after it
+PASSES = ((2, 0), (2, 1), (2, 2), (2, 3), (1, 1), (1, 2), (1, 3))  # unit of the grid, phase
+# of the class of magnitude: 3 for each doubling of the spread, which is in 1/16 of that; a logistic's scale s has a
+# mean magnitude of 1.386 s, and class 0 stands for 10/64
+CLASS_SHARE, CLASS_OFFSET, CLASS_BITS = 3, 159, 4
+
+
+def whole_cells(plane: NDArray) -> Shorts:
+    """The plane continued by its edge to a multiple of four samples a side: whole cells of the coarse grid."""
+    h, w = plane.shape
+    clipped = np.clip(plane, -(1 << 14), 1 << 14).astype(np.int16)
+    return np.pad(clipped, ((0, -h % 4), (0, -w % 4)), mode="edge") if h % 4 or w % 4 else clipped
+
+
+def to_chroma(luma: Ints, fmt: PlaneFormat) -> Ints:
+    """Twice the mean of the luma samples that lie under each chroma sample, rounded down (4:4:4: the samples)."""
+    sx, sy = SUBSAMPLING[fmt.chroma] or (1, 1)
+    if (sx, sy) == (1, 1):
+        return luma
+    h, w = luma.shape
+    if sy == 2:
+        luma = np.pad(luma, ((0, h % 2), (0, 0)), mode="edge")
+        luma = luma[::2] + luma[1::2]
+    else:
+        luma = 2 * luma
+    luma = np.pad(luma, ((0, 0), (0, w % 2)), mode="edge")
+    return (luma[:, ::2] + luma[:, 1::2]) >> 1
+
+
+@cache
+def heads_of(family: Family) -> dict[int, DensityHead]:
+    """The package's heads, by number: the phase, plus 4 for planes after the first."""
+    return {number: DensityHead(*stored) for number, stored in enumerate(shipped_density(family))}
+
+
+def join_changes(changes: Mapping[int, bytes]) -> bytes:
+    """Changes of heads, by number, as the first payload of a segment begins with them."""
+    parts = [bytes([n]) + len(data).to_bytes(2, "big") + data for n, data in sorted(changes.items())]
+    return bytes([len(parts)]) + b"".join(parts)
+
+
+def split_changes(data: bytes) -> tuple[dict[int, bytes], bytes]:
+    """(what `join_changes` wrote, the rest). Raises FormatError."""
+    changes: dict[int, bytes] = {}
+    at = 1
+    for _ in range(data[0] if data else 0):
+        number, size = (data[at], int.from_bytes(data[at + 1 : at + 3], "big")) if at + 3 <= len(data) else (HEADS, 0)
+        at += 3
+        if number >= HEADS or number <= max(changes, default=-1) or at + size > len(data):
+            raise FormatError("the loss-stream is damaged: changes of heads that do not fit")
+        changes[number] = data[at : at + size]
+        at += size
+    return changes, data[at:]
+
+
+def layers_of(number: int, change: bytes) -> tuple[Layer, ...]:
+    """A film head of the package with what a segment changes of it. Raises FormatError."""
+    spec, layers = shipped_density(Family.FILM)[number]
+    try:
+        found = decode_shapes(change, spec.shapes(), layers, BIAS_COARSE)
+        check(spec, found)
+    except HeadError as error:
+        raise FormatError(f"the loss-stream is damaged: {error}") from None
+    return tuple(found)
+
+
+@dataclass
+class LearnedState:
+    tables: list[CountTables]
+    motion: MotionTables
+    last: tuple[Planes, Planes] | None = None  # last frame: (as decoded, as predicted)
+    begun: bool = False
+
+    def copy(self) -> LearnedState:
+        return LearnedState([t.copy() for t in self.tables], self.motion.copy(), self.last, self.begun)
+
+
+class LearnedCoder:
+    """Codes the frames of one segment so that every decoded sample lies within `max_error`.
+    `changes`: what the encoder has found to change of the package's heads, coded, by their numbers."""
+
+    def __init__(
+        self,
+        fmt: PlaneFormat,
+        width: int,
+        height: int,
+        max_error: int,
+        changes: Mapping[int, bytes] | None = None,
+    ):
+        self.fmt = fmt
+        self.samples = SampleCoder(fmt.depth, max_error)
+        shapes = fmt.shapes(width, height)
+        # the spread of what is coded is that of the error over the quantiser's step
+        self._step_log = ((2 * max_error + 1) ** 16).bit_length() - 1
+        self.state = LearnedState([self.samples.tables() for _ in shapes], MotionTables(*shapes[0]))
+        self.heads = heads_of(Family.FILM)
+        self._changes = dict(changes or {})
+
+    # --- changes of the heads: ahead of the first frame's symbols -----------------------------------------------------
+
+    def opening(self) -> bytes:
+        """What goes before the symbols of a frame; to be asked once for each."""
+        if self.state.begun:
+            return b""
+        self.state.begun = True
+        self._change(self._changes)
+        return join_changes(self._changes)
+
+    def open(self, data: bytes) -> bytes:
+        """Mirror of `opening`: takes what it wrote off `data` and returns the rest. Raises FormatError."""
+        if self.state.begun:
+            return data
+        self.state.begun = True
+        changes, rest = split_changes(data)
+        self._change(changes)
+        return rest
+
+    def _change(self, changes: Mapping[int, bytes]) -> None:
+        heads = dict(self.heads)
+        for number, data in changes.items():
+            heads[number] = DensityHead(heads[number].spec, layers_of(number, data))
+        self.heads = heads
+
+    # --- frames -------------------------------------------------------------------------------------------------------
+
+    def skip(self, predicted: Planes) -> Planes:
+        self.state.last = (predicted, predicted)
+        return predicted
+
+    def code(self, coder: SymbolCoder, predicted: Planes, source: Planes | None) -> Planes:
+        """The decoded planes. `source` is given to a writer and None to a reader."""
+        state = self.state
+        motion = None
+        if state.last is not None:
+            wanted = None if source is None else estimate_motion(source[0], state.last[0][0], self.fmt.depth)
+            motion = state.motion.code(coder, wanted, source is not None)
+        decoded: list[Plane] = []
+        errors: list[Ints] = []
+        for p, plane in enumerate(predicted):
+            base = plane.astype(np.int32)
+            coded = self._plane(
+                coder,
+                p,
+                base,
+                self._temporal(p, base, motion),
+                errors,
+                None if source is None else source[p].astype(np.int32),
+            )
+            errors.append(coded - base)
+            decoded.append(coded.astype(plane.dtype))
+        state.last = (tuple(decoded), predicted)
+        return tuple(decoded)
+
+    def _temporal(self, p: int, base: Ints, motion: Ints | None) -> list[Shorts]:
+        """The last picture less the prediction, and that picture's error, fetched from where the blocks point."""
+        if self.state.last is None:
+            return [np.zeros_like(whole_cells(base))] * 2
+        decoded, predicted = displaced(self.state.last, p, motion, self.fmt)
+        return [whole_cells(decoded - base), whole_cells(decoded - predicted)]
+
+    def _plane(
+        self,
+        coder: SymbolCoder,
+        p: int,
+        base: Ints,
+        temporal: Sequence[Shorts],
+        errors: Sequence[Ints],
+        source: Ints | None,
+    ) -> Ints:
+        """One plane's decoded samples, int32."""
+        rows, columns = base.shape
+        cells = whole_cells(base)
+        error = np.zeros_like(cells)
+        beside = []
+        if p:
+            beside = [whole_cells(to_chroma(errors[0], self.fmt)), whole_cells(errors[1]) if p == 2 else error * 0]
+        flags = (LAST if self.state.last is not None else 0) | (THIRD if p == 2 else 0)
+        out = np.empty_like(base)
+        looks = {unit: seen(unit, error, cells, temporal, beside) for unit in (1, 2)}
+        for unit, phase in PASSES:
+            grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
+            here = out[grid]
+            if not here.size:
+                continue
+            head = self.heads[phase + 4 * (p > 0)]
+            mean, spread = head.run(looks[unit], flags | (COARSE if unit == 2 else 0))
+            inner = tuple(slice(n) for n in here.shape)
+            value = np.clip(16 * base[grid] + mean[inner], 0, 16 * self.samples.peak)
+            here[...] = self.samples.code(
+                coder, self.state.tables[p], value, self._class(spread[inner]), None if source is None else source[grid]
+            )
+            error[:rows, :columns][grid] = here - base[grid]
+        return out
+
+    def _class(self, spread: Ints) -> NDArray[np.uint8]:
+        """Class of magnitude of a spread in 1/16 of an octave."""
+        k = (CLASS_SHARE * (spread - self._step_log) + CLASS_OFFSET) >> CLASS_BITS
+        return np.clip(k, 0, self.samples.classes - 1).astype(np.uint8)

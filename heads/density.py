@@ -1,0 +1,333 @@
+"""The density head: what a sample will be, and how far it may be off, seen from what the decoder already has.
+
+A plane is coded in interleaved passes (`codec.learned`). On the grid of one pass every cell holds four samples, the
+*phases* of PHASES, coded one after the other. A density head sees, around the sample to come, the cells' samples that
+are known, the plane's prediction, the last picture moved into place, and the errors of planes already coded; it gives
+the mean of the sample, as a correction of its prediction, and the spread around it.
+
+It is an integer network whose every operation is exact in bfloat16 with sums in float32, so it runs on matrix units
+(AMX and its like) as well as in float32:
+
+    inputs -255 .. 255 ─> 3x3 conv ─> 3x3 conv, adding its input ─> 3x3 conv, adding its input ─> 1x1 conv ─> 2 outputs
+
+Weights have 8 bits and a power-of-two scale a layer. A sum of products is exact in float32 in any order (see
+`DensitySpec`), is rounded once to bfloat16 (8 significant bits, to nearest, ties to even), then down to an integer and
+limited to 0 .. 255: integers that bfloat16 holds.
+
+References: Cao, Wu and Krähenbühl, "Lossless Image Compression through Super-Resolution" (arXiv:2004.02872) and
+Kamisli, "Learned Lossless Image Compression Through Interpolation With Low Complexity" (arXiv:2212.13243) for networks
+that predict densities pass by pass; Salimans et al., "PixelCNN++" (ICLR 2017) for the discretised logistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .integer import HeadError, exact_kernels, for_all
+from .model import Layer
+
+PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))  # (y, x) in a cell, in the order of coding
+FLAGS = 3  # that shift the first layer's biases: coarse grid, a last picture is known, third plane
+LIMIT = 255  # of inputs
+ACT_MAX = 255
+WEIGHT_MAX = BIAS_MAX = 127
+SCALE_MAX = 7  # a weight is w / 2^scale; 2^7 + 127 still has 8 bits, so a layer can add its input
+WIDTH = 24
+MEAN_BITS, SPREAD_BITS = 4, 4  # of the outputs: a mean in 1/16 of a sample, log2 of a spread in 1/16
+MEAN_MAX, SPREAD_MAX = 4080, 255
+# Real-valued units for training: an input is x / 8, an activation a / 32; an output of 1 is 8 samples or one octave.
+INPUT_BITS, ACT_BITS, OUTPUT_BITS = 3, 5, (7, 4)
+BAND, HALO = 48, 3  # rows of a grid computed at once, and those around them that bear on them
+_PATCH = 40, 72  # that a head's kernels are checked on
+
+
+@dataclass(frozen=True)
+class DensitySpec:
+    """Shape of a head for one phase. `known`: samples of the cell that are coded already, 0..3, which is also the phase
+    to come; `temporal`: whether it sees the last picture; `beside`: whether it sees errors of two planes coded before.
+
+    With at most 32 channels a sum is at most 32 * 9 * 255 * 127 + 2^7 * 255 < 2^24: exact in float32.
+    """
+
+    known: int
+    temporal: bool
+    beside: bool
+    width: int = WIDTH
+
+    @property
+    def inputs(self) -> int:
+        return self.known + 3 + 8 * self.temporal + 8 * self.beside
+
+    def shapes(self) -> list[tuple[int, int, int, int]]:
+        """Weight shapes: what the flags add to the first layer's biases, then four convolutions."""
+        w = self.width
+        return [(w, FLAGS, 1, 1), (w, self.inputs, 3, 3), (w, w, 3, 3), (w, w, 3, 3), (2, w, 1, 1)]
+
+
+Phases = Sequence[NDArray[np.int16]]  # four arrays of one shape: a plane's samples at each of PHASES
+
+
+def phases(plane: NDArray[np.int16], unit: int) -> Phases:
+    """Views of the samples at each phase of a grid whose cells have 2 * unit samples a side; whole cells."""
+    return [plane[y * unit :: 2 * unit, x * unit :: 2 * unit] for y, x in PHASES]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What heads look at, on one grid: of each plane its samples at the four phases. `error`: sample less prediction
+    where it is known, else 0; `base`: the prediction; `temporal`: the last picture less the prediction, and the last
+    picture's error; `beside`: errors of two planes coded before."""
+
+    error: Phases
+    base: Phases
+    temporal: Sequence[Phases] = ()
+    beside: Sequence[Phases] = ()
+
+    def rows(self, first: int, end: int) -> Seen:
+        """Some rows of the grid."""
+
+        def cut(planes: Phases) -> Phases:
+            return [p[first:end] for p in planes]
+
+        return Seen(cut(self.error), cut(self.base), [cut(p) for p in self.temporal], [cut(p) for p in self.beside])
+
+
+def seen(
+    unit: int,
+    error: NDArray[np.int16],
+    base: NDArray[np.int16],
+    temporal: Sequence[NDArray[np.int16]],
+    beside: Sequence[NDArray[np.int16]],
+) -> Seen:
+    """The phases of whole planes."""
+    return Seen(
+        phases(error, unit), phases(base, unit), [phases(p, unit) for p in temporal], [phases(p, unit) for p in beside]
+    )
+
+
+def inputs_of(spec: DensitySpec, look: Seen) -> NDArray[np.float32]:
+    """(inputs, rows, columns) for one head, integers within +-LIMIT."""
+    t, base = spec.known, look.base
+    out = np.empty((spec.inputs, *base[0].shape), np.float32)
+    channels = [
+        *look.error[:t],
+        *(base[j] - base[t] for j in range(4) if j != t),
+        *(phase for plane in (*look.temporal, *look.beside) for phase in plane),
+    ]
+    for to, channel in zip(out, channels, strict=True):
+        np.clip(channel, -LIMIT, LIMIT, out=to)
+    return out
+
+
+def check(spec: DensitySpec, layers: Sequence[Layer]) -> None:
+    """Raise HeadError unless `layers` form a head of shape `spec`."""
+    if [layer.weight.shape for layer in layers] != spec.shapes():
+        raise HeadError("the weights do not have the head's shape")
+    for i, layer in enumerate(layers):
+        if int(np.abs(layer.weight.astype(np.int16)).max()) > WEIGHT_MAX:
+            raise HeadError(f"layer {i} has a weight beyond ±{WEIGHT_MAX}")
+        if int(np.abs(layer.bias.astype(np.int64)).max()) > (BIAS_MAX if i else 0):
+            raise HeadError(f"layer {i} has a bias out of range")
+        if not 0 <= layer.scale_bits <= SCALE_MAX:
+            raise HeadError(f"layer {i} has a scale out of range")
+
+
+def _shift(index: int) -> int:
+    """log2 of what a layer's products are multiplied by to get its outputs' unit, its own scale apart."""
+    return ACT_BITS - INPUT_BITS if index == 1 else 0
+
+
+class DensityHead:
+    """A checked head, ready to run. Immutable; safe to share between threads."""
+
+    def __init__(self, spec: DensitySpec, layers: Sequence[Layer]):
+        check(spec, layers)
+        self.spec, self.layers = spec, tuple(layers)
+        kernels = []
+        for i, layer in enumerate(layers[1:], 1):
+            w = torch.from_numpy(layer.weight.astype(np.float64)) * 2.0 ** (_shift(i) - layer.scale_bits)
+            if i in (2, 3):
+                w[:, :, 1, 1] += torch.eye(spec.width, dtype=w.dtype)
+            if i == 4:
+                units = [2.0 ** (bits - ACT_BITS) for bits in OUTPUT_BITS]
+                w *= torch.tensor(units, dtype=w.dtype)[:, None, None, None]
+            kernels.append((w, torch.from_numpy(layer.bias.astype(np.float64))))
+        wanted = self._reference(kernels)
+        for dtype in _types():
+            self._dtype = dtype
+            layout = torch.channels_last
+            self._kernels = [(w.to(dtype).contiguous(memory_format=layout), b.to(dtype)) for w, b in kernels]
+            if torch.equal(self._convolved(self._patch(), 0).double(), wanted):
+                break
+        else:
+            raise AssertionError("no arithmetic of this machine gives sums of products")
+
+    def _patch(self) -> NDArray[np.float32]:
+        rng = np.random.default_rng(0)
+        return rng.choice(np.array([-LIMIT, 0, 1, LIMIT], np.float32), (self.spec.inputs, *_PATCH))
+
+    def _reference(self, kernels: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """What the patch gives, in float64 and without a library's convolution."""
+        x = torch.from_numpy(self._patch()).double()
+        for i, (w, b) in enumerate(kernels):
+            reach = w.shape[-1] // 2
+            padded = F.pad(x, (reach,) * 4)
+            y = b[:, None, None].expand(-1, *_PATCH).clone()
+            for dy in range(w.shape[2]):
+                for dx in range(w.shape[3]):
+                    y += torch.tensordot(w[:, :, dy, dx], padded[:, dy : dy + _PATCH[0], dx : dx + _PATCH[1]], 1)
+            y = y.bfloat16().floor()
+            x = (y.clamp(0, ACT_MAX) if i < 3 else y).double()
+        return x
+
+    def _convolved(self, inputs: NDArray[np.float32], flags: int) -> Tensor:
+        with exact_kernels():
+            x = torch.from_numpy(inputs)[None].to(self._dtype)
+            for i, (w, b) in enumerate(self._kernels):
+                x = F.conv2d(x, w, b if i else self._bias(flags), padding=w.shape[-1] // 2)
+                x = (x if self._dtype == torch.bfloat16 else x.bfloat16()).floor_()
+                if i < 3:
+                    x = x.clamp_(0, ACT_MAX).to(self._dtype)
+            return x[0]
+
+    def _bias(self, flags: int) -> Tensor:
+        """The first layer's biases where those of FLAGS are up whose bits are set."""
+        up = np.array([flags >> k & 1 for k in range(FLAGS)])
+        bias = self.layers[1].bias + self.layers[0].weight[:, :, 0, 0].astype(np.int32) @ up
+        return torch.from_numpy(np.clip(bias, -BIAS_MAX, BIAS_MAX)).to(self._dtype)
+
+    def run(self, look: Seen, flags: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """(mean less prediction in 1/16 of a sample, log2 of the spread in 1/16), int32 arrays of the grid. Computed in
+        bands of rows that stay in a core's cache."""
+        rows, columns = look.base[0].shape
+        out = np.empty((2, rows, columns), np.int32)
+
+        def band(first: int) -> None:
+            end, above, below = min(first + BAND, rows), max(first - HALO, 0), min(first + BAND + HALO, rows)
+            found = self._convolved(inputs_of(self.spec, look.rows(above, below)), flags).to(torch.int32).numpy()
+            for to, values, limit in zip(out, found, (MEAN_MAX, SPREAD_MAX), strict=True):
+                np.clip(values[first - above : end - above], -limit, limit, out=to[first:end])
+
+        for_all(band, range(0, rows, BAND))
+        return out[0], out[1]
+
+
+def _types() -> list[torch.dtype]:
+    """Arithmetic to try, the fastest first."""
+    fast = bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+    return [torch.bfloat16] * fast + [torch.float32, torch.float64]
+
+
+# -------------------------------------------------------------------------------------------------------- training
+
+
+def _down(x: Tensor, bits: int) -> Tensor:
+    """Round down to multiples of 2^-bits, with the gradient of the identity."""
+    return x + (torch.floor(x.detach() * 2**bits) / 2**bits - x.detach())
+
+
+def _near(x: Tensor, bits: int) -> Tensor:
+    return x + (torch.round(x.detach() * 2**bits) / 2**bits - x.detach())
+
+
+class DensityModel(nn.Module):
+    """Float twin of a head: inputs (n, inputs, h, w) as integers / 2^INPUT_BITS, flags (n, FLAGS); outputs the mean
+    less the prediction in samples, and log2 of a logistic's scale, both (n, h, w)."""
+
+    def __init__(self, spec: DensitySpec, seed: int = 0):
+        super().__init__()
+        self.spec, self.quantised = spec, False
+        self.scale = [SCALE_MAX] * 5
+        self.anchor: Sequence[Layer] | None = None
+        self.coarse = 0
+        generator = torch.Generator().manual_seed(seed)
+        self.weight, self.bias = nn.ParameterList(), nn.ParameterList()
+        for i, shape in enumerate(spec.shapes()):
+            std = (3.0 * shape[1] * shape[2] * shape[3]) ** -0.5 * (0, 1, 1, 1, 0.1)[i]  # small: learns sooner
+            self.weight.append(nn.Parameter(torch.randn(shape, generator=generator) * std))
+            self.bias.append(nn.Parameter(torch.zeros(shape[0]), requires_grad=i > 0))
+
+    def choose_scales(self) -> None:
+        """The finest scale that each layer's weights allow, with some room to grow."""
+        for i, w in enumerate(self.weight):
+            top = 1.2 * (float(w.detach().abs().max()) or 1.0)
+            self.scale[i] = int(min(max(np.floor(np.log2(WEIGHT_MAX / top)), 0), SCALE_MAX))
+        self.scale[0] = min(self.scale[0], ACT_BITS)
+
+    def hold(self, anchor: Sequence[Layer], coarse: int) -> None:
+        """Keep to weights and biases that differ from those of `anchor` by multiples of 2^coarse."""
+        self.anchor, self.coarse = anchor, coarse
+        self.scale = [layer.scale_bits for layer in anchor]
+
+    def load(self, layers: Sequence[Layer]) -> None:
+        """Start from another head's integers."""
+        with torch.no_grad():
+            for i, layer in enumerate(layers):
+                self.scale[i] = layer.scale_bits
+                self.weight[i].copy_(torch.from_numpy(layer.weight.astype(np.float32)) / 2.0 ** self._weight_bits(i))
+                self.bias[i].copy_(torch.from_numpy(layer.bias.astype(np.float32)) / self._bias_unit(i))
+
+    def _weight_bits(self, i: int) -> int:
+        return self.scale[i] if i else ACT_BITS
+
+    def _bias_unit(self, i: int) -> Tensor:
+        return torch.tensor([2.0**bits for bits in OUTPUT_BITS]) if i == 4 else torch.tensor(2.0**ACT_BITS)
+
+    def _integers(self, i: int) -> tuple[Tensor, Tensor]:
+        """Weights and biases as the integers that they stand for, as floats, with the gradient of the identity."""
+        w, b = self.weight[i] * 2.0 ** self._weight_bits(i), self.bias[i] * self._bias_unit(i)
+        b = b * (i > 0)
+        if self.anchor is None:
+            return _near(w, 0).clamp(-WEIGHT_MAX, WEIGHT_MAX), _near(b, 0).clamp(-BIAS_MAX, BIAS_MAX)
+        held = []
+        for now, then in ((w, self.anchor[i].weight), (b, self.anchor[i].bias)):
+            a, unit = torch.from_numpy(then).to(now), 2.0**self.coarse
+            low, high = torch.ceil((-WEIGHT_MAX - a) / unit), torch.floor((WEIGHT_MAX - a) / unit)
+            held.append(a + torch.minimum(torch.maximum(_near((now - a) / unit, 0), low), high) * unit)
+        return held[0], held[1] * (i > 0)
+
+    def forward(self, x: Tensor, flags: Tensor) -> tuple[Tensor, Tensor]:
+        parameters = []
+        for i in range(5):
+            if self.quantised:
+                w, b = self._integers(i)
+                parameters.append((w / 2.0 ** self._weight_bits(i), b / self._bias_unit(i)))
+            else:
+                parameters.append((self.weight[i], self.bias[i]))
+        shift = flags @ parameters[0][0][:, :, 0, 0].T
+        for i in range(1, 4):
+            w, b = parameters[i]
+            y = F.conv2d(x, w, b if i > 1 else None, padding=1)
+            if i == 1:
+                y = y + (shift + b)[:, :, None, None]
+            else:
+                y = y + x
+            if self.quantised:
+                y = _down(y, ACT_BITS)
+            x = y.clamp(0, ACT_MAX / 2**ACT_BITS)
+        y = F.conv2d(x, *parameters[4]).float()
+        return y[:, 0] * 2.0 ** (OUTPUT_BITS[0] - MEAN_BITS), y[:, 1]
+
+    def layers(self) -> list[Layer]:
+        """The integers of the head as it is now."""
+        out = []
+        with torch.no_grad():
+            for i in range(5):
+                w, b = self._integers(i)
+                out.append(Layer(w.numpy().astype(np.int8), b.numpy().astype(np.int32), self.scale[i]))
+        return out
+
+
+def bits_of(mean: Tensor, log_scale: Tensor, target: Tensor) -> Tensor:
+    """Bits of integers `target` under a logistic of that mean and log2 of the scale, in their own units."""
+    inverse = torch.exp2(-log_scale.clamp(-5, 8))
+    d = (target - mean).abs()  # towards the tail a difference of sigmoids keeps its digits on one side only
+    p = torch.sigmoid((0.5 - d) * inverse) - torch.sigmoid((-0.5 - d) * inverse)
+    return -torch.log2(p + 1e-6)
