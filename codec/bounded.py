@@ -155,8 +155,9 @@ class BoundedCoder:
         self.scale = self.step.bit_length() - 1
         floors = [class_floor(k) * self.step >> self.scale for k in range(1, self.samples.classes)]
         self.class_of = np.searchsorted(floors, np.arange(floors[-1] + 1), side="right").astype(np.uint8)
+        planes = range(len(self.shapes))
         self.state = BoundedState(
-            [PlaneState(self.samples.tables(), _default_weights(p, guided is not None)) for p, _ in enumerate(self.shapes)],
+            [PlaneState(self.samples.tables(), _default_weights(p, guided is not None)) for p in planes],
             MotionTables(*self.shapes[0]),
             CountTables(np.full((_KEYS, 2), INCREMENT)),
             CountTables(np.tile(geometric_counts([256], _FOLD - 1, 8 * INCREMENT)[:, _FOLD - 1:], (_KEYS, 1))),

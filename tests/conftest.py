@@ -84,7 +84,7 @@ def same_planes(a: Frame, b: Frame) -> bool:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the preset "fast" much faster: a weak base and hardly any training."""
-    short = Preset(12, 0, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))
+    short = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))
     monkeypatch.setitem(PRESETS, "fast", short)
     monkeypatch.setattr("codec.segment.ADAPT_LEAST", 20)
 

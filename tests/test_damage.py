@@ -37,7 +37,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("films")
     source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, LENGTHS), YUV)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "fast", Preset(12, 0, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),)))
+        patch.setitem(PRESETS, "fast", Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),)))
         patch.setattr("codec.segment.WORTH", 1e-6)
         patch.setattr("codec.segment.ADAPT_LEAST", 100)
         wishes = Settings(preset="fast", device="cpu")
