@@ -81,22 +81,17 @@ def phases(plane: NDArray[np.int16], unit: int) -> Phases:
 
 @dataclass(frozen=True)
 class Seen:
-    """What heads look at, on one grid: of each plane its samples at the four phases. `error`: sample less prediction
-    where it is known, else 0; `base`: the prediction; `temporal`: the last picture less the prediction, and the last
-    picture's error; `beside`: errors of two planes coded before."""
+    """What heads look at, on one grid. `error`: at each phase, sample less prediction where it is known, else 0 (views
+    of a plane that is being decoded); `base`: the prediction at each phase; `rest`: bfloat16 (channels, rows,
+    columns), what else there is, at four phases each."""
 
     error: Phases
     base: Phases
-    temporal: Sequence[Phases] = ()
-    beside: Sequence[Phases] = ()
+    rest: Tensor
 
     def rows(self, first: int, end: int) -> Seen:
         """Some rows of the grid."""
-
-        def cut(planes: Phases) -> Phases:
-            return [p[first:end] for p in planes]
-
-        return Seen(cut(self.error), cut(self.base), [cut(p) for p in self.temporal], [cut(p) for p in self.beside])
+        return Seen([p[first:end] for p in self.error], [p[first:end] for p in self.base], self.rest[:, first:end])
 
 
 def seen(
@@ -106,23 +101,28 @@ def seen(
     temporal: Sequence[NDArray[np.int16]],
     beside: Sequence[NDArray[np.int16]],
 ) -> Seen:
-    """The phases of whole planes."""
-    return Seen(
-        phases(error, unit), phases(base, unit), [phases(p, unit) for p in temporal], [phases(p, unit) for p in beside]
-    )
+    """What heads see of whole planes. `temporal`: the last picture less the prediction, and the last picture's error;
+    `beside`: errors of two planes coded before."""
+    steady = [np.ascontiguousarray(p) for p in phases(base, unit)]
+    channels = [phase for plane in (*temporal, *beside) for phase in phases(plane, unit)]
+    rest = torch.empty((len(channels), *steady[0].shape), dtype=torch.bfloat16)
+    for to, channel in zip(rest, channels, strict=True):
+        to.copy_(torch.from_numpy(_limited(channel)))
+    return Seen(phases(error, unit), steady, rest)
 
 
-def inputs_of(spec: DensitySpec, look: Seen) -> NDArray[np.float32]:
-    """(inputs, rows, columns) for one head, integers within +-LIMIT."""
+def _limited(values: NDArray[np.int16]) -> NDArray[np.int16]:
+    return np.clip(values, -LIMIT, LIMIT)
+
+
+def inputs_of(spec: DensitySpec, look: Seen) -> Tensor:
+    """bfloat16 (inputs, rows, columns) for one head: integers within +-LIMIT, which bfloat16 holds."""
     t, base = spec.known, look.base
-    out = np.empty((spec.inputs, *base[0].shape), np.float32)
-    channels = [
-        *look.error[:t],
-        *(base[j] - base[t] for j in range(4) if j != t),
-        *(phase for plane in (*look.temporal, *look.beside) for phase in plane),
-    ]
-    for to, channel in zip(out, channels, strict=True):
-        np.clip(channel, -LIMIT, LIMIT, out=to)
+    out = torch.empty((spec.inputs, *base[0].shape), dtype=torch.bfloat16)
+    own = [*look.error[:t], *(base[j] - base[t] for j in range(4) if j != t)]
+    for to, channel in zip(out[: t + 3], own, strict=True):
+        to.copy_(torch.from_numpy(_limited(channel)))
+    out[t + 3 :] = look.rest
     return out
 
 
@@ -169,13 +169,14 @@ class DensityHead:
         else:
             raise AssertionError("no arithmetic of this machine gives sums of products")
 
-    def _patch(self) -> NDArray[np.float32]:
+    def _patch(self) -> Tensor:
         rng = np.random.default_rng(0)
-        return rng.choice(np.array([-LIMIT, 0, 1, LIMIT], np.float32), (self.spec.inputs, *_PATCH))
+        values = rng.choice(np.array([-LIMIT, 0, 1, LIMIT], np.float32), (self.spec.inputs, *_PATCH))
+        return torch.from_numpy(values).bfloat16()
 
     def _reference(self, kernels: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """What the patch gives, in float64 and without a library's convolution."""
-        x = torch.from_numpy(self._patch()).double()
+        x = self._patch().double()
         for i, (w, b) in enumerate(kernels):
             reach = w.shape[-1] // 2
             padded = F.pad(x, (reach,) * 4)
@@ -187,9 +188,9 @@ class DensityHead:
             x = (y.clamp(0, ACT_MAX) if i < 3 else y).double()
         return x
 
-    def _convolved(self, inputs: NDArray[np.float32], flags: int) -> Tensor:
+    def _convolved(self, inputs: Tensor, flags: int) -> Tensor:
         with exact_kernels():
-            x = torch.from_numpy(inputs)[None].to(self._dtype)
+            x = inputs[None].to(self._dtype)
             for i, (w, b) in enumerate(self._kernels):
                 x = F.conv2d(x, w, b if i else self._bias(flags), padding=w.shape[-1] // 2)
                 x = (x if self._dtype == torch.bfloat16 else x.bfloat16()).floor_()

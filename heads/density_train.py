@@ -58,7 +58,7 @@ class DensityCourse:
 
 def _crop(
     one: DensityExample, spec: DensitySpec, unit: int, cells: int, mirror: bool, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
+) -> tuple[Tensor, NDArray[np.float32], int]:
     side = 2 * unit * cells
     y, x = (4 * int(rng.integers((n - side) // 4 + 1)) for n in one.base.shape)
     flip = mirror and bool(rng.integers(2))
@@ -71,7 +71,9 @@ def _crop(
 
     error = cut(one.error)
     known = error if one.known is None else cut(one.known)
-    look = Seen(known, cut(one.base), [cut(p) for p in one.temporal], [cut(p) for p in one.beside])
+    rest = [phase for p in (*one.temporal, *one.beside) for phase in cut(p)]
+    channels = np.clip(np.stack(rest), -LIMIT, LIMIT) if rest else np.empty((0, cells, cells), np.int16)
+    look = Seen(known, cut(one.base), torch.from_numpy(channels).bfloat16())
     return inputs_of(spec, look), error[spec.known].astype(np.float32), one.flags | (unit == 2)
 
 
@@ -88,7 +90,7 @@ def draw(
     ]
     inputs, targets, flags = zip(*drawn, strict=True)
     up = torch.tensor([[f >> k & 1 for k in range(FLAGS)] for f in flags], dtype=torch.float32)
-    return torch.from_numpy(np.stack(inputs)) / 2**INPUT_BITS, up, torch.from_numpy(np.stack(targets))
+    return torch.stack(inputs).float() / 2**INPUT_BITS, up, torch.from_numpy(np.stack(targets))
 
 
 def train_density(

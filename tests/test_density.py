@@ -96,7 +96,7 @@ def test_heads_are_integers(spec: DensitySpec, rows: int, columns: int) -> None:
     layers = drawn(spec)
     look = seen(1, *planes_of(spec, rows, columns))
     mean, spread = DensityHead(spec, layers).run(look, 5)
-    wanted = by_the_book(spec, layers, inputs_of(spec, look), 5)
+    wanted = by_the_book(spec, layers, inputs_of(spec, look).float().numpy(), 5)
     assert np.array_equal(mean, wanted[0]) and np.array_equal(spread, wanted[1])
     assert len(np.unique(mean)) > 1 or rows == 1
 
@@ -157,10 +157,10 @@ def test_the_model_is_what_the_integers_are() -> None:
     model.choose_scales()
     model.quantised = True
     look = seen(1, *planes_of(spec, 20, 30))
-    x = np.clip(inputs_of(spec, look), -20, 20)
+    x = inputs_of(spec, look).clamp(-20, 20)
     mean, spread = DensityHead(spec, model.layers())._convolved(x, 3).float().numpy()
     with torch.no_grad():
-        found = model(torch.from_numpy(x)[None] / 8, torch.tensor([[1.0, 1.0, 0.0]]))
+        found = model(x[None].float() / 8, torch.tensor([[1.0, 1.0, 0.0]]))
     assert np.abs(found[0][0].numpy() * 16 - mean).max() <= 4
     assert np.abs(found[1][0].numpy() * 16 - spread).max() <= 2
 
