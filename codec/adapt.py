@@ -150,7 +150,8 @@ class Adapter:
         best: Change | None = None
         cost = samples * mean_bits(DensityHead(spec, shipped), judge)
         before = self.previous.get(number)
-        course = DensityCourse(self.steps, batch=8, crop=64, rate=RATE, turns=False)
+        steps = self.steps if number < 4 else self.steps // 2  # chroma is few of the bits
+        course = DensityCourse(steps, batch=8, crop=64, rate=RATE, turns=False)
         start = before.layers if before else None
         layers = tuple(train_density(learn, spec, course, anchor=shipped, start=start, coarse=COARSE))
         tries = [Change(layers, encode_change(layers, shipped, COARSE, BIAS_COARSE))] + ([before] if before else [])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .errors import UsageError
 from .settings import DEFAULT_CRF, check_quality, quality_asked
 
-LOSSLESS_CRF = 22.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
+LOSSLESS_CRF = 28.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
 QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
 BASE_PRESETS = {"fast": 5, "medium": 2, "slow": 0}  # of SVT-AV1
 TUNED_FROM = {"fast": 1 << 62, "medium": 3_000_000, "slow": 0}  # pixels from which a head's own layer is tried
