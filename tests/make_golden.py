@@ -1,5 +1,5 @@
-"""Make the golden files of tests/golden: `python -m tests.make_golden films|shipped|gaussians|stills`, once for each
-version of the format.
+"""Make the golden files of tests/golden: `python -m tests.make_golden GROUP`, a group of MAKERS, once for each version of
+the format.
 
 They are never made anew for a version: every later program must decode them to the samples that are pinned beside them
 (that of the Gaussians in test_splat_render.py).
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import codec
+import codec.adapt
 import codec.segment
 import codec.still
 import splat
@@ -44,6 +45,7 @@ FILMS = {
     "enlarged": (PlaneFormat("420", 10), Settings(crf=50, scale=Fraction(3, 2), loss="off", preset="fast")),
     "lossless": (PlaneFormat("422", 10), Settings(crf=50, scale=Fraction(3), max_error=0, preset="fast")),
 }
+LEARNED = {"learned": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=1, preset="fast"))}
 SHIPPED = {"shipped": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), preset="fast"))}
 
 
@@ -89,6 +91,7 @@ def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
     codec.segment.WORTH = 0.01  # tools are used wherever they gain, for their own sake
     codec.segment.FILM_HEAD = int(wanted is SHIPPED)
+    codec.adapt.LEAST_SAMPLES, codec.adapt.Adapter._price = 0, lambda *_: -1.0  # type: ignore[method-assign]
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (fmt, settings) in wanted.items():
@@ -123,5 +126,26 @@ def stills() -> None:
     STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
 
 
+def guided() -> None:
+    """Still pictures whose loss-stream heads guide, and their CRCs: lossless and bounded."""
+    pixels = np.ascontiguousarray(drawn_still()[..., :3])
+    codec.still.LINEAR = codec.still.GUIDED
+    crcs = json.loads(STILL_CRCS.read_text())
+    for name, max_error in (("guided", 0), ("guided-bounded", 1)):
+        target = FOLDER / f"{name}-v{VERSION}.still.nvc"
+        target.write_bytes(encode_still(Picture(pixels), StillSettings(max_error=max_error)).data)
+        crcs[target.name] = zlib.crc32(decode_still(target.read_bytes()).pixels.tobytes())
+    STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
+
+
+MAKERS = {
+    "films": films,
+    "shipped": lambda: films(SHIPPED),
+    "learned": lambda: films(LEARNED),
+    "gaussians": gaussians,
+    "stills": stills,
+    "guided": guided,
+}
+
 if __name__ == "__main__":
-    {"films": films, "shipped": lambda: films(SHIPPED), "gaussians": gaussians, "stills": stills}[sys.argv[1]]()
+    MAKERS[sys.argv[1]]()

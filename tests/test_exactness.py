@@ -12,7 +12,10 @@ import pytest
 import torch
 
 import codec
+from codec import payload
+from codec.container import FilmReader
 from codec.info import describe
+from codec.learned import split_changes
 from codec.still import header_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,8 +69,11 @@ def test_golden_films_exercise_the_whole_decoder() -> None:
     segments = [s for name in CRCS for s in describe(GOLDEN / name)["segments"]]
     assert {s["scale"] for s in segments} >= {1.0, 1.5, 2.0, 3.0}
     assert {s["history"] for s in segments} >= {0, 2}
-    assert {s["loss"] for s in segments} == {"off", "transform", "bounded"}
+    assert {s["loss"] for s in segments} == {"off", "transform", "bounded", "learned"}
     assert sum(s["head_frames"] > 0 for s in segments) >= 3
+    with FilmReader(GOLDEN / "learned-v1.nvc") as film:
+        learned = next(film.units())
+    assert set(split_changes(payload.read_residual(learned.payloads[1]))[0]) == {1, 2, 3, 5, 6, 7}
     formats = {codec.open(GOLDEN / name).info.format.av_name for name in CRCS}
     assert formats >= {"yuv420p", "yuv444p", "yuv422p10le"}
 
@@ -76,5 +82,5 @@ def test_golden_stills_exercise_the_whole_decoder() -> None:
     headers = [header_of((GOLDEN / name).read_bytes())[1] for name in STILLS]
     assert {(h.channels, h.depth) for h in headers} >= {(1, 8), (3, 8), (3, 16)}
     assert any(h.head and h.delta for h in headers)
-    assert {(h.bounded, h.max_error) for h in headers} == {(False, 0), (True, 3), (True, 0)}
+    assert {(h.bounded, h.max_error) for h in headers} == {(0, 0), (1, 3), (1, 0), (2, 0), (2, 1)}
     assert any(h.alpha_loss for h in headers) and any(h.loss_low and h.alpha_low for h in headers)

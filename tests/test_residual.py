@@ -297,6 +297,7 @@ GOLDEN = Path(__file__).with_name("golden_loss.json")
 CASES = [
     ("lossless", FORMATS[2], LOSSLESS),
     ("bounded by 3, 10 bits 4:2:2", FORMATS[5], LossSettings(LossKind.BOUNDED, max_error=3)),
+    ("learned", FORMATS[2], LEARNED),
     ("transform", FORMATS[2], LossSettings(LossKind.TRANSFORM, step=40)),
     ("transform, 10 bits 4:4:4", FORMATS[7], LossSettings(LossKind.TRANSFORM, step=20)),
 ]
