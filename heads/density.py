@@ -252,7 +252,8 @@ class DensityModel(nn.Module):
         self.weight, self.bias = nn.ParameterList(), nn.ParameterList()
         for i, shape in enumerate(spec.shapes()):
             std = (3.0 * shape[1] * shape[2] * shape[3]) ** -0.5 * (0, 1, 1, 1, 0.1)[i]  # small: learns sooner
-            self.weight.append(nn.Parameter(torch.randn(shape, generator=generator) * std))
+            weight = torch.randn(shape, generator=generator) * std
+            self.weight.append(nn.Parameter(weight.contiguous(memory_format=torch.channels_last)))
             self.bias.append(nn.Parameter(torch.zeros(shape[0]), requires_grad=i > 0))
 
     def choose_scales(self) -> None:
@@ -312,7 +313,7 @@ class DensityModel(nn.Module):
                 y = y + x
             if self.quantised:
                 y = _down(y, ACT_BITS)
-            x = y.clamp(0, ACT_MAX / 2**ACT_BITS)
+            x = F.hardtanh(y, 0.0, ACT_MAX / 2**ACT_BITS)  # its gradient is one kernel, that of a clamp four
         y = F.conv2d(x, *parameters[4]).float()
         return y[:, 0] * 2.0 ** (OUTPUT_BITS[0] - MEAN_BITS), y[:, 1]
 

@@ -90,7 +90,8 @@ def draw(
     ]
     inputs, targets, flags = zip(*drawn, strict=True)
     up = torch.tensor([[f >> k & 1 for k in range(FLAGS)] for f in flags], dtype=torch.float32)
-    return torch.stack(inputs).float() / 2**INPUT_BITS, up, torch.from_numpy(np.stack(targets))
+    drawn_inputs = torch.stack(inputs).float().contiguous(memory_format=torch.channels_last)
+    return drawn_inputs / 2**INPUT_BITS, up, torch.from_numpy(np.stack(targets))
 
 
 def train_density(

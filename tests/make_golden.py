@@ -1,5 +1,5 @@
-"""Make the golden files of tests/golden: `python -m tests.make_golden GROUP`, a group of MAKERS, once for each version of
-the format.
+"""Make the golden files of tests/golden: `python -m tests.make_golden GROUP`, a group of MAKERS, once for each version
+of the format.
 
 They are never made anew for a version: every later program must decode them to the samples that are pinned beside them
 (that of the Gaussians in test_splat_render.py).
