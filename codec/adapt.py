@@ -20,14 +20,15 @@ from heads.model import Layer
 from heads.weights import encode_change
 
 from .frames import Plane, PlaneFormat
-from .learned import BIAS_COARSE, LAST, PASSES, THIRD, layers_of, to_chroma, whole_cells
-from .learned import COARSE as COARSE_GRID
+from .learned import BIAS_COARSE, COARSE, LAST, PASSES, THIRD, layers_of, to_chroma, whole_cells
 from .motion import displaced, estimate_motion
 
 LEARNT, JUDGED = 10, 3  # pictures of a segment that heads learn from, and that they are judged on
 ORDER = (3, 2, 1, 7, 6, 5)  # heads by number, those that code most samples first; those of phase 0 code few
 LEAST_SAMPLES = 500_000  # coded by a head, below which no change can pay
-COARSE = 0
+LEAST_SIDE = 16  # samples of a plane that crops are cut from
+MEMORY, EXAMPLE_BYTES = 1 << 30, 14  # of all examples; of one sample in them
+UNIT_BITS = 0  # changes are multiples of 2^UNIT_BITS
 RATE = 4e-3
 Layers = tuple[Layer, ...]
 
@@ -60,8 +61,8 @@ def plane_examples(
         errors.append(known)
         past, others = (tuple(whole_cells(a) for a in group) for group in (before, beside))
         third = THIRD if p == 2 else 0
-        example = DensityExample(whole_cells(base), whole_cells(error), past, others, flags | third)
-        out.append(example if decoded is None else replace(example, known=whole_cells(known)))
+        example = DensityExample(whole_cells(base), whole_cells(error, "constant"), past, others, flags | third)
+        out.append(example if decoded is None else replace(example, known=whole_cells(known, "constant")))
     return out
 
 
@@ -95,7 +96,7 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
     for one in examples:
         for unit in units:
             look = seen(unit, one.error if one.known is None else one.known, one.base, one.temporal, one.beside)
-            mean, spread = head.run(look, one.flags | (COARSE_GRID if unit == 2 else 0))
+            mean, spread = head.run(look, one.flags | (COARSE if unit == 2 else 0))
             target = torch.from_numpy(phases(one.error, unit)[spec.known].astype(np.float32))
             found = bits_of(torch.from_numpy(mean / 16).float(), torch.from_numpy(spread / 16).float(), target)
             bits += float(found.sum())
@@ -123,10 +124,13 @@ class Adapter:
         a picture."""
         samples = [len(source) * plane.size // 4 for plane in source[0]]  # that one phase codes, of each plane
         served = {n: samples[0] if n < 4 else sum(samples[1:]) for n in ORDER}
-        wanted = [n for n in ORDER if served[n] >= LEAST_SAMPLES]
+        sides = [min(plane.shape) for plane in source[0]]
+        wanted = [n for n in ORDER if served[n] >= LEAST_SAMPLES and sides[0 if n < 4 else -1] >= LEAST_SIDE]
         if not wanted or not self.steps or len(source) < 2:
             return {}
-        pictures = np.unique(np.linspace(1, len(source) - 1, LEARNT + JUDGED).round().astype(int)).tolist()
+        room = MEMORY // (EXAMPLE_BYTES * sum(plane.size for plane in source[0]))
+        count = max(2, min(LEARNT + JUDGED, room))
+        pictures = np.unique(np.linspace(1, len(source) - 1, count).round().astype(int)).tolist()
         judged = pictures[2::4][:JUDGED] if len(pictures) > JUDGED else pictures
         examples = {}
         for k in pictures:
@@ -153,8 +157,8 @@ class Adapter:
         steps = self.steps if number < 4 else self.steps // 2  # chroma is few of the bits
         course = DensityCourse(steps, batch=8, crop=64, rate=RATE, turns=False)
         start = before.layers if before else None
-        layers = tuple(train_density(learn, spec, course, anchor=shipped, start=start, coarse=COARSE))
-        tries = [Change(layers, encode_change(layers, shipped, COARSE, BIAS_COARSE))] + ([before] if before else [])
+        layers = tuple(train_density(learn, spec, course, anchor=shipped, start=start, coarse=UNIT_BITS))
+        tries = [Change(layers, encode_change(layers, shipped, UNIT_BITS, BIAS_COARSE))] + ([before] if before else [])
         for trial in tries:
             price = self._price(spec, trial, judge, samples)
             if price < cost:

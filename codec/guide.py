@@ -39,7 +39,7 @@ class Guide:
     def __init__(self, flags: int, p: int, base: Ints, errors: Sequence[Ints]):
         """`errors`: of the planes before plane `p`, all of one size."""
         self._heads, self._flags = heads_of(Family.STILL), flags | (THIRD if p == 2 else 0)
-        self._first, self._base = p == 0, base
+        self._first, self._base, self._recorded = p == 0, base, 0
         cells = whole_cells(base)
         self._error = np.zeros_like(cells)
         beside = []
@@ -50,9 +50,10 @@ class Guide:
     def look(self, number: int, decoded: Ints) -> tuple[Ints, Ints]:
         """(expected values, expected magnitudes), 1/16 of a sample, of pass `number`; `decoded` holds those before."""
         rows, columns = decoded.shape
-        for unit, phase in PASSES[max(number - 1, 0) : number]:  # what the pass before has found
+        for unit, phase in PASSES[self._recorded : number]:  # what was found since the last look
             grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
             self._error[:rows, :columns][grid] = decoded[grid] - self._base[grid]
+        self._recorded = number
         unit, phase = PASSES[number]
         grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
         head = self._heads[phase + (0 if self._first else 4)]

@@ -21,6 +21,7 @@ from pathlib import Path
 import av
 import torch
 
+from heads.density_store import Family, identity
 from heads.model import HeadSpec
 from heads.weights import decode_layers, encode_layers
 
@@ -30,12 +31,13 @@ from .restore import Head, film_head
 from .segment import FILM_HEAD, Segment
 
 _LENGTH = struct.Struct(">I")
-ENCODER = 2  # raised whenever the encoder may give other bytes for the same wish
+ENCODER = 3  # raised whenever the encoder may give other bytes for the same wish
 
 
 def job_key(source: bytes, settings: str) -> str:
     """Name of the work: two encodes with the same key give the same bytes."""
-    versions = (ENCODER, film_head(FILM_HEAD, 0).identity, av.__version__, torch.__version__, version("constriction"))
+    heads = film_head(FILM_HEAD, 0).identity, identity(Family.FILM)
+    versions = (ENCODER, *heads, av.__version__, torch.__version__, version("constriction"))
     return hashlib.blake2b(repr((source, settings, versions)).encode(), digest_size=16).hexdigest()
 
 

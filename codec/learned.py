@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,15 +46,16 @@ PASSES = ((2, 0), (2, 1), (2, 2), (2, 3), (1, 1), (1, 2), (1, 3))  # unit of the
 CLASS_SHARE, CLASS_OFFSET, CLASS_BITS = 3, 159, 4
 
 
-def whole_cells(plane: NDArray) -> Shorts:
-    """The plane continued by its edge to a multiple of four samples a side: whole cells of the coarse grid."""
+def whole_cells(plane: NDArray, mode: Literal["edge", "constant"] = "edge") -> Shorts:
+    """The plane continued by its edge (or by zeros) to a multiple of four samples a side: whole cells of the coarse
+    grid."""
     h, w = plane.shape
     clipped = np.clip(plane, -(1 << 14), 1 << 14).astype(np.int16)
-    return np.pad(clipped, ((0, -h % 4), (0, -w % 4)), mode="edge") if h % 4 or w % 4 else clipped
+    return np.pad(clipped, ((0, -h % 4), (0, -w % 4)), mode=mode) if h % 4 or w % 4 else clipped
 
 
 def to_chroma(luma: Ints, fmt: PlaneFormat) -> Ints:
-    """Twice the mean of the luma samples that lie under each chroma sample, rounded down (4:4:4: the samples)."""
+    """Twice the mean of the luma samples that lie under each chroma sample, rounded down; in 4:4:4 the samples."""
     sx, sy = SUBSAMPLING[fmt.chroma] or (1, 1)
     if (sx, sy) == (1, 1):
         return luma
@@ -156,7 +158,7 @@ class LearnedCoder:
         return rest
 
     def _change(self, changes: Mapping[int, bytes]) -> None:
-        heads = dict(self.heads)
+        heads = dict(heads_of(Family.FILM))
         for number, data in changes.items():
             heads[number] = DensityHead(heads[number].spec, layers_of(number, data))
         self.heads = heads

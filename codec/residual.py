@@ -29,7 +29,8 @@ MAX_ERROR = 255
 
 
 class LossKind(IntEnum):
-    """Wire numbers of the loss-stream's modes. A number is never given a second meaning."""
+    """The loss-stream's modes, by their wire numbers in films; GUIDED is of stills, which count by themselves. A number
+    is never given a second meaning."""
 
     OFF = 0
     TRANSFORM = 1

@@ -99,6 +99,8 @@ class Settings:
         asked = quality_asked(self, QUALITIES)
         if self.max_error is not None and self.loss != "auto":
             raise UsageError("a quantiser step and a bound on the error contradict each other")
+        if self.max_error is not None and self.history:
+            raise UsageError("history and a bound on the error contradict each other: none of its heads has one")
         check_quality(self, asked)
         if self.scale is not None and self.scale not in SCALES:
             raise UsageError(f"scale must be one of {', '.join(f'{float(s):g}' for s in SCALES)}")

@@ -45,7 +45,7 @@ MEAN_MAX, SPREAD_MAX = 4080, 255
 # Real-valued units for training: an input is x / 8, an activation a / 32; an output of 1 is 8 samples or one octave.
 INPUT_BITS, ACT_BITS, OUTPUT_BITS = 3, 5, (7, 4)
 BAND, HALO = 48, 3  # rows of a grid computed at once, and those around them that bear on them
-_PATCH = 40, 72  # that a head's kernels are checked on
+_PATCHES = (7, 10), (BAND + 2 * HALO, 200)  # that a head's kernels are checked on: libraries choose them by size
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ class DensitySpec:
     """Shape of a head for one phase. `known`: samples of the cell that are coded already, 0..3, which is also the phase
     to come; `temporal`: whether it sees the last picture; `beside`: whether it sees errors of two planes coded before.
 
-    With at most 32 channels a sum is at most 32 * 9 * 255 * 127 + 2^7 * 255 < 2^24: exact in float32.
+    With at most 32 channels a sum is at most 32 * 9 * 255 * 127 units of its products, and what is added to it (an
+    input, a bias) at most 2^7 * 382 more: below 2^24, hence exact in float32. `check` sees to it that products, and not
+    biases, have the smaller unit.
     """
 
     known: int
@@ -128,6 +130,8 @@ def inputs_of(spec: DensitySpec, look: Seen) -> Tensor:
 
 def check(spec: DensitySpec, layers: Sequence[Layer]) -> None:
     """Raise HeadError unless `layers` form a head of shape `spec`."""
+    if max(spec.inputs, spec.width) > 32:
+        raise HeadError("a density head has at most 32 channels")
     if [layer.weight.shape for layer in layers] != spec.shapes():
         raise HeadError("the weights do not have the head's shape")
     for i, layer in enumerate(layers):
@@ -135,7 +139,7 @@ def check(spec: DensitySpec, layers: Sequence[Layer]) -> None:
             raise HeadError(f"layer {i} has a weight beyond ±{WEIGHT_MAX}")
         if int(np.abs(layer.bias.astype(np.int64)).max()) > (BIAS_MAX if i else 0):
             raise HeadError(f"layer {i} has a bias out of range")
-        if not 0 <= layer.scale_bits <= SCALE_MAX:
+        if not (2 if i in (1, 4) else 0) <= layer.scale_bits <= SCALE_MAX:
             raise HeadError(f"layer {i} has a scale out of range")
 
 
@@ -159,31 +163,32 @@ class DensityHead:
                 units = [2.0 ** (bits - ACT_BITS) for bits in OUTPUT_BITS]
                 w *= torch.tensor(units, dtype=w.dtype)[:, None, None, None]
             kernels.append((w, torch.from_numpy(layer.bias.astype(np.float64))))
-        wanted = self._reference(kernels)
+        wanted = [self._reference(kernels, shape) for shape in _PATCHES]
         for dtype in _types():
             self._dtype = dtype
             layout = torch.channels_last
             self._kernels = [(w.to(dtype).contiguous(memory_format=layout), b.to(dtype)) for w, b in kernels]
-            if torch.equal(self._convolved(self._patch(), 0).double(), wanted):
+            found = [self._convolved(self._patch(shape), 0).double() for shape in _PATCHES]
+            if all(map(torch.equal, found, wanted)):
                 break
         else:
             raise AssertionError("no arithmetic of this machine gives sums of products")
 
-    def _patch(self) -> Tensor:
+    def _patch(self, shape: tuple[int, int]) -> Tensor:
         rng = np.random.default_rng(0)
-        values = rng.choice(np.array([-LIMIT, 0, 1, LIMIT], np.float32), (self.spec.inputs, *_PATCH))
+        values = rng.choice(np.array([-LIMIT, 0, 1, LIMIT], np.float32), (self.spec.inputs, *shape))
         return torch.from_numpy(values).bfloat16()
 
-    def _reference(self, kernels: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """What the patch gives, in float64 and without a library's convolution."""
-        x = self._patch().double()
+    def _reference(self, kernels: Sequence[tuple[Tensor, Tensor]], shape: tuple[int, int]) -> Tensor:
+        """What a patch gives, in float64 and without a library's convolution."""
+        x = self._patch(shape).double()
         for i, (w, b) in enumerate(kernels):
             reach = w.shape[-1] // 2
             padded = F.pad(x, (reach,) * 4)
-            y = b[:, None, None].expand(-1, *_PATCH).clone()
+            y = b[:, None, None].expand(-1, *shape).clone()
             for dy in range(w.shape[2]):
                 for dx in range(w.shape[3]):
-                    y += torch.tensordot(w[:, :, dy, dx], padded[:, dy : dy + _PATCH[0], dx : dx + _PATCH[1]], 1)
+                    y += torch.tensordot(w[:, :, dy, dx], padded[:, dy : dy + shape[0], dx : dx + shape[1]], 1)
             y = y.bfloat16().floor()
             x = (y.clamp(0, ACT_MAX) if i < 3 else y).double()
         return x
@@ -261,7 +266,7 @@ class DensityModel(nn.Module):
         for i, w in enumerate(self.weight):
             top = 1.2 * (float(w.detach().abs().max()) or 1.0)
             self.scale[i] = int(min(max(np.floor(np.log2(WEIGHT_MAX / top)), 0), SCALE_MAX))
-        self.scale[0] = min(self.scale[0], ACT_BITS)
+        self.scale[1], self.scale[4] = max(self.scale[1], 2), max(self.scale[4], 2)  # see `check`
 
     def hold(self, anchor: Sequence[Layer], coarse: int) -> None:
         """Keep to weights and biases that differ from those of `anchor` by multiples of 2^coarse."""

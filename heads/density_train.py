@@ -84,7 +84,7 @@ def draw(
     unit = 2 if spec.known == 0 or rng.random() < COARSE_SHARE else 1
     cells = min(course.crop, *(min(e.base.shape) // (2 * unit) for e in examples))
     if unit == 2:
-        cells -= cells % 2
+        cells = max(cells - cells % 2, 2)
     drawn = [
         _crop(examples[k], spec, unit, cells, course.turns, rng) for k in rng.integers(len(examples), size=course.batch)
     ]

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from codec.adapt import LEAST_SAMPLES, Adapter, plane_examples
 from codec.errors import FormatError
 from codec.frames import Plane, PlaneFormat
-from codec.learned import BIAS_COARSE, join_changes, layers_of, split_changes
+from codec.guide import Guide
+from codec.learned import BIAS_COARSE, PASSES, join_changes, layers_of, split_changes
 from codec.residual import LossCoder, LossKind, LossSettings
 from heads import density_store
 from heads.density import (
     BAND,
+    PHASES,
     WIDTH,
     DensityHead,
     DensityModel,
@@ -133,7 +135,7 @@ def test_kernels_that_do_not_sum_are_found(monkeypatch: pytest.MonkeyPatch) -> N
         DensityHead(SPECS[0], drawn(SPECS[0]))
 
 
-@pytest.mark.parametrize("fault", ["shape", "weight", "bias", "first bias", "scale"])
+@pytest.mark.parametrize("fault", ["shape", "weight", "bias", "first bias", "scale", "first scale"])
 def test_illegal_heads_are_refused(fault: str) -> None:
     spec = SPECS[1]
     layers = drawn(spec)
@@ -143,6 +145,7 @@ def test_illegal_heads_are_refused(fault: str) -> None:
         "bias": (3, {"bias": layers[3].bias + 300}),
         "first bias": (0, {"bias": layers[0].bias + 1}),
         "scale": (4, {"scale_bits": 8}),
+        "first scale": (1, {"scale_bits": 1}),
     }
     at, what = changed[fault]
     layers[at] = replace(layers[at], **what)
@@ -264,6 +267,42 @@ def test_damaged_changes_are_refused_or_legal(number: int) -> None:
     assert refused
 
 
+@pytest.mark.parametrize("size", [(1, 9), (9, 1), (2, 7), (3, 2)], ids=str)
+def test_guides_know_all_that_was_decoded(size: tuple[int, int]) -> None:
+    """Passes without samples once made a guide forget the pass before them."""
+    width, height = size
+    rng = np.random.default_rng(0)
+    base, decoded = (rng.integers(0, 256, (height, width)).astype(np.int32) for _ in range(2))
+    guide = Guide(0, 0, base, [])
+    for number, (unit, phase) in enumerate(PASSES):
+        if decoded[unit * PHASES[phase][0] :: 2 * unit, unit * PHASES[phase][1] :: 2 * unit].size:
+            guide.look(number, decoded)
+            last = number
+    known = np.zeros((height, width), np.int32)
+    for unit, phase in PASSES[:last]:
+        grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
+        known[grid] = (decoded - base)[grid]
+    assert np.array_equal(guide._error[:height, :width], known)
+
+
+def test_a_restored_coder_forgets_the_heads_of_what_it_gave_up() -> None:
+    fmt, settings = PlaneFormat("400", 8), LossSettings(LossKind.LEARNED)
+    source = [np.random.default_rng(0).integers(90, 130, (20, 20)).astype(np.uint8)]
+    flat = [np.full_like(source[0], 110)]
+    payloads = [LossCoder(fmt, 20, 20, settings, changes=c).encode(source, flat)[0] for c in ({3: moved_by(3)}, {})]
+    decoder = LossCoder(fmt, 20, 20, settings)
+    start = decoder.snapshot()
+    for data in payloads:
+        decoder.restore(start)
+        assert np.array_equal(decoder.decode(data, flat)[0], source[0])
+
+
+def test_channels_beyond_what_is_exact_are_refused() -> None:
+    spec = DensitySpec(1, False, False, 33)
+    with pytest.raises(HeadError, match="32"):
+        DensityHead(spec, drawn(spec))
+
+
 # training
 
 
@@ -327,6 +366,19 @@ def test_a_segment_changes_heads_where_that_pays() -> None:
             total += len(data)
         sizes.append(total)
     assert sizes[0] < sizes[1]
+
+
+def test_flat_films_are_learnt_from_where_they_can_be() -> None:
+    fmt, source, predicted = clip(4, 9000, 24)
+    assert len(source) * 9000 * 24 // 4 < LEAST_SAMPLES
+    wide = (
+        [[np.tile(p, (1, 4)) for p in planes] for planes in source],
+        [[np.tile(p, (1, 4)) for p in q] for q in predicted],
+    )
+    adapter = Adapter(2, {})
+    adapter.run(wide[0], lambda k: wide[1][k], fmt, 0, lambda done: None)
+    flat = [[p[:8] if p.shape[0] == 24 else p[:4] for p in planes] for planes in wide[0]]
+    assert adapter.run(flat * 4, lambda k: flat[0], fmt, 0, lambda done: None) == {}
 
 
 def test_small_segments_change_nothing() -> None:
