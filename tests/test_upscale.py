@@ -129,7 +129,7 @@ def test_a_head_for_stills_does_not_enlarge(tmp_path: Path) -> None:
 
 def test_package_holds_a_few_hundred_kilobytes() -> None:
     folder = Path(store.__file__).parent
-    assert sum(path.stat().st_size for path in folder.glob("*.bin")) < 500_000
+    assert sum(path.stat().st_size for path in folder.glob("*.bin")) < 600_000
 
 
 # training
