@@ -33,9 +33,10 @@ from numpy.typing import NDArray
 
 from .entropy import INCREMENT, CountTables, Ints, SymbolCoder, geometric_counts
 from .errors import FormatError
-from .frames import SUBSAMPLING, Plane, PlaneFormat
+from .frames import Plane, PlaneFormat
 from .guide import Guide
-from .motion import MotionTables, displaced, estimate_motion
+from .learned import under_chroma
+from .motion import MotionTables, displaced
 from .numbers import SampleCoder, class_floor
 
 Planes = tuple[Plane, ...]
@@ -149,7 +150,6 @@ class BoundedCoder:
         """`guided`: flags of the heads that guide the linear forms; None: there are none."""
         self.fmt, self.step, self.guided = fmt, 2 * max_error + 1, guided
         self.shapes = fmt.shapes(width, height)
-        self.sub = SUBSAMPLING[fmt.chroma] or (1, 1)
         self.samples = SampleCoder(fmt.depth, max_error)
         # magnitude in units of 1/64 sample, divided by the power of two below the step -> class
         self.scale = self.step.bit_length() - 1
@@ -172,8 +172,7 @@ class BoundedCoder:
         state = self.state
         motion = None
         if state.last is not None:
-            wanted = None if source is None else estimate_motion(source[0], state.last[0][0], self.fmt.depth)
-            motion = state.motion.code(coder, wanted, source is not None)
+            motion = state.motion.follow(coder, state.last[0], source, self.fmt.depth)
         decoded: list[Plane] = []
         errors: list[tuple[Ints, Ints]] = []  # of the planes done: error, and error less prior in 1/16
         for p, plane in enumerate(predicted):
@@ -181,7 +180,7 @@ class BoundedCoder:
             temporal = self._temporal(p, base, motion)
             known = list(errors)
             if p:
-                known[0] = (self._to_chroma(known[0][0]), self._to_chroma(known[0][1]))
+                known[0] = (under_chroma(known[0][0], self.fmt), under_chroma(known[0][1], self.fmt))
             plane_coder = _PlaneCoder(self, coder, p, base, temporal, known,
                                       None if source is None else source[p].astype(np.int32))
             out, error, rest = plane_coder.run()
@@ -196,20 +195,6 @@ class BoundedCoder:
             return []
         decoded, predicted = displaced(self.state.last, p, motion, self.fmt)
         return [decoded - predicted, decoded - base]
-
-    def _to_chroma(self, luma: Ints) -> Ints:
-        """Four times the mean of the luma samples that lie under each chroma sample."""
-        sx, sy = self.sub
-        h, w = luma.shape
-        if sy == 2:
-            luma = np.pad(luma, ((0, h % 2), (0, 0)), mode="edge")
-            luma = luma[::2] + luma[1::2]
-        else:
-            luma = 2 * luma
-        if sx == 2:
-            luma = np.pad(luma, ((0, 0), (0, w % 2)), mode="edge")
-            return luma[:, ::2] + luma[:, 1::2]
-        return 2 * luma
 
 
 # --------------------------------------------------------------------------------------------------------- one plane

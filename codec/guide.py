@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from heads.density import PHASES, SPREAD_MAX, seen
+from heads.density import SPREAD_MAX, seen
 from heads.density_store import Family
 
 from .entropy import Ints
-from .learned import COARSE, PASSES, THIRD, heads_of, whole_cells
+from .learned import COARSE, PASSES, THIRD, heads_of, samples_of, whole_cells
 
 # 1.386 * 16 * 2^(j/16): a logistic's mean magnitude over its scale, in 1/16 of a sample
 _SIXTEENTHS = (22, 23, 24, 25, 26, 28, 29, 30, 31, 33, 34, 36, 37, 39, 41, 42)
@@ -51,11 +51,11 @@ class Guide:
         """(expected values, expected magnitudes), 1/16 of a sample, of pass `number`; `decoded` holds those before."""
         rows, columns = decoded.shape
         for unit, phase in PASSES[self._recorded : number]:  # what was found since the last look
-            grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
+            grid = samples_of(unit, phase)
             self._error[:rows, :columns][grid] = decoded[grid] - self._base[grid]
         self._recorded = number
         unit, phase = PASSES[number]
-        grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
+        grid = samples_of(unit, phase)
         head = self._heads[phase + (0 if self._first else 4)]
         mean, spread = head.run(self._looks[unit], self._flags | (COARSE if unit == 2 else 0))
         base = self._base[grid]

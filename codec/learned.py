@@ -29,7 +29,7 @@ from heads.weights import decode_shapes
 from .entropy import CountTables, Ints, SymbolCoder
 from .errors import FormatError
 from .frames import SUBSAMPLING, Plane, PlaneFormat
-from .motion import MotionTables, displaced, estimate_motion
+from .motion import MotionTables, displaced
 from .numbers import SampleCoder
 
 Planes = tuple[Plane, ...]
@@ -54,19 +54,30 @@ def whole_cells(plane: NDArray, mode: Literal["edge", "constant"] = "edge") -> S
     return np.pad(clipped, ((0, -h % 4), (0, -w % 4)), mode=mode) if h % 4 or w % 4 else clipped
 
 
-def to_chroma(luma: Ints, fmt: PlaneFormat) -> Ints:
-    """Twice the mean of the luma samples that lie under each chroma sample, rounded down; in 4:4:4 the samples."""
+def samples_of(unit: int, phase: int) -> tuple[slice, slice]:
+    """Where a plane's samples of a phase lie, on the grid of that unit."""
+    y, x = PHASES[phase]
+    return slice(unit * y, None, 2 * unit), slice(unit * x, None, 2 * unit)
+
+
+def under_chroma(luma: Ints, fmt: PlaneFormat) -> Ints:
+    """Four times the mean of the luma samples that lie under each chroma sample."""
     sx, sy = SUBSAMPLING[fmt.chroma] or (1, 1)
-    if (sx, sy) == (1, 1):
-        return luma
     h, w = luma.shape
     if sy == 2:
         luma = np.pad(luma, ((0, h % 2), (0, 0)), mode="edge")
         luma = luma[::2] + luma[1::2]
     else:
         luma = 2 * luma
-    luma = np.pad(luma, ((0, 0), (0, w % 2)), mode="edge")
-    return (luma[:, ::2] + luma[:, 1::2]) >> 1
+    if sx == 2:
+        luma = np.pad(luma, ((0, 0), (0, w % 2)), mode="edge")
+        return luma[:, ::2] + luma[:, 1::2]
+    return 2 * luma
+
+
+def to_chroma(luma: Ints, fmt: PlaneFormat) -> Ints:
+    """Twice the mean of the luma samples that lie under each chroma sample, rounded down; in 4:4:4 the samples."""
+    return under_chroma(luma, fmt) >> (2 if fmt.chroma == "444" else 1)
 
 
 @cache
@@ -174,8 +185,7 @@ class LearnedCoder:
         state = self.state
         motion = None
         if state.last is not None:
-            wanted = None if source is None else estimate_motion(source[0], state.last[0][0], self.fmt.depth)
-            motion = state.motion.code(coder, wanted, source is not None)
+            motion = state.motion.follow(coder, state.last[0], source, self.fmt.depth)
         decoded: list[Plane] = []
         errors: list[Ints] = []
         for p, plane in enumerate(predicted):
@@ -220,7 +230,7 @@ class LearnedCoder:
         out = np.empty_like(base)
         looks = {unit: seen(unit, error, cells, temporal, beside) for unit in (1, 2)}
         for unit, phase in PASSES:
-            grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
+            grid = samples_of(unit, phase)
             here = out[grid]
             if not here.size:
                 continue

@@ -57,6 +57,11 @@ class MotionTables:
             found[y] = above = (np.stack([dy, dx], axis=1) + above) % size - REACH
         return found
 
+    def follow(self, coder: SymbolCoder, last: Planes, source: Planes | None, depth: int) -> Ints | None:
+        """Displacements into the decoded frame `last`: searched for and written where there is a `source`, or read."""
+        wanted = None if source is None else estimate_motion(source[0], last[0], depth)
+        return self.code(coder, wanted, source is not None)
+
 
 def displaced(frames: tuple[Planes, ...], p: int, motion: Ints | None, fmt: PlaneFormat) -> list[Ints]:
     """Plane `p` of every frame, int32, fetched from where the blocks point."""
