@@ -16,7 +16,7 @@ import click
 
 from .avif import is_still
 from .cli_options import Number, Seconds, machine, shared
-from .encode import Event, encode
+from .encode import JOBS_MAX, Event, encode
 from .errors import NvcError, UsageError
 from .info import describe, table
 from .picture_cli import (
@@ -59,6 +59,8 @@ def cli() -> None:
 @click.option("--lossless", is_flag=True, help="Every sample equal to the source's.")
 @click.option("--no-head", is_flag=True, help="Train and send no head.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="medium", show_default=True)
+@click.option("--jobs", type=click.IntRange(1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
+@click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
 @machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")
@@ -76,6 +78,8 @@ def encode_command(
     no_head: bool,
     overwrite: bool,
     resume: bool,
+    jobs: int | None,
+    cluster: str | None,
     quiet: bool,
     as_json: bool,
     **wishes: Any,
@@ -89,6 +93,8 @@ def encode_command(
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
     if means_pictures(source):
+        if jobs or cluster:
+            raise UsageError("--jobs and --cluster are for films; a folder is encoded with --threads")
         wishes |= {"max_error": 0 if lossless else max_error, "head": not no_head}
         encode_stills(context, source, target, wishes, overwrite, resume, quiet, as_json)
         return
@@ -102,7 +108,8 @@ def encode_command(
         **wishes,
     )
     with Console(as_json, quiet) as console:
-        result = encode(source, target, settings, overwrite=overwrite, resume=resume, listen=console)
+        how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "jobs": jobs, "cluster": cluster}
+        result = encode(source, target, settings, **how, listen=console)
         console.say(
             f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
             f"scale {result.scale:g}, {result.seconds:.0f} s"

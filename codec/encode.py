@@ -1,34 +1,39 @@
 """From a film to an .nvc file: the mirror of `codec.decode`.
 
-    source ──split──> segments ──SegmentEncoder──> temporal units + payloads ──Job──> write_film ──> out.nvc
+    source ──split──> segments ──Lanes, Workers──> temporal units + payloads ──Job──> write_film ──> out.nvc
 
-Memory is bounded by one segment. The target appears whole or not at all.
+Memory is bounded by one segment for each lane. The target appears whole or not at all.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 
 from .container import write_film
 from .errors import InputError, OutputError, UsageError
 from .frames import Frame, VideoInfo
 from .job import Job, job_key
+from .lanes import Lanes
 from .rate import RateControl
 from .resample import base_size
 from .restore import use_threads
 from .scale import choose_scale
 from .scenes import split
-from .segment import Segment, SegmentEncoder, device_of
+from .segment import Segment, device_of
 from .settings import Settings
 from .sinks import check_not_same, check_target, part_path
 from .source import STDIN, Source, content_key, open_source
 from .streams import sound_bytes
+from .workers import Here, Processes, Workers
 
-CHAIN = 6  # segments in a row whose heads are differences; then one stands alone, so that a cut film still decodes
+JOBS_MAX = 64
 STAGES = {"scale": (0.0, 0.1), "base": (0.0, 0.4), "head": (0.4, 0.85), "restore": (0.85, 1.0)}
 
 
@@ -66,30 +71,52 @@ def encode(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    jobs: int | None = None,
+    cluster: str | None = None,
     listen: Listener = lambda event: None,
 ) -> Encoded:
     """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`.
 
-    Raises InputError, OutputError or UsageError; then nothing is at `target` that was not there before. Finished
-    segments stay beside it and `resume` takes them up where source and settings are the same.
+    `jobs`: segments encoded at a time, each by a process of its own (default: one, by this process); `cluster`: the
+    address of a Dask scheduler whose workers do it instead, `jobs` or as many as there are at a time. On like machines
+    the bytes are the same in any case.
+
+    Raises InputError, OutputError, UsageError or WorkerError; then nothing is at `target` that was not there before.
+    Finished segments stay beside it and `resume` takes them up where source and settings are the same.
     """
     settings = settings or Settings()
     source, target = os.fspath(source), os.fspath(target)
-    _check_paths(source, target, overwrite, resume)
+    _check_paths(source, target, overwrite)
+    if source == STDIN and (resume or cluster or jobs not in (None, 1)):
+        raise UsageError("standard input can be read only once: --resume, --jobs and --cluster need a file")
+    if jobs is not None and not 1 <= jobs <= JOBS_MAX:
+        raise UsageError(f"jobs must lie in 1..{JOBS_MAX}")
     use_threads(settings.threads)
     with open_source(source, settings.threads) as film:
         _check_wishes(film, settings)
-        work = _Work(film, target, settings, resume, listen)
-        try:
-            return work.run()
-        except BaseException:
-            work.job.leave(keep=source != STDIN)
-            raise
+        workers, settings = _workers(jobs, cluster, settings)
+        with closing(workers):
+            work = _Work(film, target, settings, resume, listen, workers)
+            try:
+                return work.run()
+            except BaseException:
+                work.job.leave(keep=source != STDIN)
+                raise
 
 
-def _check_paths(source: str, target: str, overwrite: bool, resume: bool) -> None:
-    if source == STDIN and resume:
-        raise UsageError("an encode of standard input cannot be resumed: it cannot be read again")
+def _workers(jobs: int | None, cluster: str | None, settings: Settings) -> tuple[Workers, Settings]:
+    """Who encodes, and with which settings: processes on one machine share its cores."""
+    if cluster is not None:
+        from .cluster import Cluster  # brings Dask, which nothing else needs
+
+        return Cluster(cluster, jobs), settings
+    if jobs is None or jobs == 1:
+        return Here(), settings
+    cores = settings.threads or os.cpu_count() or 1
+    return Processes(jobs), replace(settings, threads=max(1, cores // jobs))
+
+
+def _check_paths(source: str, target: str, overwrite: bool) -> None:
     check_not_same(source, target)
     check_target(target, overwrite)
 
@@ -102,114 +129,121 @@ def _check_wishes(film: Source, settings: Settings) -> None:
     device_of(settings.device)
 
 
+class _Progress:
+    """How far an encode is, told by any number of lanes. `total`: pictures, 0 where that is not known."""
+
+    def __init__(self, total: int, listen: Listener):
+        self._total, self._listen = total, listen
+        self._began = time.monotonic()
+        self._lock = threading.RLock()
+        self._under_way: dict[int, float] = {}  # pictures' worth of work done, by segment
+        self._reached = 0.0
+        self.stats: dict[int, dict[str, float | int | str]] = {}
+        self.bytes = 0
+
+    @property
+    def frames(self) -> int:
+        """Pictures in finished segments."""
+        return sum(int(s["frames"]) for s in self.stats.values())
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def tell(self, kind: str, **data: object) -> None:
+        with self._lock:
+            self._listen(Event(kind, data))
+
+    def lost(self, text: str) -> None:
+        self.tell("note", text=text)
+
+    def under_way(self, index: int, frames: int, stage: str, done: float) -> None:
+        """`codec.lanes.Watcher`."""
+        low, high = STAGES[stage]
+        with self._lock:
+            self._under_way[index] = frames * (low + (high - low) * done)
+            self._show(index, stage)
+
+    def finished(self, index: int, segment: Segment) -> None:
+        """`codec.lanes.Watcher`."""
+        with self._lock:
+            self._under_way.pop(index, None)
+            self.stats[index] = segment.stats
+            self.bytes += sum(len(u.data) + sum(map(len, u.payloads)) for u in segment.units)
+            self.tell("segment", segment=index, **segment.stats)
+            self._show(index, "segment")
+
+    def _show(self, index: int, stage: str) -> None:
+        frames = self.frames + sum(self._under_way.values())
+        frames = self._reached = max(frames, self._reached)  # a stage that is run again is no step back
+        speed = frames / self.seconds if self.seconds > 0 else 0.0
+        total = max(self._total, 0)
+        self.tell(
+            "progress",
+            stage=stage,
+            segment=index,
+            frames=round(frames, 1),
+            total=total,
+            fps=round(speed, 2),
+            eta=round((total - frames) / speed, 1) if total > frames and speed > 0 else None,
+            bytes=self.bytes,
+            elapsed=round(self.seconds, 2),
+        )
+
+
 class _Work:
     """One encode under way."""
 
-    def __init__(self, film: Source, target: str, settings: Settings, resume: bool, listen: Listener):
-        self.film, self.target, self.settings, self.listen = film, target, settings, listen
+    def __init__(
+        self, film: Source, target: str, settings: Settings, resume: bool, listen: Listener, workers: Workers
+    ):
+        self.film, self.target, self.settings, self.workers = film, target, settings, workers
         self.info: VideoInfo = film.info
         content = content_key(film.path) if film.path != STDIN else b"standard input"
         self.job = Job(target, job_key(content, settings.key()), resume)
-        self.began = time.monotonic()
-        self.frames = self.bytes = 0
-        self.reached = 0.0
-        self.stats: list[dict[str, float | int | str]] = []
+        self.progress = _Progress(film.info.frames, listen)
         self.notes: list[str] = []
 
     def run(self) -> Encoded:
-        info, settings = self.info, self.settings
-        self.listen(
-            Event(
-                "source",
-                {
-                    "width": info.width,
-                    "height": info.height,
-                    "format": info.format.av_name,
-                    "rate": float(info.rate),
-                    "frames": info.frames,
-                },
-            )
+        info = self.info
+        self.progress.tell(
+            "source",
+            width=info.width,
+            height=info.height,
+            format=info.format.av_name,
+            rate=float(info.rate),
+            frames=info.frames,
         )
-        scale: Fraction | None = None
-        control = RateControl(settings, settings.start_crf)
-        previous: Segment | None = None
-        for index, frames in enumerate(split(self.film.frames(), info)):
-            if scale is None:
-                if settings.target_size is not None:
-                    sound = sound_bytes(self.film.path)
-                    control.share_size(sound, info.frames, info.duration)
-                scale, control.crf = choose_scale(
-                    frames, info, settings, control.bytes_per_second, self._report(0, len(frames))
-                )
-                self.listen(Event("scale", {"scale": float(scale), "crf": control.crf}))
-            segment = self.job.load(index)
-            if segment is None:
-                segment = self._segment(index, frames, scale, control, previous)
-                self.job.store(index, segment)
-            seconds = float((frames[-1].pts - frames[0].pts) * info.time_base) + float(1 / info.rate)
-            control.finished(segment.stats, seconds)
-            self._done(index, segment)
-            previous = segment
-        if scale is None:
+        segments = split(self.film.frames(), info)
+        first = list(islice(segments, 1))
+        if not first:
             raise InputError(f"{self.film.name} holds no pictures")
+        scale, control = self._begin(first[0])
+        lanes = Lanes(self.film.path, info, self.settings, scale, control, self.job, self.workers, self.progress)
+        lanes.run(_emptied(first, segments))
         return self._write(scale, control)
 
-    def _segment(
-        self, index: int, frames: list[Frame], scale: Fraction, control: RateControl, previous: Segment | None
-    ) -> Segment:
-        encoder = SegmentEncoder(frames, self.info, self.settings, scale, self._report(index, len(frames)))
-        seconds = len(frames) / float(self.info.rate)
-        base = control.base(encoder, seconds)
-        known = previous if previous and previous.head and previous.run + 1 < CHAIN else None
-        return encoder.finish(base, known, previous.changes if previous else None)
-
-    def _report(self, index: int, frames: int) -> Callable[[str, float], None]:
-        """Progress within a segment as progress of the film."""
+    def _begin(self, frames: list[Frame]) -> tuple[Fraction, RateControl]:
+        """What the film's first segment decides for all of it: the base's scale, and where rate control starts."""
+        info, settings = self.info, self.settings
+        control = RateControl(settings, settings.start_crf)
+        if settings.target_size is not None:
+            control.share_size(sound_bytes(self.film.path), info.frames, info.duration)
 
         def report(stage: str, done: float) -> None:
-            low, high = STAGES[stage]
-            self._progress(stage, index, self.frames + frames * (low + (high - low) * done))
+            self.progress.under_way(0, len(frames), stage, done)
 
-        return report
-
-    def _progress(self, stage: str, index: int, frames: float) -> None:
-        frames = self.reached = max(frames, self.reached)  # a stage that is run again is no step back
-        elapsed = time.monotonic() - self.began
-        total = max(self.info.frames, 0)
-        speed = frames / elapsed if elapsed > 0 else 0.0
-        self.listen(
-            Event(
-                "progress",
-                {
-                    "stage": stage,
-                    "segment": index,
-                    "frames": round(frames, 1),
-                    "total": total,
-                    "fps": round(speed, 2),
-                    "eta": round((total - frames) / speed, 1) if total > frames and speed > 0 else None,
-                    "bytes": self.bytes,
-                    "elapsed": round(elapsed, 2),
-                },
-            )
-        )
-
-    def _done(self, index: int, segment: Segment) -> None:
-        self.frames += len(segment.units)
-        self.bytes += sum(len(u.data) + sum(map(len, u.payloads)) for u in segment.units)
-        self.stats.append(segment.stats)
-        self.listen(Event("segment", {"segment": index, **segment.stats}))
-        self._progress("segment", index, self.frames)
-
-    def _note(self, text: str) -> None:
-        self.notes.append(text)
-        self.listen(Event("note", {"text": text}))
+        scale, control.crf = choose_scale(frames, info, settings, control.bytes_per_second, report)
+        self.progress.tell("scale", scale=float(scale), crf=control.crf)
+        return scale, control
 
     def _write(self, scale: Fraction, control: RateControl) -> Encoded:
         size = base_size(self.info.width, self.info.height, scale)
         part = part_path(self.target)
         sound = self.film.path if self.film.path != STDIN else None
+        stats = [found for _, found in sorted(self.progress.stats.items())]
         try:
-            lost = write_film(part, self.job.units(len(self.stats)), self.info, size, sound)
+            lost = write_film(part, self.job.units(len(stats)), self.info, size, sound)
             with open(part, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(part, self.target)
@@ -221,40 +255,37 @@ class _Work:
         self.job.remove()
         for text in (*self.film.notes, *lost):
             self._note(text)
-        psnr = sum(float(s["psnr"]) * int(s["frames"]) for s in self.stats) / self.frames
-        bytes_written = os.path.getsize(self.target)
-        self._note_missed(control, bytes_written)
-        result = Encoded(
-            self.target,
-            bytes_written,
-            self.frames,
-            time.monotonic() - self.began,
-            psnr,
-            float(scale),
-            self.stats,
-            self.notes,
+        frames = self.progress.frames
+        psnr = sum(float(s["psnr"]) * int(s["frames"]) for s in stats) / frames
+        size_written = os.path.getsize(self.target)
+        self._note_missed(control, stats, size_written)
+        seconds = self.progress.seconds
+        self.progress.tell(
+            "done",
+            path=self.target,
+            bytes=size_written,
+            frames=frames,
+            seconds=round(seconds, 2),
+            psnr=round(psnr, 3),
+            scale=float(scale),
         )
-        self.listen(
-            Event(
-                "done",
-                {
-                    "path": result.path,
-                    "bytes": result.bytes,
-                    "frames": result.frames,
-                    "seconds": round(result.seconds, 2),
-                    "psnr": round(psnr, 3),
-                    "scale": result.scale,
-                },
-            )
-        )
-        return result
+        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), stats, self.notes)
 
-    def _note_missed(self, control: RateControl, size: int) -> None:
-        if control.missed:
-            self._note(
-                f"{control.missed[0]} could not be reached in {len(control.missed)} of {len(self.stats)} segments; "
-                "the nearest was kept"
-            )
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.progress.tell("note", text=text)
+
+    def _note_missed(self, control: RateControl, stats: list[dict[str, float | int | str]], size: int) -> None:
+        missed = sum(not s["met"] for s in stats)
+        if missed:
+            of = f"{missed} of {len(stats)} segments"
+            self._note(f"{control.wish} could not be reached in {of}; the nearest was kept")
         wish = self.settings.target_size
         if wish is not None and size > wish * 1e6:
             self._note(f"the file is {size / 1e6:.3f} MB, above the {wish:g} MB asked for")
+
+
+def _emptied(first: list[list[Frame]], rest: Iterator[list[Frame]]) -> Iterator[list[Frame]]:
+    """What is in `first`, which is not held on to, and then the rest."""
+    yield first.pop()
+    yield from rest

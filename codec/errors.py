@@ -34,6 +34,10 @@ class OutputError(NvcError):
     """The result cannot be written where it was asked for."""
 
 
+class WorkerError(NvcError):
+    """A process or machine that encoded a segment was lost, again and again."""
+
+
 class UsageError(NvcError):
     """The options contradict each other or lie outside their range."""
 

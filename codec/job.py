@@ -18,6 +18,11 @@ from dataclasses import astuple
 from importlib.metadata import version
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 import av
 import torch
 
@@ -31,14 +36,18 @@ from .restore import Head, film_head
 from .segment import FILM_HEAD, Segment
 
 _LENGTH = struct.Struct(">I")
-ENCODER = 3  # raised whenever the encoder may give other bytes for the same wish
+ENCODER = 4  # raised whenever the encoder may give other bytes for the same wish
+
+
+def versions() -> tuple[object, ...]:
+    """Versions of all that computes: where they are equal, on like machines, encodes give the same bytes."""
+    heads = film_head(FILM_HEAD, 0).identity, identity(Family.FILM)
+    return (ENCODER, *heads, av.__version__, torch.__version__, version("constriction"))
 
 
 def job_key(source: bytes, settings: str) -> str:
     """Name of the work: two encodes with the same key give the same bytes."""
-    heads = film_head(FILM_HEAD, 0).identity, identity(Family.FILM)
-    versions = (ENCODER, *heads, av.__version__, torch.__version__, version("constriction"))
-    return hashlib.blake2b(repr((source, settings, versions)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(repr((source, settings, versions())).encode(), digest_size=16).hexdigest()
 
 
 class Job:
@@ -48,10 +57,14 @@ class Job:
         path = Path(target)
         self.folder = path.parent / f".{path.name}.parts"
         try:
+            self.folder.mkdir(exist_ok=True)
+            self._lock = _locked(self.folder)
             if not (resume and self._key() == key):
-                shutil.rmtree(self.folder, ignore_errors=True)
-                self.folder.mkdir()
+                for old in self.folder.iterdir():
+                    old.unlink()
                 (self.folder / "key").write_text(key)
+        except BlockingIOError:
+            raise OutputError(f"{target} is being written by another encode at this moment") from None
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be used to keep finished segments: {error.strerror}") from None
 
@@ -94,12 +107,37 @@ class Job:
 
     def leave(self, keep: bool) -> None:
         """The work stops before its end: finished segments stay where `keep`, and where there are any."""
-        if not (keep and any(self.folder.glob("*.segment"))):
+        if keep and any(self.folder.glob("*.segment")):
+            self._unlock()
+        else:
             self.remove()
 
     def remove(self) -> None:
         """Delete the folder: the work is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that holds the folder for this process until it is closed or the process ends, however it does; None
+    where the system has no such locks. Raises BlockingIOError where another process holds it."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _pack(segment: Segment) -> bytes:
@@ -107,7 +145,6 @@ def _pack(segment: Segment) -> bytes:
     meta = {
         "units": [[u.pts, u.duration, u.keyframe, len(u.data), [len(p) for p in u.payloads]] for u in segment.units],
         "head": head and [head.gate, head.told, *astuple(head.spec)],
-        "run": segment.run,
         "stats": segment.stats,
     }
     text = json.dumps(meta).encode()
@@ -141,4 +178,4 @@ def _unpack(file: bytes) -> Segment:
         TemporalUnit(take(size), pts, duration, keyframe, tuple(take(s) for s in sizes))
         for pts, duration, keyframe, size, sizes in meta["units"]
     )
-    return Segment(units, head, meta["run"], meta["stats"])
+    return Segment(units, head, meta["stats"])

@@ -2,13 +2,15 @@
 
 Each segment is coded a few times until the measured value meets the wish as closely as the quantiser's steps allow;
 what a segment over- or underspends is carried to the next. What was decided depends on finished segments through
-their statistics alone, so an encode that is resumed decides the same.
+their statistics alone, so an encode that is resumed decides the same. Each chunk of segments (`codec.task`) begins with
+what the film's first segment taught, and spends a budget of its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from fractions import Fraction
 from typing import TypeVar
 
@@ -37,7 +39,6 @@ class RateControl:
         self.extra = 0.0  # bytes that they cost
         self.carry = 0.0  # bytes
         self.bytes_per_second = 0.0
-        self.missed: list[str] = []
         if settings.bitrate is not None:
             self.bytes_per_second = settings.bitrate * 1000 / 8
 
@@ -52,20 +53,23 @@ class RateControl:
             )
         self.bytes_per_second = room / float(seconds)
 
-    def base(self, encoder: SegmentEncoder, seconds: float) -> Base:
-        """The base that meets the wish best."""
+    @property
+    def wish(self) -> str:
+        """What is asked for beside a quantiser, in words; empty where nothing is."""
+        if self.settings.target_psnr is not None:
+            return f"a PSNR of {self.settings.target_psnr:g} dB"
+        return f"{self.bytes_per_second * 8 / 1000:.0f} kbit/s" if self.bytes_per_second else ""
+
+    def base(self, encoder: SegmentEncoder, seconds: float) -> tuple[Base, bool]:
+        """The base that meets the wish best, and whether it meets it."""
         if self.settings.target_psnr is not None:
             wish = self.settings.target_psnr - self.gain
-            found, met = search(
-                encoder.base, self.crf, lambda b: wish - b.psnr, -PSNR_SLACK, 1 / PSNR_SLOPE, rising=True
-            )
-            if not met:
-                self.missed.append(f"a PSNR of {self.settings.target_psnr:g} dB")
-        elif self.bytes_per_second:
+            return search(encoder.base, self.crf, lambda b: wish - b.psnr, -PSNR_SLACK, 1 / PSNR_SLOPE, rising=True)
+        if self.bytes_per_second:
             budget = self.bytes_per_second * seconds
             budget += min(max(self.carry, -CARRY * budget), CARRY * budget)
             room = max(1.0, budget - self.extra)
-            found, met = search(
+            return search(
                 encoder.base,
                 self.crf,
                 lambda b: math.log(_coded(b) / room),
@@ -73,12 +77,7 @@ class RateControl:
                 1 / RATE_SLOPE,
                 rising=False,
             )
-            if not met:
-                self.missed.append(f"{self.bytes_per_second * 8 / 1000:.0f} kbit/s")
-        else:
-            return encoder.base(self.crf)
-        self.crf = found.crf
-        return found
+        return encoder.base(self.crf), True
 
     def finished(self, stats: Mapping[str, float | int | str], seconds: float) -> None:
         """Learn from a finished segment."""
@@ -88,6 +87,12 @@ class RateControl:
         if self.bytes_per_second:
             spent = int(stats["base_bytes"]) + self.extra + 2 * OVERHEAD
             self.carry += self.bytes_per_second * seconds - spent
+
+    def anew(self) -> RateControl:
+        """For another chunk: what was learnt, without what was left of the budget."""
+        control = copy(self)
+        control.carry = 0.0
+        return control
 
 
 def _coded(base: Base) -> int:

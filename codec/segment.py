@@ -29,7 +29,8 @@ from heads.weights import encode_change, encode_layers
 
 from . import payload
 from .adapt import Adapter
-from .base import BasePacket, BaseSettings, base_frames, encode_base, plain_prediction
+from .base import BaseSettings, base_frames, encode_base, plain_prediction
+from .coded import Base, BasePictures
 from .container import TemporalUnit
 from .errors import UsageError
 from .frames import Frame, Plane, VideoInfo
@@ -59,26 +60,11 @@ Report = Callable[[str, float], None]  # stage, fraction done
 
 
 @dataclass(frozen=True)
-class Base:
-    """A coded base and what it decodes to."""
-
-    crf: float
-    packets: list[BasePacket]
-    pictures: list[list[Plane]] = field(repr=False)
-    psnr: float  # of the plain upscaled base
-
-    @property
-    def bytes(self) -> int:
-        return sum(len(p.data) for p in self.packets)
-
-
-@dataclass(frozen=True)
 class Segment:
     """A finished segment, its head for the next one to refer to, and what the encoder knows of it."""
 
     units: tuple[TemporalUnit, ...]
     head: Head | None
-    run: int  # segments since the last one that needs no other
     stats: dict[str, float | int | str]
 
     @property
@@ -172,15 +158,17 @@ class SegmentEncoder:
 
         packets = encode_base(watched(), pts, self.info.time_base, self.info.rate, settings)  # type: ignore[arg-type]
         bw, bh = base_size(self.info.width, self.info.height, self.scale)
-        pictures = [list(f.planes) for f in base_frames(packets, (bh, bw), self.settings.threads)]
-        if len(pictures) != len(self.frames):
-            raise AssertionError("the base decodes to another number of pictures than were encoded")
-        fmt = self.info.format
-        psnrs = []
-        for picture, frame in zip(pictures, self.frames, strict=True):
+        fmt, threads = self.info.format, self.settings.threads
+        compared, kept, psnrs = set(self._evaluated()), {}, []
+        for k, (found, frame) in enumerate(
+            zip(base_frames(packets, (bh, bw), threads), self.frames, strict=True)
+        ):
+            picture = list(found.planes)
+            if k in compared:
+                kept[k] = picture
             full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
             psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
-        return Base(crf, packets, pictures, weighted(np.array(psnrs)))
+        return Base(crf, packets, BasePictures(packets, (bh, bw), threads, kept), weighted(np.array(psnrs)))
 
     def _evaluated(self) -> list[int]:
         return np.unique(np.linspace(0, len(self.frames) - 1, min(len(self.frames), EVALUATED)).astype(int)).tolist()
@@ -311,11 +299,12 @@ class SegmentEncoder:
 
     # --- choices ------------------------------------------------------------------------------------------------
 
-    def finish(self, base: Base, known: Segment | None, changes: Mapping[int, bytes] | None = None) -> Segment:
-        """Choose the head and the loss-stream, code them, and put the segment together. `known`: a segment whose head
-        this one may refer to; `changes`: what the last one changed of the density heads."""
+    def finish(self, base: Base, previous: Segment | None = None) -> Segment:
+        """Choose the head and the loss-stream, code them, and put the segment together. `previous`: the segment before
+        it, whose heads this one may refer to."""
+        known = previous.head if previous else None
         if self.settings.max_error is not None:
-            return self._within(base, self.settings.max_error, changes or {})
+            return self._within(base, self.settings.max_error, previous.changes if previous else {})
         loss = LossSettings()
         if isinstance(self.settings.loss, int):
             loss = LossSettings(kind=LossKind.TRANSFORM, step=self.settings.loss)
@@ -333,7 +322,7 @@ class SegmentEncoder:
             run = self.run(base, best.head, loss)
             best = replace(best, score=self._score(run.psnr, base.bytes + run.bytes + len(best.head_data)))
             best = self._with_history(base, best, 1)
-        return self._assemble(base, best, known)
+        return self._assemble(base, best)
 
     def _within(self, base: Base, max_error: int, changes: Mapping[int, bytes]) -> Segment:
         """Every sample within a bound of the source: the base as it is, and density heads that learn from the segment.
@@ -348,7 +337,7 @@ class SegmentEncoder:
             lambda done: self.report("head", done),
         )
         loss = LossSettings(kind=LossKind.LEARNED, max_error=max_error)
-        return self._assemble(base, _Choice(0.0, loss=loss, changes=found), None)
+        return self._assemble(base, _Choice(0.0, loss=loss, changes=found))
 
     def _score(self, psnr: float, size: int) -> float:
         return psnr - WORTH * math.log(size)
@@ -365,7 +354,7 @@ class SegmentEncoder:
         return [width for width, least in self.preset.widths if base.bytes >= least]
 
     def _best_head(
-        self, base: Base, previous: Segment | None, plain: _Run, best: _Choice, only: Sequence[int]
+        self, base: Base, known: Head | None, plain: _Run, best: _Choice, only: Sequence[int]
     ) -> _Choice:
         """The head that the shipped one, the last segment's or one of the segment's own makes, or none."""
 
@@ -383,7 +372,6 @@ class SegmentEncoder:
 
         number = self._shipped_number()
         planes = channels_of(self.info.format.chroma)
-        known = previous.head if previous else None
         if known and (known.spec.planes != planes or known.spec.history):
             known = None
         if known:
@@ -480,10 +468,9 @@ class SegmentEncoder:
 
     # --- result -------------------------------------------------------------------------------------------------
 
-    def _assemble(self, base: Base, choice: _Choice, previous: Segment | None) -> Segment:
+    def _assemble(self, base: Base, choice: _Choice) -> Segment:
         run = self.run(base, choice.head, choice.loss, choice.lam, changes=choice.changes)
         spec = choice.head.spec if choice.head else None
-        difference = choice.head_kind == payload.HEAD_DIFFERENCE
         header = payload.SegmentHeader(
             width=self.info.width,
             height=self.info.height,
@@ -526,8 +513,7 @@ class SegmentEncoder:
             "base_psnr": base.psnr,
             "head_gain": choice.gain,
         }
-        chained = (previous.run + 1) if difference and previous else 0
-        return Segment(tuple(units), choice.head, chained, stats)
+        return Segment(tuple(units), choice.head, stats)
 
     def _last_duration(self) -> int:
         last = self.frames[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -329,7 +328,7 @@ def test_a_chain_of_differences_ends_after_a_while(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codec.segment.FILM_HEAD", 0)
-    monkeypatch.setattr(sys.modules["codec.encode"], "CHAIN", 2)
+    monkeypatch.setattr("codec.lanes.CHUNK", 2)
     codec.encode(film, tmp_path / "out.nvc", settings())
     kinds = [h.head_kind for _, h in headers(tmp_path / "out.nvc")]
     assert kinds == [payload.WHOLE_HEAD, payload.HEAD_DIFFERENCE, payload.WHOLE_HEAD]

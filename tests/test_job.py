@@ -31,11 +31,11 @@ def drawn_segment(seed: int, head: bool = True) -> Segment:
     spec, gate, told = (SPEC, 5, 0) if seed % 2 else (TOLD, 0, -9)
     made = Head(spec, tuple(drawn_head(spec, seed)), gate, told)
     stats: dict[str, float | int | str] = {"frames": 4, "psnr": 41.123456789012345, "head": "3x4", "crf": 30.25}
-    return Segment(tuple(units), made if head else None, seed, stats)
+    return Segment(tuple(units), made if head else None, stats)
 
 
 def same(a: Segment | None, b: Segment) -> bool:
-    if a is None or a.units != b.units or a.run != b.run or a.stats != b.stats or bool(a.head) != bool(b.head):
+    if a is None or a.units != b.units or a.stats != b.stats or bool(a.head) != bool(b.head):
         return False
     if a.head is None or b.head is None:
         return True
@@ -95,19 +95,26 @@ def test_a_sealed_file_of_nonsense_is_ignored(body: bytes, tmp_path: Path) -> No
 def test_resuming_keeps_what_the_same_work_left(tmp_path: Path) -> None:
     target = str(tmp_path / "film.nvc")
     segment = drawn_segment(2)
-    Job(target, "key", resume=True).store(0, segment)
-    assert same(Job(target, "key", resume=True).load(0), segment)
+    job = Job(target, "key", resume=True)
+    job.store(0, segment)
+    job.leave(keep=True)
+    job = Job(target, "key", resume=True)
+    assert same(job.load(0), segment)
+    job.leave(keep=True)
     assert Job(target, "key", resume=False).load(0) is None, "not asked to resume: afresh"
 
 
 def test_another_key_starts_afresh(tmp_path: Path) -> None:
     target = str(tmp_path / "film.nvc")
-    Job(target, "key", resume=True).store(0, drawn_segment(2))
+    job = Job(target, "key", resume=True)
+    job.store(0, drawn_segment(2))
+    job.leave(keep=True)
     job = Job(target, "other", resume=True)
     assert job.load(0) is None and files(job.folder) == ["key"]
     assert (job.folder / "key").read_text() == "other"
     (job.folder / "key").unlink()
     job.store(0, drawn_segment(2))
+    job.leave(keep=True)
     assert Job(target, "other", resume=True).load(0) is None, "without its key a folder is nobody's"
 
 
@@ -127,6 +134,19 @@ def test_leaving(tmp_path: Path) -> None:
     job.store(0, drawn_segment(1))
     job.remove()
     assert not job.folder.exists()
+
+
+def test_two_encodes_to_one_target_do_not_share_a_workshop(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    target = str(tmp_path / "film.nvc")
+    job = Job(target, "key", resume=False)
+    job.store(0, drawn_segment(1))
+    for resume in (False, True):
+        with pytest.raises(OutputError, match=r"film\.nvc is being written by another encode"):
+            Job(target, "key", resume)
+    assert same(job.load(0), drawn_segment(1))
+    job.leave(keep=True)
+    assert same(Job(target, "key", resume=True).load(0), drawn_segment(1))
 
 
 def test_a_place_that_cannot_be_used_is_told(tmp_path: Path) -> None:

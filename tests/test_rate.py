@@ -135,40 +135,42 @@ def stats(base_bytes: int, **values: float) -> dict[str, float | int | str]:
 def test_a_quantiser_is_taken_as_it_is() -> None:
     coder = curve_coder()
     control = RateControl(Settings(crf=41), 41.0)
-    assert control.base(coder, 4.0).crf == 41.0 and coder.asked == [41.0]
-    assert RateControl(Settings(), Settings().start_crf).base(curve_coder(), 4.0).crf == 32.0
+    assert control.base(coder, 4.0)[0].crf == 41.0 and coder.asked == [41.0] and not control.wish
+    assert RateControl(Settings(), Settings().start_crf).base(curve_coder(), 4.0)[0].crf == 32.0
 
 
 def test_psnr_is_met_with_what_the_head_gained_before() -> None:
     control = RateControl(Settings(target_psnr=42.0), 32.0)
-    found = control.base(curve_coder(), 4.0)
-    assert 42.0 <= found.psnr <= 42.0 + PSNR_SLACK + 0.2 * CRF_STEP
-    assert control.crf == found.crf and not control.missed
-    control.finished(stats(1000, psnr=42.9, base_psnr=41.9), 4.0)
-    found = control.base(curve_coder(), 4.0)
+    found, met = control.base(curve_coder(), 4.0)
+    assert 42.0 <= found.psnr <= 42.0 + PSNR_SLACK + 0.2 * CRF_STEP and met
+    control.finished(stats(1000, crf=found.crf, psnr=42.9, base_psnr=41.9), 4.0)
+    assert control.crf == found.crf
+    found, _ = control.base(curve_coder(), 4.0)
     assert 41.0 <= found.psnr <= 41.0 + PSNR_SLACK + 0.2 * CRF_STEP, "the base is coarser by the gain"
 
 
 def test_a_wish_that_cannot_be_met_is_told() -> None:
     control = RateControl(Settings(target_psnr=80.0), 32.0)
-    assert control.base(curve_coder(), 4.0).crf == 1.0
-    assert control.missed == ["a PSNR of 80 dB"]
+    found, met = control.base(curve_coder(), 4.0)
+    assert found.crf == 1.0 and not met
+    assert control.wish == "a PSNR of 80 dB"
     control = RateControl(Settings(bitrate=1.0), 32.0)
-    assert control.base(curve_coder(), 1.0).crf == CRF_MAX
-    assert control.missed == ["1 kbit/s"]
+    found, met = control.base(curve_coder(), 1.0)
+    assert found.crf == CRF_MAX and not met
+    assert control.wish == "1 kbit/s"
 
 
 def test_bit_rate_is_met_and_its_rest_is_carried() -> None:
     control = RateControl(Settings(bitrate=80.0), 32.0)  # 10000 bytes a second
     assert control.bytes_per_second == 10_000
-    first = control.base(curve_coder(), 4.0)
+    first, _ = control.base(curve_coder(), 4.0)
     used = first.bytes + 4 * OVERHEAD
     assert 40_000 * (1 - RATE_SLACK - 0.07 * CRF_STEP) <= used <= 40_000
     extra = 300 + 200 + 40
     control.finished(stats(35_000, head_bytes=300, loss_bytes=200), 4.0)
     assert control.extra == extra
     assert control.carry == 40_000 - 35_000 - extra - 2 * OVERHEAD
-    second = control.base(curve_coder(), 4.0)
+    second, _ = control.base(curve_coder(), 4.0)
     room = 40_000 + control.carry - extra
     assert room * 0.96 <= second.bytes + 4 * OVERHEAD <= room
 
@@ -177,7 +179,7 @@ def test_bit_rate_is_met_and_its_rest_is_carried() -> None:
 def test_what_is_carried_is_bounded(carry: float, share: float) -> None:
     control = RateControl(Settings(bitrate=80.0), 32.0)
     control.carry = carry
-    used = control.base(curve_coder(), 4.0).bytes + 4 * OVERHEAD
+    used = control.base(curve_coder(), 4.0)[0].bytes + 4 * OVERHEAD
     assert share * 40_000 * 0.96 <= used <= share * 40_000
 
 
@@ -197,4 +199,13 @@ def test_a_resumed_encode_decides_the_same() -> None:
         whole.base(curve_coder(), 4.0)
         whole.finished(one, 4.0)
         resumed.finished(one, 4.0)
-    assert whole.base(curve_coder(), 4.0).crf == resumed.base(curve_coder(), 4.0).crf
+    assert whole.base(curve_coder(), 4.0)[0].crf == resumed.base(curve_coder(), 4.0)[0].crf
+
+
+def test_another_chunk_begins_with_what_was_learnt_and_a_budget_of_its_own() -> None:
+    control = RateControl(Settings(bitrate=80.0), 32.0)
+    control.finished(stats(35_000, crf=33.0, head_bytes=300), 4.0)
+    other = control.anew()
+    assert control.carry and (other.crf, other.extra, other.carry) == (33.0, control.extra, 0.0)
+    other.finished(stats(1, crf=20.0), 4.0)
+    assert control.crf == 33.0, "chunks do not learn from one another"

@@ -1,0 +1,158 @@
+"""Who encodes segments: this process, or others on this machine; `codec.cluster` has those on other machines.
+
+A process of ours is `python -c "from codec.workers import serve; serve()"`: tasks come in on its standard input,
+reports and finished segments go out on its standard output, all pickled, as between processes of `multiprocessing`
+(whose own would run the caller's main module again). It ends when its input does, so none outlives its master.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import IO, Any
+
+from .errors import NvcError, WorkerError
+from .segment import Report, Segment
+from .task import Task, run_task
+
+ATTEMPTS = 3  # at one segment, whose worker died
+TELL_EVERY = 0.2  # seconds between a process's reports
+
+
+class Workers(ABC):
+    """Encodes segments, `count` at a time. Each of them is asked for by one lane, a thread with a number below `count`,
+    which waits for it."""
+
+    count: int
+
+    @abstractmethod
+    def attempt(self, lane: int, task: Task, report: Report) -> Segment:
+        """The encoded segment. Raises NvcError as the encoder does, and WorkerError where the worker was lost."""
+
+    def run(self, lane: int, task: Task, report: Report, lost: Callable[[str], None]) -> Segment:
+        """The encoded segment, by another worker where one dies; `lost` is told then. Raises NvcError."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                return self.attempt(lane, task, report)
+            except WorkerError as error:
+                if self.closed:
+                    raise
+                if not left:
+                    times = f"{ATTEMPTS} times in all"
+                    raise WorkerError(f"{error}, {times}; it may want memory: try fewer --jobs") from None
+                lost(f"{error}; it is encoded again")
+        raise AssertionError
+
+    def close(self) -> None:
+        """Stop what is under way; whoever waits gets a WorkerError."""
+        self.closed = True
+
+    closed = False
+
+
+class Here(Workers):
+    """This process, one segment after the other."""
+
+    count = 1
+
+    def attempt(self, lane: int, task: Task, report: Report) -> Segment:
+        return run_task(task, report)
+
+
+class Processes(Workers):
+    """`count` processes, each started when its lane has work for it."""
+
+    def __init__(self, count: int):
+        self.count = count
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def attempt(self, lane: int, task: Task, report: Report) -> Segment:
+        process = self._process(lane)
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
+            process.stdin.flush()
+            while True:
+                kind, value = pickle.load(process.stdout)  # noqa: S301 - from our own process
+                if kind == "report":
+                    report(*value)
+                elif kind == "segment":
+                    return value
+                else:
+                    raise value
+        except (OSError, EOFError, pickle.UnpicklingError):
+            process.kill()
+            code = process.wait()
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+            raise WorkerError(f"the process that encoded segment {task.index} {how}") from None
+
+    def _process(self, lane: int) -> subprocess.Popen[bytes]:
+        """The lane's process; a new one where there is none, or none any more."""
+        with self._lock:
+            if self.closed:
+                raise WorkerError("the encode is being stopped")
+            process = self._processes.get(lane)
+            if process is None or process.poll() is not None:
+                command = [sys.executable, "-c", "from codec.workers import serve; serve()"]
+                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                self._processes[lane] = process
+            return process
+
+    def close(self) -> None:
+        with self._lock:
+            self.closed = True
+            for process in self._processes.values():
+                process.kill()
+                process.wait()
+
+
+def serve() -> None:
+    """What a process of `Processes` does until its standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master is interrupted too, and stops this process
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints must not get between messages
+    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, tasks), daemon=True).start()
+    while True:
+        task = tasks.get()
+        _send(out, _done(task, out))
+
+
+def _listen(source: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
+    """Take tasks in; at the end of them end the process, also in the midst of one that nobody waits for any more."""
+    try:
+        while True:
+            tasks.put(pickle.load(source))  # noqa: S301 - from our own master
+    except (EOFError, OSError, pickle.UnpicklingError):
+        os._exit(0)
+
+
+def _done(task: Task, out: IO[bytes]) -> tuple[str, Any]:
+    told = 0.0
+
+    def report(stage: str, done: float) -> None:
+        nonlocal told
+        if time.monotonic() - told >= TELL_EVERY:
+            told = time.monotonic()
+            _send(out, ("report", (stage, done)))
+
+    try:
+        return "segment", run_task(task, report)
+    except NvcError as error:
+        return "error", error
+    except Exception as error:  # a bug of ours: the master tells it as its own
+        return "error", RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _send(out: IO[bytes], message: tuple[str, Any]) -> None:
+    pickle.dump(message, out, pickle.HIGHEST_PROTOCOL)
+    out.flush()
