@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import codec
+import splat.payload
 from codec import payload
 from codec.container import FilmReader
 from codec.info import describe
@@ -22,39 +23,51 @@ GOLDEN = Path(__file__).parent / "golden"
 CRCS: dict[str, int] = json.loads((GOLDEN / "crc.json").read_text())
 STILLS: dict[str, int] = json.loads((GOLDEN / "still-crc.json").read_text())
 
+# decodes all golden files in every way that one process can: threads x kernels
 PROGRAM = """
-import sys, codec, json, zlib
+import json, sys, zlib
+import torch
+import codec, codec.learned, codec.still, heads.density, heads.integer
 from codec.payload import checksum
-from codec.still import decode_still
-crcs = {}
-for name in sys.argv[3:]:
-    crc = 0
+
+usual = heads.density._types, heads.integer.IntegerHead._matches_integers
+
+def compute_by(kernels):
+    wide = kernels == "float64"
+    torch.backends.mkldnn.set_flags(kernels == "oneDNN")
+    heads.density._types = (lambda: [torch.float64]) if wide else usual[0]
+    heads.integer.IntegerHead._matches_integers = (lambda head: False) if wide else usual[1]
+    for known in (codec.learned.heads_of, codec.still.shipped_head):
+        known.cache_clear()
+
+def crc_of(name, device, threads):
     if name.endswith(".still.nvc"):
-        crcs[name] = zlib.crc32(decode_still(open(name, "rb").read(), threads=int(sys.argv[1])).pixels.tobytes())
-        continue
-    for frame in codec.open(name, threads=int(sys.argv[1]), device=sys.argv[2]).frames():
+        return zlib.crc32(codec.decode_still(open(name, "rb").read(), threads=threads).pixels.tobytes())
+    crc = 0
+    for frame in codec.open(name, threads=threads, device=device).frames():
         crc = checksum(frame.planes, crc)
-    crcs[name] = crc
-print(json.dumps(crcs))
+    return crc
+
+device, ways, names = json.loads(sys.argv[1])
+found = {}
+for threads, kernels in ways:
+    compute_by(kernels)
+    found[f"{threads} {kernels}"] = {name: crc_of(name, device, threads) for name in names}
+print(json.dumps(found))
 """
 
-WAYS = {
-    "1 thread": (1, "cpu", {}),
-    "2 threads": (2, "cpu", {}),
-    "ATen without SIMD": (2, "cpu", {"ATEN_CPU_CAPABILITY": "default"}),
-    "oneDNN with SSE4.1, 1 thread": (1, "cpu", {"ONEDNN_MAX_CPU_ISA": "SSE41"}),
-    "oneDNN with AVX2": (2, "cpu", {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
-    "CUDA": (0, "cuda", {}),
+ISAS = {
+    "best": {},
+    "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "lowest": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
 }
+WAYS = [(1, "oneDNN"), (2, "oneDNN"), (1, "ATen"), (2, "float64")]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_golden_files_decode_alike(way: str) -> None:
-    threads, device, environment = WAYS[way]
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
+def decoded_by(device: str, ways: list[tuple[int, str]], environment: dict[str, str]) -> dict[str, dict[str, int]]:
+    """CRC-32 of every golden file's samples, by the way in which they were computed."""
     found = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(threads), device, *CRCS, *STILLS],
+        [sys.executable, "-c", PROGRAM, json.dumps([device, ways, [*CRCS, *STILLS]])],
         cwd=GOLDEN,
         env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join([str(GOLDEN.parent.parent), *sys.path])},
         capture_output=True,
@@ -62,7 +75,32 @@ def test_golden_files_decode_alike(way: str) -> None:
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout) == CRCS | STILLS
+    return json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_golden_files_decode_alike_whatever_computes(isa: str) -> None:
+    """The exactness matrix in its short form: instruction sets x threads x torch's kernels. `bench.exact` is the long
+    one, for files of any size."""
+    found = decoded_by("cpu", WAYS, ISAS[isa])
+    assert found == {f"{threads} {kernels}": CRCS | STILLS for threads, kernels in WAYS}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_golden_files_decode_alike_on_a_gpu() -> None:
+    assert decoded_by("cuda", [(0, "oneDNN")], {}) == {"0 oneDNN": CRCS | STILLS}
+
+
+def test_every_version_of_a_format_has_golden_files() -> None:
+    """One that is read has files here that must decode for ever."""
+    names = [path.name for path in GOLDEN.iterdir()]
+    for version in range(1, payload.VERSION + 1):
+        assert any(name.endswith(f"-v{version}.nvc") for name in names)
+        assert any(name.endswith(f"-v{version}.still.nvc") for name in names)
+    for version in range(1, splat.payload.VERSION + 1):
+        assert any(name.endswith(f"-v{version}.nvs") for name in names)
+    pinned = {*CRCS, *STILLS, "crc.json", "still-crc.json", "still-v1.nvs"}
+    assert set(names) == pinned, "a file that nothing decodes, or a checksum without a file"
 
 
 def test_golden_films_exercise_the_whole_decoder() -> None:
