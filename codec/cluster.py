@@ -64,7 +64,7 @@ class Cluster(Workers):
 
         self._reports[task.index] = report
         try:
-            # the pictures go straight to a worker; as an argument they would pass through the scheduler and stay there
+            # pictures that went as an argument would stay with the scheduler until the segment is done
             pictures = self._client.scatter(task, hash=False)
             return self._client.submit(_run, pictures, self._topic, pure=False).result()
         except (KilledWorker, CancelledError, OSError) as error:
