@@ -80,7 +80,7 @@ class Job:
     def load(self, index: int) -> Segment | None:
         """A finished segment, or None where there is none or it is damaged."""
         try:
-            return _unpack(self._path(index).read_bytes())
+            return unpack(self._path(index).read_bytes())
         except (OSError, ValueError, KeyError, TypeError, struct.error):
             return None
 
@@ -90,7 +90,7 @@ class Job:
         part = path.with_suffix(".part")
         try:
             with open(part, "wb") as file:
-                file.write(_pack(segment))
+                file.write(pack(segment))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
@@ -140,7 +140,8 @@ def _locked(folder: Path) -> int | None:
     return descriptor
 
 
-def _pack(segment: Segment) -> bytes:
+def pack(segment: Segment) -> bytes:
+    """A finished segment as bytes."""
     head = segment.head
     meta = {
         "units": [[u.pts, u.duration, u.keyframe, len(u.data), [len(p) for p in u.payloads]] for u in segment.units],
@@ -156,7 +157,8 @@ def _pack(segment: Segment) -> bytes:
     return data + _LENGTH.pack(zlib.crc32(data))
 
 
-def _unpack(file: bytes) -> Segment:
+def unpack(file: bytes) -> Segment:
+    """Inverse of `pack`. Raises ValueError, KeyError, TypeError or struct.error for what it did not write."""
     data, crc = file[:-4], file[-4:]
     if _LENGTH.unpack(crc)[0] != zlib.crc32(data):
         raise ValueError("damaged")

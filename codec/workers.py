@@ -1,14 +1,14 @@
 """Who encodes segments: this process, or others on this machine; `codec.cluster` has those on other machines.
 
 A process of ours is `python -c "from codec.workers import serve; serve()"`: tasks come in on its standard input,
-reports and finished segments go out on its standard output, all pickled, as between processes of `multiprocessing`
-(whose own would run the caller's main module again). It ends when its input does, so none outlives its master.
+reports and finished segments go out on its standard output (`codec.messages`). Those of `multiprocessing` would run the
+caller's main module again. It ends when its input does, so none outlives its master.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import queue
 import signal
 import subprocess
@@ -17,9 +17,11 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
-from .errors import NvcError, WorkerError
+from .errors import WorkerError
+from .job import pack, unpack
+from .messages import ERROR, REPORT, SEGMENT, read_error, read_task, receive, send, send_error, send_task
 from .segment import Report, Segment
 from .task import Task, run_task
 
@@ -79,17 +81,15 @@ class Processes(Workers):
         process = self._process(lane)
         assert process.stdin is not None and process.stdout is not None
         try:
-            pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
-            process.stdin.flush()
+            send_task(process.stdin, task)
             while True:
-                kind, value = pickle.load(process.stdout)  # noqa: S301 - from our own process
-                if kind == "report":
-                    report(*value)
-                elif kind == "segment":
-                    return value
-                else:
-                    raise value
-        except (OSError, EOFError, pickle.UnpicklingError):
+                kind, body = receive(process.stdout)
+                if kind == SEGMENT:
+                    return unpack(bytes(body))
+                if kind == ERROR:
+                    raise read_error(body)
+                report(*json.loads(bytes(body)))
+        except (OSError, EOFError):
             process.kill()
             code = process.wait()
             how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
@@ -123,36 +123,30 @@ def serve() -> None:
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, tasks), daemon=True).start()
     while True:
-        task = tasks.get()
-        _send(out, _done(task, out))
+        _answer(tasks.get(), out)
 
 
 def _listen(source: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
     """Take tasks in; at the end of them end the process, also in the midst of one that nobody waits for any more."""
     try:
         while True:
-            tasks.put(pickle.load(source))  # noqa: S301 - from our own master
-    except (EOFError, OSError, pickle.UnpicklingError):
+            _, body = receive(source)
+            tasks.put(read_task(body))
+            del body  # while the next one is waited for
+    finally:
         os._exit(0)
 
 
-def _done(task: Task, out: IO[bytes]) -> tuple[str, Any]:
+def _answer(task: Task, out: IO[bytes]) -> None:
     told = 0.0
 
     def report(stage: str, done: float) -> None:
         nonlocal told
         if time.monotonic() - told >= TELL_EVERY:
             told = time.monotonic()
-            _send(out, ("report", (stage, done)))
+            send(out, REPORT, json.dumps([stage, done]).encode())
 
     try:
-        return "segment", run_task(task, report)
-    except NvcError as error:
-        return "error", error
-    except Exception as error:  # a bug of ours: the master tells it as its own
-        return "error", RuntimeError(f"{type(error).__name__}: {error}")
-
-
-def _send(out: IO[bytes], message: tuple[str, Any]) -> None:
-    pickle.dump(message, out, pickle.HIGHEST_PROTOCOL)
-    out.flush()
+        send(out, SEGMENT, pack(run_task(task, report)))
+    except Exception as error:
+        send_error(out, error)

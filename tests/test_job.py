@@ -13,7 +13,7 @@ from drawn_heads import drawn_head
 
 from codec.container import TemporalUnit
 from codec.errors import OutputError
-from codec.job import Job, _pack, _unpack, job_key
+from codec.job import Job, job_key, pack, unpack
 from codec.restore import Head
 from codec.segment import Segment
 from heads.model import HeadSpec
@@ -55,7 +55,7 @@ def files(folder: Path) -> Sequence[str]:
 def test_segments_come_back_as_they_were(head: bool, tmp_path: Path) -> None:
     for seed in range(3):
         segment = drawn_segment(seed, head)
-        assert same(_unpack(_pack(segment)), segment)
+        assert same(unpack(pack(segment)), segment)
     job = Job(str(tmp_path / "film.nvc"), "key", resume=False)
     segments = [drawn_segment(seed, head) for seed in range(3)]
     for k, segment in enumerate(segments):
