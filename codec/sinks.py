@@ -6,7 +6,8 @@
 
 Invariants: the target appears whole or not at all (it is written beside itself and renamed); y4m and FFV1 hold the
 exact planes; every other sink says in `notes` that it is a copy. Every fault raises OutputError, but for a reader of
-standard output that goes away: then `closed` is set and further pictures are ignored.
+standard output that goes away: then `closed` is set and further pictures are ignored. What a process that was killed
+left unfinished is removed when the same target is written again.
 """
 
 from __future__ import annotations
@@ -132,7 +133,13 @@ class Sink(ABC):
 
 
 def check_target(path: str, overwrite: bool) -> None:
-    """Raise OutputError unless a file may be written to `path`."""
+    """Raise OutputError unless a file may be written to `path`; remove what killed processes left of it unfinished."""
+    _check_free(path, overwrite)
+    folder, name = os.path.split(path)
+    _remove_stale(folder, re.escape(name))
+
+
+def _check_free(path: str, overwrite: bool) -> None:
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise OutputError(f"{path}: there is no folder {folder}")
@@ -157,15 +164,47 @@ def part_path(path: str) -> str:
     return os.path.join(folder, f".{name}.{os.getpid()}.part")
 
 
+def _remove_stale(folder: str, name: str) -> None:
+    """Remove what was written under `part_path` of targets whose name matches `name` by processes that have ended."""
+    ours = re.compile(rf"\.{name}\.(\d{{1,9}})\.part")
+    with suppress(OSError):
+        for found in os.listdir(folder or "."):
+            part = ours.fullmatch(found)
+            if part and not _runs(int(part[1])):
+                _remove(os.path.join(folder, found))
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process. Where the system does not tell, no: there an open file cannot be removed."""
+    if pid == os.getpid():
+        return True
+    if os.name != "posix":  # on Windows os.kill would end the process
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file that is there either whole or not at all. Raises OSError."""
     part = part_path(os.fspath(path))
     try:
         Path(part).write_bytes(data)
-        os.replace(part, path)
+        _put_in_place(part, path)
     except OSError:
         _remove(part)
         raise
+
+
+def _put_in_place(part: str, path: str | os.PathLike[str]) -> None:
+    """Give a finished file its name, once it is on the disk: a full disk or a power cut must not cost an older one."""
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
 
 
 def _remove(path: str) -> None:
@@ -234,7 +273,7 @@ class _Y4m(_Y4mSink):
 
     def _finish(self) -> None:
         self._file.close()
-        os.replace(self._part, self.path)
+        _put_in_place(self._part, self.path)
 
     def _discard(self) -> None:
         with suppress(OSError):
@@ -457,7 +496,7 @@ class _Film(Sink):
         if self._side is not None:
             self.notes += self._side.lost_tags(self._part)
             self._side.close()
-        os.replace(self._part, self.path)
+        _put_in_place(self._part, self.path)
 
     def _discard(self) -> None:
         # a file that is thrown away need not be well formed, nor have been opened
@@ -479,8 +518,10 @@ class _Pngs(Sink):
         if len(re.findall(r"%(0\d+)?d", path)) != 1 or path.replace("%%", "").count("%") != 1:
             raise UsageError(f"{path}: a film becomes many pictures; give a name such as name_%05d.png")
         self._overwrite = overwrite
-        self._written: list[str] = []
-        check_target(path % 1, overwrite)
+        self._written = 0
+        _check_free(path % 1, overwrite)
+        folder, name = os.path.split(path)
+        _remove_stale(folder, re.sub(r"%(0\d+)?d", r"\\d+", re.escape(name).replace("%%", "%")))
         self._note_silence(source)
         self.notes.append("PNG holds RGB or full-range grey; the samples are converted and times are lost")
         fmt, colour = info.format, info.colour
@@ -496,13 +537,13 @@ class _Pngs(Sink):
         self._encoder.time_base = Fraction(1, 25)
 
     def write(self, frame: Frame) -> None:
-        path = self.path % (len(self._written) + 1)
-        check_target(path, self._overwrite)
+        path = self.path % (self._written + 1)
+        _check_free(path, self._overwrite)
         picture = self._grey_picture(frame.planes[0]) if self._grey else self._rgb_picture(frame.planes)
-        picture.pts = len(self._written)
+        picture.pts = self._written
+        self._written += 1
         with self._guarded():
-            write_whole(path, b"".join(bytes(p) for p in self._encoder.encode(picture)))
-        self._written.append(path)
+            Path(part_path(path)).write_bytes(b"".join(bytes(p) for p in self._encoder.encode(picture)))
 
     def _grey_picture(self, plane: Plane) -> av.VideoFrame:
         depth = self.info.format.depth
@@ -523,7 +564,13 @@ class _Pngs(Sink):
     def _finish(self) -> None:
         if not self._written:
             raise OutputError(f"{self.path}: there are no pictures to write")
+        # only now, so that older pictures of the same names stay where the work fails
+        for path in self._paths():
+            os.replace(part_path(path), path)
 
     def _discard(self) -> None:
-        for path in self._written:
-            _remove(path)
+        for path in self._paths():
+            _remove(part_path(path))
+
+    def _paths(self) -> list[str]:
+        return [self.path % number for number in range(1, self._written + 1)]
