@@ -8,6 +8,7 @@ Reading trusts nothing: every size is checked against the bytes there are, nothi
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -190,6 +191,8 @@ def is_avif(data: bytes) -> bool:
 
 def is_still(path: str) -> bool:
     """Whether a file begins like an AVIF file: a still .nvc rather than a film."""
+    if not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
+        return False
     try:
         with open(path, "rb") as file:
             return is_avif(file.read(PEEK))

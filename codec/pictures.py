@@ -6,6 +6,7 @@ and colours are those of the file: a profile is not applied, but kept beside the
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass, field, replace
@@ -86,6 +87,8 @@ def looks_like_picture(path: str) -> bool:
     if path == STDIN:
         head = sys.stdin.buffer.peek(avif.PEEK) if hasattr(sys.stdin.buffer, "peek") else b""
     else:
+        if not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
+            return False
         try:
             with open(path, "rb") as file:
                 head = file.read(avif.PEEK)

@@ -147,6 +147,8 @@ def _check_free(path: str, overwrite: bool) -> None:
         raise OutputError(f"{path}: no permission to write to the folder")
     if os.path.isdir(path):
         raise OutputError(f"{path} is a directory")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(f"{path} is a pipe or a device, which a file would replace; write to standard output (-)")
     if os.path.exists(path) and not overwrite:
         raise OutputError(f"{path} exists already; it is overwritten only on request")
 

@@ -19,7 +19,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import IO, Any, Self, cast
 
 import av
 from av.sidedata.sidedata import SideData
@@ -29,6 +29,9 @@ from .errors import InputError, NvcError
 from .frames import Colour, Frame, Plane, PlaneFormat, VideoInfo, planes_from_av
 
 STDIN = "-"
+LONGEST_STEP = (1 << 31) - 1  # from a picture to the next, in ticks of an MP4's clock
+LATE = Fraction(3, 2)  # times the usual step: then a picture may be missing. Matroska's demuxer skips damage in silence
+RARE = 25  # pictures for each late one; where they are more frequent, the rate varies
 
 # formats that hold the samples of a PlaneFormat in another order of bytes; swscale moves them without arithmetic
 REPACKED: dict[str, PlaneFormat] = {
@@ -97,8 +100,12 @@ def check_file(path: str) -> None:
         raise InputError(f"{path}: there is no such file")
     if os.path.isdir(path):
         raise InputError(f"{path} is a directory")
+    if not os.path.isfile(path):
+        raise InputError(f"{path} is a pipe or a device, which cannot be read twice; let it be standard input (-)")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: no permission to read it")
+    if not os.path.getsize(path):
+        raise InputError(f"{path} is empty")
 
 
 def local_url(path: str | os.PathLike[str]) -> str:
@@ -205,6 +212,18 @@ class Conversion:
         return planes_from_av(frame, self.format)
 
 
+class _Counted:
+    """A file that can be read once, with the bytes that were read of it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file, self.count = file, 0
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.count += len(data)
+        return data
+
+
 class Source:
     """An open film; see the module. A context manager.
 
@@ -220,6 +239,7 @@ class Source:
         self.notes: list[str] = []
         self._threads = threads
         self._container: av.container.InputContainer | None = None
+        self._file: IO[bytes] | _Counted
         self._decoded = self._decode()
         try:
             first = next(self._decoded, None)
@@ -258,19 +278,9 @@ class Source:
         tick = self.info.time_base
         step = max(1, round(1 / (self.info.rate * tick)))
         last: int | None = None
-        repaired = 0
+        count = repaired = late = missed = 0
         frame: av.VideoFrame | None = first
         while frame is not None:
-            if (frame.width, frame.height) != (width, height):
-                raise InputError(
-                    f"{self.name} changes size from {width}x{height} to {frame.width}x{frame.height} at "
-                    f"{self._seconds(frame.pts)}; one film has one size, so cut it there"
-                )
-            if frame.format.name != given:
-                raise InputError(
-                    f"{self.name} changes its pixel format from {given} to {frame.format.name} at "
-                    f"{self._seconds(frame.pts)}; cut it there"
-                )
             # AVI and raw streams know only decoding times, which libav hands on with the picture
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None or (last is not None and pts <= last):
@@ -281,11 +291,35 @@ class Source:
                         f"time stamps are missing or repeated from {self._seconds(pts)} on; they are replaced by "
                         f"{float(1 / (step * tick)):g} pictures a second"
                     )
+            if (frame.width, frame.height) != (width, height):
+                raise InputError(
+                    f"{self.name} changes size from {width}x{height} to {frame.width}x{frame.height} at "
+                    f"{self._seconds(pts)}; one film has one size, so cut it there"
+                )
+            if frame.format.name != given:
+                raise InputError(
+                    f"{self.name} changes its pixel format from {given} to {frame.format.name} at "
+                    f"{self._seconds(pts)}; cut it there"
+                )
+            if last is not None and (pts - last) * tick.numerator > LONGEST_STEP:
+                raise InputError(
+                    f"{self.name}: the time stamps leap from {self._seconds(last)} to {self._seconds(pts)}, which no "
+                    "MP4 can hold; cut it there"
+                )
+            if last is not None and (pts - last) * tick * self.info.rate > LATE:
+                late += 1
+                missed = missed if late > 1 else last + step
+            count += 1
             last, step = pts, frame.duration or step
             with faults_as(InputError, f"the picture of {self.name} at {self._seconds(pts)} cannot be converted"):
                 planes = self._conversion.planes(frame)
             yield Frame(planes, pts, frame.duration or 0)
             frame = next(self._decoded, None)
+        if 0 < late * RARE <= count:
+            self.notes.append(
+                f"there is no picture at {self._seconds(missed)}{f' and {late - 1} other times' if late > 1 else ''}, "
+                "where the film's rate lets one be expected; if that does not vary, the film is damaged there"
+            )
         length = (last + step - (first.pts or 0)) * tick if last is not None else Fraction(0)
         if self.info.duration - length > 1:
             self.notes.append(
@@ -301,12 +335,18 @@ class Source:
         if self.path == STDIN:
             if sys.stdin is None or sys.stdin.buffer.isatty():
                 raise InputError("standard input is a terminal; pipe a film into it")
-            file = sys.stdin.buffer
+            file = self._file = sys.stdin.buffer if sys.stdin.buffer.seekable() else _Counted(sys.stdin.buffer)
         else:
             check_file(self.path)
             file = local_url(self.path)
         with faults_as(InputError, f"{self.name} is no film or picture that libav can read"):
             return av.open(file, "r", metadata_errors="replace", buffer_size=1 << 20)
+
+    def _length(self) -> int:
+        """Bytes of the file, or those read so far where it has no length."""
+        if self.path != STDIN:
+            return os.path.getsize(self.path)
+        return self._file.count if isinstance(self._file, _Counted) else os.fstat(self._file.fileno()).st_size
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """Decoded frames in presentation order; damage is an InputError, never a concealed picture."""
@@ -327,12 +367,13 @@ class Source:
         # more, but refuses recordings that begin within a group of pictures.
         context.flags |= av.codec.context.Flags.output_corrupt
         at: int | None = None
-        early, shown = 0, False
+        early, shown, end = 0, False, 0
         try:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     raise InputError(f"{self.name} is damaged or cut off at {self._seconds(packet.pts)}")
                 at = packet.pts if packet.pts is not None else at
+                end = packet.pos + packet.size if packet.size and packet.pos is not None else end
                 try:
                     decoded = packet.decode()
                 except av.error.InvalidDataError:
@@ -350,6 +391,9 @@ class Source:
                         early += 1
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{self.name} cannot be decoded at {self._seconds(at)}: {describe(error)}") from None
+        # the reader of y4m takes part of a picture for the end of the film
+        if end and container.format.name == "yuv4mpegpipe" and self._length() > end:
+            self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
         if early:
             self.notes.append(f"the first {early} pictures refer to others before the film's start and are left out")
 

@@ -17,7 +17,7 @@ from .encode import Event
 from .errors import FormatError, InputError, UsageError
 from .pictures import Picture, check_picture_target, eight_bits, read_bytes, read_picture, write_bytes, write_picture
 from .progress import Console
-from .sinks import check_target
+from .sinks import check_not_same, check_target
 
 STDOUT = "-"
 
@@ -83,6 +83,7 @@ def encode_command(
         raise UsageError(f"--{' and --'.join(wishes)} contradict each other: ask for one")
     if target == STDOUT and as_json:
         raise UsageError("--json and a file on standard output exclude each other")
+    check_not_same(source, target)
     if target != STDOUT:
         check_target(target, overwrite)
     with Console(as_json, quiet) as console:
@@ -122,6 +123,7 @@ def decode_command(
     as_json: bool,
 ) -> None:
     """Decode the .nvs file SOURCE to the picture TARGET."""
+    check_not_same(source, target)
     check_picture_target(target, overwrite)
     with Console(as_json, quiet) as console:
         data = read_bytes(source)
