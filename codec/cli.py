@@ -30,12 +30,23 @@ from .picture_cli import (
 )
 from .progress import Console
 from .settings import PRESETS, Settings
+from .sinks import drain
+from .source import describe as described
 from .splat_cli import splat_group
 from .stills import describe_still, still_table
 from .transcode import decode, verify
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader has gone, which is no fault; click itself would end with 1
+            drain(sys.stdout)
+            return 0
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="nvc")
 def cli() -> None:
     """NVC: films and pictures as a small AV1 stream, a convolution head that restores the rest, and a coded remainder.
@@ -196,8 +207,11 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("codec: interrupted; encode --resume goes on from the last finished segment", err=True)
         sys.exit(1)
-    except BrokenPipeError:
-        sys.exit(0)
+    except OSError as error:  # those of files are told where they are read and written
+        if not error.filename:
+            drain(sys.stdout)
+        click.echo(f"codec: {error.filename or 'standard output cannot be written'}: {described(error)}", err=True)
+        sys.exit(1)
     except Exception as error:  # a bug of ours: a sentence for the user, the trace for whoever asks for it
         if os.environ.get("NVC_DEBUG"):
             raise

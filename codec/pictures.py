@@ -234,8 +234,13 @@ def _encoded(ending: str, pixels: Pixels, kinds: list[int], values: list[NDArray
 def write_bytes(path: str, data: bytes) -> None:
     """Write a file, whole or not at all; "-" is standard output. Raises OutputError."""
     if path == STDIN:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"standard output cannot be written: {error.strerror}") from None
         return
     try:
         write_whole(path, data)

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from .encode import Event
+from .sinks import drain
 
 EVERY = 5.0  # seconds between progress lines where standard error is no terminal
 
@@ -21,6 +22,7 @@ class Console:
         self._terminal = sys.stderr.isatty()
         self._open = False  # whether a progress line stands unfinished
         self._told = 0.0
+        self._deaf = False  # whether nobody reads standard output any more
 
     def __enter__(self) -> Self:
         return self
@@ -32,8 +34,8 @@ class Console:
 
     def __call__(self, event: Event, plain: bool = True) -> None:
         """Show an event; `plain` = False shows it to programs alone."""
-        if self._json:
-            print(json.dumps({"event": event.kind, **event.data}), flush=True)
+        if self._json and not self._deaf:
+            self._tell(json.dumps({"event": event.kind, **event.data}))
         if self._quiet:
             return
         if event.kind == "progress":
@@ -45,6 +47,14 @@ class Console:
             self._line(_segment(event))
         elif plain and not self._json and event.kind == "picture":
             self._line(_picture(event))
+
+    def _tell(self, line: str) -> None:
+        """A line to standard output. A reader that goes away costs nobody the work."""
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            self._deaf = True
+            drain(sys.stdout)
 
     def say(self, text: str) -> None:
         """The last word of a command, on standard error."""

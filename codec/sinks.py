@@ -209,6 +209,13 @@ def _put_in_place(part: str, path: str | os.PathLike[str]) -> None:
     os.replace(part, path)
 
 
+def drain(file: IO[Any]) -> None:
+    """Let what is still buffered for a reader that has gone go nowhere, or it raises when the interpreter ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, file.fileno())
+    os.close(null)
+
+
 def _remove(path: str) -> None:
     with suppress(OSError):
         os.unlink(path)
@@ -304,10 +311,7 @@ class _StandardOutput(_Y4mSink):
     def _hang_up(self) -> None:
         """The reader has gone: that ends the work, and is no error."""
         self.closed = True
-        # what is still buffered must not raise again when the interpreter ends
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, self._file.fileno())
-        os.close(null)
+        drain(self._file)
 
     def _finish(self) -> None:
         if not self.closed:

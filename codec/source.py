@@ -31,7 +31,7 @@ from .frames import Colour, Frame, Plane, PlaneFormat, VideoInfo, planes_from_av
 STDIN = "-"
 LONGEST_STEP = (1 << 31) - 1  # from a picture to the next, in ticks of an MP4's clock
 LATE = Fraction(3, 2)  # times the usual step: then a picture may be missing. Matroska's demuxer skips damage in silence
-RARE = 25  # pictures for each late one; where they are more frequent, the rate varies
+RARE = 25  # pictures for each that is late; where they are more frequent, the rate varies
 
 # formats that hold the samples of a PlaneFormat in another order of bytes; swscale moves them without arithmetic
 REPACKED: dict[str, PlaneFormat] = {
@@ -278,7 +278,7 @@ class Source:
         tick = self.info.time_base
         step = max(1, round(1 / (self.info.rate * tick)))
         last: int | None = None
-        count = repaired = late = missed = 0
+        repaired = late = missed = 0
         frame: av.VideoFrame | None = first
         while frame is not None:
             # AVI and raw streams know only decoding times, which libav hands on with the picture
@@ -309,18 +309,17 @@ class Source:
             if last is not None and (pts - last) * tick * self.info.rate > LATE:
                 late += 1
                 missed = missed if late > 1 else last + step
-            count += 1
             last, step = pts, frame.duration or step
             with faults_as(InputError, f"the picture of {self.name} at {self._seconds(pts)} cannot be converted"):
                 planes = self._conversion.planes(frame)
             yield Frame(planes, pts, frame.duration or 0)
             frame = next(self._decoded, None)
-        if 0 < late * RARE <= count:
+        length = (last + step - (first.pts or 0)) * tick if last is not None else Fraction(0)
+        if 0 < late * RARE <= length * self.info.rate:
             self.notes.append(
                 f"there is no picture at {self._seconds(missed)}{f' and {late - 1} other times' if late > 1 else ''}, "
                 "where the film's rate lets one be expected; if that does not vary, the film is damaged there"
             )
-        length = (last + step - (first.pts or 0)) * tick if last is not None else Fraction(0)
         if self.info.duration - length > 1:
             self.notes.append(
                 f"the pictures end after {float(length):.1f} s, but the film claims to last "
