@@ -33,7 +33,7 @@ from .tables import table
 
 NAME = "out.nvc"
 OLDER = b"an older file, which stays until a whole one takes its place"
-PAUSE = 0.002  # seconds between looks at a folder
+PAUSE = 0.001  # seconds between looks at a folder
 PATIENCE = 20  # times as long as the uninterrupted encode took, then a process hangs
 KILLS = 3  # of one encode's resumptions, at most
 WRITING = 4  # of so many trials one is killed while the file is written
@@ -87,7 +87,8 @@ def writing(folder: Path) -> bool:
 
 
 class Interruption:
-    """Encodes of one clip, in folders of their own, that are killed and resumed.
+    """Encodes of one clip, in folders of their own, that are killed and resumed. `seconds`: until the film had its name
+    without interruption; `writing`: those since it was begun to be written.
 
     Args:
         command: of the encode, without target, `-y` and `--resume`, which are added.
@@ -102,10 +103,12 @@ class Interruption:
         process = start([*self.command, str(folder / NAME)], folder / "log")
         while process.poll() is None and not writing(folder):
             time.sleep(PAUSE)
-        self.written_from = time.monotonic() - began
+        written_from = time.monotonic()
+        while process.poll() is None and not (folder / NAME).exists():
+            time.sleep(PAUSE)
+        self.seconds, self.writing = time.monotonic() - began, time.monotonic() - written_from
         if process.wait():
             raise BenchError((folder / "log").read_text(errors="replace").strip() or "the encode failed")
-        self.seconds = time.monotonic() - began
         self.whole = (folder / NAME).read_bytes()
 
     def trial(self, number: int, seed: int) -> Trial:
@@ -123,7 +126,7 @@ class Interruption:
             # the first is always to be killed, of its resumptions two in five; the last has all the time it wants
             doomed = attempt == 0 or (attempt < KILLS and chance.random() < 0.4)
             late = number % WRITING == WRITING - 1 if attempt == 0 else chance.random() < 0.2
-            moment = chance.uniform(0, self.seconds - self.written_from if late else self.seconds)
+            moment = chance.uniform(0, 2 * self.writing if late else self.seconds)
             done = self._attempt(trial, folder, words, moment if doomed else None, late)
             if done or trial.faults:
                 break
@@ -188,7 +191,7 @@ def interrupted(
         made = Interruption(command, Path(work))
         tell(
             f"{len(made.whole):,} bytes in {made.seconds:.1f} s without interruption, "
-            f"the last {made.seconds - made.written_from:.2f} s of it writing the file"
+            f"the last {made.writing:.3f} s of it writing the file"
         )
         with ThreadPoolExecutor(max(1, jobs)) as pool:
             trials = []
