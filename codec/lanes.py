@@ -2,7 +2,7 @@
 
 A lane is a thread that reads the film for itself, from the beginning, and has the chunks that it takes encoded one
 after the other; whoever is free takes the next chunk. To read a film many times costs a small part of what encoding it
-costs, and keeps memory bounded by a segment for each lane, where chunks that are read ahead would need six. With one
+costs, and keeps memory bounded by a segment for each lane, where chunks that are read ahead would need three. With one
 lane the same happens in the caller's thread.
 """
 
