@@ -148,6 +148,7 @@ def test_pictures_come_back_as_they_were(channels: int, tmp_path: Path) -> None:
 def test_what_a_format_cannot_hold_is_said(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="hold no transparency"):
         write_picture(str(tmp_path / "a.jpg"), Picture(scene(20, 30, 4)))
-    (tmp_path / "empty.png").write_bytes(b"")
-    with pytest.raises(InputError, match="is no picture"):
-        read_picture(str(tmp_path / "empty.png"))
+    for data, words in ((b"", "is empty"), (b"\x89PNG", "is no picture")):
+        (tmp_path / "broken.png").write_bytes(data)
+        with pytest.raises(InputError, match=words):
+            read_picture(str(tmp_path / "broken.png"))
