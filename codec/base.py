@@ -24,6 +24,7 @@ from .resample import BASE_FORMAT
 CRF_MAX = 63.0
 STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
 CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
+RATE_MAX = Fraction(240)  # pictures a second that SVT-AV1 takes; times are those of the packets, whatever it is told
 THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
 
 
@@ -89,7 +90,7 @@ def _encoder(
     context.height, context.width = shape
     context.pix_fmt = BASE_FORMAT.av_name
     context.time_base = time_base
-    context.framerate = rate
+    context.framerate = min(rate, RATE_MAX)
     c = settings.colour
     context.color_primaries, context.color_trc, context.colorspace = c.primaries, c.transfer, c.matrix
     context.color_range = c.range

@@ -72,6 +72,7 @@ def cli() -> None:
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="medium", show_default=True)
 @click.option("--jobs", type=click.IntRange(1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
 @click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
+@click.option("--best-effort", is_flag=True, help="Encode a damaged film up to the damage.")
 @machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")
@@ -89,6 +90,7 @@ def encode_command(
     no_head: bool,
     overwrite: bool,
     resume: bool,
+    best_effort: bool,
     jobs: int | None,
     cluster: str | None,
     quiet: bool,
@@ -104,8 +106,8 @@ def encode_command(
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
     if means_pictures(source):
-        if jobs or cluster:
-            raise UsageError("--jobs and --cluster are for films; a folder is encoded with --threads")
+        if jobs or cluster or best_effort:
+            raise UsageError("--jobs, --cluster and --best-effort are for films")
         wishes |= {"max_error": 0 if lossless else max_error, "head": not no_head}
         encode_stills(context, source, target, wishes, overwrite, resume, quiet, as_json)
         return
@@ -119,8 +121,8 @@ def encode_command(
         **wishes,
     )
     with Console(as_json, quiet) as console:
-        how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "jobs": jobs, "cluster": cluster}
-        result = encode(source, target, settings, **how, listen=console)
+        how = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort}
+        result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, listen=console)
         console.say(
             f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
             f"scale {result.scale:g}, {result.seconds:.0f} s"

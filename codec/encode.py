@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import islice
 
 from .container import write_film
-from .errors import InputError, OutputError, UsageError
+from .errors import InputError, NvcError, OutputError, UsageError
 from .frames import Frame, VideoInfo
 from .job import Job, job_key
 from .lanes import Lanes
@@ -71,12 +71,14 @@ def encode(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    best_effort: bool = False,
     jobs: int | None = None,
     cluster: str | None = None,
     listen: Listener = lambda event: None,
 ) -> Encoded:
     """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`.
 
+    `best_effort`: a source that is damaged, or changes its size, is encoded up to there, and a note says so.
     `jobs`: segments encoded at a time, each by a process of its own (default: one, by this process); `cluster`: the
     address of a Dask scheduler whose workers do it instead, `jobs` or as many as there are at a time. On like machines
     the bytes are the same in any case.
@@ -92,15 +94,19 @@ def encode(
     if jobs is not None and not 1 <= jobs <= JOBS_MAX:
         raise UsageError(f"jobs must lie in 1..{JOBS_MAX}")
     use_threads(settings.threads)
-    with open_source(source, settings.threads) as film:
+    with open_source(source, settings.threads, best_effort) as film:
         _check_wishes(film, settings)
         workers, settings = _workers(jobs, cluster, settings)
         with closing(workers):
             work = _Work(film, target, settings, resume, listen, workers)
             try:
                 return work.run()
-            except BaseException:
-                work.job.leave(keep=source != STDIN)
+            except BaseException as error:
+                kept = work.job.leave(keep=source != STDIN)
+                if kept and isinstance(error, NvcError):
+                    how = "--resume --best-effort writes the film up to there"
+                    how = how if isinstance(error, InputError) else "--resume goes on from them"
+                    raise type(error)(f"{error}; {kept} finished segments are kept, {how}") from None
                 raise
 
 
@@ -219,7 +225,7 @@ class _Work:
         if not first:
             raise InputError(f"{self.film.name} holds no pictures")
         scale, control = self._begin(first[0])
-        lanes = Lanes(self.film.path, info, self.settings, scale, control, self.job, self.workers, self.progress)
+        lanes = Lanes(self.film, self.settings, scale, control, self.job, self.workers, self.progress)
         lanes.run(_emptied(first, segments))
         return self._write(scale, control)
 
@@ -249,6 +255,8 @@ class _Work:
             os.replace(part, self.target)
         except OSError as error:
             raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
+        except OutputError as error:
+            raise OutputError(str(error).replace(part, self.target)) from None
         finally:
             if os.path.exists(part):
                 os.unlink(part)

@@ -14,6 +14,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import astuple
 from importlib.metadata import version
 from pathlib import Path
@@ -56,6 +57,7 @@ class Job:
     def __init__(self, target: str, key: str, resume: bool):
         path = Path(target)
         self.folder = path.parent / f".{path.name}.parts"
+        made = not self.folder.exists()
         try:
             self.folder.mkdir(exist_ok=True)
             self._lock = _locked(self.folder)
@@ -66,6 +68,8 @@ class Job:
         except BlockingIOError:
             raise OutputError(f"{target} is being written by another encode at this moment") from None
         except OSError as error:
+            if made:
+                shutil.rmtree(self.folder, ignore_errors=True)
             raise OutputError(f"{self.folder} cannot be used to keep finished segments: {error.strerror}") from None
 
     def _key(self) -> str:
@@ -95,6 +99,8 @@ class Job:
                 os.fsync(file.fileno())
             os.replace(part, path)
         except OSError as error:
+            with suppress(OSError):
+                part.unlink()
             raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
     def units(self, count: int) -> Iterator[TemporalUnit]:
@@ -105,12 +111,15 @@ class Job:
                 raise OutputError(f"{self._path(index)} has disappeared or is damaged")
             yield from segment.units
 
-    def leave(self, keep: bool) -> None:
-        """The work stops before its end: finished segments stay where `keep`, and where there are any."""
-        if keep and any(self.folder.glob("*.segment")):
+    def leave(self, keep: bool) -> int:
+        """The work stops before its end: finished segments stay where `keep`, and where there are any. Returns how many
+        do."""
+        kept = sum(1 for _ in self.folder.glob("*.segment")) if keep else 0
+        if kept:
             self._unlock()
         else:
             self.remove()
+        return kept
 
     def remove(self) -> None:
         """Delete the folder: the work is done."""

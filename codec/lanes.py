@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from .frames import Frame, VideoInfo
+from .frames import Frame
 from .job import Job
 from .rate import RateControl
 from .scenes import split
 from .segment import Segment
 from .settings import Settings
-from .source import open_source
+from .source import Source, open_source
 from .task import CHUNK, Task
 from .workers import Workers
 
@@ -40,10 +40,9 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Lanes:
-    """Encodes the film at `path` into `job`. `start`: the state of rate control at the film's beginning."""
+    """Encodes `film` into `job`. `start`: the state of rate control at the film's beginning."""
 
-    path: str
-    info: VideoInfo
+    film: Source
     settings: Settings
     scale: Fraction
     start: RateControl
@@ -71,8 +70,8 @@ class Lanes:
 
     def _read(self) -> Iterator[list[Frame]]:
         """The film's segments, read once more."""
-        with open_source(self.path, 1) as film:
-            yield from split(film.frames(), self.info)
+        with open_source(self.film.path, 1, self.film.best_effort) as film:
+            yield from split(film.frames(), film.info)
 
 
 class _Run:
@@ -123,7 +122,7 @@ class _Run:
         of = self._of
         segment = of.job.load(index)
         if segment is None:
-            task = Task(index, frames, of.info, of.settings, of.scale, control, previous)
+            task = Task(index, frames, of.film.info, of.settings, of.scale, control, previous)
             segment = of.workers.run(
                 lane,
                 task,
@@ -131,7 +130,7 @@ class _Run:
                 of.watcher.lost,
             )
             of.job.store(index, segment)
-        seconds = float((frames[-1].pts - frames[0].pts) * of.info.time_base) + float(1 / of.info.rate)
+        seconds = float((frames[-1].pts - frames[0].pts) * of.film.info.time_base) + float(1 / of.film.info.rate)
         control.finished(segment.stats, seconds)
         if index == 0 and not self._learnt.done():
             self._learnt.set_result(control.anew())

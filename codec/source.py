@@ -16,7 +16,7 @@ import os
 import struct
 import sys
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -72,12 +72,13 @@ def content_key(path: str | os.PathLike[str]) -> bytes:
     return digest.digest()
 
 
-def open_source(path: str | os.PathLike[str], threads: int = 0) -> Source:
+def open_source(path: str | os.PathLike[str], threads: int = 0, best_effort: bool = False) -> Source:
     """Open a film, a picture, or "-" for standard input (y4m, or whatever libav reads without seeking).
 
-    `threads` is the decoder's, 0 = one a core. Raises InputError where there is no readable first picture.
+    `threads` is the decoder's, 0 = one a core. With `best_effort` a film ends where it is damaged or becomes another.
+    Raises InputError where there is no readable first picture.
     """
-    return Source(os.fspath(path), threads)
+    return Source(os.fspath(path), threads, best_effort)
 
 
 def describe(error: BaseException) -> str:
@@ -234,8 +235,9 @@ class Source:
         notes: sentences about what is not kept; more may be added while frames are read.
     """
 
-    def __init__(self, path: str, threads: int = 0):
+    def __init__(self, path: str, threads: int = 0, best_effort: bool = False):
         self.path = path
+        self.best_effort = best_effort
         self.notes: list[str] = []
         self._threads = threads
         self._container: av.container.InputContainer | None = None
@@ -270,7 +272,16 @@ class Source:
             self._container = None
 
     def frames(self) -> Iterator[Frame]:
-        """Every picture, once. Raises InputError where the film is damaged or changes size."""
+        """Every picture, once. Raises InputError where the film is damaged or changes size, but under `best_effort`
+        notes it and ends."""
+        try:
+            yield from self._frames()
+        except InputError as fault:
+            if not self.best_effort:
+                raise
+            self.notes.append(f"{fault}; the film is kept up to there")
+
+    def _frames(self) -> Iterator[Frame]:
         if self._first is None:
             raise InputError(f"the pictures of {self.name} have been read already; open it again")
         first, self._first = self._first, None
@@ -361,7 +372,8 @@ class Source:
                 other.discard = av.stream.Discard.all
         context = stream.codec_context
         context.thread_type = "AUTO"
-        context.thread_count = self._threads
+        # how far beyond damage several threads have come is chance, and so would be the film's end
+        context.thread_count = 1 if self.best_effort else self._threads
         # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some
         # more, but refuses recordings that begin within a group of pictures.
         context.flags |= av.codec.context.Flags.output_corrupt
@@ -370,6 +382,7 @@ class Source:
         try:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
+                    yield from self._held_back(context)
                     raise InputError(f"{self.name} is damaged or cut off at {self._seconds(packet.pts)}")
                 at = packet.pts if packet.pts is not None else at
                 end = packet.pos + packet.size if packet.size and packet.pos is not None else end
@@ -389,12 +402,23 @@ class Source:
                     else:
                         early += 1
         except (av.FFmpegError, OSError, ValueError) as error:
+            yield from self._held_back(context)
             raise InputError(f"{self.name} cannot be decoded at {self._seconds(at)}: {describe(error)}") from None
         # the reader of y4m takes part of a picture for the end of the film
         if end and container.format.name == "yuv4mpegpipe" and self._length() > end:
             self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
         if early:
             self.notes.append(f"the first {early} pictures refer to others before the film's start and are left out")
+
+    def _held_back(self, context: Any) -> Iterator[av.VideoFrame]:
+        """Under `best_effort`, whole pictures from before the damage that the decoder still holds for their order."""
+        if not self.best_effort:
+            return
+        with suppress(av.FFmpegError, OSError, ValueError):
+            for frame in context.decode(None):
+                if frame.is_corrupt:
+                    return
+                yield frame
 
     def _describe(self, frame: av.VideoFrame) -> VideoInfo:
         """Fill `exact`, `notes` and the conversion from the first frame."""

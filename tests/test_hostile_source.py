@@ -194,8 +194,9 @@ def test_no_command_waits_for_a_pipe(command: str, run: Run, tmp_path: Path) -> 
     assert "is a pipe or a device" in result.err
 
 
-def test_damage_midway_leaves_what_was_finished(run: Run, older: Path, tmp_path: Path) -> None:
-    """Finished segments stay for `--resume`, which tells the damage again and not less."""
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Path:
+    """An MP4 of three segments that ends within the last one."""
     fmt, frames = YUV, scene_frames(YUV, 64, 48, (12, 12, 12))
     (tmp_path / "source").mkdir()
     path = tmp_path / "source" / "in.mp4"
@@ -208,13 +209,38 @@ def test_damage_midway_leaves_what_was_finished(run: Run, older: Path, tmp_path:
             output.mux(video.encode(picture))
         output.mux(video.encode(None))
     path.write_bytes(path.read_bytes()[:-1500])
+    return path
+
+
+def test_damage_midway_leaves_what_was_finished(run: Run, cut_off: Path, older: Path) -> None:
+    """Finished segments stay for `--resume`, which tells the damage again and not less."""
     for words in ((), ("--resume",)):
-        result = run("encode", path, older, *QUICK, "-y", *words)
+        result = run("encode", cut_off, older, *QUICK, "-y", *words)
         assert result.code == 1
-        assert result.err.startswith(f"codec: {path} is damaged or cut off at ") and result.err.count("\n") == 1
+        assert result.err.startswith(f"codec: {cut_off} is damaged or cut off at ") and result.err.count("\n") == 1
+        assert "2 finished segments are kept, --resume --best-effort writes the film up to there" in result.err
         assert older.read_bytes() == b"older"
         assert sorted(os.listdir(older.parent)) == [".out.nvc.parts", "out.nvc"]
         assert "000000.segment" in os.listdir(older.parent / ".out.nvc.parts")
+
+
+@pytest.mark.parametrize("jobs", [(), ("--jobs", "2")], ids=["serial", "jobs"])
+def test_best_effort_keeps_a_damaged_film_up_to_the_damage(
+    jobs: tuple[str, ...], run: Run, cut_off: Path, older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codec.lanes.CHUNK", 1)
+    assert run("encode", cut_off, older, *QUICK, "-y").code == 1
+    result = run("encode", cut_off, older, *QUICK[:-1], "-y", "--resume", "--best-effort", "--json", "-q", *jobs)
+    assert result.code == 0, result.err
+    notes = [e["text"] for e in result.events if e["event"] == "note"]
+    assert sum("is damaged or cut off at" in n and n.endswith("; the film is kept up to there") for n in notes) == 1
+    begun = [e["segment"] for e in result.events if e["event"] == "progress" and e["stage"] == "base"]
+    assert set(begun) <= {2}, "what was finished is taken up"
+    with open_source(cut_off, best_effort=True) as source:
+        wanted = [f.pts * source.info.time_base for f in source.frames()]
+    assert 24 <= len(wanted) < 36
+    assert times_of(older) == wanted
+    assert os.listdir(older.parent) == ["out.nvc"]
 
 
 # --- taken, and told --------------------------------------------------------------------------------------------------
@@ -294,7 +320,7 @@ def test_long_gaps_and_negative_times_are_kept(run: Run, tmp_path: Path) -> None
     assert times_of(tmp_path / "out.nvc") == wanted
 
 
-@pytest.mark.parametrize("rate", ["1:1", "1:100000", "240:1", "0:0"])
+@pytest.mark.parametrize("rate", ["1:1", "1:100000", "240:1", "1000:1", "90000:1", "0:0"])
 def test_odd_rates(rate: str, run: Run, tmp_path: Path) -> None:
     notes_of(run, written(tmp_path / "in.y4m", y4m(64, 48, 4, rate)), tmp_path / "out.nvc")
     times = times_of(tmp_path / "out.nvc")
@@ -368,6 +394,8 @@ def test_encode_on_a_full_disk_is_resumed(
     assert older.read_bytes() == b"older"
     kept = os.listdir(older.parent)
     assert sorted(kept) == [".out.nvc.parts", "out.nvc"][call == 1 :]
+    assert ("finished segments are kept, --resume goes on from them" in result.err) == (call > 1)
+    assert not [name for _, _, names in os.walk(older.parent) for name in names if name.endswith(".part")]
     if call > 1:
         segments = [name for name in os.listdir(older.parent / ".out.nvc.parts") if name.endswith(".segment")]
         assert len(segments) == call - 1

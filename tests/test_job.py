@@ -157,6 +157,16 @@ def test_a_place_that_cannot_be_used_is_told(tmp_path: Path) -> None:
         Job(str(tmp_path / "film.nvc"), "key", resume=False)
 
 
+def test_a_full_disk_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **wishes: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError, match="No space left"):
+        Job(str(tmp_path / "film.nvc"), "key", resume=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_key_follows_source_and_settings() -> None:
     keys = {job_key(source, text) for source in (b"a", b"b") for text in ("x", "y")}
     assert len(keys) == 4
