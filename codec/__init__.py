@@ -20,6 +20,7 @@ from .decode import Film
 from .encode import Encoded, Event, encode
 from .errors import DamageError, FormatError, InputError, NvcError, OutputError, UsageError
 from .frames import Colour, Frame, PlaneFormat, VideoInfo
+from .limits import Limits
 from .pictures import Picture
 from .settings import Settings
 from .still import decode_still, encode_still
@@ -39,6 +40,7 @@ __all__ = [
     "FormatError",
     "Frame",
     "InputError",
+    "Limits",
     "NvcError",
     "OutputError",
     "Picture",

@@ -141,7 +141,8 @@ def decode_base(
     context = av.CodecContext.create("libdav1d", "r")
     assert isinstance(context, av.VideoCodecContext)
     context.thread_count = threads
-    context.options = {"filmgrain": "0"}
+    # dav1d takes it as the largest size of any frame, shown or not: a stream may change its size midway
+    context.options = {"filmgrain": "0", "max_pixels": str(shape[0] * shape[1])}
     last: int | None = None
 
     def frames(found: Iterable[av.VideoFrame]) -> Iterator[tuple[int, list[Plane]]]:

@@ -15,10 +15,11 @@ from typing import Any
 import click
 
 from .avif import is_still
-from .cli_options import Number, Seconds, machine, shared
+from .cli_options import Number, Seconds, limited, machine, shared
 from .encode import JOBS_MAX, Event, encode
 from .errors import NvcError, UsageError
 from .info import describe, table
+from .limits import Limits
 from .picture_cli import (
     decode_stills,
     encode_stills,
@@ -138,6 +139,7 @@ def encode_command(
 @machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
+@limited
 def decode_command(source: str, target: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Decode the .nvc file SOURCE to TARGET.
 
@@ -167,10 +169,11 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
 @click.argument("source")
 @machine
 @shared
+@limited
 def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Decode every picture of SOURCE and compare every checksum."""
     if is_still(source):
-        verify_still(source, options["threads"], quiet, as_json)
+        verify_still(source, options["threads"], options["limits"], quiet, as_json)
         return
     with Console(as_json, quiet) as console:
         result = verify(source, listen=console, **options)
@@ -181,10 +184,11 @@ def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> N
 @cli.command("info")
 @click.argument("source")
 @shared
-def info_command(source: str, as_json: bool, quiet: bool) -> None:
+@limited
+def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> None:
     """Show what SOURCE is made of."""
     still = is_still(source)
-    found = describe_still(source) if still else describe(source)
+    found = describe_still(source) if still else describe(source, limits)
     if as_json:
         click.echo(json.dumps(found))
     elif not quiet:

@@ -25,11 +25,14 @@ import av
 from . import obu
 from .errors import DamageError, FormatError, OutputError
 from .frames import PlaneFormat, VideoInfo
-from .payload import PIXELS_MAX
-from .source import colour_of, display_matrix, faults_as, film_stream, hdr_side_data, local_url, side_data
+from .limits import DEFAULT, Limits
+from .mp4 import check_index
+from .source import check_file, colour_of, display_matrix, faults_as, film_stream, hdr_side_data, local_url, side_data
 from .streams import SideStreams, film_tags, interleave, open_film
 
 _LARGEST_TIMESCALE = (1 << 31) - 1
+# what a film of ours may lie in, as libav names it: others, such as playlists, would have it open what they name
+_READ = {"format_whitelist": "mp4,matroska", "protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True)
@@ -203,11 +206,19 @@ class FilmReader:
         info: VideoInfo of the base track: `width`, `height` and `format` are the base's own.
         metadata: tags of the file.
 
-    Raises InputError where there is no such file, FormatError where it is no film with an AV1 track or is damaged.
+    Raises InputError where there is no such file, FormatError where it is no film with an AV1 track, is damaged, or has
+    a base beyond `limits`.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], limits: Limits = DEFAULT):
         self.path = os.fspath(path)
+        self._pixels = limits.base_pixels
+        check_file(self.path)
+        with faults_as(FormatError, f"{self.path} cannot be read"):
+            try:
+                check_index(self.path)
+            except FormatError as error:
+                raise FormatError(f"{self.path}: {error}") from None
         with self._open() as (container, stream):
             self.metadata = film_tags(container.metadata)
             self.info = self._describe(container, stream)
@@ -223,7 +234,7 @@ class FilmReader:
     @contextmanager
     def _open(self) -> Iterator[tuple[av.container.InputContainer, Any]]:
         """The opened file and its AV1 stream; libav's errors inside become FormatError."""
-        with open_film(self.path, FormatError, {"max_pixels": str(PIXELS_MAX)}) as container:
+        with open_film(self.path, FormatError, {"max_pixels": str(self._pixels), **_READ}) as container:
             stream: Any = film_stream(container)
             codec = stream.codec_context.codec.canonical_name if stream and stream.codec_context else "absent"
             if codec != "av1":
@@ -234,8 +245,10 @@ class FilmReader:
     def _describe(self, container: av.container.InputContainer, stream: Any) -> VideoInfo:
         context = stream.codec_context
         fmt = PlaneFormat.from_av_name(context.pix_fmt or "")
-        if fmt is None or not 0 < stream.width * stream.height <= PIXELS_MAX:
-            size = f"{stream.width}x{stream.height}"
+        size = f"{stream.width}x{stream.height}"
+        if stream.width * stream.height > self._pixels:
+            raise FormatError(f"{self.path}: its base of {size} is beyond --max-pixels or --max-memory")
+        if fmt is None or stream.width * stream.height <= 0:
             raise FormatError(f"{self.path}: its base of {size} {context.pix_fmt} cannot be decoded")
         duration = Fraction(0)
         if stream.duration:
@@ -265,10 +278,9 @@ class FilmReader:
             side_data=hdr_side_data(data),
         )
 
-    @staticmethod
-    def _first_frame(container: av.container.InputContainer, stream: Any) -> av.VideoFrame | None:
+    def _first_frame(self, container: av.container.InputContainer, stream: Any) -> av.VideoFrame | None:
         """The first base picture, None where it is damaged: then whoever decodes the film says so."""
-        stream.codec_context.options = {"max_pixels": str(PIXELS_MAX)}
+        stream.codec_context.options = {"max_pixels": str(self._pixels)}
         try:
             return next(container.decode(stream), None)
         except (av.FFmpegError, ValueError):

@@ -25,12 +25,14 @@ from .base import decode_base, plain_prediction
 from .container import FilmReader, TemporalUnit
 from .errors import DamageError, FormatError, NvcError
 from .frames import Frame, Plane, VideoInfo
+from .limits import DEFAULT, Limits, check_film
 from .payload import SegmentHeader
 from .resample import base_size
 from .residual import LossCoder, LossKind, LossSettings
 from .restore import Head, Restorer, film_head, use_threads
 from .segment import device_of
 
+AHEAD = 512  # units that the base decoder may take before it shows the first one's picture; its threads need some
 CHAIN = 64  # segments to go back for the head that a difference refers to
 
 
@@ -49,15 +51,15 @@ class SegmentInfo:
 class _Picture:
     pts: int
     duration: int
-    base: list[Plane]
+    base: list[Plane]  # kept under best effort only
     output: list[Plane]
 
 
 class Film:
     """An .nvc file opened for decoding: iterate `frames()`. Nothing is held open between calls.
 
-    `info` describes the full-size film. Raises FormatError where the file is not one of ours or is damaged at its
-    beginning.
+    `info` describes the full-size film. Raises FormatError where the file is not one of ours, is damaged at its
+    beginning, or claims what is beyond `limits`.
     """
 
     def __init__(
@@ -67,15 +69,16 @@ class Film:
         best_effort: bool = False,
         device: str = "auto",
         threads: int = 0,
+        limits: Limits = DEFAULT,
     ):
         self.path = os.fspath(path)
-        self.best_effort, self.threads = best_effort, threads
+        self.best_effort, self.threads, self.limits = best_effort, threads, limits
         self.device = device_of(device)
         use_threads(threads)
         self.problems: list[str] = []
         if is_still(self.path):
             raise FormatError(f"{self.path} is a still picture, not a film")
-        self._reader = FilmReader(path)
+        self._reader = FilmReader(path, limits)
         self.first = self._first_header()
         shape = base_size(self.first.width, self.first.height, self.first.scale)
         track = self._reader.info
@@ -107,7 +110,9 @@ class Film:
             found = True
             try:
                 if payload.kind_of(unit.payloads[0]) == payload.SEGMENT:
-                    return payload.read_segment(unit.payloads[0])
+                    header = payload.read_segment(unit.payloads[0])
+                    check_film(header, self.limits, self.best_effort)
+                    return header
             except FormatError as wrong:
                 error = error or wrong
             if not self.best_effort:
@@ -148,7 +153,7 @@ class Film:
         unit_time = self.info.time_base
         end = None if duration is None else (start or Fraction(0)) + duration
         known: Head | None = None
-        for units in _by_segment(self._units(start)):
+        for units in _by_segment(self._units(start), self.limits.film_memory):
             first = units.first
             header = self._segment_header(first)
             head = None if header is None else self._head(header, first, known)
@@ -198,6 +203,7 @@ class Film:
         fixed = (header.width, header.height, header.format, header.scale)
         if fixed != (self.first.width, self.first.height, self.first.format, self.first.scale):
             raise FormatError("the segment is of another size or format than the film")
+        check_film(header, self.limits, self.best_effort)
         size = obu.sequence_size(unit.data)
         if size is not None and size != base_size(header.width, header.height, header.scale):
             raise FormatError("the base is not of the size that the segment says")
@@ -272,7 +278,7 @@ class Film:
                 usable = output is not None
             if output is None:
                 output = plain_prediction(restorer.upscaled(base), first.format.depth)
-            group.append(_Picture(pts, units.duration(pts), base, output))
+            group.append(_Picture(pts, units.duration(pts), base if self.best_effort else [], output))
             crc = payload.checksum(output, crc)
             count += 1
             if header is None or count % header.group == 0 or count == header.frames:
@@ -321,10 +327,12 @@ class Film:
 
 
 class _Units:
-    """The temporal units of one segment: streamed to the base decoder, payloads and durations kept by pts."""
+    """The temporal units of one segment: streamed to the base decoder, payloads and durations kept by pts until the
+    picture comes out. Raises DamageError where too many pictures, or `held` bytes of payloads, are waited for."""
 
-    def __init__(self, first: TemporalUnit, rest: Iterator[TemporalUnit]):
+    def __init__(self, first: TemporalUnit, rest: Iterator[TemporalUnit], held: int):
         self.first = self.last = first
+        self._room = held
         self._rest = rest
         self._payloads: dict[int, tuple[bytes, ...]] = {}
         self._durations: dict[int, int] = {}
@@ -337,13 +345,19 @@ class _Units:
     def stream(self) -> Iterator[tuple[bytes, int]]:
         for unit in self._source:
             self.last = unit
-            self._payloads[unit.pts] = unit.payloads[1:] if unit is self.first else unit.payloads
+            found = unit.payloads[1:] if unit is self.first else unit.payloads
+            self._payloads[unit.pts] = found
             self._durations[unit.pts] = unit.duration
+            self._room -= sum(map(len, found))
+            if self._room < 0 or len(self._durations) > AHEAD:
+                raise DamageError(f"the base shows no picture for {len(self._durations)} units", unit.pts)
             yield unit.data, unit.pts
 
     def residual(self, pts: int) -> tuple[bytes, ...]:
         """Payloads of the picture at `pts`, the segment header left out."""
-        return self._payloads.pop(pts, ())
+        found = self._payloads.pop(pts, ())
+        self._room += sum(map(len, found))
+        return found
 
     def duration(self, pts: int) -> int:
         return self._durations.pop(pts, 0)
@@ -354,8 +368,8 @@ class _Units:
             self.last = unit
 
 
-def _by_segment(units: Iterator[TemporalUnit]) -> Iterator[_Units]:
-    """Group units by keyframe; each group must be used up before the next is asked for."""
+def _by_segment(units: Iterator[TemporalUnit], held: int) -> Iterator[_Units]:
+    """Group units by keyframe; each group must be used up before the next is asked for. `held`: see `_Units`."""
     following = next(units, None)
     while following is not None:
         first, following = following, None
@@ -368,6 +382,6 @@ def _by_segment(units: Iterator[TemporalUnit]) -> Iterator[_Units]:
                     return
                 yield unit
 
-        group = _Units(first, rest())
+        group = _Units(first, rest(), held)
         yield group
         group.drain()

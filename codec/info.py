@@ -7,6 +7,7 @@ from typing import Any
 
 from . import payload
 from .decode import Film
+from .limits import DEFAULT, Limits
 from .residual import LossKind
 
 _HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFFERENCE: "difference",
@@ -14,9 +15,9 @@ _HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFF
 COLUMNS = ("start", "frames", "scale", "head", "shape", "history", "loss", "base B", "head B", "loss B", "PSNR")
 
 
-def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str, Any]:
     """JSON-like description; no picture is decoded. Raises as `Film` does."""
-    film = Film(path)
+    film = Film(path, limits=limits)
     info, sizes = film.info, film.sizes()
     segments = [
         {

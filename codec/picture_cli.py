@@ -12,10 +12,11 @@ import click
 from click.core import ParameterSource
 
 from .avif import is_still
-from .cli_options import shared
+from .cli_options import limited, shared
 from .cli_options import threads as threads_option
 from .encode import Event
 from .errors import InputError, UsageError
+from .limits import Limits
 from .pictures import check_picture_target, looks_like_picture, read_bytes, write_picture
 from .progress import Console
 from .sinks import STDOUT, check_not_same, check_target
@@ -89,18 +90,18 @@ def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool
             raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
     _check_machine(source, target, options["device"])
     with Console(as_json, quiet) as console:
-        kept = {"overwrite": options["overwrite"], "threads": options["threads"]}
+        kept = {name: options[name] for name in ("overwrite", "threads", "limits")}
         if _is_folder(source):
             _finish(console, decode_folder(source, target, **kept, listen=console), "decoded")
         else:
             _tell(console, decode_picture(source, target, **kept))
 
 
-def verify_still(source: str, threads: int, quiet: bool, as_json: bool) -> None:
+def verify_still(source: str, threads: int, limits: Limits, quiet: bool, as_json: bool) -> None:
     """`codec verify` of a still .nvc."""
     with Console(as_json, quiet) as console:
         data = read_bytes(source)
-        named(source, lambda: decode_still(data, threads))
+        named(source, lambda: decode_still(data, threads, limits))
         console(Event("done", {"path": source, "frames": 1}), plain=False)
         console.say(f"{source}: the picture's checksum is right")
 
@@ -150,6 +151,7 @@ def _finish(console: Console, folder: Folder, what: str) -> None:
 @threads_option
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
+@limited
 def upscale_command(
     source: str,
     target: str,
@@ -160,6 +162,7 @@ def upscale_command(
     overwrite: bool,
     quiet: bool,
     as_json: bool,
+    limits: Limits,
 ) -> None:
     """Enlarge the picture SOURCE to TARGET by a trained head; "-" is standard input or output (PNG).
 
@@ -176,7 +179,7 @@ def upscale_command(
         def listen(share: float) -> None:
             console(Event("progress", {"stage": "upscale", "share": share}))
 
-        picture = upscaled_picture(any_picture(source), head, tile=tile, threads=threads, listen=listen)
+        picture = upscaled_picture(any_picture(source, limits), head, tile=tile, threads=threads, listen=listen)
         for note in write_picture(target, picture):
             console(Event("note", {"text": note}))
         rows, columns = picture.pixels.shape[:2]

@@ -17,6 +17,8 @@ import numpy as np
 
 from .avif import is_avif
 from .errors import FormatError, NvcError
+from .limits import DEFAULT, check_still
+from .obu import SIGNATURE
 from .pictures import EXIF_PREFIX, Picture, to_eight
 from .still import decode_still, encode_still, header_of
 from .still_payload import NO_ALPHA
@@ -28,6 +30,7 @@ except ImportError as error:  # an option of ours, not a need
     raise ImportError("codec.pillow needs Pillow: pip install Pillow") from error
 
 FORMAT = "NVC"
+LIMITS = DEFAULT  # of what is opened; may be replaced, as Image.MAX_IMAGE_PIXELS
 _MODES = {(1, 8, False): "L", (1, 8, True): "LA", (3, 8, False): "RGB", (3, 8, True): "RGBA", (1, 16, False): "I;16"}
 
 
@@ -45,8 +48,10 @@ class NvcImageFile(ImageFile.ImageFile):
         data = self.fp.read()  # type: ignore[union-attr]
         try:
             still, header = header_of(data)
+            check_still(header, LIMITS)
         except FormatError as error:
-            raise SyntaxError(str(error)) from None  # Pillow then tries its other readers
+            # at a SyntaxError Pillow tries its other readers, which would show the base as if it were the picture
+            raise (OSError if SIGNATURE in data else SyntaxError)(str(error)) from None
         self._nvc = data
         self._size = header.width, header.height
         deep = (header.channels, header.depth, header.alpha != NO_ALPHA)
@@ -61,7 +66,7 @@ class NvcImageFile(ImageFile.ImageFile):
         """Decode once. Raises OSError for a file that is damaged."""
         if self._nvc is not None:
             try:
-                picture = decode_still(self._nvc)
+                picture = decode_still(self._nvc, limits=LIMITS)
             except NvcError as error:
                 raise OSError(str(error)) from None
             pixels = picture.pixels

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 import splat
 
-from .cli_options import shared
+from .cli_options import limited, shared
 from .cli_options import threads as threads_option
 from .encode import Event
 from .errors import FormatError, InputError, UsageError
+from .limits import Limits
 from .pictures import Picture, check_picture_target, eight_bits, read_bytes, read_picture, write_bytes, write_picture
 from .progress import Console
 from .sinks import check_not_same, check_target
@@ -28,6 +30,11 @@ def _faults_of(path: str, kind: type[Exception]) -> Iterator[None]:
         yield
     except splat.SplatError as error:
         raise kind(f"{path}: {error}") from None
+
+
+def _asked(limits: Limits) -> dict[str, int]:
+    """What the user asked for, as `splat` takes it, which has defaults of its own."""
+    return {name: value for name, value in asdict(limits).items() if value is not None}
 
 
 class _Region(click.ParamType):
@@ -113,6 +120,7 @@ def encode_command(
 @click.option("--zoom", type=click.FloatRange(0.1, 16), default=1.0, show_default=True, help="Draw it so much larger.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
+@limited
 def decode_command(
     source: str,
     target: str,
@@ -121,6 +129,7 @@ def decode_command(
     overwrite: bool,
     quiet: bool,
     as_json: bool,
+    limits: Limits,
 ) -> None:
     """Decode the .nvs file SOURCE to the picture TARGET."""
     check_not_same(source, target)
@@ -128,7 +137,7 @@ def decode_command(
     with Console(as_json, quiet) as console:
         data = read_bytes(source)
         with _faults_of(source, FormatError):
-            pixels = splat.decode(data, region=crop, zoom=zoom)
+            pixels = splat.decode(data, region=crop, zoom=zoom, **_asked(limits))
         write_picture(target, Picture(pixels))
         rows, columns = pixels.shape[:2]
         console(Event("done", {"path": target, "width": columns, "height": rows}), plain=False)
@@ -138,11 +147,12 @@ def decode_command(
 @splat_group.command("info")
 @click.argument("source")
 @shared
-def info_command(source: str, as_json: bool, quiet: bool) -> None:
+@limited
+def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> None:
     """Show what the .nvs file SOURCE is made of."""
     data = read_bytes(source)
     with _faults_of(source, FormatError):
-        found = {"path": source, **splat.describe(data)}
+        found = {"path": source, **splat.describe(data, **_asked(limits))}
     if as_json:
         click.echo(json.dumps(found))
     elif not quiet:

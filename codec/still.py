@@ -33,6 +33,7 @@ from .base import BaseSettings, base_frames, decode_base, encode_base
 from .colour import BITS, PEAK, SRGB, to_pixels, to_planes
 from .errors import DamageError, FormatError, InputError
 from .frames import Plane, PlaneFormat
+from .limits import DEFAULT, Limits, check_still
 from .metrics import squared_error
 from .obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, sequence_size
 from .payload import PIXELS_MAX, PSNR_MAX, checksum, told_of
@@ -442,9 +443,11 @@ def header_of(data: bytes) -> tuple[avif.Still, StillHeader]:
     return still, read_still(payloads[0])
 
 
-def decode_still(data: bytes, threads: int = 0) -> Picture:
-    """The picture of a still .nvc file. Raises FormatError, or DamageError where it cannot be restored exactly."""
+def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Picture:
+    """The picture of a still .nvc file. Raises FormatError, also for what is beyond `limits`, or DamageError where it
+    cannot be restored exactly."""
     still, header = header_of(data)
+    check_still(header, limits)
     base = _decoded(still.base, header, threads)
     pixels = restored(upscaled(base, header.width, header.height), header)
     if header.bounded:

@@ -20,7 +20,8 @@ from .avif import is_avif
 from .avif import read as read_avif
 from .encode import Event, Listener
 from .errors import FormatError, InputError, NvcError
-from .obu import extract
+from .limits import DEFAULT, Limits
+from .obu import SIGNATURE, extract
 from .pictures import (
     READABLE,
     WRITABLE,
@@ -79,7 +80,7 @@ class Done:
         }
 
 
-def any_picture(path: str) -> Picture:
+def any_picture(path: str, limits: Limits = DEFAULT) -> Picture:
     """The picture in a file of any kind that can be read, a still .nvc as it is restored. Raises InputError, or
     FormatError for a damaged .nvc."""
     data = read_bytes(path)
@@ -87,9 +88,9 @@ def any_picture(path: str) -> Picture:
         try:
             ours = bool(extract(read_avif(data).base))
         except FormatError:
-            ours = False
+            ours = SIGNATURE in data  # a damaged one: its base alone would be another picture
         if ours:
-            return named(path, lambda: decode_still(data))
+            return named(path, lambda: decode_still(data, limits=limits))
     return parse_picture(data, path)
 
 
@@ -128,7 +129,12 @@ def encode_picture(
 
 
 def decode_picture(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, overwrite: bool = False, threads: int = 0
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
 ) -> Done:
     """Decode the still .nvc file `source` to a picture of the kind that the name of `target` says ("-": PNG on standard
     output). Raises FormatError, DamageError, OutputError or UsageError; then nothing new is at `target`."""
@@ -138,7 +144,7 @@ def decode_picture(
     began = time.monotonic()
     use_threads(threads)
     data = read_bytes(source)
-    picture = named(source, lambda: decode_still(data, threads))
+    picture = named(source, lambda: decode_still(data, threads, limits))
     notes = tuple(write_picture(target, picture))
     height, width = picture.pixels.shape[:2]
     size = os.path.getsize(target) if target != STDOUT else 0
@@ -256,12 +262,13 @@ def decode_folder(
     *,
     overwrite: bool = False,
     threads: int = 0,
+    limits: Limits = DEFAULT,
     listen: Listener = lambda event: None,
 ) -> Folder:
     """Decode every still .nvc file below the folder `source` to a PNG below the folder `target`."""
 
     def work(name: str, to: str) -> Done:
-        return decode_picture(name, to, overwrite=overwrite, threads=1)
+        return decode_picture(name, to, overwrite=overwrite, threads=1, limits=limits)
 
     return _folder(source, target, {NVC}, ".png", work, threads, False, listen)
 

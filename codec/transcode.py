@@ -12,6 +12,7 @@ from .decode import Film
 from .encode import Event, Listener
 from .errors import InputError
 from .frames import Frame
+from .limits import DEFAULT, Limits
 from .sinks import check_not_same, open_sink
 
 
@@ -35,6 +36,7 @@ def decode(
     overwrite: bool = False,
     device: str = "auto",
     threads: int = 0,
+    limits: Limits = DEFAULT,
     listen: Listener = lambda event: None,
 ) -> Decoded:
     """Decode the .nvc file `source` to `target`: .y4m, .mkv, .mp4, .webm, name_%05d.png, or "-" (y4m).
@@ -45,7 +47,7 @@ def decode(
     """
     source, target = os.fspath(source), os.fspath(target)
     check_not_same(source, target)
-    film = Film(source, best_effort=best_effort, device=device, threads=threads)
+    film = Film(source, best_effort=best_effort, device=device, threads=threads, limits=limits)
     count, began = 0, time.monotonic()
     sink = open_sink(target, film.info, source, start, duration, overwrite, threads)
     with sink:
@@ -66,10 +68,11 @@ def verify(
     best_effort: bool = False,
     device: str = "auto",
     threads: int = 0,
+    limits: Limits = DEFAULT,
     listen: Listener = lambda event: None,
 ) -> Decoded:
     """Decode every picture of `source` and compare every checksum. Raises DamageError at the first that differs."""
-    film = Film(source, best_effort=best_effort, device=device, threads=threads)
+    film = Film(source, best_effort=best_effort, device=device, threads=threads, limits=limits)
     began = time.monotonic()
     count = sum(1 for _ in _watched(film, None, None, listen))
     return Decoded(count, time.monotonic() - began, [], film.problems)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SplatError
-from .payload import Region, describe, read
+from .payload import MAX_MEMORY, MAX_PIXELS, Region, describe, read
 from .render import compose
 
 __all__ = ["Region", "SplatError", "decode", "describe", "encode"]
@@ -35,10 +35,18 @@ def encode(pixels: NDArray[np.uint8], **wishes: Any) -> bytes:
     return made(pixels, **wishes)
 
 
-def decode(data: bytes, region: Region | None = None, zoom: float = 1.0) -> NDArray[np.uint8]:
+def decode(
+    data: bytes,
+    region: Region | None = None,
+    zoom: float = 1.0,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_memory: int = MAX_MEMORY,
+) -> NDArray[np.uint8]:
     """Pixels of a file, uint8 (h, w, 1..4). Raises SplatError.
 
     region: x, y, width, height in the picture's pixels; only the parts of the file that it needs are read.
     zoom: 0.1..16, of the result's size (see `splat.render.zoomed`).
+    max_pixels, max_memory (bytes): what a file may claim, and take, before it is refused.
     """
-    return compose(read(data, region), region, zoom)
+    return compose(read(data, region, max_pixels=max_pixels, max_memory=max_memory), region, zoom)

@@ -48,7 +48,7 @@ BASE_MAX = 32767  # magnitude of a coded mean or gradient
 AMPLITUDE_MAX = 318  # magnitude of a coded amplitude
 ATOMS_MAX = 255  # in one tile
 SIDE_MAX = 65535  # pixels
-PIXELS_MAX = 1 << 27  # of a picture: what a decoder allocates on the word of a header
+PIXELS_MAX = 1 << 27  # of a picture, in the format
 
 _CRC = 0xEF1AC40F  # of all kernels and places
 

@@ -26,6 +26,9 @@ VERSION = 1
 GROUP = 8  # tiles per side
 SEAM = 3  # pixels beyond a region that its seams depend on
 
+MAX_PIXELS, MAX_MEMORY = 1 << 26, 4 << 30  # what a decoder takes on the word of a header, unless told otherwise
+_FIXED, _PIXEL = 64 << 20, 20  # bytes in all, and a pixel: of what is read and drawn, as measured, rounded up
+
 Region = tuple[int, int, int, int]  # x, y, width, height in pixels
 
 
@@ -193,12 +196,19 @@ class _Layout:
         return grid_of(self.height, self.width)
 
 
-def _read_layout(data: bytes) -> _Layout:
+def _read_layout(data: bytes, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> _Layout:
     if data[: len(MAGIC)] != MAGIC:
         raise SplatError("this is no .nvs file")
     (form, width, height), at = _unpack(FILE_FIELDS, data, len(MAGIC))
     if height * width > PIXELS_MAX:
         raise SplatError(f"a picture of {width}x{height} pixels is too large")
+    if height * width > max_pixels:
+        raise SplatError(f"a picture of {width}x{height} is claimed, more than {max_pixels:,} pixels (--max-pixels)")
+    if (needed := _FIXED + _PIXEL * height * width) > max_memory:
+        raise SplatError(
+            f"a picture of {width}x{height} may take {needed:,} bytes of memory to decode, more than {max_memory:,} "
+            "(--max-memory)"
+        )
     channels = [3 if form & COLOUR else 1] + [1] * bool(form & ALPHA)
     steps, ratios, lengths = [], [], []
     for number in channels:
@@ -228,14 +238,22 @@ def _read_layout(data: bytes) -> _Layout:
     return _Layout(height, width, channels, steps, ratios, zlib.crc32(data[:front]), heads, sections)
 
 
-def read(data: bytes, region: Region | None = None, account: dict[str, float] | None = None) -> list[Code]:
+def read(
+    data: bytes,
+    region: Region | None = None,
+    account: dict[str, float] | None = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_memory: int = MAX_MEMORY,
+) -> list[Code]:
     """The codes in a file: the picture's and, if there is one, the alpha's.
 
     region: only atoms of the groups that these pixels depend on are read; the tiles of others come without atoms.
-    account: gets the bits of each part added (see `SymbolReader`). Raises SplatError on anything illegal.
+    account: gets the bits of each part added (see `SymbolReader`). Raises SplatError on anything illegal, and where
+    the file claims more than `max_pixels`, or what may take more than `max_memory` bytes.
     """
     data = bytes(data)
-    layout, tables = _read_layout(data), models()
+    layout, tables = _read_layout(data, max_pixels, max_memory), models()
     top, bottom, left, right = tiles_of(layout.height, layout.width, region)
     wanted = np.zeros(layout.grid, bool)
     wanted[top:bottom, left:right] = True
@@ -266,10 +284,11 @@ def read(data: bytes, region: Region | None = None, account: dict[str, float] | 
     return codes
 
 
-def describe(data: bytes) -> dict[str, object]:
+def describe(data: bytes, *, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> dict[str, object]:
     """What is in a file: size, channels, steps, numbers of Gaussians, and the bits of each part. Raises SplatError."""
     account = dict.fromkeys(("base", "counts", "positions", "shapes", "amplitudes"), 0.0)
-    layout, codes = _read_layout(data), read(data, account=account)
+    layout = _read_layout(data, max_pixels, max_memory)
+    codes = read(data, account=account, max_pixels=max_pixels, max_memory=max_memory)
     sections = sum(map(len, layout.heads)) + sum(b - a for section in layout.groups for a, b in section)
     tiles = codes[0].grid[0] * codes[0].grid[1]
     counts = sum(np.bincount(code.atoms[:, 0], minlength=tiles) for code in codes)
