@@ -1,8 +1,8 @@
 """Whether an MP4's index claims more than the file has, told before libav builds its tables from it.
 
-An index (ISO/IEC 14496-12) is a tree of boxes. Most of its tables are as long as their boxes, but some only claim: a
-`stsz` of one size for all samples, a run of a fragment without entries, an edit list that plays the same samples again
-and again. libav keeps some bytes for each sample and edit on their word. A sample has a byte at least, so a file has no
+An index (ISO/IEC 14496-12) is a tree of boxes. Most tables are as long as their boxes, but some only claim: a `stsz`
+of one size for all samples, a run of a fragment without entries, an edit list that plays the same samples again and
+again. libav keeps some bytes for each sample and edit on their word. A sample has a byte at least, so a file has no
 more samples than bytes. Files of other kinds are passed over: their demuxers keep nothing for what is not there.
 """
 
@@ -18,6 +18,7 @@ from .errors import FormatError
 
 EDITS_MAX = 2  # of a track, where they would play more samples than the file has bytes; muxers write one or two
 _DEPTH = 8
+_TABLES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4, b"elst": 12}  # bytes an entry
 _BOXES_MAX = 1 << 16  # of an index
 _FOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf", b"mvex", b"udta", b"dinf", b"wave"}
 
@@ -41,8 +42,9 @@ class _Walk:
         self.file.seek(at)
         return int.from_bytes(self.file.read(4))
 
-    def children(self, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-        """(kind, first byte of the contents, end) of each box; what sticks out is cut, as libav does it."""
+    def children(self, at: int, end: int, depth: int) -> Iterator[tuple[bytes, int, int]]:
+        """(kind, first byte of the contents, end) of each box. At the end of a file, which may be cut off, and nowhere
+        else a box may stick out of what holds it."""
         while at + 8 <= end:
             self.boxes += 1
             if self.boxes > _BOXES_MAX:
@@ -56,28 +58,48 @@ class _Walk:
                 size = end - at
             if size < body - at:
                 return  # no box: libav stops here too
+            if depth and at + size > end:
+                raise FormatError(f"the box {kind.decode('latin1')!r} of its index reaches past what holds it")
             yield kind, body, min(at + size, end)
             at += size
 
     def look(self, at: int, end: int, track: _Track, depth: int = 0) -> None:
         """Boxes in [at, end), which belong to `track` or hold tracks of their own."""
-        for kind, body, stop in self.children(at, end):
+        for kind, body, stop in self.children(at, end, depth):
             if kind in _FOLDERS and depth < _DEPTH:
                 inner = _Track() if kind in (b"trak", b"traf") else track
                 self.look(body, stop, inner, depth + 1)
+            elif kind == b"stsd":
+                for _ in self.children(body + 8, stop, depth + 1):
+                    pass
             elif kind == b"cmov":
                 raise FormatError("its index is compressed, which no film of ours is")
             elif kind == b"stsz":
-                self.claim(track, self.number(body + 8) * max(self.number(body + 4), 1))
+                each, count = self.number(body + 4), self.number(body + 8)
+                self.fits(kind, count * 4 * (not each), stop - body - 12)
+                self.claim(track, count * max(each, 1))
             elif kind == b"trun":
                 self.claim(track, self.number(body + 4))
-            elif kind in (b"stts", b"ctts"):
-                self.file.seek(body + 8)
-                table = self.file.read(max(0, stop - body - 8) & ~7)
-                self.claim(_Track(), int(np.frombuffer(table, ">u4")[::2].sum(dtype=np.uint64)))
-            elif kind == b"elst":
-                track.edits += self.number(body + 4)
-                self.claim(track, 0)
+            elif kind in _TABLES:
+                self.table(kind, body, stop, track)
+
+    def table(self, kind: bytes, body: int, stop: int, track: _Track) -> None:
+        """A table of entries of one size. Raises FormatError."""
+        count = self.number(body + 4)
+        self.fits(kind, count * _TABLES[kind], stop - body - 8)
+        if kind == b"elst":
+            track.edits += count
+            self.claim(track, 0)
+        elif kind in (b"stts", b"ctts"):
+            self.file.seek(body + 8)
+            table = self.file.read(8 * count)
+            self.claim(_Track(), int(np.frombuffer(table, ">u4")[::2].sum(dtype=np.uint64)))
+
+    @staticmethod
+    def fits(kind: bytes, needed: int, there: int) -> None:
+        """Raise FormatError for a table that is longer than its box."""
+        if needed > there:
+            raise FormatError(f"the table {kind.decode()!r} of its index claims {needed:,} bytes, where {there:,} are")
 
     def claim(self, track: _Track, count: int) -> None:
         """So many samples more, of a byte at least each. Raises FormatError."""

@@ -173,16 +173,18 @@ def box(kind: bytes, *parts: bytes) -> bytes:
         box(b"stts", struct.pack(">IIII", 0, 1, 0x7FFFFFFF, 1)),
         box(b"trun", struct.pack(">II", 0, 0x7FFFFFFF)),
         box(b"elst", struct.pack(">II", 0, 0x7FFFFFFF)),
-        box(b"stsz", struct.pack(">III", 0, 1, 100)) + box(b"elst", struct.pack(">II", 0, 5)),
+        box(b"stsz", struct.pack(">III", 0, 1, 100)) + box(b"elst", struct.pack(">II", 0, 5), bytes(60)),
+        box(b"stsd", struct.pack(">II", 0, 1), struct.pack(">I", 0x7FFFFFFF), b"av01", bytes(80)),
+        box(b"stsc", struct.pack(">II", 0, 2), bytes(12)),
         box(b"cmov", bytes(8)),
     ],
 )
 def test_an_index_that_claims_more_than_the_file_has_is_refused(inner: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.nvc"
     path.write_bytes(box(b"ftyp", bytes(8)) + box(b"moov", box(b"trak", inner)))
-    with pytest.raises(FormatError, match="its index"):
+    with pytest.raises(FormatError, match="index"):
         check_index(str(path))
-    with pytest.raises(FormatError, match=r"a\.nvc: its index"):
+    with pytest.raises(FormatError, match=r"a\.nvc: .*index"):
         codec.open(path)
 
 
