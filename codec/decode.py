@@ -153,11 +153,12 @@ class Film:
         unit_time = self.info.time_base
         end = None if duration is None else (start or Fraction(0)) + duration
         known: Head | None = None
+        chain = CHAIN  # after a seek; later the segment before has just been read, and looking again would be in vain
         for units in _by_segment(self._units(start), self.limits.film_memory):
             first = units.first
             header = self._segment_header(first)
-            head = None if header is None else self._head(header, first, known)
-            known = head
+            head = None if header is None else self._head(header, first, known, chain)
+            known, chain = head, 0
             for picture in self._decode(units, header, head):
                 at = picture.pts * unit_time
                 if end is not None and at >= end:
@@ -216,11 +217,11 @@ class Film:
             self._fault(unit.pts, str(error))
             return None
 
-    def _head(self, header: SegmentHeader, unit: TemporalUnit, known: Head | None) -> Head | None:
+    def _head(self, header: SegmentHeader, unit: TemporalUnit, known: Head | None, chain: int) -> Head | None:
         if header.head_kind == payload.NO_HEAD:
             return None
         try:
-            return self._read_head(header, unit.pts, known, CHAIN)
+            return self._read_head(header, unit.pts, known, chain)
         except (HeadError, FormatError, ValueError) as error:
             self._fault(unit.pts, f"the head of the segment is unusable: {error}")
             return None

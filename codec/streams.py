@@ -20,6 +20,7 @@ from av.audio.resampler import AudioResampler
 from av.stream import Discard, Disposition
 
 from .errors import InputError, NvcError
+from .payload import PIXELS_MAX
 from .source import check_file, faults_as, film_stream, local_url
 
 # text subtitles become this codec where the container cannot hold their own
@@ -34,9 +35,10 @@ _STATISTICS = ("_STATISTICS", "NUMBER_OF", "BPS")
 def open_film(
     path: str | os.PathLike[str], error: type[NvcError] = InputError, options: dict[str, str] | None = None
 ) -> av.container.InputContainer:
-    """Open a file through libav; failures are raised as `error`, naming the file."""
+    """Open a file through libav; failures are raised as `error`, naming the file. `options` are libav's."""
     path = os.fspath(path)
     check_file(path)
+    options = {"max_pixels": str(PIXELS_MAX)} | (options or {})  # libav decodes a little of every track
     with faults_as(error, f"{path} is no film that libav can read"):
         return av.open(local_url(path), "r", options=options, metadata_errors="replace")
 

@@ -38,6 +38,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import av
 import numpy as np
 import torch
 from mutations import FILM, JOB, MODEL, PAYLOAD, SPLAT, SPLICES, STILL, UNIT, Seed, mutate
@@ -248,7 +249,8 @@ def _job(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
 
 
 def _cli(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
-    target = path.with_name("out.png" if seed.kind != FILM else "out.y4m")
+    ending = ("y4m", "mkv", "y4m", "mp4")[zlib.crc32(data) >> 8 & 3] if seed.kind == FILM else "png"
+    target = path.with_name(f"out.{ending}")
     most = ["--max-pixels", "256Ki", "--max-memory", "256MiB"]
     first = ["splat"] if seed.kind == SPLAT else []
     calls = [["decode", str(path), str(target)], ["info", str(path)]]
@@ -330,6 +332,8 @@ def fresh(folder: Path) -> None:
     ):
         codec.segment.FILM_HEAD = film_head  # type: ignore[attr-defined]
         codec.encode(source, folder / f"{name}.nvc", replace(usual, **wishes))
+    _remuxed(folder / "loss.nvc", folder / "matroska.nvc", "matroska")
+    _remuxed(folder / "exact.nvc", folder / "fragments.nvc", "mp4", {"movflags": "frag_every_frame+empty_moov"})
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:24, :36]
     pixels = (np.stack([5 * x, 9 * y, 3 * (x + y)], 2) + rng.integers(0, 12, (24, 36, 3))).astype(np.uint8)
@@ -344,6 +348,16 @@ def fresh(folder: Path) -> None:
         (folder / f"{name}.still.nvc").write_bytes(codec.encode_still(picture, settings).data)
     for name, part in (("colour", pixels), ("grey", pixels[..., :1])):
         (folder / f"{name}.nvs").write_bytes(splat.encode(np.ascontiguousarray(part), step=60, threads=1))
+
+
+def _remuxed(source: Path, target: Path, container: str, options: dict[str, str] | None = None) -> None:
+    """A copy of a film in another container."""
+    with av.open(str(source)) as film, av.open(str(target), "w", format=container, options=options) as copy:
+        stream = copy.add_stream_from_template(film.streams.video[0], opaque=True)
+        for packet in film.demux(film.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                copy.mux(packet)
 
 
 def seeds_of(folders: Sequence[Path]) -> dict[str, list[Seed]]:

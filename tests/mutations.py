@@ -30,7 +30,7 @@ Rng = np.random.Generator
 FILM, STILL, SPLAT, MODEL, PAYLOAD, UNIT, JOB = "film", "still", "splat", "model", "payload", "unit", "job"
 _BOXES = {
     b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"edts": 0, b"dinf": 0, b"stsd": 8, b"av01": 78,
-    b"meta": 4, b"iprp": 0, b"ipco": 0, b"iinf": 6, b"iref": 4,
+    b"moof": 0, b"traf": 0, b"mvex": 0, b"meta": 4, b"iprp": 0, b"ipco": 0, b"iinf": 6, b"iref": 4,
 }  # fmt: skip
 SPLICES = ("spliced", "payload-spliced", "units-spliced")  # whose pictures may be those of another seed
 
