@@ -18,9 +18,21 @@ from .errors import FormatError
 
 EDITS_MAX = 2  # of a track, where they would play more samples than the file has bytes; muxers write one or two
 _DEPTH = 8
-_TABLES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4, b"elst": 12}  # bytes an entry
+# bytes of an entry at the least
+_TABLES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4, b"stps": 4, b"elst": 12}
 _BOXES_MAX = 1 << 16  # of an index
-_FOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf", b"mvex", b"udta", b"dinf", b"wave"}
+_FOLDERS = {
+    b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf", b"mvex", b"udta", b"dinf", b"wave", b"tref",
+    b"sinf", b"schi", b"ilst", b"meta",
+}  # fmt: skip
+# what no film of ours has, and libav believes
+_FOREIGN = {
+    b"cmov": "is compressed",
+    b"iinf": "is one of still pictures",
+    b"iloc": "is one of still pictures",
+    b"pssh": "is one of an encrypted film",
+}
+_COUNTING = (*_FOREIGN, *_TABLES, b"stsz", b"trun")
 
 
 @dataclass
@@ -68,12 +80,13 @@ class _Walk:
         for kind, body, stop in self.children(at, end, depth):
             if kind in _FOLDERS and depth < _DEPTH:
                 inner = _Track() if kind in (b"trak", b"traf") else track
+                if kind == b"meta" and self.number(body + 4) != int.from_bytes(b"hdlr"):
+                    body += 4  # version and flags, which QuickTime leaves out
                 self.look(body, stop, inner, depth + 1)
             elif kind == b"stsd":
-                for _ in self.children(body + 8, stop, depth + 1):
-                    pass
-            elif kind == b"cmov":
-                raise FormatError("its index is compressed, which no film of ours is")
+                self.entries(body, stop, depth)
+            elif kind in _FOREIGN:
+                raise FormatError(f"its index {_FOREIGN[kind]}, which no .nvc film's is")
             elif kind == b"stsz":
                 each, count = self.number(body + 4), self.number(body + 8)
                 self.fits(kind, count * 4 * (not each), stop - body - 12)
@@ -82,6 +95,15 @@ class _Walk:
                 self.claim(track, self.number(body + 4))
             elif kind in _TABLES:
                 self.table(kind, body, stop, track)
+
+    def entries(self, body: int, stop: int, depth: int) -> None:
+        """Sample entries: boxes lie in them behind fields of their own, where libav reads such as belong elsewhere."""
+        for _ in self.children(body + 8, stop, depth + 1):
+            pass
+        self.file.seek(body)
+        data = self.file.read(stop - body)
+        if any(kind in data for kind in _COUNTING):
+            raise FormatError("its index describes samples with tables, which belong elsewhere")
 
     def table(self, kind: bytes, body: int, stop: int, track: _Track) -> None:
         """A table of entries of one size. Raises FormatError."""

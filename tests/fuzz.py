@@ -1,11 +1,12 @@
 """Mutated files through every reader: `python tests/fuzz.py --count 20000 --seed 1 --log fuzz.jsonl`.
 
 File number N of seed S is the same for ever: target, file to mutate and mutation are drawn from (S, N). Each is read in
-a worker process, which a watch-dog ends after `--limit` seconds; a file that took too long is read once more, alone,
-before it counts as a hang. What may happen: the file is *refused*, by an error that the reader documents and, where a
-file is read, names; or it is *shown*, and then every picture is one of the original (or the file's own checksums say
-that it is right). Anything else is a finding: another exception, a crash, a hang, more memory than the limits given to
-the reader allow (peak of the resident memory, Linux only), a wrong picture, output that remains after an error.
+a worker process, which a watch-dog ends where it does not answer; a file that took more than `--limit` seconds of the
+processor is read again, alone, before that counts. What may happen: the file is *refused*, by an error that the reader
+documents and, where a file is read, names; or it is *shown*, and then every picture is one of the original (or the
+file's own checksums say that it is right). Anything else is a finding: another exception, a crash, a hang, more memory
+than the limits given to the reader allow (peak of the resident memory, Linux only), a wrong picture, output that
+remains after an error.
 
 The log has a line of JSON for each finding, and one at the end with counts by target, mutation and outcome, the slowest
 file and the largest memory. `--replay N` reads one file and says what happens; `--keep DIR` stores what findings are
@@ -426,7 +427,7 @@ class Fuzz:
         result: dict[str, Any] = {"n": number, "target": name, "file": seed.name, "mutation": mutation}
         before = _reset_peak()
         begun()
-        began = time.perf_counter()
+        began, wall = time.process_time(), time.perf_counter()
         try:
             outcome, text = TARGETS[name].run(data, path, seed, mutation)
         except Exception as error:
@@ -435,7 +436,8 @@ class Fuzz:
                 result["trace"] = traceback.format_exc().splitlines()[-7:]
         finally:
             path.unlink(missing_ok=True)
-        result |= {"seconds": round(time.perf_counter() - began, 3), "memory": _peak() - before}
+        result |= {"seconds": round(time.process_time() - began, 3), "wall": round(time.perf_counter() - wall, 3)}
+        result["memory"] = _peak() - before
         if result["memory"] > MEMORY and outcome != "finding":
             outcome, text = "finding", f"took {result['memory'] >> 20} MiB"
         return result | {"outcome": outcome, "text": text[:400]}
@@ -595,7 +597,7 @@ def main() -> int:
     asked.add_argument("--seed", type=int, default=1)
     asked.add_argument("--target", action="append", choices=list(TARGETS), help="one or more; all by default")
     asked.add_argument("--jobs", type=int, default=2)
-    asked.add_argument("--limit", type=float, default=SECONDS, help="seconds that a file may take")
+    asked.add_argument("--limit", type=float, default=SECONDS, help="seconds of the processor that a file may take")
     asked.add_argument("--log", type=Path, help="JSON lines")
     asked.add_argument("--keep", type=Path, help="folder for the files of findings")
     asked.add_argument("--replay", type=int, metavar="N", help="read this file alone, and tell")

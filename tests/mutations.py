@@ -32,6 +32,7 @@ _BOXES = {
     b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"edts": 0, b"dinf": 0, b"stsd": 8, b"av01": 78,
     b"moof": 0, b"traf": 0, b"mvex": 0, b"meta": 4, b"iprp": 0, b"ipco": 0, b"iinf": 6, b"iref": 4,
 }  # fmt: skip
+_TABLES = (b"free", b"cmov", b"trun", b"elst", b"stsz", b"stts", b"stps", b"iloc", b"sgpd", b"sbgp", b"pssh", b"tfra")
 SPLICES = ("spliced", "payload-spliced", "units-spliced")  # whose pictures may be those of another seed
 
 
@@ -344,7 +345,7 @@ def box_changed(rng: Rng, seed: Seed, others: Sequence[Seed]) -> bytes:
     if way == 0:
         return data[:start] + _claim(rng, data[start : start + 4]) + data[start + 4 :]
     if way == 1:
-        return data[: start + 4] + pick(rng, [rng.bytes(4), *_BOXES, b"free", b"cmov", b"trun"]) + data[start + 8 :]
+        return data[: start + 4] + pick(rng, [rng.bytes(4), *_BOXES, *_TABLES]) + data[start + 8 :]
     if way == 2:
         return data[:start] + data[end:]
     if way == 3:
