@@ -53,7 +53,7 @@ from codec.container import FilmReader
 from codec.decode import Film
 from codec.errors import FormatError, NvcError
 from codec.info import describe
-from codec.job import _pack, _unpack
+from codec.job import pack, unpack
 from codec.learned import split_changes
 from codec.obu import SIGNATURE
 from codec.pictures import Picture
@@ -239,7 +239,7 @@ def _model(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
 
 def _job(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
     try:
-        _unpack(data)
+        unpack(data)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return REFUSED, str(error)
     except Exception as error:
@@ -388,8 +388,8 @@ def seeds_of(folders: Sequence[Path]) -> dict[str, list[Seed]]:
         units = seed.film[1]
         found[PAYLOAD] += [Seed(seed.name, PAYLOAD, p) for p in units[0].payloads]
         found[UNIT] += [Seed(seed.name, UNIT, obu.inject(u.data, u.payloads)) for u in units[:2]]
-        segment = Segment(tuple(units), None, {}, {"bytes": 1})  # type: ignore[arg-type]
-        found[JOB].append(Seed(seed.name, JOB, _pack(segment)))
+        segment = Segment(tuple(units), None, {"bytes": 1})
+        found[JOB].append(Seed(seed.name, JOB, pack(segment)))
     for scale, (layers, width) in ((2, (3, 4)), (3, (2, 1))):
         rng, spec = np.random.default_rng(scale), HeadSpec(12, 0, layers, width)
         numbers = [
