@@ -84,12 +84,14 @@ class Film:
         track = self._reader.info
         if (track.width, track.height) != shape:
             raise FormatError(f"{self.path}: the base is {track.width}x{track.height}, not {shape[0]}x{shape[1]}")
+        rate = self.first.rate  # information; libav's numbers have a bit less
+        known = max(rate.numerator, rate.denominator) < 1 << 31
         self.info: VideoInfo = replace(
             track,
             width=self.first.width,
             height=self.first.height,
             format=self.first.format,
-            rate=self.first.rate,
+            rate=rate if known else track.rate,
         )
 
     def sizes(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import fuzz
@@ -57,6 +58,20 @@ def test_a_file_that_broke_a_reader_is_refused(path: Path) -> None:
     else:
         with pytest.raises(InputError, match=path.name):
             load_upscaler(None, str(path))
+
+
+@pytest.mark.parametrize("rate", [(0xFFFFFFFF, 1), (1, 0xFFFFFFFF), (0x7FFFFFFF, 0x7FFFFFFE)])
+def test_a_rate_beyond_what_libav_can_say_does_not_stop_a_copy(rate: tuple[int, int], tmp_path: Path) -> None:
+    data = (GOLDEN / "head-v1.nvc").read_bytes()
+    old = obu.SIGNATURE + payload.write_segment(codec.open(GOLDEN / "head-v1.nvc").first)
+    fields = bytearray(old[len(obu.SIGNATURE) : -4])
+    fields[9:17] = struct.pack(">II", *rate)  # behind version, kind, size, chroma, depth and scale
+    new = obu.SIGNATURE + bytes(fields) + zlib.crc32(fields).to_bytes(4)
+    assert data.count(old) == 1
+    (tmp_path / "a.nvc").write_bytes(data.replace(old, new))
+    assert codec.open(tmp_path / "a.nvc").first.rate == Fraction(*rate)
+    for name in ("a.y4m", "a.mkv"):
+        assert codec.decode(tmp_path / "a.nvc", tmp_path / name).frames == 8
 
 
 @pytest.fixture(scope="module")
