@@ -17,8 +17,9 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads starve the AV1 coder beside them
 
 from .decode import Film
-from .encode import Encoded, Event, encode
-from .errors import DamageError, FormatError, InputError, NvcError, OutputError, UsageError
+from .encode import Encoded, encode
+from .errors import DamageError, FormatError, InputError, NvcError, OutputError, UsageError, WorkerError
+from .events import Event
 from .frames import Colour, Frame, PlaneFormat, VideoInfo
 from .limits import Limits
 from .pictures import Picture
@@ -49,6 +50,7 @@ __all__ = [
     "StillSettings",
     "UsageError",
     "VideoInfo",
+    "WorkerError",
     "decode",
     "decode_picture",
     "decode_still",

@@ -16,8 +16,9 @@ import click
 
 from .avif import is_still
 from .cli_options import Number, Seconds, limited, machine, shared
-from .encode import JOBS_MAX, Event, encode
+from .encode import encode
 from .errors import NvcError, UsageError
+from .events import Event
 from .info import describe, table
 from .limits import Limits
 from .picture_cli import (
@@ -36,6 +37,7 @@ from .source import describe as described
 from .splat_cli import splat_group
 from .stills import describe_still, still_table
 from .transcode import decode, verify
+from .workers import JOBS_MAX
 
 
 class _Commands(click.Group):
@@ -188,7 +190,7 @@ def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> N
 def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> None:
     """Show what SOURCE is made of."""
     still = is_still(source)
-    found = describe_still(source) if still else describe(source, limits)
+    found = describe_still(source, limits) if still else describe(source, limits)
     if as_json:
         click.echo(json.dumps(found))
     elif not quiet:

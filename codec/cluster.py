@@ -8,6 +8,7 @@ run code on its workers: that is how Dask works, so it belongs into a network th
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from concurrent.futures import CancelledError
@@ -17,7 +18,7 @@ from .errors import UsageError, WorkerError
 from .job import versions
 from .segment import Report, Segment
 from .task import Task, run_task
-from .workers import TELL_EVERY, Workers
+from .workers import JOBS_MAX, TELL_EVERY, Workers
 
 CONNECT = 20  # seconds that a scheduler may take to answer
 TOPIC = "nvc-"
@@ -37,8 +38,8 @@ class Cluster(Workers):
         except (OSError, ValueError) as error:
             raise UsageError(f"there is no Dask scheduler at {address}: {error}") from None
         try:
-            self.count = count or len(self._client.ncores())
             self._check(address)
+            self.count = count or min(len(self._client.ncores()), JOBS_MAX)
         except BaseException:
             self._client.close()
             raise
@@ -47,12 +48,15 @@ class Cluster(Workers):
         self._client.subscribe_topic(self._topic, self._told)
 
     def _check(self, address: str) -> None:
-        found = self._client.run(versions)
+        try:
+            found = self._client.run(versions)
+        except Exception as error:  # whatever a worker raises that has no NVC, or another one
+            raise UsageError(f"the workers at {address} cannot run NVC: {type(error).__name__}: {error}") from None
         if not found:
             raise UsageError(f"the Dask scheduler at {address} has no workers")
         for worker, theirs in found.items():
             if theirs != versions():
-                raise UsageError(f"the worker {worker} has other versions than this program: {theirs}, {versions()}")
+                raise UsageError(_other(worker, theirs))
 
     def _told(self, event: tuple[object, tuple[int, str, float]]) -> None:
         index, stage, done = event[1]
@@ -66,7 +70,7 @@ class Cluster(Workers):
         try:
             # pictures that went as an argument would stay with the scheduler until the segment is done
             pictures = self._client.scatter(task, hash=False)
-            return self._client.submit(_run, pictures, self._topic, pure=False).result()
+            return self._client.submit(_run, pictures, self._topic, versions(), pure=False).result()
         except (KilledWorker, CancelledError, OSError) as error:
             raise WorkerError(f"the worker that encoded segment {task.index} was lost: {error}") from None
         finally:
@@ -77,11 +81,16 @@ class Cluster(Workers):
         self._client.close()
 
 
-def _run(task: Task, topic: str) -> Segment:
+_ALONE = threading.Lock()  # one segment at a time in a process: what torch is told holds for all its threads
+
+
+def _run(task: Task, topic: str, ours: tuple[object, ...]) -> Segment:
     """On a worker."""
     from distributed import get_worker
 
     worker, told = get_worker(), 0.0
+    if versions() != ours:  # one that came after the encode had begun
+        raise UsageError(_other(worker.address, versions()))
 
     def report(stage: str, done: float) -> None:
         nonlocal told
@@ -89,4 +98,9 @@ def _run(task: Task, topic: str) -> Segment:
             told = time.monotonic()
             worker.log_event(topic, (task.index, stage, done))
 
-    return run_task(task, report)
+    with _ALONE:
+        return run_task(task, report)
+
+
+def _other(worker: str, versions: tuple[object, ...]) -> str:
+    return f"the worker {worker} has other versions than this program: {versions}"

@@ -8,45 +8,30 @@ Memory is bounded by one segment for each lane. The target appears whole or not 
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 
 from .container import write_film
-from .errors import InputError, NvcError, OutputError, UsageError
+from .errors import FormatError, InputError, NvcError, OutputError, UsageError
+from .events import Listener, Progress
 from .frames import Frame, VideoInfo
 from .job import Job, job_key
 from .lanes import Lanes
+from .limits import DEFAULT, check_film
 from .rate import RateControl
 from .resample import base_size
 from .restore import use_threads
 from .scale import choose_scale
 from .scenes import split
-from .segment import Segment, device_of
+from .segment import device_of
 from .settings import Settings
 from .sinks import check_not_same, check_target, part_path
 from .source import STDIN, Source, content_key, open_source
 from .streams import sound_bytes
-from .workers import Here, Processes, Workers
-
-JOBS_MAX = 64
-STAGES = {"scale": (0.0, 0.1), "base": (0.0, 0.4), "head": (0.4, 0.85), "restore": (0.85, 1.0)}
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happens during an encode or decode. `kind`: "source", "scale", "progress", "segment", "note", "done";
-    `data` has JSON types only."""
-
-    kind: str
-    data: dict[str, object]
-
-
-Listener = Callable[[Event], None]
+from .workers import JOBS_MAX, Here, Processes, Workers
 
 
 @dataclass(frozen=True)
@@ -104,8 +89,9 @@ def encode(
             except BaseException as error:
                 kept = work.job.leave(keep=source != STDIN)
                 if kept and isinstance(error, NvcError):
-                    how = "--resume --best-effort writes the film up to there"
-                    how = how if isinstance(error, InputError) else "--resume goes on from them"
+                    how = "--resume goes on from them"
+                    if isinstance(error, InputError) and not best_effort:
+                        how = "--resume --best-effort writes the film up to there"
                     raise type(error)(f"{error}; {kept} finished segments are kept, {how}") from None
                 raise
 
@@ -135,68 +121,6 @@ def _check_wishes(film: Source, settings: Settings) -> None:
     device_of(settings.device)
 
 
-class _Progress:
-    """How far an encode is, told by any number of lanes. `total`: pictures, 0 where that is not known."""
-
-    def __init__(self, total: int, listen: Listener):
-        self._total, self._listen = total, listen
-        self._began = time.monotonic()
-        self._lock = threading.RLock()
-        self._under_way: dict[int, float] = {}  # pictures' worth of work done, by segment
-        self._reached = 0.0
-        self.stats: dict[int, dict[str, float | int | str]] = {}
-        self.bytes = 0
-
-    @property
-    def frames(self) -> int:
-        """Pictures in finished segments."""
-        return sum(int(s["frames"]) for s in self.stats.values())
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-    def tell(self, kind: str, **data: object) -> None:
-        with self._lock:
-            self._listen(Event(kind, data))
-
-    def lost(self, text: str) -> None:
-        self.tell("note", text=text)
-
-    def under_way(self, index: int, frames: int, stage: str, done: float) -> None:
-        """`codec.lanes.Watcher`."""
-        low, high = STAGES[stage]
-        with self._lock:
-            self._under_way[index] = frames * (low + (high - low) * done)
-            self._show(index, stage)
-
-    def finished(self, index: int, segment: Segment) -> None:
-        """`codec.lanes.Watcher`."""
-        with self._lock:
-            self._under_way.pop(index, None)
-            self.stats[index] = segment.stats
-            self.bytes += sum(len(u.data) + sum(map(len, u.payloads)) for u in segment.units)
-            self.tell("segment", segment=index, **segment.stats)
-            self._show(index, "segment")
-
-    def _show(self, index: int, stage: str) -> None:
-        frames = self.frames + sum(self._under_way.values())
-        frames = self._reached = max(frames, self._reached)  # a stage that is run again is no step back
-        speed = frames / self.seconds if self.seconds > 0 else 0.0
-        total = max(self._total, 0)
-        self.tell(
-            "progress",
-            stage=stage,
-            segment=index,
-            frames=round(frames, 1),
-            total=total,
-            fps=round(speed, 2),
-            eta=round((total - frames) / speed, 1) if total > frames and speed > 0 else None,
-            bytes=self.bytes,
-            elapsed=round(self.seconds, 2),
-        )
-
-
 class _Work:
     """One encode under way."""
 
@@ -207,7 +131,7 @@ class _Work:
         self.info: VideoInfo = film.info
         content = content_key(film.path) if film.path != STDIN else b"standard input"
         self.job = Job(target, job_key(content, settings.key()), resume)
-        self.progress = _Progress(film.info.frames, listen)
+        self.progress = Progress(film.info.frames, listen)
         self.notes: list[str] = []
 
     def run(self) -> Encoded:
@@ -267,6 +191,7 @@ class _Work:
         psnr = sum(float(s["psnr"]) * int(s["frames"]) for s in stats) / frames
         size_written = os.path.getsize(self.target)
         self._note_missed(control, stats, size_written)
+        self._note_limits()
         seconds = self.progress.seconds
         self.progress.tell(
             "done",
@@ -282,6 +207,14 @@ class _Work:
     def _note(self, text: str) -> None:
         self.notes.append(text)
         self.progress.tell("note", text=text)
+
+    def _note_limits(self) -> None:
+        """Tell where decoding needs more than what is allowed unless a user says so."""
+        assert self.progress.hardest is not None
+        try:
+            check_film(self.progress.hardest, DEFAULT)
+        except FormatError as error:
+            self._note(f"decoding will ask for options: {error}")
 
     def _note_missed(self, control: RateControl, stats: list[dict[str, float | int | str]], size: int) -> None:
         missed = sum(not s["met"] for s in stats)

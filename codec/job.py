@@ -57,6 +57,7 @@ class Job:
     def __init__(self, target: str, key: str, resume: bool):
         path = Path(target)
         self.folder = path.parent / f".{path.name}.parts"
+        self._lock: int | None = None
         made = not self.folder.exists()
         try:
             self.folder.mkdir(exist_ok=True)
@@ -70,6 +71,7 @@ class Job:
         except OSError as error:
             if made:
                 shutil.rmtree(self.folder, ignore_errors=True)
+            self._unlock()
             raise OutputError(f"{self.folder} cannot be used to keep finished segments: {error.strerror}") from None
 
     def _key(self) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from .errors import InputError
 from .frames import Frame
 from .job import Job
 from .rate import RateControl
@@ -57,13 +58,14 @@ class Lanes:
             run.lane(0, segments)
             return
         with ThreadPoolExecutor(self.workers.count, "lane") as pool:
-            lanes = [pool.submit(run.lane, 0, segments)]
-            lanes += [pool.submit(run.lane, n, self._read()) for n in range(1, self.workers.count)]
             try:
-                done, _ = wait(lanes, return_when=FIRST_EXCEPTION)
-                faults = [fault for lane in done if (fault := lane.exception())]
-                if faults:
-                    raise faults[0]
+                lanes = [pool.submit(run.lane, 0, segments)]
+                lanes += [pool.submit(run.lane, n, self._read()) for n in range(1, self.workers.count)]
+                done: set[Future[None]] = set()
+                while len(done) < len(lanes):  # now and then, as Windows does not interrupt a thread that waits
+                    done, _ = wait(lanes, 1, FIRST_EXCEPTION)
+                    for lane in done:
+                        lane.result()
             except BaseException:
                 run.stop()
                 raise
@@ -81,6 +83,7 @@ class _Run:
         self._of = lanes
         self._lock = threading.Lock()
         self._chunks = 0  # that were taken
+        self._seen: dict[int, tuple[int, int]] = {}  # of each segment: time of its first picture, pictures
         self._stopped = False
         self._learnt: Future[RateControl] = Future()  # rate control after the film's first segment
         if not lanes.start.wish:
@@ -91,6 +94,13 @@ class _Run:
         with self._lock:
             self._chunks += 1
             return self._chunks - 1
+
+    def _compare(self, index: int, frames: list[Frame]) -> None:
+        """Raise InputError where this reading of the film differs from another lane's."""
+        found = frames[0].pts, len(frames)
+        if self._seen.setdefault(index, found) != found:
+            name = self._of.film.name
+            raise InputError(f"{name} gives other pictures when it is read again; encode it without --jobs")
 
     def stop(self) -> None:
         """Let every lane end as soon as it can."""
@@ -107,6 +117,7 @@ class _Run:
             index += 1
             if self._stopped:
                 return
+            self._compare(index, frames)
             if index // CHUNK > mine:
                 mine, previous = self._take(), None
             if index // CHUNK == mine:

@@ -9,7 +9,7 @@ more samples than bytes. Files of other kinds are passed over: their demuxers ke
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
@@ -17,10 +17,10 @@ import numpy as np
 from .errors import FormatError
 
 EDITS_MAX = 2  # of a track, where they would play more samples than the file has bytes; muxers write one or two
-_DEPTH = 8
 # bytes of an entry at the least
 _TABLES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4, b"stps": 4, b"elst": 12}
-_BOXES_MAX = 1 << 16  # of an index
+_BOXES_MAX = 1 << 16  # of an index, or of one fragment's
+_DEPTH = 8  # of folders in folders; libav itself gives up at ten boxes
 _FOLDERS = {
     b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf", b"mvex", b"udta", b"dinf", b"wave", b"tref",
     b"sinf", b"schi", b"ilst", b"meta",
@@ -48,6 +48,7 @@ class _Walk:
     file: IO[bytes]
     size: int
     boxes: int = 0
+    fragments: _Track = field(default_factory=_Track)  # all of them: their samples lie in one file
 
     def number(self, at: int) -> int:
         """Four bytes big-endian; what lies behind the end is 0."""
@@ -58,7 +59,7 @@ class _Walk:
         """(kind, first byte of the contents, end) of each box. At the end of a file, which may be cut off, and nowhere
         else a box may stick out of what holds it."""
         while at + 8 <= end:
-            self.boxes += 1
+            self.boxes += depth > 0
             if self.boxes > _BOXES_MAX:
                 raise FormatError("its index has more boxes than any film needs")
             self.file.seek(at)
@@ -78,8 +79,12 @@ class _Walk:
     def look(self, at: int, end: int, track: _Track, depth: int = 0) -> None:
         """Boxes in [at, end), which belong to `track` or hold tracks of their own."""
         for kind, body, stop in self.children(at, end, depth):
-            if kind in _FOLDERS and depth < _DEPTH:
-                inner = _Track() if kind in (b"trak", b"traf") else track
+            if kind in _FOLDERS:
+                if depth >= _DEPTH:
+                    raise FormatError("its index is nested deeper than any film's")
+                if depth == 0:
+                    self.boxes = 0
+                inner = {b"trak": _Track(), b"traf": self.fragments}.get(kind, track)
                 if kind == b"meta" and self.number(body + 4) != int.from_bytes(b"hdlr"):
                     body += 4  # version and flags, which QuickTime leaves out
                 self.look(body, stop, inner, depth + 1)
@@ -102,8 +107,12 @@ class _Walk:
             pass
         self.file.seek(body)
         data = self.file.read(stop - body)
-        if any(kind in data for kind in _COUNTING):
-            raise FormatError("its index describes samples with tables, which belong elsewhere")
+        for kind in _COUNTING:
+            at = data.find(kind)
+            while at >= 0:  # four letters may be there by chance, in a text; not behind a size that fits
+                if at >= 4 and 8 <= int.from_bytes(data[at - 4 : at]) <= len(data) - at + 4:
+                    raise FormatError("its index describes samples with tables, which belong elsewhere")
+                at = data.find(kind, at + 1)
 
     def table(self, kind: bytes, body: int, stop: int, track: _Track) -> None:
         """A table of entries of one size. Raises FormatError."""

@@ -14,8 +14,8 @@ from click.core import ParameterSource
 from .avif import is_still
 from .cli_options import limited, shared
 from .cli_options import threads as threads_option
-from .encode import Event
 from .errors import InputError, UsageError
+from .events import Event
 from .limits import Limits
 from .pictures import check_picture_target, looks_like_picture, read_bytes, write_picture
 from .progress import Console

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from .encode import Event
+from .events import Event
 from .sinks import drain
 
 EVERY = 5.0  # seconds between progress lines where standard error is no terminal

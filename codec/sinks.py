@@ -572,7 +572,7 @@ class _Pngs(Sink):
             raise OutputError(f"{self.path}: there are no pictures to write")
         # only now, so that older pictures of the same names stay where the work fails
         for path in self._paths():
-            os.replace(part_path(path), path)
+            _put_in_place(part_path(path), path)
 
     def _discard(self) -> None:
         for path in self._paths():

@@ -14,8 +14,8 @@ import splat
 
 from .cli_options import limited, shared
 from .cli_options import threads as threads_option
-from .encode import Event
 from .errors import FormatError, InputError, UsageError
+from .events import Event
 from .limits import Limits
 from .pictures import Picture, check_picture_target, eight_bits, read_bytes, read_picture, write_bytes, write_picture
 from .progress import Console

@@ -18,9 +18,9 @@ import torch
 
 from .avif import is_avif
 from .avif import read as read_avif
-from .encode import Event, Listener
 from .errors import FormatError, InputError, NvcError
-from .limits import DEFAULT, Limits
+from .events import Event, Listener
+from .limits import DEFAULT, Limits, check_still
 from .obu import SIGNATURE, extract
 from .pictures import (
     READABLE,
@@ -91,7 +91,11 @@ def any_picture(path: str, limits: Limits = DEFAULT) -> Picture:
             ours = SIGNATURE in data  # a damaged one: its base alone would be another picture
         if ours:
             return named(path, lambda: decode_still(data, limits=limits))
-    return parse_picture(data, path)
+    picture = parse_picture(data, path)
+    height, width = picture.pixels.shape[:2]
+    if width * height > limits.still_pixels:
+        raise InputError(f"{path} is of {width}x{height} pixels, more than {limits.still_pixels:,}: see --max-pixels")
+    return picture
 
 
 def encode_picture(
@@ -159,10 +163,11 @@ def named(source: str, work: Callable[[], Any]) -> Any:
         raise type(error)(f"{source}: {error}") from None
 
 
-def describe_still(path: str) -> dict[str, Any]:
-    """What a still .nvc file is made of; no picture is decoded. Raises FormatError."""
+def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
+    """What a still .nvc file is made of; no picture is decoded. Raises FormatError, also beyond `limits`."""
     data = read_bytes(path)
     still, header = named(path, lambda: header_of(data))
+    named(path, lambda: check_still(header, limits))
     loss = len(header.loss) + len(header.loss_low)
     alpha = len(still.alpha) + len(header.alpha_loss) + len(header.alpha_low)
     parts = {"head": len(header.delta), "loss_stream": loss, "alpha": alpha, "icc": len(still.icc)}

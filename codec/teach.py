@@ -34,8 +34,8 @@ from heads.prior import Course, Sample, Trainer, packed
 
 from .base import BaseSettings
 from .colour import SRGB, TO_RGB, to_planes
-from .encode import Event, Listener
 from .errors import InputError, NvcError
+from .events import Event, Listener
 from .payload import told_of
 from .pictures import READABLE, eight_bits, read_bytes, read_picture, write_bytes
 from .progress import Console

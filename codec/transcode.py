@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .decode import Film
-from .encode import Event, Listener
 from .errors import InputError
+from .events import Event, Listener
 from .frames import Frame
 from .limits import DEFAULT, Limits
 from .sinks import check_not_same, open_sink

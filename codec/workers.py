@@ -1,8 +1,8 @@
 """Who encodes segments: this process, or others on this machine; `codec.cluster` has those on other machines.
 
-A process of ours is `python -c "from codec.workers import serve; serve()"`: tasks come in on its standard input,
-reports and finished segments go out on its standard output (`codec.messages`). Those of `multiprocessing` would run the
-caller's main module again. It ends when its input does, so none outlives its master.
+A process of ours runs `serve`: tasks come in on its standard input, reports and finished segments go out on its
+standard output (`codec.messages`). Those of `multiprocessing` would run the caller's main module again. It ends when
+its input does, so none outlives its master.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 from .errors import WorkerError
@@ -27,6 +28,16 @@ from .task import Task, run_task
 
 ATTEMPTS = 3  # at one segment, whose worker died
 TELL_EVERY = 0.2  # seconds between a process's reports
+JOBS_MAX = 64
+# modules are looked for where this process does, not in the current folder; Ctrl-C reaches the master, which ends these
+_PROGRAM = """
+import sys
+sys.path[:] = sys.argv[1:]
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from codec.workers import serve
+serve()
+"""
 
 
 class Workers(ABC):
@@ -82,18 +93,24 @@ class Processes(Workers):
         assert process.stdin is not None and process.stdout is not None
         try:
             send_task(process.stdin, task)
-            while True:
+        except OSError:
+            raise self._lost(process, task) from None
+        while True:
+            try:
                 kind, body = receive(process.stdout)
-                if kind == SEGMENT:
-                    return unpack(bytes(body))
-                if kind == ERROR:
-                    raise read_error(body)
-                report(*json.loads(bytes(body)))
-        except (OSError, EOFError):
-            process.kill()
-            code = process.wait()
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            raise WorkerError(f"the process that encoded segment {task.index} {how}") from None
+            except (OSError, EOFError):
+                raise self._lost(process, task) from None
+            if kind == SEGMENT:
+                return unpack(bytes(body))
+            if kind == ERROR:
+                raise read_error(body)
+            report(*json.loads(bytes(body)))
+
+    def _lost(self, process: subprocess.Popen[bytes], task: Task) -> WorkerError:
+        process.kill()
+        code = process.wait()
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return WorkerError(f"the process that encoded segment {task.index} {how}")
 
     def _process(self, lane: int) -> subprocess.Popen[bytes]:
         """The lane's process; a new one where there is none, or none any more."""
@@ -102,8 +119,12 @@ class Processes(Workers):
                 raise WorkerError("the encode is being stopped")
             process = self._processes.get(lane)
             if process is None or process.poll() is not None:
-                command = [sys.executable, "-c", "from codec.workers import serve; serve()"]
-                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                if process:
+                    _forget(process)
+                try:
+                    process = subprocess.Popen(command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                except OSError as error:
+                    raise WorkerError(f"no process can be started: {error.strerror}") from None
                 self._processes[lane] = process
             return process
 
@@ -113,11 +134,24 @@ class Processes(Workers):
             for process in self._processes.values():
                 process.kill()
                 process.wait()
+                _forget(process)
+
+
+def command() -> list[str]:
+    """What starts a process of `Processes`."""
+    return [sys.executable, "-P", "-c", _PROGRAM, *filter(None, sys.path)]
+
+
+def _forget(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipes of a process that has ended."""
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if pipe:
+                pipe.close()
 
 
 def serve() -> None:
     """What a process of `Processes` does until its standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master is interrupted too, and stops this process
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not get between messages
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
@@ -128,13 +162,17 @@ def serve() -> None:
 
 def _listen(source: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
     """Take tasks in; at the end of them end the process, also in the midst of one that nobody waits for any more."""
+    code = 1
     try:
         while True:
             _, body = receive(source)
             tasks.put(read_task(body))
             del body  # while the next one is waited for
-    finally:
-        os._exit(0)
+    except EOFError:
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    os._exit(code)
 
 
 def _answer(task: Task, out: IO[bytes]) -> None:
@@ -148,5 +186,7 @@ def _answer(task: Task, out: IO[bytes]) -> None:
 
     try:
         send(out, SEGMENT, pack(run_task(task, report)))
+    except MemoryError:
+        os._exit(1)  # with fewer processes, or later, there may be enough
     except Exception as error:
         send_error(out, error)

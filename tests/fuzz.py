@@ -22,7 +22,6 @@ import json
 import os
 import queue
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -435,7 +434,7 @@ class Fuzz:
         finally:
             path.unlink(missing_ok=True)
         result |= {"seconds": round(time.process_time() - began, 3), "wall": round(time.perf_counter() - wall, 3)}
-        result["memory"] = _peak() - before
+        result["memory"] = _peak() - before if before else 0
         if result["memory"] > MEMORY and outcome != "finding":
             outcome, text = "finding", f"took {result['memory'] >> 20} MiB"
         return result | {"outcome": outcome, "text": text[:400]}
@@ -470,6 +469,8 @@ def worker(words: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         fuzz = Fuzz(words.seed, words.target or list(TARGETS), [GOLDEN, words.fresh], Path(folder))
         if size := _status("VmSize"):
+            import resource  # there is no size to limit where this module is absent
+
             resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
         for line in sys.stdin:
             number = int(line)

@@ -16,8 +16,8 @@ from conftest import Run, drawn_frames, same_planes, scene_frames, shell, write_
 
 import codec
 from codec.cli import cli
-from codec.encode import Event
 from codec.errors import NvcError, UsageError
+from codec.events import Event
 from codec.frames import PlaneFormat, VideoInfo
 from codec.info import describe
 from codec.progress import Console

@@ -20,8 +20,8 @@ import codec
 from codec import payload
 from codec.base import ordinary_priority
 from codec.container import FilmReader, write_film
-from codec.encode import Event
 from codec.errors import DamageError, InputError, NvcError, OutputError, UsageError
+from codec.events import Event
 from codec.frames import Frame, PlaneFormat
 from codec.metrics import plane_psnrs, weighted
 from codec.payload import SegmentHeader

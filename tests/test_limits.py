@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
-from conftest import Run, base_temporal_units, shell
+from conftest import Run, base_temporal_units, drawn_frames, shell, write_frames
 from PIL import Image
 
 import codec
@@ -92,7 +94,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
 @pytest.mark.parametrize(
     "words",
     [
-        ("decode", FILM, "out.y4m"), ("verify", FILM), ("info", FILM), ("decode", STILL, "out.png"), ("verify", STILL),
+        ("decode", FILM, "out.y4m"), ("verify", FILM), ("info", FILM),
+        ("decode", STILL, "out.png"), ("verify", STILL), ("info", STILL),
         ("splat", "decode", SPLAT, "out.png"), ("splat", "info", SPLAT), ("upscale", STILL, "out.png"),
     ],
 )  # fmt: skip
@@ -188,6 +191,51 @@ def test_an_index_that_claims_more_than_the_file_has_is_refused(inner: bytes, tm
         codec.open(path)
 
 
+def boxed(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def test_many_fragments_claim_no_more_than_one(tmp_path: Path) -> None:
+    """Each of them less than the file has bytes, all together far more."""
+    run = boxed(b"trun", struct.pack(">II", 0, 400))
+    trafs = [boxed(b"traf", boxed(b"tfhd", bytes(8)), run) for _ in range(20)]
+    path = tmp_path / "a.mp4"
+    path.write_bytes(boxed(b"ftyp", b"isom", bytes(4)) + boxed(b"moof", *trafs))
+    with pytest.raises(FormatError, match=r"claims [\d,]+ samples"):
+        check_index(str(path))
+
+
+def test_what_is_nested_deeper_than_it_is_looked_into_is_refused(tmp_path: Path) -> None:
+    table = boxed(b"stbl", boxed(b"stsz", struct.pack(">III", 0, 1, 20_000_000)))
+    for _ in range(8):
+        table = boxed(b"minf", table)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(boxed(b"moov", boxed(b"trak", boxed(b"mdia", table))))
+    with pytest.raises(FormatError, match="nested deeper"):
+        check_index(str(path))
+
+
+def test_films_of_very_many_fragments_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w", options={"movflags": "frag_every_frame+empty_moov"}) as output:
+        video = output.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 16, 16, "yuv420p"  # type: ignore[attr-defined]
+        for k in range(10_000):
+            frame = av.VideoFrame(16, 16, "yuv420p")
+            frame.pts = k
+            output.mux(video.encode(frame))  # type: ignore[attr-defined]
+        output.mux(video.encode(None))  # type: ignore[attr-defined]
+    check_index(str(path))
+
+
+def test_names_of_tables_within_a_text_are_no_tables(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    entry = boxed(b"tx3g", bytes(8), b"sold at Costco, stsz and all")
+    path.write_bytes(boxed(b"moov", boxed(b"trak", boxed(b"stsd", struct.pack(">II", 0, 1), entry))))
+    check_index(str(path))
+
+
 def test_what_libav_would_open_beside_mp4_and_matroska_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.nvc"
     path.write_text(f"ffconcat version 1.0\nfile {FILM.name}\n")
@@ -199,3 +247,13 @@ def test_what_libav_would_open_beside_mp4_and_matroska_is_refused(tmp_path: Path
 def test_stills_are_counted_with_their_header() -> None:
     _, header = header_of(STILL.read_bytes())
     assert still_memory(header) > header.width * header.height * 50
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_encoder_tells_where_its_film_needs_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_frames(tmp_path / "in.mkv", drawn_frames(PlaneFormat(), 64, 48, 3, 40), PlaneFormat())
+    wishes = codec.Settings(preset="fast", head=False, scale=Fraction(1), device="cpu")
+    assert not codec.encode(source, tmp_path / "a.nvc", wishes).notes
+    monkeypatch.setattr(sys.modules["codec.encode"], "DEFAULT", SMALL)
+    (note,) = codec.encode(source, tmp_path / "b.nvc", wishes).notes
+    assert note.startswith("decoding will ask for options: a picture of 64x48") and "--max-pixels" in note
