@@ -23,6 +23,7 @@ follow P. G. Howard and J. S. Vitter, "MLP", DCC 1991.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -236,7 +237,7 @@ def _fit(
         if not spread:
             return np.log2(np.abs(y - value) + unit).mean()
         value = np.maximum(value, 0) + unit / 16
-        return (np.log2(value) + np.log2(np.e) * y / value).mean()
+        return (np.log2(value) + math.log2(math.e) * y / value).mean()
 
     return new, bits(old) - bits(new)
 
