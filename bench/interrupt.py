@@ -28,7 +28,7 @@ from pathlib import Path
 
 import click
 
-from .process import ROOT, BenchError, python
+from .process import BenchError, environment, python
 from .tables import table
 
 NAME = "out.nvc"
@@ -57,14 +57,13 @@ class Trial:
 
 def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Start a program in a process group of its own; what it says is added to `log`."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     with open(log, "ab") as file:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment(),
             start_new_session=True,
         )
 

@@ -43,7 +43,7 @@ from codec.source import Conversion, colour_of, film_stream, open_source
 from codec.streams import open_film
 from samples.singer import SOUND_RATE, singer_sound
 
-from .process import PROC, ROOT, BenchError, python, run_fresh, tree_memory
+from .process import ROOT, BenchError, environment, memory_of, python, run_fresh, tree_memory
 from .tables import fixed, table
 
 SAMPLES = ROOT / "samples"
@@ -226,30 +226,20 @@ class Watched:
     seconds: float = 0.0
 
 
-def high_water(pid: int) -> int:
-    """The most bytes that a process has had resident, as the system counts; 0 where it does not."""
-    try:
-        found = re.search(r"VmHWM:\s*(\d+) kB", (PROC / str(pid) / "status").read_text())
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
-
-
 def watched(command: Sequence[str], tell: Callable[[str], None]) -> Watched:
     """Run a program that prints JSON events, with a line a minute. Raises BenchError where it fails."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     seen, recent = Watched(), 0
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         events, errors = Path(folder, "events"), Path(folder, "errors")
         began = told = time.monotonic()
         with open(events, "wb") as out, open(errors, "wb") as err:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, "PYTHONPATH": path}
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment()
             )
         try:
             while process.poll() is None:
                 recent = max(recent, tree_memory(process.pid))
-                seen.memory = max(seen.memory, recent, high_water(process.pid))
+                seen.memory = max(seen.memory, recent, memory_of(process.pid, "VmHWM"))
                 if time.monotonic() - told >= LOG:
                     told = time.monotonic()
                     now = _last_event(events, "progress")

@@ -72,9 +72,7 @@ import sys
 from codec import FormatError, Limits, verify
 from codec.pictures import read_bytes
 from codec.still import decode_still
-
-def status(name):
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name)) * 1024
+from bench.process import memory_of
 
 def run(path):
     try:
@@ -90,9 +88,9 @@ LIMITS = Limits(1 << 27, 1 << 50)
 run(sys.argv[1])
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")
-before = status("VmRSS")
+before = memory_of("self", "VmRSS")
 run(sys.argv[2])
-print(status("VmHWM") - before)
+print(memory_of("self", "VmHWM") - before)
 """
 
 

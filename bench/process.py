@@ -11,6 +11,7 @@ processes share count twice. Where there is no /proc, it is the largest that the
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -49,17 +50,21 @@ def python(module: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", module, *map(str, arguments)]
 
 
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """That of this process, in which this copy of the project is found, and `more`."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    return {**os.environ, "PYTHONPATH": path, **(more or {})}
+
+
 def run(command: Sequence[str], env: Mapping[str, str] | None = None, cores: int = 0) -> Ran:
     """Run a program to its end; `env` is added to the environment, `cores` > 0 limits it to as many processors.
 
     Raises BenchError where it fails, with the last line that it wrote to standard error.
     """
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    environment = {**os.environ, "PYTHONPATH": path, **(env or {})}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
         with _limited(cores):
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(env))
         memory, seconds = _watch(_Started(process), began)
         texts = []
         for file in (out, err):
@@ -191,6 +196,16 @@ def _watch(process: _Process, began: float) -> tuple[int, float]:
         unit = 1 if sys.platform == "darwin" else 1024
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     return memory, seconds
+
+
+def memory_of(process: int | str, name: str) -> int:
+    """Bytes that the system counts for a process (a number, or "self") under a name such as VmRSS, resident now, or
+    VmHWM, resident at most; 0 where it does not."""
+    try:
+        found = re.search(rf"^{name}:\s+(\d+) kB", (PROC / str(process) / "status").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
 
 
 def tree_memory(root: int) -> int:

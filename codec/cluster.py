@@ -9,7 +9,6 @@ run code on its workers: that is how Dask works, so it belongs into a network th
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from concurrent.futures import CancelledError
 from typing import Any
@@ -18,9 +17,10 @@ from .errors import UsageError, WorkerError
 from .job import versions
 from .segment import Report, Segment
 from .task import Task, run_task
-from .workers import JOBS_MAX, TELL_EVERY, Workers
+from .workers import JOBS_MAX, Workers, now_and_then
 
 CONNECT = 20  # seconds that a scheduler may take to answer
+TELL_EVERY = 1.0  # seconds between a worker's reports
 TOPIC = "nvc-"
 
 
@@ -88,18 +88,14 @@ def _run(task: Task, topic: str, ours: tuple[object, ...]) -> Segment:
     """On a worker."""
     from distributed import get_worker
 
-    worker, told = get_worker(), 0.0
+    worker = get_worker()
     if versions() != ours:  # one that came after the encode had begun
         raise UsageError(_other(worker.address, versions()))
 
-    def report(stage: str, done: float) -> None:
-        nonlocal told
-        if time.monotonic() - told >= 5 * TELL_EVERY:
-            told = time.monotonic()
-            worker.log_event(topic, (task.index, stage, done))
-
     with _ALONE:
-        return run_task(task, report)
+        return run_task(
+            task, now_and_then(lambda stage, done: worker.log_event(topic, (task.index, stage, done)), TELL_EVERY)
+        )
 
 
 def _other(worker: str, versions: tuple[object, ...]) -> str:

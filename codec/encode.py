@@ -28,7 +28,7 @@ from .scale import choose_scale
 from .scenes import split
 from .segment import device_of
 from .settings import Settings
-from .sinks import check_not_same, check_target, part_path
+from .sinks import check_not_same, check_target, part_path, put_in_place
 from .source import STDIN, Source, content_key, open_source
 from .streams import sound_bytes
 from .workers import JOBS_MAX, Here, Processes, Workers
@@ -174,9 +174,7 @@ class _Work:
         stats = [found for _, found in sorted(self.progress.stats.items())]
         try:
             lost = write_film(part, self.job.units(len(stats)), self.info, size, sound)
-            with open(part, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(part, self.target)
+            put_in_place(part, self.target)
         except OSError as error:
             raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
         except OutputError as error:

@@ -14,7 +14,6 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import astuple
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +34,7 @@ from .container import TemporalUnit
 from .errors import OutputError
 from .restore import Head, film_head
 from .segment import FILM_HEAD, Segment
+from .sinks import write_whole
 
 _LENGTH = struct.Struct(">I")
 ENCODER = 4  # raised whenever the encoder may give other bytes for the same wish
@@ -93,16 +93,9 @@ class Job:
     def store(self, index: int, segment: Segment) -> None:
         """Keep a segment; it is there whole or not at all."""
         path = self._path(index)
-        part = path.with_suffix(".part")
         try:
-            with open(part, "wb") as file:
-                file.write(pack(segment))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            write_whole(path, pack(segment))
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
     def units(self, count: int) -> Iterator[TemporalUnit]:

@@ -26,7 +26,7 @@ TOLD_ZERO = 128  # what the first byte of a shipped head says, where what the he
 LOSS_OFF, LOSS_TRANSFORM, LOSS_BOUNDED, LOSS_LEARNED = 0, 1, 2, 3
 PSNR_UNIT = 100  # stored in hundredths of a dB
 PSNR_MAX = 100.0
-PIXELS_MAX = 1 << 27  # luma samples of a picture: what a decoder allocates on the word of a header
+PIXELS_MAX = 1 << 27  # luma samples of a picture, in the format
 
 
 def told_of(crf: float) -> int:

@@ -196,13 +196,13 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     part = part_path(os.fspath(path))
     try:
         Path(part).write_bytes(data)
-        _put_in_place(part, path)
+        put_in_place(part, path)
     except OSError:
         _remove(part)
         raise
 
 
-def _put_in_place(part: str, path: str | os.PathLike[str]) -> None:
+def put_in_place(part: str, path: str | os.PathLike[str]) -> None:
     """Give a finished file its name, once it is on the disk: a full disk or a power cut must not cost an older one."""
     with open(part, "rb+") as file:
         os.fsync(file.fileno())
@@ -282,7 +282,7 @@ class _Y4m(_Y4mSink):
 
     def _finish(self) -> None:
         self._file.close()
-        _put_in_place(self._part, self.path)
+        put_in_place(self._part, self.path)
 
     def _discard(self) -> None:
         with suppress(OSError):
@@ -502,7 +502,7 @@ class _Film(Sink):
         if self._side is not None:
             self.notes += self._side.lost_tags(self._part)
             self._side.close()
-        _put_in_place(self._part, self.path)
+        put_in_place(self._part, self.path)
 
     def _discard(self) -> None:
         # a file that is thrown away need not be well formed, nor have been opened
@@ -572,7 +572,7 @@ class _Pngs(Sink):
             raise OutputError(f"{self.path}: there are no pictures to write")
         # only now, so that older pictures of the same names stay where the work fails
         for path in self._paths():
-            _put_in_place(part_path(path), path)
+            put_in_place(part_path(path), path)
 
     def _discard(self) -> None:
         for path in self._paths():

@@ -45,6 +45,7 @@ class Workers(ABC):
     which waits for it."""
 
     count: int
+    closed = False
 
     @abstractmethod
     def attempt(self, lane: int, task: Task, report: Report) -> Segment:
@@ -67,8 +68,6 @@ class Workers(ABC):
     def close(self) -> None:
         """Stop what is under way; whoever waits gets a WorkerError."""
         self.closed = True
-
-    closed = False
 
 
 class Here(Workers):
@@ -175,15 +174,21 @@ def _listen(source: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
     os._exit(code)
 
 
-def _answer(task: Task, out: IO[bytes]) -> None:
+def now_and_then(report: Report, seconds: float) -> Report:
+    """`report`, but not sooner than so many seconds after it was last called."""
     told = 0.0
 
-    def report(stage: str, done: float) -> None:
+    def sometimes(stage: str, done: float) -> None:
         nonlocal told
-        if time.monotonic() - told >= TELL_EVERY:
+        if time.monotonic() - told >= seconds:
             told = time.monotonic()
-            send(out, REPORT, json.dumps([stage, done]).encode())
+            report(stage, done)
 
+    return sometimes
+
+
+def _answer(task: Task, out: IO[bytes]) -> None:
+    report = now_and_then(lambda stage, done: send(out, REPORT, json.dumps([stage, done]).encode()), TELL_EVERY)
     try:
         send(out, SEGMENT, pack(run_task(task, report)))
     except MemoryError:

@@ -21,7 +21,6 @@ import io
 import json
 import os
 import queue
-import re
 import subprocess
 import sys
 import tempfile
@@ -47,6 +46,7 @@ from PIL import Image
 import codec
 import codec.pillow
 import splat
+from bench.process import memory_of
 from codec import Limits, avif, cli, obu, payload, still_payload
 from codec.container import FilmReader
 from codec.decode import Film
@@ -434,7 +434,7 @@ class Fuzz:
         finally:
             path.unlink(missing_ok=True)
         result |= {"seconds": round(time.process_time() - began, 3), "wall": round(time.perf_counter() - wall, 3)}
-        result["memory"] = _peak() - before if before else 0
+        result["memory"] = memory_of("self", "VmHWM") - before if before else 0
         if result["memory"] > MEMORY and outcome != "finding":
             outcome, text = "finding", f"took {result['memory'] >> 20} MiB"
         return result | {"outcome": outcome, "text": text[:400]}
@@ -446,19 +446,7 @@ def _reset_peak() -> int:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:  # not Linux, or not allowed
         return 0
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    return _status("VmHWM")
-
-
-def _status(name: str) -> int:
-    try:
-        found = re.search(rf"^{name}:\s+(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
+    return memory_of("self", "VmRSS")
 
 
 def worker(words: argparse.Namespace) -> None:
@@ -468,7 +456,7 @@ def worker(words: argparse.Namespace) -> None:
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as folder:
         fuzz = Fuzz(words.seed, words.target or list(TARGETS), [GOLDEN, words.fresh], Path(folder))
-        if size := _status("VmSize"):
+        if size := memory_of("self", "VmSize"):
             import resource  # there is no size to limit where this module is absent
 
             resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))

@@ -191,27 +191,22 @@ def test_an_index_that_claims_more_than_the_file_has_is_refused(inner: bytes, tm
         codec.open(path)
 
 
-def boxed(kind: bytes, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return struct.pack(">I", 8 + len(body)) + kind + body
-
-
 def test_many_fragments_claim_no_more_than_one(tmp_path: Path) -> None:
     """Each of them less than the file has bytes, all together far more."""
-    run = boxed(b"trun", struct.pack(">II", 0, 400))
-    trafs = [boxed(b"traf", boxed(b"tfhd", bytes(8)), run) for _ in range(20)]
+    run = box(b"trun", struct.pack(">II", 0, 400))
+    trafs = [box(b"traf", box(b"tfhd", bytes(8)), run) for _ in range(20)]
     path = tmp_path / "a.mp4"
-    path.write_bytes(boxed(b"ftyp", b"isom", bytes(4)) + boxed(b"moof", *trafs))
+    path.write_bytes(box(b"ftyp", b"isom", bytes(4)) + box(b"moof", *trafs))
     with pytest.raises(FormatError, match=r"claims [\d,]+ samples"):
         check_index(str(path))
 
 
 def test_what_is_nested_deeper_than_it_is_looked_into_is_refused(tmp_path: Path) -> None:
-    table = boxed(b"stbl", boxed(b"stsz", struct.pack(">III", 0, 1, 20_000_000)))
+    table = box(b"stbl", box(b"stsz", struct.pack(">III", 0, 1, 20_000_000)))
     for _ in range(8):
-        table = boxed(b"minf", table)
+        table = box(b"minf", table)
     path = tmp_path / "a.mp4"
-    path.write_bytes(boxed(b"moov", boxed(b"trak", boxed(b"mdia", table))))
+    path.write_bytes(box(b"moov", box(b"trak", box(b"mdia", table))))
     with pytest.raises(FormatError, match="nested deeper"):
         check_index(str(path))
 
@@ -231,8 +226,8 @@ def test_films_of_very_many_fragments_are_taken(tmp_path: Path) -> None:
 
 def test_names_of_tables_within_a_text_are_no_tables(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    entry = boxed(b"tx3g", bytes(8), b"sold at Costco, stsz and all")
-    path.write_bytes(boxed(b"moov", boxed(b"trak", boxed(b"stsd", struct.pack(">II", 0, 1), entry))))
+    entry = box(b"tx3g", bytes(8), b"sold at Costco, stsz and all")
+    path.write_bytes(box(b"moov", box(b"trak", box(b"stsd", struct.pack(">II", 0, 1), entry))))
     check_index(str(path))
 
 
