@@ -13,7 +13,7 @@ The way of a point: `sources` (what is encoded) -> `methods` (adapters) -> `work
 
 Checks of the codec alone, each a module with `--help`:
 
-    python -m bench.film      what must hold for a real film: time, memory, sound, players, remuxing
-    python -m bench.heads     what a head gains over the base that it stands on, and what history adds
-    python -m bench.exact     the same planes on every thread count, instruction set and device
+    bench check film      what must hold for a real film: time, memory, sound, players, remuxing
+    bench check heads     what a head gains over the base that it stands on, and what history adds
+    bench check exact     the same planes on every thread count, instruction set and device
 """

@@ -16,15 +16,16 @@ from typing import Any
 import click
 
 from codec.errors import NvcError
-from codec.sinks import write_whole
+from codec.media.files import write_whole
 
 from . import lossless as lossless_
-from . import report as report_
 from . import speed as speed_
+from .measure.runner import Runner, run_curves
 from .method import Kind, Method
 from .methods import METHODS, find, find_all, lossless
 from .process import BenchError
-from .runner import RUN, Runner, run_curves
+from .results import RUN
+from .show import report as report_
 from .sources import kind_of, stills_in
 
 VIDEO_DEFAULT = "nvc,x264,x265,svt-av1,svt-av1-p2-10bit,vp9,lzma"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .curves import equal
+from .measure.runner import Runner, unique_names
 from .method import Film, Method, Source
 from .process import GIB
 from .results import Record
-from .runner import Runner, unique_names
+from .show.curves import equal
 from .sources import about, open_source_of
 from .tables import fixed, table
 

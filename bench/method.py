@@ -1,7 +1,7 @@
 """What a method is: something that turns a source into the bytes of a file, and such bytes into pictures.
 
-A method neither counts nor times: the harness (`bench.measure`) runs `encode` and `decode` in fresh processes, reads
-the clocks, takes the size of the file and compares what came out of it. What `decode` is given is the file alone.
+A method neither counts nor times: the harness (`bench.measure.point`) runs `encode` and `decode` in fresh processes,
+reads the clocks, takes the size of the file and compares what came out of it. What `decode` is given is the file alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.frames import Frame, Plane, VideoInfo
-from codec.source import open_source
+from codec.media.source import open_source
 
 from .process import ROOT, BenchError
 

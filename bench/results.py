@@ -5,8 +5,9 @@ A record is one point, that is, one source encoded by one method at one setting:
 - `method, clip, setting, settings, version, clip_hash, frames`: what was measured; `KEY` of them name a finished point
 - `kind` ("video" or "image"), `width`, `height`, `seconds` (null for a picture), `versions` of libraries by name
 - `bytes` of the whole file; `kbps` (null for a picture); `bpp`: bits for each luma sample of each picture
-- `psnr_y`, `psnr_u`, `psnr_v`, `psnr_yuv`, `psnr_rgb`, `ssim`, `ms_ssim`, `xpsnr`: see `bench.quality`; null where it
-  does not apply. `identical`: pictures that equal their source in every sample; `worst`: largest error of any sample
+- `psnr_y`, `psnr_u`, `psnr_v`, `psnr_yuv`, `psnr_rgb`, `ssim`, `ms_ssim`, `xpsnr`: see `bench.measure.quality`; null
+  where it does not apply. `identical`: pictures that equal their source in every sample; `worst`: largest error of any
+  sample
 - `encode_s`, `decode_s`, `encode_memory`, `decode_memory` (bytes, peak of all processes), `machine`, `jobs` (points
   that were measured side by side: above 1, seconds say little), `run` (common to all points of one run), `date`
 - `crop`, `crop_source`: PNG files beside the results, a part of a decoded picture and of its source
@@ -21,6 +22,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+RESULTS, RUN = "results.jsonl", "run.json"
 
 Record = dict[str, Any]
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
-from .curves import axes, equal
-from .measure import measure, step
+from .measure.point import measure, step
+from .measure.runner import unique_names
 from .method import Film, Method
 from .process import GIB
-from .runner import unique_names
+from .show.curves import axes, equal
 from .sources import about, described, open_source_of
 from .tables import fixed, table
 

@@ -1,5 +1,5 @@
 """`python -m codec` is the `codec` command."""
 
-from .cli import main
+from .cli.main import main
 
 main()

@@ -7,16 +7,14 @@ scales or converts a sample: what goes in comes out.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 from numpy.typing import NDArray
-
-from .errors import InputError
 
 Plane = NDArray[Any]  # uint8 or uint16, (rows, columns)
 
@@ -110,22 +108,20 @@ class Frame:
     duration: int = 0
 
 
-def planes_from_av(frame: av.VideoFrame, fmt: PlaneFormat) -> tuple[Plane, ...]:
-    """Copy the samples of a libav frame whose format is `fmt` out of libav's padded rows."""
-    planes = []
-    for plane, (h, w) in zip(frame.planes, fmt.shapes(frame.width, frame.height), strict=False):
-        rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
-        planes.append(rows[:h, :w].copy())
-    return tuple(planes)
+def checksum(planes: Sequence[Plane], crc: int = 0) -> int:
+    """CRC-32 of the samples of a picture, row by row, plane by plane, 10-bit samples as 16 bits little-endian;
+    `crc` continues the checksum of the picture before it in the same group."""
+    for plane in planes:
+        crc = zlib.crc32(plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes(), crc)
+    return crc
 
 
-def planes_to_av(planes: Sequence[Plane], fmt: PlaneFormat) -> av.VideoFrame:
-    """A libav frame that holds a copy of `planes`. Raises InputError where the shapes do not fit the format."""
-    h, w = planes[0].shape
-    if [p.shape for p in planes] != fmt.shapes(w, h):
-        raise InputError(f"planes of shapes {[p.shape for p in planes]} are no {fmt.av_name} picture")
-    frame = av.VideoFrame(w, h, fmt.av_name)
-    for plane, samples in zip(frame.planes, planes, strict=False):
-        rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
-        rows[: samples.shape[0], : samples.shape[1]] = samples
-    return frame
+def folds_of(chroma: str) -> list[tuple[int, int]]:
+    """Fold of each plane for a chroma layout "400", "420", "422" or "444"."""
+    sub = {"400": [], "420": [(1, 1)] * 2, "422": [(2, 1)] * 2, "444": [(2, 2)] * 2}
+    return [(2, 2), *sub[chroma]]
+
+
+def channels_of(chroma: str) -> int:
+    """Packed planes of a picture: 4, 6, 8 or 12."""
+    return sum(r * c for r, c in folds_of(chroma))

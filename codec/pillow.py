@@ -15,14 +15,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from .avif import is_avif
 from .errors import FormatError, NvcError
-from .limits import DEFAULT, check_still
-from .obu import SIGNATURE
-from .pictures import EXIF_PREFIX, Picture, to_eight
-from .still import decode_still, encode_still, header_of
-from .still_payload import NO_ALPHA
-from .still_settings import StillSettings
+from .limits import DEFAULT
+from .media.pictures import EXIF_PREFIX, Picture, to_eight
+from .settings import StillSettings
+from .still.decode import decode_still
+from .still.encode import encode_still
+from .still.payload import NO_ALPHA, check_still, header_of
+from .wire.avif import is_avif
+from .wire.obu import SIGNATURE
 
 try:
     from PIL import Image, ImageFile

@@ -1,4 +1,4 @@
-"""What a user can ask of an encode, what the presets stand for, and which wishes contradict each other."""
+"""What a user can ask of an encode, and which wishes contradict each other."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from heads.train import Schedule
-
-from .base import CRF_MAX
 from .errors import UsageError
-from .resample import SCALES
+
+CRF_MAX = 63.0
+CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
+
+PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.presets` and `still.presets`
+JOBS_MAX = 64  # segments encoded at a time
+SCALES = (Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
+
+STILL_LOSSLESS_CRF = 28.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
+STILL_QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
 
 DEFAULT_CRF = 32.0
 LOSSLESS_CRF = 40.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
@@ -47,28 +53,6 @@ def check_quality(wishes: Wishes, asked: str | None) -> None:
         raise UsageError(f"crf must lie in 1..{CRF_MAX:g}")
     if asked not in (None, "crf") and not 0 < getattr(wishes, asked) < 1e9:
         raise UsageError(f"{asked} must be positive")
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Time against size. `base`: SVT-AV1's preset; `adapt`: batches that the shipped head learns from a segment for
-    each megasample of it, within bounds; `density`: batches that each density head learns from one, below a bound on
-    the error. Where no shipped head fits, one is trained from noise: `schedule`, and `widths`: channels to choose
-    from, each with the fewest bytes of base from which it is worth a try."""
-
-    base: int
-    adapt: float
-    density: int
-    schedule: Schedule
-    widths: tuple[tuple[int, int], ...]
-    try_all: bool = False
-
-
-PRESETS = {
-    "fast": Preset(6, 4, 150, Schedule(600, 400), ((8, 0),)),
-    "medium": Preset(2, 8, 400, Schedule(2200, 1200), ((8, 0), (16, 150_000))),
-    "slow": Preset(2, 16, 1200, Schedule(4500, 2500), ((8, 0), (16, 60_000), (32, 700_000)), try_all=True),
-}
 
 
 @dataclass(frozen=True)
@@ -125,3 +109,43 @@ class Settings:
     def key(self) -> str:
         """All that decides the bytes of the result: what an interrupted encode is resumed by. Threads do not."""
         return repr(sorted((k, str(v)) for k, v in asdict(self).items() if k != "threads"))
+
+
+@dataclass(frozen=True)
+class StillSettings:
+    """Options of an encode of a still picture.
+
+    Quality, at most one of: `crf` (1..63, AV1's scale; the default is 32), `target_psnr` (dB, PSNR-RGB), `target_size`
+    (MB = 10^6 bytes), `bpp` (bits a pixel of the whole file). `max_error`: bound on every sample's error, 0 = lossless;
+    goes with `crf` alone, that of the base. `head`: False uses none. `threads`: 0 = all cores; any number gives the
+    same bytes.
+    """
+
+    crf: float | None = None
+    target_psnr: float | None = None
+    target_size: float | None = None
+    bpp: float | None = None
+    max_error: int | None = None
+    head: bool = True
+    preset: str = "medium"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        check_quality(self, quality_asked(self, STILL_QUALITIES))
+        if self.preset not in PRESETS:
+            raise UsageError(f"preset must be one of {', '.join(PRESETS)}")
+        if not 0 <= self.threads <= 256:
+            raise UsageError("threads must lie in 0..256")
+
+    @property
+    def start_crf(self) -> float:
+        """The quantiser to use, or to begin a search with."""
+        if self.crf is not None:
+            return self.crf
+        return DEFAULT_CRF if self.max_error is None else STILL_LOSSLESS_CRF
+
+    def size_of(self, width: int, height: int) -> float | None:
+        """Bytes that a file may have, where a size is asked for."""
+        if self.target_size is not None:
+            return self.target_size * 1e6
+        return None if self.bpp is None else self.bpp * width * height / 8

@@ -16,8 +16,8 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from .integer import HeadError, check
-from .model import BIAS_COARSE, BIAS_MAX, SCALE_BITS_MAX, HeadSpec, Layer
+from .exact import HeadError
+from .layers import BIAS_COARSE, BIAS_MAX, SCALE_BITS_MAX, Layer
 
 REACH = 127  # magnitudes a table holds; symbol 2*REACH + 1 is the escape
 SPREADS = 48  # tables: the mean magnitude of table k is about 2^((k - 16) / 4)
@@ -149,13 +149,6 @@ def encode_change(layers: Sequence[Layer], base: Sequence[Layer], coarse: int, b
     return _encode([coarse] * len(layers), groups, True)
 
 
-def decode_change(data: bytes, spec: HeadSpec, base: Sequence[Layer]) -> list[Layer]:
-    """Inverse of `encode_change`. Raises HeadError."""
-    layers = decode_shapes(data, spec.shapes(), base, BIAS_COARSE)
-    check(spec, layers)
-    return layers
-
-
 def _encode(first: Sequence[int], groups: Sequence[NDArray[np.int64]], sparse: bool) -> bytes:
     """`first`: one byte of each layer; two groups a layer; `sparse`: groups of zeros are left out."""
     spreads = [SPREADS if sparse and not g.any() else best_spread(g.ravel()) for g in groups]
@@ -168,13 +161,6 @@ def _encode(first: Sequence[int], groups: Sequence[NDArray[np.int64]], sparse: b
     return bytes(head) + writer.bytes()
 
 
-def decode_layers(data: bytes, spec: HeadSpec, base: Sequence[Layer] | None = None) -> list[Layer]:
-    """Inverse of `encode_layers`. Raises HeadError on anything that is not a legal head of shape `spec`."""
-    layers = _decode(data, spec.shapes(), base)
-    check(spec, layers)
-    return layers
-
-
 def decode_shapes(
     data: bytes,
     shapes: Sequence[tuple[int, int, int, int]],
@@ -184,25 +170,13 @@ def decode_shapes(
     """Inverse of `encode_layers`, or with `base` and `bias_coarse` of `encode_change`, for layers of any shapes; what
     they are is for the caller to check. Raises HeadError."""
     if bias_coarse is None:
-        return _decode(data, shapes, base)
+        return decode_numbers(data, shapes, base)
     if data and data[0] > COARSE_MAX:
         raise HeadError(f"a head changes in multiples of 2^{data[0]}")
-    return _decode(data, shapes, base, (data[0] if data else 0, bias_coarse))
+    return decode_numbers(data, shapes, base, (data[0] if data else 0, bias_coarse))
 
 
-def encode_last(layer: Layer, base: Sequence[Layer]) -> bytes:
-    """Another last layer for the head `base`, of the same scale, in the form of `encode_layers`."""
-    return encode_layers([layer], [base[-1]])
-
-
-def decode_last(data: bytes, spec: HeadSpec, base: Sequence[Layer]) -> list[Layer]:
-    """The head `base` with the last layer that `encode_last` coded. Raises HeadError."""
-    layers = [*base[:-1], *_decode(data, spec.shapes()[-1:], [base[-1]])]
-    check(spec, layers)
-    return layers
-
-
-def _decode(
+def decode_numbers(
     data: bytes,
     shapes: Sequence[tuple[int, int, int, int]],
     base: Sequence[Layer] | None,

@@ -14,7 +14,7 @@ Only the encoder uses it: no file depends on these numbers for its decoding, and
 computed by one thread in one order, so proposals do not depend on the number of threads.
 
 network.bin: "NVSN", then the numbers of `Network` in the order of its state_dict as big-endian float16, then the CRC-32
-of all before. `splat.teach` writes it.
+of all before. `splat.train.network` writes it.
 
 Sources: Gregor and LeCun, "Learning fast approximations of sparse coding", 2010, for learning what a pursuit would
 find; Ronneberger et al., "U-Net", 2015, for the trunk; Perez et al., "FiLM", 2018, for how the context acts on it.

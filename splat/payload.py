@@ -196,7 +196,7 @@ class _Layout:
         return grid_of(self.height, self.width)
 
 
-def _read_layout(data: bytes, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> _Layout:
+def read_layout(data: bytes, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> _Layout:
     if data[: len(MAGIC)] != MAGIC:
         raise SplatError("this is no .nvs file")
     (form, width, height), at = _unpack(FILE_FIELDS, data, len(MAGIC))
@@ -253,7 +253,7 @@ def read(
     the file claims more than `max_pixels`, or what may take more than `max_memory` bytes.
     """
     data = bytes(data)
-    layout, tables = _read_layout(data, max_pixels, max_memory), models()
+    layout, tables = read_layout(data, max_pixels, max_memory), models()
     top, bottom, left, right = tiles_of(layout.height, layout.width, region)
     wanted = np.zeros(layout.grid, bool)
     wanted[top:bottom, left:right] = True
@@ -287,7 +287,7 @@ def read(
 def describe(data: bytes, *, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> dict[str, object]:
     """What is in a file: size, channels, steps, numbers of Gaussians, and the bits of each part. Raises SplatError."""
     account = dict.fromkeys(("base", "counts", "positions", "shapes", "amplitudes"), 0.0)
-    layout = _read_layout(data, max_pixels, max_memory)
+    layout = read_layout(data, max_pixels, max_memory)
     codes = read(data, account=account, max_pixels=max_pixels, max_memory=max_memory)
     sections = sum(map(len, layout.heads)) + sum(b - a for section in layout.groups for a, b in section)
     tiles = codes[0].grid[0] * codes[0].grid[1]

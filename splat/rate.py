@@ -199,7 +199,7 @@ class _Job:
 def _found(job: _Job, wish: _Wish) -> bytes:
     """The file that is wanted. Raises SplatError where there is none."""
     step, begin = wish.start, 0.0
-    sample = _sample(job.pixels)
+    sample = sample_of(job.pixels)
     if sample is not None:
         small = _Job(sample, job.search, job.network, job.pool, lambda done: None, job.coarsest)
         share = job.pixels[..., 0].size / sample[..., 0].size
@@ -266,7 +266,7 @@ def _guess(job: _Job, wish: _Wish, tell: Callable[[int], None]) -> float:
     return step
 
 
-def _sample(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+def sample_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """A picture made of about SAMPLE of the tiles, evenly spread; None where there are too few for that."""
     down, across = pixels.shape[0] // TILE, pixels.shape[1] // TILE
     apart = int((down * across / SAMPLE) ** 0.5)

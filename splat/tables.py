@@ -1,8 +1,8 @@
 """The trained numbers of the format and the entropy models made from them.
 
-A `Prior` holds all that was learnt (by `splat.learn`, from pictures): integers, kept as package data in `tables.bin`
-and the same for every file of this version; the CRC-32 below is part of the format. `Models` turns them into coding
-tables by integer arithmetic, each when it is first needed.
+A `Prior` holds all that was learnt (by `splat.train.tables`, from pictures): integers, kept as package data in
+`tables.bin` and the same for every file of this version; the CRC-32 below is part of the format. `Models` turns them
+into coding tables by integer arithmetic, each when it is first needed.
 
 tables.bin: "NVST", then all numbers as 16 bits big-endian in the order of FIELDS, then the CRC-32 of all before.
 """

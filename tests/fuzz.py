@@ -34,35 +34,42 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# a worker of ours is started by the path of this file
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import av
 import numpy as np
 import torch
-from mutations import FILM, JOB, MODEL, PAYLOAD, SPLAT, SPLICES, STILL, UNIT, Seed, mutate
 from PIL import Image
 
-import codec
 import codec.pillow
 import splat
 from bench.process import memory_of
-from codec import Limits, avif, cli, obu, payload, still_payload
-from codec.container import FilmReader
-from codec.decode import Film
+from codec.cli.main import main as cli
 from codec.errors import FormatError, NvcError
-from codec.info import describe
-from codec.job import pack, unpack
-from codec.learned import split_changes
-from codec.obu import SIGNATURE
-from codec.pictures import Picture
-from codec.segment import Segment
-from codec.still import decode_still
-from codec.stills import describe_still
-from codec.upscale import load_upscaler, upscaled_picture
-from heads import store
-from heads.integer import HeadError
-from heads.model import HeadSpec, Layer
+from codec.film.film import Film
+from codec.film.info import describe
+from codec.film.reader import FilmReader
+from codec.frames import checksum
+from codec.jobs.store import pack, unpack
+from codec.limits import Limits
+from codec.loss.changes import split_changes
+from codec.media.pictures import Picture
+from codec.segment import payload
+from codec.segment.encoder import Segment
+from codec.still import payload as still_payload
+from codec.still.decode import decode_still
+from codec.still.info import describe_still
+from codec.still.upscale import load_upscaler, upscaled_picture
+from codec.wire import avif, obu
+from codec.wire.obu import SIGNATURE
+from heads.exact import HeadError
+from heads.layers import Layer
+from heads.restorer import store
+from heads.restorer.spec import HeadSpec
+from tests.mutations import FILM, JOB, MODEL, PAYLOAD, SPLAT, SPLICES, STILL, UNIT, Seed, mutate
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 GOLDEN = Path(__file__).parent / "golden"
 LIMITS = Limits(max_pixels=1 << 18, max_memory=256 << 20)
@@ -136,7 +143,7 @@ def _avif(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
 def _crcs(frames: Any) -> Iterator[int]:
     for frame in frames:
         shapes = repr([(p.shape, str(p.dtype)) for p in frame.planes]).encode()
-        yield payload.checksum(frame.planes, zlib.crc32(shapes))
+        yield checksum(frame.planes, zlib.crc32(shapes))
 
 
 def _film(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
@@ -310,17 +317,17 @@ def fresh(folder: Path) -> None:
     Gaussians. Takes some seconds; the same bytes each time on one machine."""
     from fractions import Fraction
 
-    from conftest import scene_frames, write_frames
-
     from codec.frames import PlaneFormat
-    from codec.settings import PRESETS, Preset, Settings
-    from heads.train import Schedule
+    from codec.segment.presets import PRESETS, Preset
+    from codec.settings import Settings
+    from heads.restorer.fit import Schedule
+    from tests.makers import scene_frames, write_frames
 
     yuv = PlaneFormat("420", 8)
     source = write_frames(folder / "in.mkv", scene_frames(yuv, 48, 32, (5, 4)), yuv)
     PRESETS["fast"] = Preset(12, 0, 4, Schedule(20, 10, batch=2, crop=16, coarser=2), ((4, 0),))
-    codec.segment.WORTH = 1e-6  # type: ignore[attr-defined]
-    codec.segment.ADAPT_LEAST = 20  # type: ignore[attr-defined]
+    codec.segment.encoder.WORTH = 1e-6  # type: ignore[attr-defined]
+    codec.segment.encoder.ADAPT_LEAST = 20  # type: ignore[attr-defined]
     usual = Settings(preset="fast", device="cpu", crf=55, threads=1)
     for name, wishes, film_head in (
         ("loss", {"scale": Fraction(2), "loss": 16, "history": 1}, 1),
@@ -328,7 +335,7 @@ def fresh(folder: Path) -> None:
         ("plain", {"scale": Fraction(1), "loss": "off", "head": False}, 1),
         ("chain", {"scale": Fraction(1)}, 0),
     ):
-        codec.segment.FILM_HEAD = film_head  # type: ignore[attr-defined]
+        codec.segment.encoder.FILM_HEAD = film_head  # type: ignore[attr-defined]
         codec.encode(source, folder / f"{name}.nvc", replace(usual, **wishes))
     _remuxed(folder / "loss.nvc", folder / "matroska.nvc", "matroska")
     _remuxed(folder / "exact.nvc", folder / "fragments.nvc", "mp4", {"movflags": "frag_every_frame+empty_moov"})

@@ -20,18 +20,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import codec
-import codec.adapt
-import codec.segment
-import codec.still
+import codec.segment.encoder
+import codec.segment.fit_density
+import codec.still.encode
 import splat
-from codec import Frame, PlaneFormat, Settings, VideoInfo
-from codec.payload import checksum
-from codec.pictures import Picture
-from codec.sinks import open_sink
-from codec.still import decode_still, encode_still
-from codec.still_settings import StillSettings
-from samples import texture_frames
+from codec.frames import Frame, PlaneFormat, VideoInfo, checksum
+from codec.media.pictures import Picture
+from codec.media.sinks import open_sink
+from codec.settings import Settings, StillSettings
+from codec.still.decode import decode_still
+from codec.still.encode import encode_still
+from samples.texture import texture_frames
 
 FOLDER = Path(__file__).parent / "golden"
 CRCS = FOLDER / "crc.json"
@@ -89,9 +88,9 @@ def drawn_still() -> NDArray[np.uint8]:
 
 def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
-    codec.segment.WORTH = 0.01  # tools are used wherever they gain, for their own sake
-    codec.segment.FILM_HEAD = int(wanted is SHIPPED)
-    codec.adapt.LEAST_SAMPLES, codec.adapt.Adapter._price = 0, lambda *_: -1.0  # type: ignore[method-assign]
+    codec.segment.encoder.WORTH = 0.01  # tools are used wherever they gain, for their own sake
+    codec.segment.encoder.FILM_HEAD = int(wanted is SHIPPED)
+    codec.segment.fit_density.LEAST_SAMPLES, codec.segment.fit_density.Adapter._price = 0, lambda *_: -1.0  # type: ignore[method-assign]
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (fmt, settings) in wanted.items():
@@ -111,7 +110,7 @@ def stills() -> None:
     """Still pictures and their CRCs: lossy with alpha and a last layer of its own, bounded, lossless, 16 bits."""
     pixels = drawn_still()
     deep = pixels.astype(np.uint16) << 8 | pixels[::-1]
-    codec.still.DB_PER_E = 0.0
+    codec.still.encode.DB_PER_E = 0.0
     wishes = {
         "lossy": (pixels, StillSettings(crf=45, preset="slow")),
         "bounded": (pixels[..., :3], StillSettings(max_error=3, crf=50)),
@@ -129,7 +128,7 @@ def stills() -> None:
 def guided() -> None:
     """Still pictures whose loss-stream heads guide, and their CRCs: lossless and bounded."""
     pixels = np.ascontiguousarray(drawn_still()[..., :3])
-    codec.still.LINEAR = codec.still.GUIDED
+    codec.still.encode.LINEAR = codec.still.encode.GUIDED
     crcs = json.loads(STILL_CRCS.read_text())
     for name, max_error in (("guided", 0), ("guided-bounded", 1)):
         target = FOLDER / f"{name}-v{VERSION}.still.nvc"

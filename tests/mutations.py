@@ -20,11 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from codec import avif, obu, payload, still_payload
-from codec.colour import SRGB
-from codec.container import FilmReader, TemporalUnit, write_film
+from codec.base.colour import SRGB
 from codec.errors import NvcError
-from splat.payload import SplatError, _read_layout
+from codec.film.reader import FilmReader
+from codec.film.writer import write_film
+from codec.segment import payload
+from codec.still import payload as still_payload
+from codec.wire import avif, obu
+from codec.wire.fields import SEGMENT, Field, layout
+from codec.wire.fields import STILL as STILL_PAYLOAD
+from codec.wire.obu import TemporalUnit
+from splat.errors import SplatError
+from splat.payload import read_layout
 
 Rng = np.random.Generator
 FILM, STILL, SPLAT, MODEL, PAYLOAD, UNIT, JOB = "film", "still", "splat", "model", "payload", "unit", "job"
@@ -158,26 +165,26 @@ def any_bytes(rng: Rng, data: bytes) -> bytes:
 # payloads, sealed again
 
 
-def _fields(kind: int) -> tuple[payload.Field, ...]:
-    return {payload.SEGMENT: payload.SEGMENT_FIELDS, payload.STILL: still_payload.FIELDS}.get(kind, ())
+def _fields(kind: int) -> tuple[Field, ...]:
+    return {SEGMENT: payload.SEGMENT_FIELDS, STILL_PAYLOAD: still_payload.FIELDS}.get(kind, ())
 
 
 def resealed(rng: Rng, data: bytes) -> bytes:
     """A payload with a changed body and a CRC-32 that fits."""
     kind, body = data[1], data[2:-4]
     fields = _fields(kind)
-    size = payload.layout(fields).size
+    size = layout(fields).size
     way = rng.random()
     if fields and way < 0.5:
         chosen = int(rng.integers(len(fields)))
-        at = payload.layout(fields[:chosen]).size
-        end = payload.layout(fields[: chosen + 1]).size
+        at = layout(fields[:chosen]).size
+        end = layout(fields[: chosen + 1]).size
         legal = rng.random() < 0.6  # to reach what lies behind the checks of ranges
         one = fields[chosen]
         value = int(rng.integers(one.low, one.high + 1)).to_bytes(end - at) if legal else _claim(rng, body[at:end])
         body = body[:at] + value + body[end:]
     elif fields and way < 0.6:  # cut off after a field
-        body = body[: payload.layout(fields[: int(rng.integers(len(fields) + 1))]).size]
+        body = body[: layout(fields[: int(rng.integers(len(fields) + 1))]).size]
     elif way < 0.9 and len(body) > size:
         body = body[:size] + any_bytes(rng, body[size:])
     else:
@@ -364,7 +371,7 @@ def box_changed(rng: Rng, seed: Seed, others: Sequence[Seed]) -> bytes:
 
 def splat_resealed(rng: Rng, seed: Seed, others: Sequence[Seed]) -> bytes:
     """A header, a head or a group changed, and all CRCs that fit."""
-    layout = _read_layout(seed.data)
+    layout = read_layout(seed.data)
     front = seed.data[: layout.groups[0][0][0] - 4]
     groups = [seed.data[s[0][0] : s[-1][1]] for s in layout.groups]
     if rng.random() < 0.6:

@@ -13,11 +13,12 @@ import torch
 
 import codec
 import splat.payload
-from codec import payload
-from codec.container import FilmReader
-from codec.info import describe
-from codec.learned import split_changes
-from codec.still import header_of
+from codec.film.info import describe
+from codec.film.reader import FilmReader
+from codec.loss.changes import split_changes
+from codec.segment import payload
+from codec.still.payload import header_of
+from codec.wire.fields import VERSION
 
 GOLDEN = Path(__file__).parent / "golden"
 CRCS: dict[str, int] = json.loads((GOLDEN / "crc.json").read_text())
@@ -27,17 +28,17 @@ STILLS: dict[str, int] = json.loads((GOLDEN / "still-crc.json").read_text())
 PROGRAM = """
 import json, sys, zlib
 import torch
-import codec, codec.learned, codec.still, heads.density, heads.integer
-from codec.payload import checksum
+import codec, codec.loss.density, codec.still.encode, heads.density.head, heads.restorer.integer
+from codec.frames import checksum
 
-usual = heads.density._types, heads.integer.IntegerHead._matches_integers
+usual = heads.density.head._types, heads.restorer.integer.IntegerHead._matches_integers
 
 def compute_by(kernels):
     wide = kernels == "float64"
     torch.backends.mkldnn.set_flags(kernels == "oneDNN")
-    heads.density._types = (lambda: [torch.float64]) if wide else usual[0]
-    heads.integer.IntegerHead._matches_integers = (lambda head: False) if wide else usual[1]
-    for known in (codec.learned.heads_of, codec.still.shipped_head):
+    heads.density.head._types = (lambda: [torch.float64]) if wide else usual[0]
+    heads.restorer.integer.IntegerHead._matches_integers = (lambda head: False) if wide else usual[1]
+    for known in (codec.loss.changes.heads_of, codec.still.restore.shipped_head):
         known.cache_clear()
 
 def crc_of(name, device, threads):
@@ -81,8 +82,8 @@ def decoded_by(device: str, ways: list[tuple[int, str]], environment: dict[str, 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_golden_files_decode_alike_whatever_computes(isa: str) -> None:
-    """The exactness matrix in its short form: instruction sets x threads x torch's kernels. `bench.exact` is the long
-    one, for files of any size."""
+    """The exactness matrix in its short form: instruction sets x threads x torch's kernels. `bench.checks.exact` is the
+    long one, for files of any size."""
     found = decoded_by("cpu", WAYS[isa], ISAS[isa])
     assert found == {f"{threads} {kernels}": CRCS | STILLS for threads, kernels in WAYS[isa]}
 
@@ -95,7 +96,7 @@ def test_golden_files_decode_alike_on_a_gpu() -> None:
 def test_every_version_of_a_format_has_golden_files() -> None:
     """One that is read has files here that must decode for ever."""
     names = [path.name for path in GOLDEN.iterdir()]
-    for version in range(1, payload.VERSION + 1):
+    for version in range(1, VERSION + 1):
         assert any(name.endswith(f"-v{version}.nvc") for name in names)
         assert any(name.endswith(f"-v{version}.still.nvc") for name in names)
     for version in range(1, splat.payload.VERSION + 1):

@@ -13,23 +13,26 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import fuzz
 import pytest
-from fuzz import GOLDEN, LIMITS, TARGETS, Fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
 
 import codec
 import splat
-from codec import avif, obu, payload, still_payload
 from codec.errors import FormatError, InputError, NvcError
-from codec.learned import split_changes
-from codec.still import decode_still
-from codec.upscale import load_upscaler
-from heads import store
-from heads.integer import HeadError
+from codec.loss.changes import split_changes
+from codec.segment import payload
+from codec.still import payload as still_payload
+from codec.still.decode import decode_still
+from codec.still.upscale import load_upscaler
+from codec.wire import avif, obu
+from codec.wire.fields import RESIDUAL, SEGMENT, STILL, kind_of, layout, seal
+from heads.exact import HeadError
+from heads.restorer import store
 from splat.payload import MAGIC
+from tests import fuzz
+from tests.fuzz import GOLDEN, LIMITS, TARGETS, Fuzz
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 COUNT = 300
@@ -120,21 +123,21 @@ def only(errors: type[Exception], read: object, *words: object) -> None:
 
 def sealed(kind: int) -> st.SearchStrategy[bytes]:
     """Payloads with a right CRC-32: of any bytes, or of fields of any values."""
-    fields = {payload.SEGMENT: payload.SEGMENT_FIELDS, payload.STILL: still_payload.FIELDS}.get(kind, ())
-    legal = st.tuples(*(st.integers(f.low, f.high) for f in fields)).map(lambda v: payload.layout(fields).pack(*v))
-    front = st.one_of(legal, st.binary(max_size=payload.layout(fields).size))
-    return st.builds(lambda a, b: payload.seal(kind, a + b), front, st.binary(max_size=80))
+    fields = {SEGMENT: payload.SEGMENT_FIELDS, STILL: still_payload.FIELDS}.get(kind, ())
+    legal = st.tuples(*(st.integers(f.low, f.high) for f in fields)).map(lambda v: layout(fields).pack(*v))
+    front = st.one_of(legal, st.binary(max_size=layout(fields).size))
+    return st.builds(lambda a, b: seal(kind, a + b), front, st.binary(max_size=80))
 
 
 @always
-@given(st.one_of(st.binary(max_size=200), sealed(payload.SEGMENT), sealed(payload.RESIDUAL), sealed(payload.STILL)))
+@given(st.one_of(st.binary(max_size=200), sealed(SEGMENT), sealed(RESIDUAL), sealed(STILL)))
 def test_payloads_of_any_bytes_raise_nothing_but_format_errors(data: bytes) -> None:
-    for read in (payload.kind_of, payload.read_segment, payload.read_residual, still_payload.read_still, split_changes):
+    for read in (kind_of, payload.read_segment, payload.read_residual, still_payload.read_still, split_changes):
         only(FormatError, read, data)
 
 
 @always
-@given(sealed(payload.SEGMENT))
+@given(sealed(SEGMENT))
 def test_a_segment_that_is_read_is_written_back(data: bytes) -> None:
     try:
         header = payload.read_segment(data)

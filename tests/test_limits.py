@@ -9,24 +9,22 @@ from pathlib import Path
 
 import av
 import pytest
-from conftest import Run, base_temporal_units, drawn_frames, shell, write_frames
 from PIL import Image
 
-import codec
 import codec.pillow
 import splat
-from codec import Limits, payload
-from codec.base import decode_base
-from codec.cli_options import Amount
-from codec.container import FilmReader
-from codec.decode import AHEAD, _Units
+from codec.base.av1 import decode_base
+from codec.cli.options import Amount
 from codec.errors import DamageError, FormatError
+from codec.film.reader import FilmReader
 from codec.frames import PlaneFormat
-from codec.limits import FILM_MEMORY, FILM_PIXELS, STILL_MEMORY, film_memory, still_memory
-from codec.mp4 import check_index
-from codec.payload import SegmentHeader
-from codec.still import header_of
-from codec.still_payload import StillHeader
+from codec.limits import FILM_MEMORY, FILM_PIXELS, STILL_MEMORY, Limits
+from codec.segment import payload
+from codec.segment.decoder import AHEAD, SegmentUnits
+from codec.segment.payload import SegmentHeader, film_memory
+from codec.still.payload import StillHeader, header_of, still_memory
+from codec.wire.mp4 import check_index
+from tests.makers import Run, base_temporal_units, drawn_frames, shell, write_frames
 
 GOLDEN = Path(__file__).parent / "golden"
 FILM, STILL, SPLAT = GOLDEN / "head-v1.nvc", GOLDEN / "lossless-v1.still.nvc", GOLDEN / "still-v1.nvs"
@@ -144,18 +142,18 @@ def test_a_stream_that_changes_its_size_midway_is_refused_before_it_is_decoded()
 
 def test_units_whose_pictures_never_come_are_not_kept_for_ever() -> None:
     unit = next(FilmReader(FILM).units())
-    units = _Units(unit, ((_unit_at(unit, k)) for k in range(1, 1 << 20)), 1 << 20)
+    units = SegmentUnits(unit, ((_unit_at(unit, k)) for k in range(1, 1 << 20)), 1 << 20)
     with pytest.raises(DamageError, match=f"no picture for {AHEAD + 1} units"):
         for _ in units.stream():
             pass
-    units = _Units(unit, ((_unit_at(unit, k)) for k in range(1, 1 << 20)), 1000)
+    units = SegmentUnits(unit, ((_unit_at(unit, k)) for k in range(1, 1 << 20)), 1000)
     with pytest.raises(DamageError, match="no picture"):
         for _ in units.stream():
             pass
 
 
-def _unit_at(unit: codec.container.TemporalUnit, pts: int) -> codec.container.TemporalUnit:
-    return codec.container.TemporalUnit(unit.data, pts, 1, False, (bytes(100),))
+def _unit_at(unit: codec.wire.obu.TemporalUnit, pts: int) -> codec.wire.obu.TemporalUnit:
+    return codec.wire.obu.TemporalUnit(unit.data, pts, 1, False, (bytes(100),))
 
 
 def test_a_splat_of_few_bytes_that_claims_a_large_picture_is_refused() -> None:

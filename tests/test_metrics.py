@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codec.metrics import plane_psnrs, psnr, squared_error, weighted
-from codec.payload import PSNR_MAX
+from codec.metrics import PSNR_MAX, plane_psnrs, psnr, squared_error, weighted
 
 
 def flat(value: int, shape: tuple[int, int] = (4, 6), dtype: type = np.uint8) -> np.ndarray:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from codec.errors import UsageError
-from codec.hdr import svt_hdr
-from codec.settings import DEFAULT_CRF, LOSSLESS_CRF, PRESETS, QUALITIES, Settings
+from codec.segment.presets import PRESETS
+from codec.settings import DEFAULT_CRF, LOSSLESS_CRF, QUALITIES, Settings
+from codec.wire.hdr import svt_hdr
 
 
 @pytest.mark.parametrize("wishes", [

@@ -2,7 +2,7 @@
 
 Each row is an encoder with its preset as people use it; all may place keyframes as rarely as NVC does, and times are
 exact. A row of more bits than the source codes the source's samples times four; what is decoded is rounded back before
-it is compared (`bench.quality`). Files are mp4, or NUT where mp4 does not know the codec.
+it is compared (`bench.measure.quality`). Files are mp4, or NUT where mp4 does not know the codec.
 
 x264 as found in PyAV's wheels writes different bytes from run to run where it uses AVX-512, so it is held to AVX2.
 """
@@ -16,16 +16,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
-os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the library is first used
-
 import av
 
-from codec.base import ordinary_priority
-from codec.frames import PlaneFormat, planes_from_av, planes_to_av
-from codec.scenes import LONGEST
+from codec.frames import PlaneFormat
+from codec.media.libav import ordinary_priority, planes_from_av, planes_to_av
+from codec.segment.scenes import LONGEST
 
 from ..method import Kind, Knob, Method, Picture, Source, film_of
 from ..process import BenchError
+
+os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the library is first used
 
 
 @dataclass(frozen=True)

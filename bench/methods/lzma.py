@@ -1,4 +1,4 @@
-"""LZMA behind prediction: what a general compressor makes of pictures, `bench.lzma_baseline`."""
+"""LZMA behind prediction: what a general compressor makes of pictures, `bench.lzma.file`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..lzma_baseline import decode, encode_film, encode_still
-from ..lzma_group import FINAL_PRESET, GROUP_BYTES, ZSTD_LEVEL
+from ..lzma.file import decode, encode_film, encode_still
+from ..lzma.group import FINAL_PRESET, GROUP_BYTES, ZSTD_LEVEL
 from ..method import Kind, Knob, Method, Picture, Source, film_of, still_of
 from ..process import BenchError
 
-MODULES = ("bench/lzma_baseline.py", "bench/lzma_group.py", "bench/lzma_predict.py", "bench/methods/lzma.py")
+MODULES = ("bench/lzma/file.py", "bench/lzma/group.py", "bench/lzma/predict.py", "bench/methods/lzma.py")
 LIBRARIES = ("numpy", "zstandard")
 SETTINGS = f"prediction chosen by size, LZMA {FINAL_PRESET} or zstd {ZSTD_LEVEL}, groups of {GROUP_BYTES >> 20} MiB"
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from splat import SplatError, decode, encode
+from splat import decode, encode
+from splat.errors import SplatError
 
 from ..method import Kind, Knob, Method, Picture, Source, still_of
 from ..process import BenchError

@@ -1,0 +1,1 @@
+"""Points: encoded, decoded in a fresh process, compared."""

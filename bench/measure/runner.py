@@ -1,0 +1,141 @@
+"""Runs measurements: every method's points on every clip, each kept as soon as it is there.
+
+Points that the results already hold, for the same content, settings and versions, are not measured again, so an
+interrupted run goes on where it stopped. A point that fails is kept as its error and tried again the next time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from codec.errors import NvcError
+
+from ..method import Kind, Method, Source
+from ..process import BenchError
+from ..results import RESULTS, Record, Results
+from ..show.curves import axes
+from ..sources import about, open_source_of
+from .point import measure, point
+from .sweep import ladder, spread
+
+Tell = Callable[[str], None]
+
+
+class Runner:
+    """Measures points for the folder `out`, at most `jobs` side by side; `tell` is given a line about each."""
+
+    def __init__(self, out: Path, jobs: int, tell: Tell):
+        self.out, self.jobs, self._tell = out, jobs, tell
+        out.mkdir(parents=True, exist_ok=True)
+        self._results = Results(out / RESULTS)
+        self._id = f"{time.time():.0f}"
+        self._free = threading.Semaphore(jobs)
+        self._lock = threading.Lock()
+        self.failed = 0
+
+    def record(self, method: Method, clip: str, source: Source, setting: float) -> Record:
+        """A finished point, measured now unless it has been; with `error` where it failed."""
+        wanted = point(method, clip, source, setting)
+        with self._lock:
+            found = self._results.find(wanted)
+        if found is not None and "error" not in found and self._whole(found):
+            return found
+        with self._free:
+            try:
+                found = measure(method, clip, source, setting, self.out)
+                found |= {"run": self._id, "jobs": self.jobs}
+                self._tell(line_about(found))
+            except (BenchError, NvcError) as error:
+                found = wanted | {"error": str(error)}
+                self._tell(f"{clip}  {method.name} at {setting:g} FAILED: {error}")
+        with self._lock:
+            self.failed += "error" in found
+            self._results.add(found)
+        return found
+
+    def _whole(self, record: Record) -> bool:
+        return all((self.out / record[name]).exists() for name in ("crop", "crop_source") if record.get(name))
+
+    def quality(self, method: Method, sources: dict[str, Source], setting: float) -> float | None:
+        """Mean PSNR in dB over all sources at a setting; None where one fails."""
+        field = axes(method.kind)[1]
+        with ThreadPoolExecutor(self.jobs) as pool:
+            records = list(pool.map(lambda item: self.record(method, item[0], item[1], setting), sources.items()))
+        if any("error" in record for record in records):
+            return None
+        return float(sum(record[field] for record in records) / len(records))
+
+    def curves(self, sources: dict[str, Source], methods: Sequence[Method], anchor: Method, points: int) -> None:
+        """All points of all methods on `sources`, whose mean is swept; the anchor decides the range of quality."""
+        found = [self.quality(anchor, sources, setting) for setting in settings_of(anchor, points)]
+        known = [quality for quality in found if quality is not None]
+        low, high = (min(known), max(known)) if known else (0.0, 0.0)
+
+        def sweep(method: Method) -> None:
+            if method.knob is None or not known:
+                for setting in settings_of(method, points):
+                    self.quality(method, sources, setting)
+            else:
+                spread(method.knob, points, low, high, lambda setting: self.quality(method, sources, setting))
+
+        with ThreadPoolExecutor(self.jobs) as pool:
+            list(pool.map(sweep, [m for m in methods if m is not anchor]))
+
+
+def settings_of(method: Method, points: int) -> list[float]:
+    """The settings of a method whose range of quality is its own affair."""
+    if method.knob is not None:
+        return ladder(method.knob, points)
+    return [0.0 if method.lossless is None else method.lossless]
+
+
+def line_about(record: Record) -> str:
+    """A finished point in one line."""
+    field = axes(record["kind"])[1]
+    quality = "equal" if record["identical"] == record["frames"] else f"{record[field]:.2f} dB"
+    return (
+        f"{record['clip']}  {record['method']} at {record['setting']:g}: {record['bytes']:,} B, {quality}, "
+        f"encode {record['encode_s']:.1f} s, decode {record['decode_s']:.2f} s"
+    )
+
+
+def unique_names(paths: Sequence[str]) -> list[str]:
+    """A name for each file, its folder's before it where another has the same."""
+    names = [Path(path).name for path in paths]
+    return [name if names.count(name) == 1 else str(Path(path)) for name, path in zip(names, paths, strict=True)]
+
+
+def run_curves(
+    kind: Kind,
+    paths: Sequence[str],
+    methods: Sequence[Method],
+    anchor: Method,
+    points: int,
+    frames: int | None,
+    runner: Runner,
+) -> list[dict[str, Any]]:
+    """Measure curves: of each film for itself, of pictures all together. What `run.json` says of the clips."""
+    clips = []
+    names = unique_names(paths)
+    with ExitStack() as stack:
+        if kind == "image":
+            sources = {n: stack.enter_context(open_source_of(p)) for n, p in zip(names, paths, strict=True)}
+            clips = [described_clip(name, source) for name, source in sources.items()]
+            runner.curves(sources, methods, anchor, points)
+        else:
+            for name, path in zip(names, paths, strict=True):
+                with open_source_of(path, frames) as source:
+                    clips.append(described_clip(name, source))
+                    runner.curves({name: source}, methods, anchor, points)
+    return clips
+
+
+def described_clip(name: str, source: Source) -> dict[str, Any]:
+    """What `run.json` says of a clip."""
+    return {"name": name, "hash": source.hash, "about": about(source), "frames": getattr(source, "frames", 1)}

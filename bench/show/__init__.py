@@ -1,0 +1,1 @@
+"""Reports, curves, plots and pages of what was measured."""

@@ -1,0 +1,1 @@
+"""The AV1 base of a film or a picture."""

@@ -1,0 +1,160 @@
+"""The commands on films: `codec encode`, `decode`, `verify` and `info`, which hand pictures on to `codec.cli.still`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from ..events import Event
+from ..film.decode import decode, verify
+from ..film.encode import encode
+from ..film.info import describe, table
+from ..limits import Limits
+from ..settings import JOBS_MAX, PRESETS, Settings
+from ..still.info import describe_still, still_table
+from ..wire.avif import is_still
+from .console import Console
+from .options import Number, Seconds, limited, machine, shared
+from .still import decode_stills, encode_stills, means_pictures, means_stills, verify_still
+
+
+@click.command("encode")
+@click.argument("source")
+@click.argument("target")
+@click.option("--crf", type=click.FloatRange(1, 63), help="Quality on AV1's scale, lower is better.  [default: 32]")
+@click.option("--target-psnr", type=float, metavar="DB", help="Smallest file of this PSNR-YUV (pictures: PSNR-RGB).")
+@click.option("--bitrate", type=float, metavar="KBPS", help="Best file of about this video bit rate.")
+@click.option("--target-size", type=float, metavar="MB", help="Best file of at most this size (10^6 bytes).")
+@click.option("--bpp", type=float, metavar="BITS", help="Pictures: best file of at most so many bits a pixel.")
+@click.option("--scale", type=Number("auto"), default="auto", help="Base smaller by 1, 1.5, 2, 3 or 4.")
+@click.option("--history", type=Number("auto", whole=True), default="auto", help="Pictures the head sees, 0..2.")
+@click.option("--loss", type=Number("auto", "off", whole=True), default="auto", help="Loss-stream: quantiser step.")
+@click.option("--max-error", type=click.IntRange(0, 127), help="Every sample within N of the source.")
+@click.option("--lossless", is_flag=True, help="Every sample equal to the source's.")
+@click.option("--no-head", is_flag=True, help="Train and send no head.")
+@click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
+@click.option("--jobs", type=click.IntRange(1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
+@click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
+@click.option("--best-effort", is_flag=True, help="Encode a damaged film up to the damage.")
+@machine
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")
+@shared
+@click.pass_context
+def encode_command(
+    context: click.Context,
+    /,
+    source: str,
+    target: str,
+    scale: Any,
+    history: Any,
+    max_error: int | None,
+    lossless: bool,
+    no_head: bool,
+    overwrite: bool,
+    resume: bool,
+    best_effort: bool,
+    jobs: int | None,
+    cluster: str | None,
+    quiet: bool,
+    as_json: bool,
+    **wishes: Any,
+) -> None:
+    """Encode the film or picture SOURCE to the .nvc file TARGET.
+
+    SOURCE "-" is a y4m film or a picture on standard input. A picture (PNG, JPEG, WebP, AVIF, TIFF, BMP, PNM) becomes
+    an AVIF file that any browser shows; TARGET "-" is standard output for it. Of a folder SOURCE every picture is
+    encoded to a file below the folder TARGET.
+    """
+    if lossless and max_error:
+        raise UsageError("--lossless and --max-error contradict each other")
+    if means_pictures(source):
+        if jobs or cluster or best_effort:
+            raise UsageError("--jobs, --cluster and --best-effort are for films")
+        wishes |= {"max_error": 0 if lossless else max_error, "head": not no_head}
+        encode_stills(context, source, target, wishes, overwrite, resume, quiet, as_json)
+        return
+    if wishes.pop("bpp") is not None:
+        raise UsageError(f"--bpp is for pictures, and {source} is none: ask for --bitrate")
+    settings = Settings(
+        scale=None if scale == "auto" else scale,
+        history=None if history == "auto" else history,
+        max_error=0 if lossless else max_error,
+        head=not no_head,
+        **wishes,
+    )
+    with Console(as_json, quiet) as console:
+        how = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort}
+        result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, listen=console)
+        console.say(
+            f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
+            f"scale {result.scale:g}, {result.seconds:.0f} s"
+        )
+
+
+@click.command("decode")
+@click.argument("source")
+@click.argument("target")
+@click.option("--start", type=Seconds(), help="First picture to write: seconds or [HH:]MM:SS.")
+@click.option("--duration", type=Seconds(), help="How much to write.")
+@click.option("--best-effort", is_flag=True, help="Show what can be shown of a damaged file, and say which frames.")
+@machine
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@shared
+@limited
+def decode_command(source: str, target: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Decode the .nvc file SOURCE to TARGET.
+
+    \b
+    .y4m or -          exact planes, for mpv and ffmpeg
+    .mkv               FFV1: exact planes, with sound
+    .mp4 .mov .webm    a watchable copy, with sound
+    name_%05d.png      pictures
+
+    A still SOURCE is written as .png, .tif, .webp, .bmp, .jpg or .ppm, as TARGET ends, or as PNG to standard output.
+    Of a folder SOURCE every still .nvc becomes a PNG below the folder TARGET.
+    """
+    if target == "-" and as_json:
+        raise UsageError("--json and pictures on standard output exclude each other")
+    if means_stills(source):
+        decode_stills(source, target, options, quiet, as_json)
+        return
+    with Console(as_json, quiet) as console:
+        result = decode(source, target, listen=console, **options)
+        for note in result.notes:
+            console(Event("note", {"text": note}))
+        console(Event("done", {"path": target, "frames": result.frames, "problems": len(result.problems)}), plain=False)
+        console.say(f"{target}: {result.frames} frames, {result.frames / max(result.seconds, 1e-9):.1f} fps")
+
+
+@click.command("verify")
+@click.argument("source")
+@machine
+@shared
+@limited
+def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Decode every picture of SOURCE and compare every checksum."""
+    if is_still(source):
+        verify_still(source, options["threads"], options["limits"], quiet, as_json)
+        return
+    with Console(as_json, quiet) as console:
+        result = verify(source, listen=console, **options)
+        console(Event("done", {"path": source, "frames": result.frames}), plain=False)
+        console.say(f"{source}: {result.frames} frames, every checksum right")
+
+
+@click.command("info")
+@click.argument("source")
+@shared
+@limited
+def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> None:
+    """Show what SOURCE is made of."""
+    still = is_still(source)
+    found = describe_still(source, limits) if still else describe(source, limits)
+    if as_json:
+        click.echo(json.dumps(found))
+    elif not quiet:
+        click.echo(still_table(found) if still else table(found))

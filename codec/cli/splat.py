@@ -1,0 +1,171 @@
+"""The commands of the tile compressor: `codec splat encode | decode | info`. They hold no logic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+import splat
+
+from ..errors import FormatError, InputError, UsageError
+from ..events import Event
+from ..limits import Limits
+from ..media.files import check_not_same, check_target, read_bytes, write_bytes
+from ..media.pictures import Picture, check_picture_target, eight_bits, read_picture, write_picture
+from .console import Console
+from .options import limited, shared
+from .options import threads as threads_option
+
+STDOUT = "-"
+
+
+@contextmanager
+def _faults_of(path: str, kind: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except splat.SplatError as error:
+        raise kind(f"{path}: {error}") from None
+
+
+def _asked(limits: Limits) -> dict[str, int]:
+    """What the user asked for, as `splat` takes it, which has defaults of its own."""
+    return {name: value for name, value in asdict(limits).items() if value is not None}
+
+
+class _Region(click.ParamType):
+    """x,y,width,height in samples."""
+
+    name = "x,y,w,h"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        try:
+            x, y, w, h = (int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no region such as 64,32,320,240", param, ctx)
+        return x, y, w, h
+
+
+@click.group("splat")
+def splat_group() -> None:
+    """Pictures as tiles of Gaussians (.nvs): crops decode alone, and any size can be drawn."""
+
+
+@splat_group.command("encode")
+@click.argument("source")
+@click.argument("target")
+@click.option(
+    "--bpp", type=click.FloatRange(0, min_open=True), help="Best file of so many bits a pixel.  [default: 0.5]"
+)
+@click.option("--psnr", type=float, metavar="DB", help="Smallest file of at least this PSNR-RGB.")
+@click.option("--gaussians", type=click.IntRange(0), metavar="N", help="Best file of at most so many Gaussians.")
+@click.option("--effort", type=click.IntRange(0, 2), default=1, show_default=True, help="Time against quality.")
+@click.option("--network", is_flag=True, help="Let the network propose each tile's Gaussians.")
+@threads_option
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@shared
+def encode_command(
+    source: str,
+    target: str,
+    bpp: float | None,
+    psnr: float | None,
+    gaussians: int | None,
+    effort: int,
+    network: bool,
+    threads: int,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Encode the picture SOURCE to the .nvs file TARGET; "-" is standard input or output."""
+    asked = {"bpp": bpp, "psnr": psnr, "gaussians": gaussians}
+    wishes = {name: value for name, value in asked.items() if value is not None}
+    if len(wishes) > 1:
+        raise UsageError(f"--{' and --'.join(wishes)} contradict each other: ask for one")
+    if target == STDOUT and as_json:
+        raise UsageError("--json and a file on standard output exclude each other")
+    check_not_same(source, target)
+    if target != STDOUT:
+        check_target(target, overwrite)
+    with Console(as_json, quiet) as console:
+        picture = eight_bits(read_picture(source), source)
+        pixels = picture.pixels
+        for note in picture.notes:
+            console(Event("note", {"text": note}))
+
+        def listen(done: float) -> None:
+            console(Event("progress", {"stage": "encode", "share": done}))
+
+        with _faults_of(source, InputError):
+            options = {"effort": effort, "network": network, "threads": threads, "listen": listen}
+            data = splat.encode(pixels, **(wishes or {"bpp": 0.5}), **options)
+            found = splat.describe(data)
+        write_bytes(target, data)
+        rate = len(data) * 8 / (pixels.shape[0] * pixels.shape[1])
+        done = {"path": target, "bytes": len(data), "bpp": rate, "gaussians": found["gaussians"]}
+        console(Event("done", done), plain=False)
+        console.say(f"{target}: {len(data):,} bytes, {rate:.4f} bpp, {found['gaussians']:,} Gaussians")
+
+
+@splat_group.command("decode")
+@click.argument("source")
+@click.argument("target")
+@click.option("--crop", type=_Region(), help="Only this part of the picture, which is all that is drawn.")
+@click.option("--zoom", type=click.FloatRange(0.1, 16), default=1.0, show_default=True, help="Draw it so much larger.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@shared
+@limited
+def decode_command(
+    source: str,
+    target: str,
+    crop: tuple[int, int, int, int] | None,
+    zoom: float,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    limits: Limits,
+) -> None:
+    """Decode the .nvs file SOURCE to the picture TARGET."""
+    check_not_same(source, target)
+    check_picture_target(target, overwrite)
+    with Console(as_json, quiet) as console:
+        data = read_bytes(source)
+        with _faults_of(source, FormatError):
+            pixels = splat.decode(data, region=crop, zoom=zoom, **_asked(limits))
+        write_picture(target, Picture(pixels))
+        rows, columns = pixels.shape[:2]
+        console(Event("done", {"path": target, "width": columns, "height": rows}), plain=False)
+        console.say(f"{target}: {columns}x{rows}")
+
+
+@splat_group.command("info")
+@click.argument("source")
+@shared
+@limited
+def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> None:
+    """Show what the .nvs file SOURCE is made of."""
+    data = read_bytes(source)
+    with _faults_of(source, FormatError):
+        found = {"path": source, **splat.describe(data, **_asked(limits))}
+    if as_json:
+        click.echo(json.dumps(found))
+    elif not quiet:
+        click.echo("\n".join(_lines(found)))
+
+
+def _lines(found: dict[str, Any], within: str = "") -> Iterator[str]:
+    """What is known of a file as people read it."""
+    for name, value in found.items():
+        name = f"{within}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            yield from _lines(value, f"{name}: ")
+        elif isinstance(value, list):
+            yield f"  {name:24} {', '.join(f'{number:g}' for number in value)}"
+        else:
+            yield f"  {name:24} {value if isinstance(value, str) else f'{value:,.10g}'}"

@@ -1,0 +1,100 @@
+"""`codec decode` and `codec verify` as functions: a film's pictures into a sink, or nowhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ..errors import InputError
+from ..events import Event, Listener
+from ..frames import Frame
+from ..limits import DEFAULT, Limits
+from ..media.files import check_not_same
+from ..media.sinks import open_sink
+from .film import Film
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was decoded. `notes`: what the target does not hold; `problems`: damage passed over by best effort."""
+
+    frames: int
+    seconds: float
+    notes: list[str]
+    problems: list[str]
+
+
+def decode(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    start: Fraction | None = None,
+    duration: Fraction | None = None,
+    best_effort: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    listen: Listener = lambda event: None,
+) -> Decoded:
+    """Decode the .nvc file `source` to `target`: .y4m, .mkv, .mp4, .webm, name_%05d.png, or "-" (y4m).
+
+    `start` and `duration` are in seconds on the film's clock. Raises DamageError where a picture cannot be restored
+    exactly, unless `best_effort`, InputError where there is no picture in that time. On any error nothing is left at
+    `target`.
+    """
+    source, target = os.fspath(source), os.fspath(target)
+    check_not_same(source, target)
+    film = Film(source, best_effort=best_effort, device=device, threads=threads, limits=limits)
+    count, began = 0, time.monotonic()
+    sink = open_sink(target, film.info, source, start, duration, overwrite, threads)
+    with sink:
+        for frame in _watched(film, start, duration, listen):
+            if sink.closed:
+                break
+            sink.write(frame)
+            count += 1
+        if not count and not sink.closed:
+            part = f"from {float(start or 0):g} s on" + ("" if duration is None else f" for {float(duration):g} s")
+            raise InputError(f"{source} has no pictures {part}")
+    return Decoded(count, time.monotonic() - began, sink.notes, film.problems)
+
+
+def verify(
+    source: str | os.PathLike[str],
+    *,
+    best_effort: bool = False,
+    device: str = "auto",
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    listen: Listener = lambda event: None,
+) -> Decoded:
+    """Decode every picture of `source` and compare every checksum. Raises DamageError at the first that differs."""
+    film = Film(source, best_effort=best_effort, device=device, threads=threads, limits=limits)
+    began = time.monotonic()
+    count = sum(1 for _ in _watched(film, None, None, listen))
+    return Decoded(count, time.monotonic() - began, [], film.problems)
+
+
+def _watched(film: Film, start: Fraction | None, duration: Fraction | None, listen: Listener) -> Iterator[Frame]:
+    """The film's frames; an event every few, and one for each problem."""
+    began, told = time.monotonic(), 0
+    total = film.info.frames
+    if duration is not None:
+        total = round(duration * film.info.rate)
+    for count, frame in enumerate(film.frames(start, duration), 1):
+        yield frame
+        for text in film.problems[told:]:
+            listen(Event("problem", {"text": text}))
+        told = len(film.problems)
+        if count % 8 == 0 or count == total:
+            elapsed = time.monotonic() - began
+            speed = count / elapsed if elapsed else 0.0
+            left = (total - count) / speed if speed and total > count else None
+            progress = {"stage": "decode", "frames": count, "total": total, "fps": round(speed, 2)}
+            listen(Event("progress", progress | {"eta": left and round(left, 1), "elapsed": round(elapsed, 2)}))
+    for text in film.problems[told:]:
+        listen(Event("problem", {"text": text}))

@@ -1,0 +1,94 @@
+"""Which size the base should have: measured on the film's first segment.
+
+A few pictures are coded at each size and three quantisers; sizes are compared at the rate (or the quality) that was
+asked for. Below a certain rate a smaller base wins, at most rates the full size does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from ..frames import Frame, VideoInfo
+from ..segment.encoder import Report, SegmentEncoder
+from ..settings import CRF_MAX, CRF_STEP, SCALES, Settings
+
+PROBED = 24  # pictures
+PROBE_CRFS = (24.0, 40.0, 56.0)
+PROBE_PRESET = 8
+SMALLEST = 64  # samples: no base is made narrower or lower than this
+ADVANTAGE = 0.1  # dB by which a smaller base must win: short probes flatter it; see bench/NOTES.md
+MARGIN = 0.5  # dB by which a size may fall behind before smaller ones are no longer tried
+
+
+@dataclass(frozen=True)
+class _Curve:
+    scale: Fraction
+    rates: tuple[float, ...]  # ln bytes, rising
+    psnrs: tuple[float, ...]
+    crfs: tuple[float, ...]
+
+    def psnr_at(self, rate: float) -> float:
+        return _line(rate, self.rates, self.psnrs)
+
+    def rate_at(self, psnr: float) -> float:
+        return _line(psnr, self.psnrs, self.rates)
+
+    def crf_at(self, rate: float) -> float:
+        crf = _line(rate, self.rates, self.crfs)
+        return min(max(round(crf / CRF_STEP) * CRF_STEP, 1.0), CRF_MAX)
+
+
+def _line(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Piecewise linear, continued beyond the ends along the outer pieces."""
+    k = min(max(int(np.searchsorted(xs, x)), 1), len(xs) - 1)
+    run = xs[k] - xs[k - 1]
+    return ys[k - 1] if run == 0 else ys[k - 1] + (x - xs[k - 1]) * (ys[k] - ys[k - 1]) / run
+
+
+def choose_scale(
+    frames: Sequence[Frame], info: VideoInfo, settings: Settings, bytes_per_second: float, report: Report
+) -> tuple[Fraction, float]:
+    """(scale, crf to begin with). With `--crf N` the crf is that of the full-size base, and a smaller base gets the
+    crf at which it takes the same bytes."""
+    start = settings.start_crf
+    if settings.scale is not None:
+        return settings.scale, start
+    if settings.max_error is not None:
+        return Fraction(1), start
+    middle = max(0, (len(frames) - PROBED) // 2)  # films begin with titles and fades
+    frames = frames[middle : middle + PROBED]
+    probe = replace(settings, preset="fast")
+    best: tuple[float, Fraction, float] | None = None
+    goal: float | None = None
+    for n, scale in enumerate(SCALES):
+        if scale > 1 and min(info.width, info.height) / scale < SMALLEST:
+            break
+        report("scale", n / len(SCALES))
+        encoder = SegmentEncoder(frames, info, probe, scale)
+        points = [encoder.base(crf, PROBE_PRESET) for crf in reversed(PROBE_CRFS)]
+        curve = _Curve(
+            scale,
+            tuple(math.log(p.bytes) for p in points),
+            tuple(p.psnr for p in points),
+            tuple(p.crf for p in points),
+        )
+        if goal is None:
+            if settings.target_psnr is not None:
+                goal = curve.rate_at(settings.target_psnr)
+            elif bytes_per_second:
+                goal = math.log(max(1.0, bytes_per_second * len(frames) / float(info.rate)))
+            else:
+                goal = _line(start, curve.crfs[::-1], curve.rates[::-1])
+        psnr = curve.psnr_at(goal) - (ADVANTAGE if scale > 1 else 0.0)
+        crf = curve.crf_at(goal) if scale > 1 or settings.crf is None else start
+        if best is None or psnr > best[0]:
+            best = (psnr, scale, crf)
+        elif psnr < best[0] - MARGIN:
+            break
+    assert best is not None
+    return best[1], best[2]

@@ -1,0 +1,1 @@
+"""Many segments, side by side."""

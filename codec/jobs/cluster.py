@@ -1,0 +1,103 @@
+"""Segments encoded on other machines, through Dask's scheduler (the package `distributed`).
+
+Dask, because it is Python all through and installs from wheels of a few megabytes on every system that we run on, keeps
+results in order, notices dead workers and shows on a page what it does; Ray brings a binary runtime of its own. A
+segment's pictures travel to the worker that encodes it; the film need not be there. Whoever can reach the scheduler can
+run code on its workers: that is how Dask works, so it belongs into a network that one trusts, or behind its TLS.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import CancelledError
+from typing import Any
+
+from ..errors import UsageError, WorkerError
+from ..segment.encoder import Report, Segment
+from ..settings import JOBS_MAX
+from .store import versions
+from .task import Task, run_task
+from .workers import Workers, now_and_then
+
+CONNECT = 20  # seconds that a scheduler may take to answer
+TELL_EVERY = 1.0  # seconds between a worker's reports
+TOPIC = "nvc-"
+
+
+class Cluster(Workers):
+    """The workers of the Dask scheduler at `address`, such as "tcp://10.0.0.1:8786"; as many at a time as `count` says,
+    or as there are. Raises UsageError where there are none, or where they would not give the bytes that we would."""
+
+    def __init__(self, address: str, count: int | None = None):
+        try:
+            from distributed import Client
+        except ImportError:
+            raise UsageError("a cluster needs Dask: pip install 'nvc[cluster]'") from None
+        try:
+            self._client: Any = Client(address, timeout=CONNECT, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"there is no Dask scheduler at {address}: {error}") from None
+        try:
+            self._check(address)
+            self.count = count or min(len(self._client.ncores()), JOBS_MAX)
+        except BaseException:
+            self._client.close()
+            raise
+        self._reports: dict[int, Report] = {}
+        self._topic = TOPIC + uuid.uuid4().hex
+        self._client.subscribe_topic(self._topic, self._told)
+
+    def _check(self, address: str) -> None:
+        try:
+            found = self._client.run(versions)
+        except Exception as error:  # whatever a worker raises that has no NVC, or another one
+            raise UsageError(f"the workers at {address} cannot run NVC: {type(error).__name__}: {error}") from None
+        if not found:
+            raise UsageError(f"the Dask scheduler at {address} has no workers")
+        for worker, theirs in found.items():
+            if theirs != versions():
+                raise UsageError(_other(worker, theirs))
+
+    def _told(self, event: tuple[object, tuple[int, str, float]]) -> None:
+        index, stage, done = event[1]
+        if report := self._reports.get(index):
+            report(stage, done)
+
+    def attempt(self, lane: int, task: Task, report: Report) -> Segment:
+        from distributed import KilledWorker
+
+        self._reports[task.index] = report
+        try:
+            # pictures that went as an argument would stay with the scheduler until the segment is done
+            pictures = self._client.scatter(task, hash=False)
+            return self._client.submit(_run, pictures, self._topic, versions(), pure=False).result()
+        except (KilledWorker, CancelledError, OSError) as error:
+            raise WorkerError(f"the worker that encoded segment {task.index} was lost: {error}") from None
+        finally:
+            del self._reports[task.index]
+
+    def close(self) -> None:
+        super().close()
+        self._client.close()
+
+
+_ALONE = threading.Lock()  # one segment at a time in a process: what torch is told holds for all its threads
+
+
+def _run(task: Task, topic: str, ours: tuple[object, ...]) -> Segment:
+    """On a worker."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    if versions() != ours:  # one that came after the encode had begun
+        raise UsageError(_other(worker.address, versions()))
+
+    with _ALONE:
+        return run_task(
+            task, now_and_then(lambda stage, done: worker.log_event(topic, (task.index, stage, done)), TELL_EVERY)
+        )
+
+
+def _other(worker: str, versions: tuple[object, ...]) -> str:
+    return f"the worker {worker} has other versions than this program: {versions}"

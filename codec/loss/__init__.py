@@ -1,0 +1,1 @@
+"""The loss-stream: what a prediction lacks."""

@@ -1,0 +1,1 @@
+"""Files and libav: films and pictures in and out."""

@@ -1,0 +1,213 @@
+"""Films as other codecs have them: FFV1, which is exact, and copies to watch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from ..errors import OutputError
+from ..frames import Frame, Plane, PlaneFormat, VideoInfo
+from ..wire.matroska import set_sample_aspect_ratio
+from .files import check_target, part_path, put_in_place, remove
+from .libav import local_url, ordinary_priority, planes_to_av
+from .side_streams import SideStreams, seconds
+from .sink import SCALING, Sink
+
+# films
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which part of which film the side streams are taken from; times in seconds."""
+
+    source: str | os.PathLike[str] | None
+    start: Fraction | None
+    duration: Fraction | None
+
+    @property
+    def partial(self) -> bool:
+        return self.start is not None or self.duration is not None
+
+    @property
+    def end(self) -> Fraction | None:
+        return None if self.duration is None else (self.start or Fraction(0)) + self.duration
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How a film is written: container, encoder with its options, planes, and what to say about it."""
+
+    container: str
+    encoder: str
+    options: dict[str, str]
+    format: PlaneFormat
+    sound_codec: str | None = None
+    note: str = ""
+    even: bool = False
+
+
+def _exact(info: VideoInfo) -> _Recipe:
+    """FFV1 version 3, in slices that threads share and that carry checksums."""
+    slices = "4" if min(info.width, info.height) >= 64 else "1"
+    options = {"level": "3", "slicecrc": "1", "slices": slices, "coder": "1", "context": "1", "g": "1"}
+    return _Recipe("matroska", "ffv1", options, info.format)
+
+
+def _copy(container: str, info: VideoInfo) -> _Recipe:
+    """4:2:0 at a quality where no difference is seen, in a codec that the container's players know.
+
+    libvpx is built for 8 bits, so WebM of 10 bits is AV1; x265 corrupts its memory on pictures of a few blocks, and
+    neither knows pictures of a few pixels, so small ones are of 8 bits.
+    """
+    note = "this is a copy to watch, encoded anew; it is not exact"
+    depth = info.format.depth if min(info.width, info.height) >= 64 else 8
+    fmt = PlaneFormat("420", depth)
+    if container == "webm":
+        if depth > 8:
+            options = {"preset": "6", "crf": "16"}
+            return _Recipe(container, "libsvtav1", options, fmt, "libopus", note)
+        options = {"crf": "16", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "tile-columns": "1"}
+        return _Recipe(container, "libvpx-vp9", options, fmt, "libopus", note)
+    if depth > 8:
+        options = {"crf": "14", "preset": "medium", "x265-params": "log-level=error"}
+        return _Recipe(container, "libx265", options, fmt, None, note, even=True)
+    return _Recipe(container, "libx264", {"crf": "14", "preset": "medium"}, fmt, None, note, even=True)
+
+
+RECIPES = {
+    ".mkv": _exact,
+    ".mp4": lambda info: _copy("mp4", info),
+    ".mov": lambda info: _copy("mov", info),
+    ".webm": lambda info: _copy("webm", info),
+}
+
+
+class EncodedFilm(Sink):
+    """Pictures through one of libav's encoders, joined with the side streams of a film."""
+
+    def __init__(self, path: str, info: VideoInfo, recipe: _Recipe, cut: Cut, overwrite: bool, threads: int):
+        super().__init__(path, info)
+        check_target(path, overwrite)
+        self._recipe, self._cut = recipe, cut
+        self._part = part_path(path)
+        self._side: SideStreams | None = None
+        self._packets: Iterator[av.Packet] = iter(())
+        self._pending: av.Packet | None = None
+        self._origin: int | None = None
+        self._reformatter = VideoReformatter()
+        self.notes += [recipe.note] if recipe.note else []
+        try:
+            with self._guarded():
+                self._open(threads)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _open(self, threads: int) -> None:
+        recipe, info = self._recipe, self.info
+        options = {"movflags": "+faststart"} if recipe.container in ("mp4", "mov") else {"write_crc32": "0"}
+        self._output = av.open(local_url(self._part), "w", format=recipe.container, container_options=options)
+        self._video = cast(Any, self._output.add_stream(recipe.encoder, rate=info.rate, options=recipe.options))
+        self._video.time_base = info.time_base
+        encoder = self._video.codec_context
+        encoder.width, encoder.height = self._size()
+        encoder.pix_fmt = recipe.format.av_name
+        encoder.time_base = info.time_base
+        encoder.sample_aspect_ratio = info.sar
+        encoder.color_primaries, encoder.color_trc, encoder.colorspace, encoder.color_range = info.colour
+        encoder.thread_count = threads
+        if info.display_matrix:
+            self._video.set_display_matrix(info.display_matrix)
+        if info.side_data:
+            self.notes.append(f"{self.path} does not hold the film's HDR mastering data")
+        if self._size() != (info.width, info.height):
+            self.notes.append("the last row or column is repeated, because this codec has even sizes only")
+        if recipe.format != info.format:
+            self.notes.append(f"{info.format.av_name} becomes {recipe.format.av_name}")
+        if self._cut.source is not None:
+            self._side = SideStreams(self._cut.source, self._output, recipe.sound_codec)
+            self.notes += self._side.notes
+
+    def _size(self) -> tuple[int, int]:
+        odd = 1 if self._recipe.even else 0
+        return self.info.width + (self.info.width & odd), self.info.height + (self.info.height & odd)
+
+    def write(self, frame: Frame) -> None:
+        with self._guarded():
+            opening = self._origin is None
+            if opening:
+                self._begin(frame)
+            assert self._origin is not None
+            picture = self._picture(frame.planes)
+            picture.pts, picture.time_base = frame.pts - self._origin, self.info.time_base
+            if frame.duration:
+                picture.duration = frame.duration
+            self._mux(self._video.encode(picture))
+            if opening:
+                ordinary_priority()  # the first picture opened the encoder, and that may be SVT-AV1
+
+    def _begin(self, first: Frame) -> None:
+        """Settle where time zero lies; the side streams are moved alike."""
+        partial = self._cut.partial
+        self._origin = first.pts if partial else 0
+        if self._side is None:
+            return
+        start = first.pts * self.info.time_base if partial else None
+        self._output.set_chapters(self._side.chapters(start or Fraction(0), self._cut.end))
+        self._packets = self._side.packets(start, self._cut.end)
+        self._pending = next(self._packets, None)
+
+    def _picture(self, planes: tuple[Plane, ...]) -> av.VideoFrame:
+        """A frame in the encoder's format; exact where that is the film's own."""
+        given, wanted = self.info.format, self._recipe.format
+        width, height = self._size()
+        if given.chroma == "400" != wanted.chroma:
+            grey = [np.full(s, 1 << given.depth - 1, given.dtype) for s in wanted.shapes(width, height)[1:]]
+            planes, given = (planes[0], *grey), wanted
+        padded: list[Any] = [
+            np.pad(plane, [(0, rows - plane.shape[0]), (0, columns - plane.shape[1])], mode="edge")
+            for plane, (rows, columns) in zip(planes, given.shapes(width, height), strict=True)
+        ]
+        picture = planes_to_av(padded, given)
+        if given != wanted:
+            picture = self._reformatter.reformat(picture, format=wanted.av_name, interpolation=SCALING)
+        return picture
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            self._mux_side(seconds(packet))
+            self._output.mux(packet)
+
+    def _mux_side(self, until: Fraction | None = None) -> None:
+        while self._pending is not None and (until is None or seconds(self._pending) <= until):
+            self._output.mux(self._pending)
+            self._pending = next(self._packets, None)
+
+    def _finish(self) -> None:
+        if self._origin is None:
+            raise OutputError(f"{self.path}: there are no pictures to write")
+        self._mux(self._video.encode(None))
+        self._mux_side()
+        self._output.close()
+        if self._recipe.container in ("matroska", "webm") and self.info.sar != 1:
+            set_sample_aspect_ratio(self._part, self.info.sar)
+        if self._side is not None:
+            self.notes += self._side.lost_tags(self._part)
+            self._side.close()
+        put_in_place(self._part, self.path)
+
+    def _discard(self) -> None:
+        # a file that is thrown away need not be well formed, nor have been opened
+        with suppress(AttributeError, av.FFmpegError, OSError, ValueError):
+            self._output.close()
+        if self._side is not None:
+            self._side.close()
+        remove(self._part)

@@ -1,0 +1,180 @@
+"""What a sink is, and the simplest ones: y4m into a file or a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import IO, Self
+
+import numpy as np
+from av.video.reformatter import Interpolation
+
+from ..errors import OutputError
+from ..frames import Frame, VideoInfo
+from .files import STDOUT, check_target, drain, part_path, put_in_place, remove
+from .libav import faults_as, open_film
+
+SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+class Sink(ABC):
+    """Takes frames; a context manager that keeps the target on success and removes its traces on failure.
+
+    Attributes:
+        notes: sentences about what the target does not hold; complete after the context has ended.
+        closed: whether nobody reads any more, so that no more frames need be decoded.
+    """
+
+    def __init__(self, path: str, info: VideoInfo):
+        self.path = path
+        self.info = info
+        self.notes: list[str] = []
+        self.closed = False
+
+    @abstractmethod
+    def write(self, frame: Frame) -> None:
+        """Add the next picture; `pts` is in `info.time_base`."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Complete the target."""
+
+    @abstractmethod
+    def _discard(self) -> None:
+        """Remove what was written; must not raise."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._discard()
+            return
+        try:
+            with self._guarded():
+                self._finish()
+        except BaseException:
+            self._discard()
+            raise
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Errors of the system and of libav become OutputError."""
+        with faults_as(OutputError, f"{self.path} cannot be written"):
+            yield
+
+    def _note_silence(self, source: str | os.PathLike[str] | None) -> None:
+        """Tell that the sound of `source` stays behind."""
+        if source is not None:
+            with open_film(source) as film:
+                kinds = [kind for kind in ("audio", "subtitle") if any(s.type == kind for s in film.streams)]
+            if kinds:
+                self.notes.append(f"{self.path} holds pictures only; {' and '.join(kinds)} are left out")
+        if self.info.display_matrix:
+            self.notes.append(f"{self.path} does not hold the film's rotation; the pictures are as they were coded")
+
+
+# y4m
+
+
+def y4m_header(info: VideoInfo) -> bytes:
+    """The stream header of YUV4MPEG2, with mjpegtools' and libav's names for depth and range."""
+    fmt, rate, sar = info.format, info.rate, info.sar
+    chroma = {"400": "mono", "420": "420mpeg2"}.get(fmt.chroma, fmt.chroma)
+    if fmt.depth > 8:
+        chroma = f"mono{fmt.depth}" if fmt.chroma == "400" else f"{fmt.chroma}p{fmt.depth}"
+    fields = [
+        f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator}",
+        f"Ip A{sar.numerator}:{sar.denominator} C{chroma}",
+    ]
+    if fmt.depth > 8 and fmt.chroma != "400":
+        fields.append(f"XYSCSS={fmt.chroma}P{fmt.depth}")
+    if info.colour.range:
+        fields.append(f"XCOLORRANGE={'FULL' if info.colour.range == 2 else 'LIMITED'}")
+    return " ".join(fields).encode() + b"\n"
+
+
+class _Y4mSink(Sink):
+    """Exact planes with one frame rate."""
+
+    def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None):
+        super().__init__(path, info)
+        self._note_silence(source)
+        if info.colour[:3] != (2, 2, 2) or info.side_data:
+            self.notes.append("y4m does not hold the film's colour code points")
+        self._file: IO[bytes]
+        self._first: int | None = None
+        self._count = 0
+        self._varies = False
+
+    def write(self, frame: Frame) -> None:
+        with self._guarded():
+            if self._first is None:
+                self._first = frame.pts
+                self._file.write(y4m_header(self.info))
+            self._file.write(b"FRAME\n")
+            for plane in frame.planes:
+                self._file.write(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data)
+        late = (frame.pts - self._first) * self.info.time_base - self._count / self.info.rate
+        if not self._varies and abs(late) * self.info.rate > 1:
+            self._varies = True
+            self.notes.append(
+                f"y4m has one frame rate ({float(self.info.rate):g}); the film's times vary from picture "
+                f"{self._count} on and are lost"
+            )
+        self._count += 1
+
+
+class Y4m(_Y4mSink):
+    def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None, overwrite: bool):
+        super().__init__(path, info, source)
+        check_target(path, overwrite)
+        self._part = part_path(path)
+        with self._guarded():
+            self._file = open(self._part, "wb")  # noqa: SIM115
+
+    def _finish(self) -> None:
+        self._file.close()
+        put_in_place(self._part, self.path)
+
+    def _discard(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+        remove(self._part)
+
+
+class StandardOutput(_Y4mSink):
+    def __init__(self, info: VideoInfo, source: str | os.PathLike[str] | None):
+        super().__init__(STDOUT, info, source)
+        self.path = "standard output"
+        self._file = sys.stdout.buffer
+
+    def write(self, frame: Frame) -> None:
+        if not self.closed:
+            super().write(frame)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with super()._guarded():
+            try:
+                yield
+            except BrokenPipeError:
+                self._hang_up()
+
+    def _hang_up(self) -> None:
+        """The reader has gone: that ends the work, and is no error."""
+        self.closed = True
+        drain(self._file)
+
+    def _finish(self) -> None:
+        if not self.closed:
+            self._file.flush()
+
+    def _discard(self) -> None:
+        pass

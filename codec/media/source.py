@@ -1,0 +1,371 @@
+"""Reads a film's pictures, exactly as its decoder gives them, through libav.
+
+    with open_source("film.mp4") as source:
+        for frame in source.frames():
+            ...
+
+Invariants: frames come in presentation order with strictly increasing pts in `info.time_base`; the planes are the
+source's own samples wherever `source.exact`; everything that is not kept is a sentence in `source.notes`. Memory is
+bounded by libav's decoder delay. Every fault raises InputError; no libav exception passes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from fractions import Fraction
+from types import TracebackType
+from typing import IO, Any, Self
+
+import av
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from ..errors import InputError
+from ..frames import Colour, Frame, Plane, PlaneFormat, VideoInfo
+from .files import STDIN, check_file
+from .libav import (
+    colour_of,
+    describe,
+    display_matrix,
+    faults_as,
+    film_stream,
+    hdr_side_data,
+    local_url,
+    planes_from_av,
+    side_data,
+)
+from .timeline import LATE, LONGEST_STEP, RARE
+
+# formats that hold the samples of a PlaneFormat in another order of bytes; swscale moves them without arithmetic
+REPACKED: dict[str, PlaneFormat] = {
+    **dict.fromkeys(("nv12", "nv21"), PlaneFormat("420", 8)),
+    **dict.fromkeys(("nv16", "yuyv422", "uyvy422", "yvyu422"), PlaneFormat("422", 8)),
+    **dict.fromkeys(("nv24", "nv42"), PlaneFormat("444", 8)),
+    **dict.fromkeys(("p010le", "p010be", "yuv420p10be"), PlaneFormat("420", 10)),
+    **dict.fromkeys(("p210le", "p210be", "nv20le", "nv20be", "y210le", "yuv422p10be"), PlaneFormat("422", 10)),
+    **dict.fromkeys(("p410le", "p410be", "yuv444p10be", "xv30le"), PlaneFormat("444", 10)),
+    "gray10be": PlaneFormat("400", 10),
+}
+_LOST_SIDE_DATA = {
+    "A53_CC": "closed captions inside the video",
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "ICC_PROFILE": "the ICC colour profile",
+    "STEREO3D": "the stereo 3D description",
+    "SPHERICAL": "the spherical video description",
+    "S12M_TIMECODE": "the SMPTE 12M time code",
+    "FILM_GRAIN_PARAMS": "film grain parameters (the pictures are stored as decoded)",
+}
+
+
+def open_source(path: str | os.PathLike[str], threads: int = 0, best_effort: bool = False) -> Source:
+    """Open a film, a picture, or "-" for standard input (y4m, or whatever libav reads without seeking).
+
+    `threads` is the decoder's, 0 = one a core. With `best_effort` a film ends where it is damaged or becomes another.
+    Raises InputError where there is no readable first picture.
+    """
+    return Source(os.fspath(path), threads, best_effort)
+
+
+class Conversion:
+    """How frames of one libav pixel format become planes, and what that costs.
+
+    Attributes: `format` of the planes, whether they are `exact`, the `colour` that holds for them, and `notes`.
+    """
+
+    def __init__(self, frame: av.VideoFrame, colour: Colour):
+        given = frame.format
+        self.notes: list[str] = []
+        self.exact = True
+        self.colour = colour
+        self._reformat: dict[str, Any] | None = None
+        self._reformatter = VideoReformatter()
+        has_alpha = any(c.is_alpha for c in given.components)
+        direct = PlaneFormat.from_av_name(given.name.replace("yuva", "yuv"))
+        fmt = direct or REPACKED.get(given.name)
+        if fmt is None:
+            fmt, self.exact = self._nearest(given), False
+        self.format = fmt
+        if direct is None:
+            self._reformat = {"format": fmt.av_name, "interpolation": Interpolation.POINT | Interpolation.ACCURATE_RND}
+        if not self.exact:
+            self._describe(given)
+        if has_alpha:
+            self.exact = False
+            self.notes.append(f"the alpha plane of {given.name} is dropped")
+
+    @staticmethod
+    def _nearest(given: av.VideoFormat) -> PlaneFormat:
+        """The smallest PlaneFormat that loses least of a format of RGB, odd subsampling or other depth."""
+        components = [c for c in given.components if not c.is_alpha]
+        depth = 8 if max(c.bits for c in components) <= 8 and "f" not in given.name[-5:-2] else 10
+        if given.is_rgb or given.has_palette or given.is_bayer:
+            return PlaneFormat("444", depth)
+        if len(components) == 1:
+            return PlaneFormat("400", depth)
+        across, down = 64 // given.chroma_width(64), 64 // given.chroma_height(64)
+        return PlaneFormat("444" if across == 1 else "422" if down == 1 else "420", depth)
+
+    def _describe(self, given: av.VideoFormat) -> None:
+        assert self._reformat is not None
+        depth = max(c.bits for c in given.components)
+        self.notes.append(f"{given.name} is converted to {self.format.av_name}; the samples are not the source's own")
+        if depth > self.format.depth:
+            self.notes.append(f"{depth} bits a sample are reduced to {self.format.depth}")
+        if given.is_rgb or given.has_palette or given.is_bayer:
+            # RGB carries no matrix of its own: BT.709 at full range wastes the fewest code values
+            self._reformat |= {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.JPEG}
+            self.colour = self.colour._replace(matrix=1, range=2)
+            self.notes.append("RGB becomes YUV 4:4:4 with the BT.709 matrix at full range")
+
+    def planes(self, frame: av.VideoFrame) -> tuple[Plane, ...]:
+        if self._reformat is not None:
+            frame = self._reformatter.reformat(frame, **self._reformat)
+        return planes_from_av(frame, self.format)
+
+
+class _Counted:
+    """A file that can be read once, with the bytes that were read of it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file, self.count = file, 0
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.count += len(data)
+        return data
+
+
+class Source:
+    """An open film; see the module. A context manager.
+
+    Attributes:
+        path: as it was given; "-" for standard input.
+        info: VideoInfo; `frames` and `duration` are what the container claims, an estimate.
+        exact: whether the planes are the source's own samples, with nothing (such as alpha) left out.
+        notes: sentences about what is not kept; more may be added while frames are read.
+    """
+
+    def __init__(self, path: str, threads: int = 0, best_effort: bool = False):
+        self.path = path
+        self.best_effort = best_effort
+        self.notes: list[str] = []
+        self._threads = threads
+        self._container: av.container.InputContainer | None = None
+        self._file: IO[bytes] | _Counted
+        self._decoded = self._decode()
+        try:
+            first = next(self._decoded, None)
+            if first is None:
+                raise InputError(f"{self.name} holds no picture that can be decoded")
+            self._first: av.VideoFrame | None = first
+            self.info = self._describe(first)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        return "standard input" if self.path == STDIN else self.path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._decoded.close()
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def frames(self) -> Iterator[Frame]:
+        """Every picture, once. Raises InputError where the film is damaged or changes size, but under `best_effort`
+        notes it and ends."""
+        try:
+            yield from self._frames()
+        except InputError as fault:
+            if not self.best_effort:
+                raise
+            self.notes.append(f"{fault}; the film is kept up to there")
+
+    def _frames(self) -> Iterator[Frame]:
+        if self._first is None:
+            raise InputError(f"the pictures of {self.name} have been read already; open it again")
+        first, self._first = self._first, None
+        width, height, given = first.width, first.height, first.format.name
+        tick = self.info.time_base
+        step = max(1, round(1 / (self.info.rate * tick)))
+        last: int | None = None
+        repaired = late = missed = 0
+        frame: av.VideoFrame | None = first
+        while frame is not None:
+            # AVI and raw streams know only decoding times, which libav hands on with the picture
+            pts = frame.pts if frame.pts is not None else frame.dts
+            if pts is None or (last is not None and pts <= last):
+                pts = 0 if last is None else last + step
+                repaired += 1
+                if repaired == 1:
+                    self.notes.append(
+                        f"time stamps are missing or repeated from {self._seconds(pts)} on; they are replaced by "
+                        f"{float(1 / (step * tick)):g} pictures a second"
+                    )
+            if (frame.width, frame.height) != (width, height):
+                raise InputError(
+                    f"{self.name} changes size from {width}x{height} to {frame.width}x{frame.height} at "
+                    f"{self._seconds(pts)}; one film has one size, so cut it there"
+                )
+            if frame.format.name != given:
+                raise InputError(
+                    f"{self.name} changes its pixel format from {given} to {frame.format.name} at "
+                    f"{self._seconds(pts)}; cut it there"
+                )
+            if last is not None and (pts - last) * tick.numerator > LONGEST_STEP:
+                raise InputError(
+                    f"{self.name}: the time stamps leap from {self._seconds(last)} to {self._seconds(pts)}, which no "
+                    "MP4 can hold; cut it there"
+                )
+            if last is not None and (pts - last) * tick * self.info.rate > LATE:
+                late += 1
+                missed = missed if late > 1 else last + step
+            last, step = pts, frame.duration or step
+            with faults_as(InputError, f"the picture of {self.name} at {self._seconds(pts)} cannot be converted"):
+                planes = self._conversion.planes(frame)
+            yield Frame(planes, pts, frame.duration or 0)
+            frame = next(self._decoded, None)
+        length = (last + step - (first.pts or 0)) * tick if last is not None else Fraction(0)
+        if 0 < late * RARE <= length * self.info.rate:
+            self.notes.append(
+                f"there is no picture at {self._seconds(missed)}{f' and {late - 1} other times' if late > 1 else ''}, "
+                "where the film's rate lets one be expected; if that does not vary, the film is damaged there"
+            )
+        if self.info.duration - length > 1:
+            self.notes.append(
+                f"the pictures end after {float(length):.1f} s, but the film claims to last "
+                f"{float(self.info.duration):.1f} s; it may be cut off"
+            )
+
+    def _seconds(self, pts: int | None) -> str:
+        return "an unknown time" if pts is None else f"{float(pts * self._stream.time_base):.3f} s"
+
+    def _open(self) -> av.container.InputContainer:
+        file: Any
+        if self.path == STDIN:
+            if sys.stdin is None or sys.stdin.buffer.isatty():
+                raise InputError("standard input is a terminal; pipe a film into it")
+            file = self._file = sys.stdin.buffer if sys.stdin.buffer.seekable() else _Counted(sys.stdin.buffer)
+        else:
+            check_file(self.path)
+            file = local_url(self.path)
+        with faults_as(InputError, f"{self.name} is no film or picture that libav can read"):
+            return av.open(file, "r", metadata_errors="replace", buffer_size=1 << 20)
+
+    def _length(self) -> int:
+        """Bytes of the file, or those read so far where it has no length."""
+        if self.path != STDIN:
+            return os.path.getsize(self.path)
+        return self._file.count if isinstance(self._file, _Counted) else os.fstat(self._file.fileno()).st_size
+
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
+        """Decoded frames in presentation order; damage is an InputError, never a concealed picture."""
+        self._container = container = self._open()
+        stream = film_stream(container)
+        if stream is None:
+            raise InputError(f"{self.name} has no video stream")
+        self._stream: Any = stream
+        if stream.codec_context is None:
+            raise InputError(f"{self.name}: there is no decoder for its video codec")
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = av.stream.Discard.all
+        context = stream.codec_context
+        context.thread_type = "AUTO"
+        # how far beyond damage several threads have come is chance, and so would be the film's end
+        context.thread_count = 1 if self.best_effort else self._threads
+        # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some
+        # more, but refuses recordings that begin within a group of pictures.
+        context.flags |= av.codec.context.Flags.output_corrupt
+        at: int | None = None
+        early, shown, end = 0, False, 0
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    yield from self._held_back(context)
+                    raise InputError(f"{self.name} is damaged or cut off at {self._seconds(packet.pts)}")
+                at = packet.pts if packet.pts is not None else at
+                end = packet.pos + packet.size if packet.size and packet.pos is not None else end
+                try:
+                    decoded = packet.decode()
+                except av.error.InvalidDataError:
+                    if shown:
+                        raise
+                    early += 1
+                    continue
+                for frame in decoded:
+                    if not frame.is_corrupt:
+                        shown = True
+                        yield frame
+                    elif shown:
+                        raise InputError(f"{self.name}: the picture at {self._seconds(frame.pts)} is damaged")
+                    else:
+                        early += 1
+        except (av.FFmpegError, OSError, ValueError) as error:
+            yield from self._held_back(context)
+            raise InputError(f"{self.name} cannot be decoded at {self._seconds(at)}: {describe(error)}") from None
+        # the reader of y4m takes part of a picture for the end of the film
+        if end and container.format.name == "yuv4mpegpipe" and self._length() > end:
+            self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
+        if early:
+            self.notes.append(f"the first {early} pictures refer to others before the film's start and are left out")
+
+    def _held_back(self, context: Any) -> Iterator[av.VideoFrame]:
+        """Under `best_effort`, whole pictures from before the damage that the decoder still holds for their order."""
+        if not self.best_effort:
+            return
+        with suppress(av.FFmpegError, OSError, ValueError):
+            for frame in context.decode(None):
+                if frame.is_corrupt:
+                    return
+                yield frame
+
+    def _describe(self, frame: av.VideoFrame) -> VideoInfo:
+        """Fill `exact`, `notes` and the conversion from the first frame."""
+        assert self._container is not None
+        stream, data = self._stream, side_data(frame)
+        self._conversion = Conversion(frame, colour_of(frame, stream))
+        self.exact = self._conversion.exact
+        self.notes += self._conversion.notes
+        if frame.interlaced_frame:
+            self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
+        lost = dict.fromkeys(text for name, text in _LOST_SIDE_DATA.items() if name in data)
+        self.notes += [f"not kept: {text}" for text in lost]
+        for other in self._container.streams.video:
+            if other.index != stream.index and not other.disposition & av.stream.Disposition.attached_pic:
+                self.notes.append(f"the further video stream #{other.index} is dropped")
+        time_base = stream.time_base
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        duration = Fraction(0)
+        if stream.duration:
+            duration = stream.duration * time_base
+        elif self._container.duration:
+            duration = Fraction(self._container.duration, av.time_base)
+        return VideoInfo(
+            width=frame.width,
+            height=frame.height,
+            format=self._conversion.format,
+            time_base=time_base,
+            rate=rate,
+            sar=stream.sample_aspect_ratio or Fraction(1),
+            colour=self._conversion.colour,
+            display_matrix=display_matrix(data),
+            side_data=hdr_side_data(data),
+            frames=stream.frames or round(duration * rate),
+            duration=duration,
+        )

@@ -1,0 +1,1 @@
+"""A segment, both ways: the unit of the format."""

@@ -1,0 +1,175 @@
+"""What a segment changes of the package's density heads: trained on some of its own pictures, and kept where it pays.
+
+Runs in the encoder alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from heads.density.fit import DensityCourse, DensityExample, train_density
+from heads.density.head import DensityHead, DensitySpec, phases, seen
+from heads.density.model import bits_of
+from heads.density.store import Family, shipped_density
+from heads.exact import HeadError
+from heads.layers import Layer
+from heads.weights import encode_change
+
+from ..frames import Plane, PlaneFormat
+from ..loss.changes import BIAS_COARSE, layers_of
+from ..loss.grid import COARSE, LAST, PASSES, THIRD, to_chroma, whole_cells
+from ..loss.motion import displaced, estimate_motion
+
+LEARNT, JUDGED = 10, 3  # pictures of a segment that heads learn from, and that they are judged on
+ORDER = (3, 2, 1, 7, 6, 5)  # heads by number, those that code most samples first; those of phase 0 code few
+LEAST_SAMPLES = 500_000  # coded by a head, below which no change can pay
+LEAST_SIDE = 16  # samples of a plane that crops are cut from
+MEMORY, EXAMPLE_BYTES = 1 << 30, 14  # of all examples; of one sample in them
+UNIT_BITS = 0  # changes are multiples of 2^UNIT_BITS
+RATE = 4e-3
+Layers = tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A head as a segment has it, and what of it is sent."""
+
+    layers: Layers
+    data: bytes
+
+
+def plane_examples(
+    source: Sequence[Plane],
+    predicted: Sequence[Plane],
+    temporal: Sequence[Sequence[NDArray]],
+    fmt: PlaneFormat,
+    flags: int,
+    decoded: Sequence[Plane] | None = None,
+) -> list[DensityExample]:
+    """The planes of one picture, as heads see them. `temporal`: of each plane, the last picture moved into place and
+    that picture's prediction; or nothing. `decoded`: the planes as a decoder will have them, if not exactly."""
+    out, errors = list[DensityExample](), list[NDArray[np.int32]]()
+    for p, (s, d, b) in enumerate(zip(source, decoded or source, predicted, strict=True)):
+        base = b.astype(np.int32)
+        error, known = s.astype(np.int32) - base, d.astype(np.int32) - base
+        nothing = np.zeros_like(base)
+        before = (temporal[p][0] - base, temporal[p][0] - temporal[p][1]) if temporal else (nothing, nothing)
+        beside = (to_chroma(errors[0], fmt), errors[1] if p == 2 else nothing) if p else ()
+        errors.append(known)
+        past, others = (tuple(whole_cells(a) for a in group) for group in (before, beside))
+        third = THIRD if p == 2 else 0
+        example = DensityExample(whole_cells(base), whole_cells(error, "constant"), past, others, flags | third)
+        out.append(example if decoded is None else replace(example, known=whole_cells(known, "constant")))
+    return out
+
+
+def picture_examples(
+    source: Sequence[Plane],
+    predicted: Sequence[Plane],
+    last: tuple[Sequence[Plane], Sequence[Plane]],
+    fmt: PlaneFormat,
+    max_error: int,
+) -> list[DensityExample]:
+    """A picture of a film, seen after the `last` one (source, predicted)."""
+    rng = np.random.default_rng(0)
+
+    def decoded(planes: Sequence[Plane]) -> Sequence[Plane]:
+        """As they will be, about: every sample off by up to the bound."""
+        if not max_error:
+            return planes
+        off = (p + rng.integers(-max_error, max_error + 1, p.shape) for p in planes)
+        return [np.clip(p, 0, fmt.peak).astype(fmt.dtype) for p in off]
+
+    before = tuple(decoded(last[0])), tuple(last[1])
+    motion = estimate_motion(source[0], before[0][0], fmt.depth)
+    moved = [displaced(before, p, motion, fmt) for p in range(len(source))]
+    return plane_examples(source, predicted, moved, fmt, LAST, decoded(source) if max_error else None)
+
+
+def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
+    """Bits a sample that a head's own phase costs, about."""
+    bits, samples = 0.0, 0
+    spec, units = head.spec, [unit for unit, phase in PASSES if phase == head.spec.known]
+    for one in examples:
+        for unit in units:
+            look = seen(unit, one.error if one.known is None else one.known, one.base, one.temporal, one.beside)
+            mean, spread = head.run(look, one.flags | (COARSE if unit == 2 else 0))
+            target = torch.from_numpy(phases(one.error, unit)[spec.known].astype(np.float32))
+            found = bits_of(torch.from_numpy(mean / 16).float(), torch.from_numpy(spread / 16).float(), target)
+            bits += float(found.sum())
+            samples += found.numel()
+    return bits / max(samples, 1)
+
+
+class Adapter:
+    """Finds what a segment changes. `steps`: batches that each head learns; `previous`: what the segment before it
+    changed."""
+
+    def __init__(self, steps: int, previous: Mapping[int, bytes]):
+        self.steps = steps
+        self.previous = {n: Change(layers_of(n, data), data) for n, data in previous.items()}
+
+    def run(
+        self,
+        source: Sequence[Sequence[Plane]],
+        predicted: Callable[[int], Sequence[Plane]],
+        fmt: PlaneFormat,
+        max_error: int,
+        report: Callable[[float], None],
+    ) -> dict[int, bytes]:
+        """The changes that save more than they cost, by the numbers of their heads. `predicted` gives the prediction of
+        a picture."""
+        samples = [len(source) * plane.size // 4 for plane in source[0]]  # that one phase codes, of each plane
+        served = {n: samples[0] if n < 4 else sum(samples[1:]) for n in ORDER}
+        sides = [min(plane.shape) for plane in source[0]]
+        wanted = [n for n in ORDER if served[n] >= LEAST_SAMPLES and sides[0 if n < 4 else -1] >= LEAST_SIDE]
+        if not wanted or not self.steps or len(source) < 2:
+            return {}
+        room = MEMORY // (EXAMPLE_BYTES * sum(plane.size for plane in source[0]))
+        count = max(2, min(LEARNT + JUDGED, room))
+        pictures = np.unique(np.linspace(1, len(source) - 1, count).round().astype(int)).tolist()
+        judged = pictures[2::4][:JUDGED] if len(pictures) > JUDGED else pictures
+        examples = {}
+        for k in pictures:
+            now, last = predicted(k), predicted(k - 1)
+            examples[k] = picture_examples(source[k], now, (source[k - 1], last), fmt, max_error)
+        found = {}
+        for done, number in enumerate(wanted):
+            report(done / len(wanted))
+            part = slice(0, 1) if number < 4 else slice(1, None)
+            learn = [e for k in pictures if k not in judged or len(judged) == len(pictures) for e in examples[k][part]]
+            judge = [e for k in judged for e in examples[k][part]]
+            change = self._head(number, learn, judge, served[number])
+            if change:
+                found[number] = change.data
+        return found
+
+    def _head(
+        self, number: int, learn: Sequence[DensityExample], judge: Sequence[DensityExample], samples: int
+    ) -> Change | None:
+        spec, shipped = shipped_density(Family.FILM)[number]
+        best: Change | None = None
+        cost = samples * mean_bits(DensityHead(spec, shipped), judge)
+        before = self.previous.get(number)
+        steps = self.steps if number < 4 else self.steps // 2  # chroma is few of the bits
+        course = DensityCourse(steps, batch=8, crop=64, rate=RATE, turns=False)
+        start = before.layers if before else None
+        layers = tuple(train_density(learn, spec, course, anchor=shipped, start=start, coarse=UNIT_BITS))
+        tries = [Change(layers, encode_change(layers, shipped, UNIT_BITS, BIAS_COARSE))] + ([before] if before else [])
+        for trial in tries:
+            price = self._price(spec, trial, judge, samples)
+            if price < cost:
+                best, cost = trial, price
+        return best
+
+    def _price(self, spec: DensitySpec, trial: Change, judge: Sequence[DensityExample], samples: int) -> float:
+        try:
+            head = DensityHead(spec, trial.layers)
+        except HeadError:
+            return float("inf")
+        return samples * mean_bits(head, judge) + 8 * len(trial.data)

@@ -1,0 +1,150 @@
+"""Pictures in files to still .nvc files and back: one, or a folder of them side by side.
+
+A folder's pictures keep their places below it; what fails is told and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import FormatError, InputError
+from ..limits import DEFAULT, Limits
+from ..machine import use_threads
+from ..media.files import STDIN, STDOUT, check_not_same, check_target, read_bytes, write_bytes
+from ..media.pictures import READABLE, WRITABLE, Picture, check_picture_target, parse_picture, write_picture
+from ..settings import StillSettings
+from ..wire.avif import is_avif
+from ..wire.avif import read as read_avif
+from ..wire.obu import SIGNATURE, extract
+from .decode import decode_still
+from .encode import encode_still
+
+NVC = ".nvc"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A picture that was encoded or decoded. `psnr`: dB, None after decoding; `source_bytes`: of the file that was
+    read, 0 for standard input; `notes`: what was not kept or not met."""
+
+    source: str
+    target: str
+    width: int
+    height: int
+    source_bytes: int
+    bytes: int
+    seconds: float
+    psnr: float | None = None
+    crf: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bpp(self) -> float:
+        """Bits a pixel of the .nvc file."""
+        return (self.bytes if self.psnr is not None else self.source_bytes) * 8 / (self.width * self.height)
+
+    def data(self) -> dict[str, object]:
+        """For programs; an infinite PSNR is None."""
+        psnr = None if self.psnr is None or self.psnr == float("inf") else round(self.psnr, 3)
+        return {
+            "source": self.source,
+            "path": self.target,
+            "width": self.width,
+            "height": self.height,
+            "bytes": self.bytes,
+            "bpp": round(self.bpp, 5),
+            "psnr": psnr,
+            "lossless": self.psnr == float("inf"),
+            "crf": self.crf,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def any_picture(path: str, limits: Limits = DEFAULT) -> Picture:
+    """The picture in a file of any kind that can be read, a still .nvc as it is restored. Raises InputError, or
+    FormatError for a damaged .nvc."""
+    data = read_bytes(path)
+    if is_avif(data):
+        try:
+            ours = bool(extract(read_avif(data).base))
+        except FormatError:
+            ours = SIGNATURE in data  # a damaged one: its base alone would be another picture
+        if ours:
+            return named(path, lambda: decode_still(data, limits=limits))
+    picture = parse_picture(data, path)
+    height, width = picture.pixels.shape[:2]
+    if width * height > limits.still_pixels:
+        raise InputError(f"{path} is of {width}x{height} pixels, more than {limits.still_pixels:,}: see --max-pixels")
+    return picture
+
+
+def encode_picture(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    settings: StillSettings | None = None,
+    *,
+    overwrite: bool = False,
+    listen: Callable[[str], None] = lambda stage: None,
+) -> Done:
+    """Encode the picture at `source` ("-": standard input) to the still .nvc file `target` ("-": standard output).
+
+    Raises InputError, OutputError or UsageError; then nothing is at `target` that was not there before.
+    """
+    source, target = os.fspath(source), os.fspath(target)
+    check_not_same(source, target)
+    if target != STDOUT:
+        check_target(target, overwrite)
+    began = time.monotonic()
+    settings = settings or StillSettings()
+    use_threads(settings.threads)
+    picture = any_picture(source)
+    try:
+        coded = encode_still(picture, settings, listen)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    write_bytes(target, coded.data)
+    height, width = picture.pixels.shape[:2]
+    notes = picture.notes
+    if coded.missed:
+        notes += (f"{source}: {coded.missed} could not be met; the nearest was kept",)
+    size = os.path.getsize(source) if source != STDIN else 0
+    seconds = time.monotonic() - began
+    return Done(source, target, width, height, size, len(coded.data), seconds, coded.psnr, coded.crf, notes)
+
+
+def decode_picture(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+) -> Done:
+    """Decode the still .nvc file `source` to a picture of the kind that the name of `target` says ("-": PNG on standard
+    output). Raises FormatError, DamageError, OutputError or UsageError; then nothing new is at `target`."""
+    source, target = os.fspath(source), os.fspath(target)
+    check_not_same(source, target)
+    check_picture_target(target, overwrite)
+    began = time.monotonic()
+    use_threads(threads)
+    data = read_bytes(source)
+    picture = named(source, lambda: decode_still(data, threads, limits))
+    notes = tuple(write_picture(target, picture))
+    height, width = picture.pixels.shape[:2]
+    size = os.path.getsize(target) if target != STDOUT else 0
+    return Done(source, target, width, height, len(data), size, time.monotonic() - began, notes=notes)
+
+
+def named(source: str, work: Callable[[], Any]) -> Any:
+    """What `work` returns; its faults name the file."""
+    try:
+        return work()
+    except FormatError as error:
+        raise type(error)(f"{source}: {error}") from None
+
+
+assert WRITABLE.keys() <= READABLE

@@ -1,0 +1,146 @@
+"""Folders of pictures, side by side. They keep their places; what fails is told and does not stop the others."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError, NvcError
+from ..events import Event, Listener
+from ..limits import DEFAULT, Limits
+from ..machine import use_threads
+from ..media.pictures import READABLE
+from ..settings import StillSettings
+from .files import NVC, Done, decode_picture, encode_picture
+
+# folders
+
+
+def _below(folder: Path, endings: set[str]) -> tuple[list[Path], int]:
+    """Names of the files with such endings, and how many others there are."""
+    files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    found = [p for p in files if p.suffix.lower() in endings]
+    if not found:
+        raise InputError(f"{folder} holds no file of the kinds {', '.join(sorted(endings))}")
+    return found, len(files) - len(found)
+
+
+def _targets(names: list[Path], ending: str) -> dict[Path, Path]:
+    """Each name with the new ending; where two would be the same, behind the old one."""
+    found = {name: Path(f"{name.with_suffix('')}{ending}") for name in names}
+    while shared := {target for target, count in Counter(found.values()).items() if count > 1}:
+        found = {name: Path(f"{name}{ending}") if target in shared else target for name, target in found.items()}
+    return found
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What became of a folder: pictures in order of their names, sentences on those that failed, those left as they
+    were, and seconds in all."""
+
+    done: list[Done]
+    failed: list[str]
+    kept: int
+    seconds: float
+
+
+def encode_folder(
+    source: str,
+    target: str,
+    settings: StillSettings | None = None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    listen: Listener = lambda event: None,
+) -> Folder:
+    """Encode every picture below the folder `source` to a still .nvc file below the folder `target`, as many at a time
+    as `settings.threads` says (0: one a core). With `resume` files that are there already are kept."""
+    settings = settings or StillSettings()
+    alone = replace(settings, threads=1)
+
+    def work(name: str, to: str) -> Done:
+        return encode_picture(name, to, alone, overwrite=overwrite)
+
+    return _folder(source, target, READABLE, NVC, work, settings.threads, resume, listen)
+
+
+def decode_folder(
+    source: str,
+    target: str,
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    limits: Limits = DEFAULT,
+    listen: Listener = lambda event: None,
+) -> Folder:
+    """Decode every still .nvc file below the folder `source` to a PNG below the folder `target`."""
+
+    def work(name: str, to: str) -> Done:
+        return decode_picture(name, to, overwrite=overwrite, threads=1, limits=limits)
+
+    return _folder(source, target, {NVC}, ".png", work, threads, False, listen)
+
+
+def _folder(
+    source: str,
+    target: str,
+    endings: set[str],
+    ending: str,
+    work: Callable[[str, str], Done],
+    jobs: int,
+    resume: bool,
+    listen: Listener,
+) -> Folder:
+    began, root, out = time.monotonic(), Path(source), Path(target)
+    names, others = _below(root, endings)
+    pairs = {root / name: out / to for name, to in _targets(names, ending).items()}
+    waiting = {name: to for name, to in pairs.items() if not (resume and to.exists())}
+    if others:
+        listen(Event("note", {"text": f"{root}: {others} files of other kinds were passed over"}))
+    done: list[Done] = []
+    failed: list[str] = []
+    for count, (name, result) in enumerate(_each(waiting, work, jobs), 1):
+        at = {"number": count, "total": len(waiting)}
+        if isinstance(result, str):
+            failed.append(result)
+            listen(Event("problem", {"text": result, **at}))
+            continue
+        done.append(result)
+        for note in result.notes:
+            listen(Event("note", {"text": note}))
+        listen(Event("picture", {**result.data(), **at, "name": str(name.relative_to(root))}))
+    return Folder(done, failed, len(pairs) - len(waiting), time.monotonic() - began)
+
+
+def _each(pairs: dict[Path, Path], work: Callable[[str, str], Done], jobs: int) -> Iterator[tuple[Path, Done | str]]:
+    """Each source with its result, or a sentence on what failed, in order; each picture is one thread's work."""
+
+    def one(name: Path, to: Path) -> Done | str:
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            return work(str(name), str(to))
+        except NvcError as error:
+            return str(error)
+        except OSError as error:
+            return f"{to}: {error.strerror or error}"
+        except Exception as error:  # a bug of ours, or memory: the other pictures go on
+            return f"{name}: internal fault, {type(error).__name__}: {error}"
+
+    before = torch.get_num_threads()
+    use_threads(1)
+    pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1, initializer=use_threads, initargs=(1,))
+    try:
+        waiting = deque((name, pool.submit(one, name, to)) for name, to in pairs.items())
+        while waiting:
+            name, result = waiting.popleft()
+            yield name, result.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        use_threads(before)

@@ -1,0 +1,117 @@
+"""One course of training: what it learns, what it is judged by, and when it ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from heads.layers import Layer
+from heads.restorer import store
+from heads.restorer.integer import CORRECTION_BITS, IntegerHead
+from heads.restorer.pretrain import Course, Sample, Trainer, packed
+from heads.restorer.spec import INPUT_MAX, HeadSpec
+
+from ..base.colour import TO_RGB, to_planes
+from ..errors import InputError
+from ..events import Event, Listener
+from ..frames import folds_of
+from ..media.files import write_bytes
+
+FOLDS = folds_of("444")
+MSE_MIN = 1e-3  # of a picture, so that a flat one has a gain
+MSE_FLOOR = 2.0  # of a base, in squared 10-bit steps
+
+
+def sample_of(upscaled: Sequence[NDArray[np.uint16]], pixels: NDArray[np.uint8], told: int, chroma: bool) -> Sample:
+    source = np.rint(to_planes(pixels, 255)).astype(np.int16)
+    now = np.stack(upscaled).astype(np.int16)
+    error = (now - source).astype(np.float64)
+    if not chroma:
+        error[1:] = 0
+    mse = float((np.tensordot(TO_RGB, error, 1) ** 2).mean())
+    weight = 1 / max(mse, MSE_FLOOR)
+    return Sample(list(now), list(source), told, (weight, weight, weight) if chroma else (weight, 0.0, 0.0))
+
+
+def errors_of(sample: Sample, folds: Sequence[tuple[int, int]], head: IntegerHead) -> list[NDArray[np.float64]]:
+    """Errors of a sample without the head and with it, (h, w, channels) in 10-bit steps."""
+    x = packed(sample.upscaled, folds).astype(np.float32) - INPUT_MAX
+    if head.spec.told:
+        x = np.concatenate([x, np.full((*x.shape[:2], 1), sample.told, np.float32)], axis=2)
+    y = head.correction(torch.from_numpy(x)).numpy() / (1 << CORRECTION_BITS)
+    before = (packed(sample.upscaled, folds) - packed(sample.source, folds)).astype(np.float64)
+    return [before, before + y]
+
+
+def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> float:
+    """Mean dB that a head adds over samples (in RGB, or in luma where a sample has no chroma)."""
+    head, gains = IntegerHead(spec, layers), []
+    for sample in samples:
+        errors = []
+        for e in errors_of(sample, FOLDS, head):
+            rgb = e.reshape(*e.shape[:2], 3, 4)
+            rgb = np.einsum("rp,hwpc->hwrc", TO_RGB, rgb) if sample.weights[1] else rgb[:, :, :1]
+            errors.append((rgb**2).mean())
+        gains.append(10 * math.log10(max(errors[0], MSE_MIN) / max(errors[1], MSE_MIN)))
+    return float(np.mean(gains))
+
+
+# training
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A head's file, and the mean dB that it adds over pictures held back."""
+
+    bytes: int
+    gain: float
+
+
+def teach(
+    train: Sequence[Sample],
+    held: Sequence[Sample],
+    spec: HeadSpec,
+    scale: int,
+    out: Path,
+    course: Course,
+    seed: int,
+    resume: bool,
+    listen: Listener,
+    start: Sequence[Layer] | None = None,
+    mix: NDArray[np.float64] | None = TO_RGB,
+    gain: Callable[[Sequence[Sample], HeadSpec, Sequence[Layer]], float] = gain,
+) -> Taught:
+    """Train, tell of the progress, and write the head's file. `mix` as `Trainer` has it; `gain` tells how many dB a
+    head adds to samples."""
+    if not train or not held:
+        raise InputError("there is no picture of 32 x 32 samples or more to learn from")
+    state = out.with_name(f".{out.name}.state")
+    if not resume:
+        state.unlink(missing_ok=True)
+    smallest = min(min(s.source[0].shape) for s in train) // 2
+    largest = max(min(s.source[0].shape) for s in train) // 2
+    course = replace(course, crop=min(course.crop, max(smallest, largest // 2, 16)))
+    trainer = Trainer(train, spec, course, mix, start=start, seed=seed)
+    began, first = time.monotonic(), trainer.step
+
+    def told(step: int, loss: float) -> None:
+        share = (step - first) / max(time.monotonic() - began, 1e-9)
+        added = gain(held, spec, trainer.layers())
+        text = f"{step}/{course.steps} steps, {added:+.3f} dB on pictures held back, {share:.1f} steps/s"
+        listen(Event("progress", {"stage": "train", "text": text, "step": step, "loss": loss, "gain": added}))
+
+    try:
+        layers = trainer.run(told, state)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    data = store.write(spec, scale, layers)
+    write_bytes(str(out), data)
+    state.unlink(missing_ok=True)
+    return Taught(len(data), gain(held, spec, layers))

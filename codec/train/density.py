@@ -1,0 +1,133 @@
+"""Pictures that the density heads of the package are trained on.
+
+    python -m codec.cli.train density DIR --kind film --out heads/density_film.bin
+    python -m codec.cli.train density DIR --kind still --out heads/density_still.bin
+
+Films are made of photographs (`codec.train.film`), with grain of their own on half of them, and predicted as a film
+below a loss-stream is: by a coarse base, and by the last picture moved into place. Stills are photographs, some made
+smaller, some with grain, predicted by their base. DIR is that of `codec.train.still`.
+
+Nothing here runs in a decoder.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.density.fit import DensityExample
+from heads.density.store import Family
+
+from ..errors import NvcError
+from ..frames import Plane, PlaneFormat
+from ..loss.grid import BOTH, LAST
+from ..loss.motion import displaced, estimate_motion
+from ..media.pictures import Picture, eight_bits, read_picture
+from ..segment.fit_density import plane_examples
+from ..settings import StillSettings
+from ..still.encode import StillEncoder
+from ..still.exact import exact_planes
+from ..still.restore import base_of
+from .made_films import PICTURES, RATE, canvas, coded, film
+
+FILM_CRF = 25, 56  # of the base, drawn evenly
+STILL_CRF = 16, 52
+CAMERA_CRF = 8, 26  # of H.264, for half of the films
+KEPT = 4  # pictures of each film
+GRAIN = 4.0  # largest standard deviation, code values
+LEAST_SIDE = 64  # samples of a plane that crops are cut from
+Example = list[DensityExample]  # of one picture: its planes
+
+
+def _grain(planes: Sequence[Plane], sigma: float, rng: np.random.Generator) -> list[Plane]:
+    return [np.clip(np.rint(p + rng.normal(0, sigma, p.shape)), 0, 255).astype(np.uint8) for p in planes]
+
+
+def _photographed(pictures: Sequence[Sequence[Plane]], crf: float) -> list[list[Plane]]:
+    """8-bit 4:2:0 pictures as a camera or a streamer would have kept them: through H.264, as most films have been."""
+    memory = io.BytesIO()
+    with av.open(memory, "w", format="matroska") as output:
+        stream = output.add_stream("libx264", rate=RATE, options={"crf": f"{crf:.1f}", "threads": "1"})
+        stream.height, stream.width = pictures[0][0].shape
+        for planes in pictures:
+            samples = np.concatenate([p.reshape(-1) for p in planes]).reshape(-1, stream.width)
+            frame = av.VideoFrame.from_ndarray(samples, "yuv420p")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    memory.seek(0)
+    out = []
+    h, w = pictures[0][0].shape
+    with av.open(memory, "r") as source:
+        for frame in source.decode(video=0):
+            decoded = frame.to_ndarray().reshape(-1)
+            out.append([decoded[: h * w].reshape(h, w), *decoded[h * w :].reshape(2, h // 2, w // 2)])
+    return out
+
+
+def density_films(paths: Sequence[Path], count: int, seed: int) -> Iterator[list[Example]]:
+    """Pictures to learn from, film by film."""
+    fmt = PlaneFormat("420", 8)
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        first, second = (paths[k] for k in rng.integers(len(paths), size=2))
+        sigma = rng.uniform(0.3, GRAIN) if rng.random() < 0.5 else 0.0
+        pictures = [_grain(p, sigma, rng) if sigma else p for p in film(canvas(first, rng), canvas(second, rng), rng)]
+        if rng.random() < 0.5:
+            pictures = _photographed(pictures, rng.uniform(*CAMERA_CRF))
+        base = coded(pictures, float(rng.uniform(*FILM_CRF)), 8)
+        predicted = [[np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes] for planes in base]
+        kept = []
+        for k in sorted(rng.permutation(PICTURES)[:KEPT]):
+            temporal: list[list[NDArray]] = []
+            if k and rng.random() < 0.9:
+                motion = estimate_motion(pictures[k][0], pictures[k - 1][0], 8)
+                last = tuple(pictures[k - 1]), tuple(predicted[k - 1])
+                temporal = [displaced(last, p, motion, fmt) for p in range(3)]
+            kept.append(plane_examples(pictures[k], predicted[k], temporal, fmt, LAST if temporal else 0))
+        yield kept
+
+
+def stills(paths: Sequence[Path], rounds: int, seed: int) -> Iterator[Example]:
+    """Pictures to learn from, `rounds` times each photograph: as three reversible planes, or as green, red, blue."""
+    for number in range(rounds * len(paths)):
+        rng = np.random.default_rng([seed, number])
+        path = str(paths[number % len(paths)])
+        try:
+            pixels = eight_bits(read_picture(path), path).pixels
+        except NvcError:
+            continue
+        if pixels.shape[2] < 3:
+            continue
+        pixels = np.ascontiguousarray(pixels[..., :3])
+        if rng.random() < 0.5:
+            factor = rng.uniform(0.5, 0.9)
+            pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        if rng.random() < 0.4:
+            (pixels,) = _grain([pixels], rng.uniform(0.3, GRAIN / 2), rng)
+        crf = float(rng.uniform(*STILL_CRF))
+        encoder = StillEncoder(Picture(pixels), StillSettings(crf=crf, max_error=0))
+        _, base = base_of(encoder._planes, encoder._base_settings(crf))
+        predicted = encoder._predict(base, crf)[1]
+        mixed = bool(rng.random() < 0.75)
+        planes = [exact_planes(p, mixed) for p in (pixels, predicted)]
+        fmt = PlaneFormat("444", 10 if mixed else 8)
+        yield plane_examples(planes[0], planes[1], (), fmt, 0 if mixed else BOTH)
+
+
+def share_of(number: int) -> float:
+    """Of the batches that a head learns from: phase 0 codes few samples, and other planes than the first few bits."""
+    return 0.3 if number % 4 == 0 else 0.6 if number > 4 else 1.0
+
+
+def seen_by(example: Example, family: Family, number: int) -> Example:
+    """The planes of a picture that a head codes, with what it sees of them."""
+    planes = example[1:] if number >= 4 else example[:1]
+    planes = planes if number >= 4 else [replace(p, beside=()) for p in planes]
+    return planes if family.temporal else [replace(p, temporal=()) for p in planes]

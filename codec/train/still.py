@@ -1,0 +1,116 @@
+"""Pairs of pictures that the heads of the package are trained on, and how good a head is on pictures held back.
+
+    codec train-upscaler DIR --out MODEL --scale 2          pictures made smaller by the mean of each square
+    python -m codec.cli.train still DIR --out MODEL     pictures through the base at random quantisers
+
+The heads of the package, DIR being the 400 photographs of the train and test parts of BSDS500 (Arbelaez et al. 2011):
+
+    codec train-upscaler DIR --scale 2 --steps 14000 --out heads/upscale2.bin          (3 and 4: 7000 steps)
+    python -m codec.cli.train still DIR --out first.bin
+    python -m codec.cli.train still DIR --start first.bin --preset 2 --rounds 3 --steps 20000 --rate 1e-3 \\
+        --integer-share 0.3 --out heads/still.bin
+
+Nothing here runs in a decoder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.restorer import store
+from heads.restorer.pretrain import Course, Sample
+from heads.restorer.spec import HeadSpec
+
+from ..base.av1 import BaseSettings, told_of
+from ..base.colour import SRGB
+from ..events import Listener
+from ..media.files import read_bytes
+from ..still.restore import base_of, base_planes, upscaled
+from ..still.upscale import upscaled_planes
+from .course import Taught, sample_of, teach
+from .photos import MEMORY, crops, shrunk, split_pictures
+
+STILL = HeadSpec(planes=12, layers=8, width=48, told=True, adding=True)
+UPSCALER = HeadSpec(planes=12, layers=8, width=48, adding=True)
+
+
+def upscaling(paths: Sequence[Path], scale: int, seed: int = 0) -> list[Sample]:
+    """Samples for an upscaler, as many as MEMORY holds."""
+    rng, samples, room = np.random.default_rng(seed), [], MEMORY
+    multiple = math.lcm(2, scale)
+    for pixels in crops(paths, multiple, rng):
+        room -= 12 * pixels.shape[0] * pixels.shape[1]
+        if room < 0:
+            break
+        samples.append(sample_of(upscaled_planes(shrunk(pixels, scale), 255, scale), pixels, 0, True))
+    return samples
+
+
+def stills(paths: Sequence[Path], rounds: int, preset: int, seed: int = 0) -> list[Sample]:
+    """Samples for the head of still pictures: each picture `rounds` times at a random quantiser. Photographs of JPEG
+    files hold half the chroma at most, so chroma is learnt from pictures of half the size."""
+    samples: list[Sample] = []
+    rng, room = np.random.default_rng(seed), MEMORY
+    for number in range(rounds):
+        for pixels in crops(paths, 4, rng):
+            room -= 12 * pixels.shape[0] * pixels.shape[1]
+            if room < 0:
+                return samples
+            small = (number + len(samples)) % 2 == 0
+            if small:
+                pixels = shrunk(pixels, 2)
+            crf = int(rng.integers(4 * 6, 4 * 60)) / 4
+            samples.append(sample_of(coded(pixels, crf, preset), pixels, told_of(crf), small))
+    return samples
+
+
+def coded(pixels: NDArray[np.uint8], crf: float, preset: int) -> list[NDArray[np.uint16]]:
+    """RGB pixels through the base, chroma brought back to full size by the fixed filter: three 10-bit planes."""
+    rows, columns = pixels.shape[:2]
+    settings = BaseSettings(crf, preset, 0, SRGB, still=True)
+    _, base = base_of(base_planes(pixels, 255), settings)
+    return upscaled(base, columns, rows)
+
+
+def train_upscaler(
+    folder: Path,
+    out: Path,
+    scale: int = 2,
+    *,
+    steps: int = 14000,
+    seed: int = 0,
+    resume: bool = False,
+    listen: Listener = lambda event: None,
+) -> Taught:
+    """Train a head that enlarges by `scale` on the pictures of `folder` and write it to `out`.
+
+    Raises InputError where there is nothing to learn from. An interrupted training is taken up with `resume`.
+    """
+    train, held = split_pictures(folder)
+    samples = upscaling(train, scale, seed), upscaling(held, scale, seed)
+    return teach(*samples, UPSCALER, scale, out, Course(steps=steps), seed, resume, listen)
+
+
+def train_still(
+    folder: Path,
+    out: Path,
+    course: Course,
+    *,
+    start: Path | None = None,
+    preset: int = 2,
+    rounds: int = 5,
+    seed: int = 0,
+    resume: bool = False,
+    listen: Listener = lambda event: None,
+) -> Taught:
+    """Train the head of still pictures likewise, from noise or from the head in `start`; each picture is coded at
+    `rounds` random quantisers with that preset of SVT-AV1."""
+    train, held = split_pictures(folder)
+    samples = stills(train, rounds, preset, seed), stills(held, 2, 2, 1)
+    layers = store.read(read_bytes(str(start))).layers if start else None
+    return teach(*samples, STILL, 1, out, course, seed, resume, listen, layers)

@@ -1,0 +1,1 @@
+"""Bytes and records: payloads, OBUs, boxes. No libav, no pictures."""

@@ -1,0 +1,359 @@
+"""The container of a still .nvc: an AVIF file, written with what we need and read with what others may have changed.
+
+Boxes are those of ISO/IEC 14496-12 and 23008-12 (HEIF) as the AV1 Image File Format profiles them (AOM, v1.1). An item
+is a picture or metadata: the primary item is the base, an auxiliary one its alpha, `Exif` the camera's notes.
+
+Reading trusts nothing: every size is checked against the bytes there are, nothing is allocated on a file's word.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..errors import FormatError
+from ..frames import Colour
+from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header
+
+BRANDS = (b"avif", b"mif1", b"miaf")
+ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+_ITEMS_MAX = 64  # of a file that we read
+PEEK = 256  # bytes that tell what a file is
+_DEPTH = 10
+
+# EXIF orientation -> (turns of 90 degrees anticlockwise, mirror axis or None); the turn is applied first
+_ORIENTATIONS = {2: (0, 1), 3: (2, None), 4: (0, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
+
+
+@dataclass(frozen=True)
+class Still:
+    """What an AVIF file holds: AV1 temporal units of the base and of alpha (empty without), an ICC profile and EXIF
+    (TIFF structure) where there are any; width, height and bits a sample as announced."""
+
+    base: bytes
+    alpha: bytes = b""
+    icc: bytes = b""
+    exif: bytes = b""
+    width: int = 0
+    height: int = 0
+    depth: int = _DEPTH
+
+
+# writing
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def _full(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
+    return _box(kind, struct.pack(">I", version << 24 | flags), *parts)
+
+
+def _configuration(header: SequenceHeader) -> bytes:
+    """av1C: what a player needs to know before it opens the stream. The base is always 10-bit 4:2:0."""
+    ten_bits, subsampled = 1 << 6, 0b11 << 2
+    return _box(b"av1C", bytes([0x81, header.profile << 5 | header.level, header.tier << 7 | ten_bits | subsampled, 0]))
+
+
+def _sizes(width: int, height: int) -> bytes:
+    return _full(b"ispe", 0, 0, struct.pack(">II", width, height))
+
+
+def _without_delimiter(unit: bytes) -> bytes:
+    kept = [unit[obu.start : obu.end] for obu in iter_obus(unit) if obu.type != TEMPORAL_DELIMITER]
+    return b"".join(kept)
+
+
+@dataclass
+class _Writer:
+    """Items with their properties, in the order in which they are added."""
+
+    items: list[tuple[bytes, bytes]] = field(default_factory=list)  # kind, data
+    properties: list[bytes] = field(default_factory=list)
+    associations: list[list[int]] = field(default_factory=list)
+    references: list[bytes] = field(default_factory=list)
+
+    def add(self, kind: bytes, data: bytes, properties: list[tuple[bytes, bool]]) -> int:
+        """An item with (property, whether a reader must understand it); returns its number."""
+        indices = []
+        for prop, essential in properties:
+            if prop not in self.properties:
+                self.properties.append(prop)
+            indices.append(self.properties.index(prop) + 1 | essential << 7)
+        self.items.append((kind, data))
+        self.associations.append(indices)
+        return len(self.items)
+
+    def refer(self, kind: bytes, item: int) -> None:
+        """`item` belongs to the first one."""
+        self.references.append(_box(kind, struct.pack(">HHH", item, 1, 1)))
+
+    def finish(self) -> bytes:
+        head = _box(b"ftyp", b"avif", struct.pack(">I", 0), *BRANDS, b"MA1B")
+        kinds = enumerate((kind for kind, _ in self.items), 1)
+        entries = [_full(b"infe", 2, 0, struct.pack(">HH", n, 0), kind, b"\0") for n, kind in kinds]
+        owned = enumerate(self.associations, 1)
+        ipma = [struct.pack(">HB", n, len(found)) + bytes(found) for n, found in owned if found]
+        properties = _box(
+            b"iprp",
+            _box(b"ipco", *self.properties),
+            _full(b"ipma", 0, 0, struct.pack(">I", len(ipma)), *ipma),
+        )
+        references = _full(b"iref", 0, 0, *self.references) if self.references else b""
+
+        def meta(first: int) -> bytes:
+            extents, at = [], first
+            for number, (_, data) in enumerate(self.items, 1):
+                extents.append(struct.pack(">HHHII", number, 0, 1, at, len(data)))
+                at += len(data)
+            return _full(
+                b"meta",
+                0,
+                0,
+                _full(b"hdlr", 0, 0, bytes(4), b"pict", bytes(13)),
+                _full(b"pitm", 0, 0, struct.pack(">H", 1)),
+                _full(b"iloc", 0, 0, b"\x44\x00", struct.pack(">H", len(extents)), *extents),
+                _full(b"iinf", 0, 0, struct.pack(">H", len(entries)), *entries),
+                references,
+                properties,
+            )
+
+        data = [data for _, data in self.items]
+        first = len(head) + len(meta(0)) + 8
+        return b"".join([head, meta(first), _box(b"mdat", *data)])
+
+
+def write(still: Still, colour: Colour) -> bytes:
+    """The file of `still`; its width and height are those of the base."""
+    base = _without_delimiter(still.base)
+    header = sequence_header(base)
+    if header is None:
+        raise FormatError("a base without a sequence header cannot be stored")
+    writer = _Writer()
+    nclx = _box(b"colr", b"nclx", struct.pack(">HHHB", *colour[:3], (colour.range == 2) << 7))
+    shown = _sizes(header.width, header.height), False
+    properties = [shown, (_full(b"pixi", 0, 0, bytes([3, *[_DEPTH] * 3])), False), (_configuration(header), True)]
+    properties += [(nclx, False)]
+    if still.icc:
+        properties.append((_box(b"colr", b"prof", still.icc), False))
+    turn, mirror = _ORIENTATIONS.get(orientation(still.exif), (0, None))
+    turned = [(_box(b"irot", bytes([turn])), True)] if turn else []
+    turned += [(_box(b"imir", bytes([mirror])), True)] if mirror is not None else []
+    writer.add(b"av01", base, properties + turned)
+    if still.alpha:
+        alpha = _without_delimiter(still.alpha)
+        aux = sequence_header(alpha)
+        assert aux is not None
+        found = [shown, (_full(b"pixi", 0, 0, bytes([1, _DEPTH])), False), (_configuration(aux), True)]
+        found += [(_full(b"auxC", 0, 0, ALPHA), False), *turned]
+        writer.refer(b"auxl", writer.add(b"av01", alpha, found))
+    if still.exif:
+        writer.refer(b"cdsc", writer.add(b"Exif", bytes(4) + still.exif, []))
+    return writer.finish()
+
+
+def orientation(exif: bytes) -> int:
+    """The orientation 1..8 that EXIF tells (tag 0x0112 of the first directory), 1 where it tells none."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None or len(exif) < 8:
+        return 1
+    (at,) = struct.unpack_from(order + "I", exif, 4)
+    if at + 2 > len(exif):
+        return 1
+    (count,) = struct.unpack_from(order + "H", exif, at)
+    for k in range(count):
+        entry = at + 2 + 12 * k
+        if entry + 12 > len(exif):
+            return 1
+        tag, kind, number, value = struct.unpack_from(order + "HHIH", exif, entry)
+        if tag == 0x0112:
+            return value if (kind, number) == (3, 1) and 1 <= value <= 8 else 1
+    return 1
+
+
+# reading
+
+
+def is_avif(data: bytes) -> bool:
+    """Whether a file that begins so is AVIF (or HEIF that says it holds AVIF)."""
+    if len(data) < 16 or data[4:8] != b"ftyp":
+        return False
+    size = int.from_bytes(data[:4], "big")
+    brands = {data[8:12], *(data[k : k + 4] for k in range(16, min(size, len(data), 256) - 3, 4))}
+    return b"avif" in brands
+
+
+def is_still(path: str) -> bool:
+    """Whether a file begins like an AVIF file: a still .nvc rather than a film."""
+    if not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
+        return False
+    try:
+        with open(path, "rb") as file:
+            return is_avif(file.read(PEEK))
+    except OSError:
+        return False
+
+
+class _Cursor:
+    """Reads big-endian fields of data[at:end]; beyond the end is a FormatError."""
+
+    def __init__(self, data: bytes, at: int, end: int):
+        self.data, self.at, self.end = data, at, end
+
+    def take(self, count: int) -> bytes:
+        if not 0 <= count <= self.end - self.at:
+            raise FormatError("an AVIF box is shorter than what it must hold")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def number(self, width: int) -> int:
+        return int.from_bytes(self.take(width), "big")
+
+    def boxes(self) -> Iterator[tuple[bytes, _Cursor]]:
+        """(kind, contents) of the boxes from here to the end."""
+        while self.at < self.end:
+            start = self.at
+            size, kind = self.number(4), self.take(4)
+            if size == 1:
+                size = self.number(8)
+            elif size == 0:
+                size = self.end - start
+            if size < self.at - start or start + size > self.end:
+                raise FormatError(f"the AVIF box {kind.decode('latin1')!r} reaches past the end of what holds it")
+            yield kind, _Cursor(self.data, self.at, start + size)
+            self.at = start + size
+
+    def rest(self) -> bytes:
+        return self.take(self.end - self.at)
+
+
+@dataclass
+class _Meta:
+    primary: int = 0
+    kinds: dict[int, bytes] = field(default_factory=dict)
+    extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    properties: list[tuple[bytes, bytes]] = field(default_factory=list)
+    associated: dict[int, list[int]] = field(default_factory=dict)
+    references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)
+
+
+def _count(cursor: _Cursor, width: int) -> range:
+    count = cursor.number(width)
+    if count > _ITEMS_MAX:
+        raise FormatError(f"an AVIF file of {count} items is not one of ours")
+    return range(count)
+
+
+def _read_meta(meta: _Cursor) -> _Meta:
+    found = _Meta()
+    meta.take(4)
+    for kind, box in meta.boxes():
+        if kind not in (b"pitm", b"iloc", b"iinf", b"iref", b"iprp"):
+            continue
+        version = 0
+        if kind != b"iprp":
+            version = box.number(4) >> 24
+        wide = 4 if version else 2
+        if kind == b"pitm":
+            found.primary = box.number(wide)
+        elif kind == b"iloc":
+            _read_locations(box, version, found)
+        elif kind == b"iinf":
+            for _, (name, entry) in zip(_count(box, wide), box.boxes(), strict=False):
+                if name == b"infe" and (number := entry.number(4) >> 24) >= 2:
+                    item = entry.number(4 if number == 3 else 2)
+                    entry.take(2)
+                    found.kinds[item] = entry.take(4)
+        elif kind == b"iref":
+            for name, entry in box.boxes():
+                if len(found.references) == _ITEMS_MAX:
+                    raise FormatError("an AVIF file of so many references is not one of ours")
+                source = entry.number(wide)
+                found.references.append((name, source, [entry.number(wide) for _ in _count(entry, 2)]))
+        else:
+            _read_properties(box, found)
+    return found
+
+
+def _read_locations(box: _Cursor, version: int, found: _Meta) -> None:
+    sizes = box.number(2)
+    offset_size, length_size, base_size, index_size = (sizes >> s & 15 for s in (12, 8, 4, 0))
+    wide = 4 if version >= 2 else 2
+    for _ in _count(box, wide):
+        item = box.number(wide)
+        method = box.number(2) & 15 if version >= 1 else 0
+        box.take(2)
+        base, extents = box.number(base_size), []
+        for _ in _count(box, 2):
+            if version >= 1:
+                box.take(index_size)
+            offset = box.number(offset_size)
+            extents.append((base + offset, box.number(length_size)))
+        if method == 0:
+            found.extents[item] = extents
+
+
+def _read_properties(box: _Cursor, found: _Meta) -> None:
+    for kind, part in box.boxes():
+        if kind == b"ipco":
+            found.properties += [(name, prop.rest()) for _, (name, prop) in zip(range(256), part.boxes(), strict=False)]
+        elif kind == b"ipma":
+            flags = part.number(4)
+            for _ in _count(part, 4):
+                item = part.number(4 if flags >> 24 else 2)
+                wide = 2 if flags & 1 else 1
+                mask = 0x7FFF if flags & 1 else 0x7F
+                indices = [part.number(wide) & mask for _ in range(part.number(1))]
+                found.associated.setdefault(item, indices)  # an item's first list counts
+
+
+def read(data: bytes) -> Still:
+    """What the AVIF file `data` holds. Raises FormatError."""
+    meta: _Meta | None = None
+    if not is_avif(data):
+        raise FormatError("this is no AVIF file")
+    for kind, box in _Cursor(data, 0, len(data)).boxes():
+        if kind == b"meta":
+            meta = _read_meta(box)
+            break
+    if meta is None:
+        raise FormatError("the AVIF file has no index of its items")
+
+    def content(item: int) -> bytes:
+        parts, size = [], 0
+        for offset, length in meta.extents.get(item, []):
+            size += length
+            if offset + length > len(data) or size > len(data):
+                raise FormatError("an item of the AVIF file lies beyond its end: the file is cut off")
+            parts.append(data[offset : offset + length])
+        return b"".join(parts)
+
+    def properties(item: int) -> list[tuple[bytes, bytes]]:
+        return [meta.properties[k - 1] for k in meta.associated.get(item, []) if 1 <= k <= len(meta.properties)]
+
+    if meta.kinds.get(meta.primary) != b"av01":
+        raise FormatError("the AVIF file's picture is not AV1")
+    alpha = exif = icc = b""
+    width = height = 0
+    depth = 8
+    for kind, item, targets in meta.references:
+        if meta.primary not in targets:
+            continue
+        if kind == b"auxl" and not alpha:
+            if any(name == b"auxC" and value[4:] == ALPHA for name, value in properties(item)):
+                alpha = content(item)
+        elif kind == b"cdsc" and not exif and meta.kinds.get(item) == b"Exif":
+            found = content(item)
+            exif = found[4 + int.from_bytes(found[:4], "big") :]
+    for name, value in properties(meta.primary):
+        if name == b"colr" and value[:4] in (b"prof", b"rICC"):
+            icc = value[4:]
+        elif name == b"ispe" and len(value) == 12:
+            width, height = struct.unpack(">II", value[4:])
+        elif name == b"av1C" and len(value) >= 4:
+            depth = 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
+    return Still(content(meta.primary), alpha, icc, exif, width, height, depth)

@@ -1,0 +1,1 @@
+"""Heads that tell of each sample its mean and its spread."""

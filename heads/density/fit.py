@@ -1,0 +1,157 @@
+"""Fit density heads: to many pictures, for those of the package, or to the segment of a film.
+
+The loss is what the pictures would cost: bits a sample under a logistic of the head's mean and spread. Everything is
+seeded; a batch is split into equal parts, each computed by one thread and added in order, so that the same pictures and
+settings give the same head on one machine, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..exact import single_threads
+from ..layers import Layer
+from ..loop import has_bfloat16
+from .head import FLAGS, INPUT_BITS, LIMIT, DensitySpec, Seen, inputs_of, phases
+from .model import DensityModel, bits_of
+
+PARTS = 2  # of a batch
+MARGIN = 3  # cells at the edges of a crop that are not learnt from: their surroundings are cut off
+COARSE_SHARE = 0.2  # of the batches are of the coarse grid, where a head serves both
+
+Shorts = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class DensityExample:
+    """One plane of a picture, int16 arrays of one shape, sides multiples of 4. `error`: sample less prediction;
+    `temporal`: the last picture less the prediction and that picture's error, and `beside`: errors of two planes
+    already coded, where the heads see such; `flags` as `heads.density.head.FLAGS` has them, the first one apart;
+    `known`: the error as decoded, where that is not exact."""
+
+    base: Shorts
+    error: Shorts
+    temporal: tuple[Shorts, ...] = ()
+    beside: tuple[Shorts, ...] = ()
+    flags: int = 0
+    known: Shorts | None = None
+
+
+@dataclass(frozen=True)
+class DensityCourse:
+    """`steps` batches of `batch` crops of at most `crop` x `crop` cells; the last `integer_share` of them in simulated
+    integers; `turns`: whether crops are mirrored."""
+
+    steps: int
+    batch: int = 16
+    crop: int = 40
+    rate: float = 4e-3
+    integer_share: float = 0.2
+    turns: bool = True
+
+
+def _crop(
+    one: DensityExample, spec: DensitySpec, unit: int, cells: int, mirror: bool, rng: np.random.Generator
+) -> tuple[Tensor, NDArray[np.float32], int]:
+    side = 2 * unit * cells
+    y, x = (4 * int(rng.integers((n - side) // 4 + 1)) for n in one.base.shape)
+    flip = mirror and bool(rng.integers(2))
+
+    def cut(plane: Shorts) -> list[Shorts]:
+        part = plane[y : y + side, x : x + side]
+        if flip:  # from the second column on, so that the phases stay where they are
+            part = np.concatenate([part[:, :1], part[:, :0:-1]], axis=1)
+        return list(phases(part, unit))
+
+    error = cut(one.error)
+    known = error if one.known is None else cut(one.known)
+    rest = [phase for p in (*one.temporal, *one.beside) for phase in cut(p)]
+    channels = np.clip(np.stack(rest), -LIMIT, LIMIT) if rest else np.empty((0, cells, cells), np.int16)
+    look = Seen(known, cut(one.base), torch.from_numpy(channels).bfloat16())
+    return inputs_of(spec, look), error[spec.known].astype(np.float32), one.flags | (unit == 2)
+
+
+def draw(
+    examples: Sequence[DensityExample], spec: DensitySpec, course: DensityCourse, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs in real-valued units, flags, and the errors to be found."""
+    unit = 2 if spec.known == 0 or rng.random() < COARSE_SHARE else 1
+    cells = min(course.crop, *(min(e.base.shape) // (2 * unit) for e in examples))
+    if unit == 2:
+        cells = max(cells - cells % 2, 2)
+    drawn = [
+        _crop(examples[k], spec, unit, cells, course.turns, rng) for k in rng.integers(len(examples), size=course.batch)
+    ]
+    inputs, targets, flags = zip(*drawn, strict=True)
+    up = torch.tensor([[f >> k & 1 for k in range(FLAGS)] for f in flags], dtype=torch.float32)
+    drawn_inputs = torch.stack(inputs).float().contiguous(memory_format=torch.channels_last)
+    return drawn_inputs / 2**INPUT_BITS, up, torch.from_numpy(np.stack(targets))
+
+
+def train_density(
+    examples: Sequence[DensityExample],
+    spec: DensitySpec,
+    course: DensityCourse,
+    *,
+    seed: int = 0,
+    anchor: Sequence[Layer] | None = None,
+    start: Sequence[Layer] | None = None,
+    coarse: int = 0,
+    listen: Callable[[int, float], None] | None = None,
+) -> list[Layer]:
+    """Layers of a head, from noise or from `start`; or a change of `anchor` by multiples of 2^coarse, from there or
+    from `start`. `listen` is told steps done and the mean bits a sample, now and then."""
+    model = DensityModel(spec, seed)
+    if start or anchor:
+        model.load(start or anchor or ())
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(parameters, lr=course.rate)
+    settle = round(course.steps * (1 - course.integer_share))
+    narrow = has_bfloat16()
+
+    def gradients(part: Sequence[Tensor]) -> tuple[float, tuple[Tensor, ...]]:
+        inputs, flags, target = part
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            mean, spread = model(inputs, flags)
+        m = min(MARGIN, target.shape[1] // 4)
+        inner = (slice(None), slice(m, target.shape[1] - m), slice(m, target.shape[2] - m))
+        loss = bits_of(mean[inner], spread[inner], target[inner].clamp(-4 * LIMIT, 4 * LIMIT)).mean() / PARTS
+        return float(loss.detach()), torch.autograd.grad(loss, parameters)
+
+    def batch(step: int) -> tuple[Tensor, ...]:
+        return draw(examples, spec, course, np.random.default_rng([seed, step]))
+
+    losses = []
+    with single_threads(PARTS) as pool:
+        following = pool.submit(batch, 0)
+        for step in range(course.steps):
+            if step == settle:
+                if anchor is None:
+                    model.choose_scales()
+                else:
+                    model.hold(anchor, coarse)
+                model.quantised = True
+            rate = min(1.0, (step + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / course.steps)))
+            for group in optimiser.param_groups:
+                group["lr"] = course.rate * rate
+            parts = pool.map(gradients, zip(*(t.chunk(PARTS) for t in following.result()), strict=True))
+            losses.append(0.0)
+            found = []
+            for loss, part in parts:
+                losses[-1] += loss
+                found.append(part)
+            following = pool.submit(batch, step + 1)
+            for parameter, *several in zip(parameters, *found, strict=True):
+                parameter.grad = torch.stack(several).sum(0)
+            torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+            optimiser.step()
+            if listen and (step + 1) % 250 == 0:
+                listen(step + 1, float(np.mean(losses[-250:])))
+    return model.layers()

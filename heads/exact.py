@@ -1,0 +1,113 @@
+"""Kernels that sum exactly, and threads that each run kernels of one thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from threading import Barrier, Lock
+
+import torch
+
+
+@cache
+def workers() -> ThreadPoolExecutor:
+    """Threads for bands of pictures, kept for the life of the process."""
+    return single_threads(os.cpu_count() or 1)
+
+
+def for_all(work: Callable[[int], None], items: Sequence[int]) -> None:
+    """Do `work` with all items, side by side on as many threads as torch may use, each with kernels of one thread."""
+    if torch.get_num_threads() == 1 or len(items) == 1:
+        for item in items:
+            work(item)
+        return
+    share = torch.get_num_threads()
+
+    def some(first: int) -> None:
+        for item in items[first::share]:
+            work(item)
+
+    for done in [workers().submit(some, k) for k in range(min(share, len(items)))]:
+        done.result()
+
+
+class HeadError(ValueError):
+    """A head that breaks the rules of the format."""
+
+
+def _known_switches() -> list[tuple[object, str, object]]:
+    """(owner, attribute, value that makes float32 products exact), as this version of torch has them."""
+    found: list[tuple[object, str, object]] = [(torch.backends.cudnn, "enabled", False)]
+    matmul, conv = torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "conv", None)
+    if hasattr(conv, "fp32_precision"):  # from torch 2.9 on oneDNN may be told to multiply in bfloat16
+        found.append((conv, "fp32_precision", "ieee"))
+    try:
+        bool(matmul.allow_tf32)
+        found.append((matmul, "allow_tf32", False))
+    except RuntimeError:  # where the program uses the newer switches, the older one must not be asked
+        found.append((matmul, "fp32_precision", "ieee"))
+    return found
+
+
+class _Switches:
+    """Holds the switches while anybody computes, in whatever thread, and puts them back after the last."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = Lock(), 0
+        self._before: list[tuple[object, str, object]] = []
+        self._nnpack = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                known = _known_switches()
+                self._before = [(owner, name, getattr(owner, name)) for owner, name, _ in known]
+                for owner, name, value in known:
+                    setattr(owner, name, value)
+                (self._nnpack,) = torch.backends.nnpack.set_flags(False)
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                for owner, name, value in self._before:
+                    setattr(owner, name, value)
+                torch.backends.nnpack.set_flags(self._nnpack)
+
+
+_SWITCHES = _Switches()
+
+
+@contextmanager
+def exact_kernels() -> Iterator[None]:
+    """Within, float32 convolutions and matrix products are sums of products: no TF32, no bfloat16 in disguise, no
+    Winograd, no autocast, no autograd."""
+    with (
+        _SWITCHES,
+        torch.inference_mode(),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
+    ):
+        yield
+
+
+def _keep_to_one() -> None:
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # fixes it: a thread takes the default of that moment when it first asks
+
+
+def single_threads(count: int) -> ThreadPoolExecutor:
+    """`count` threads, started, whose torch kernels keep to one thread each. Torch takes what one thread asks for as
+    the default of all that come later, so the caller's own number is set again."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "head", initializer=_keep_to_one)
+    barrier = Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(barrier.wait)
+    barrier.wait()
+    torch.set_num_threads(before)
+    return pool

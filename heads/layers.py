@@ -1,0 +1,24 @@
+"""A quantised layer and its limits: what both families of heads have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+WEIGHT_MAX = 127
+EXACT = 1 << 24  # integers below are exact in float32, in any order of summation
+SCALE_BITS_MAX = 8  # a weight is w / 2^scale_bits
+BIAS_MAX = 1 << 20
+BIAS_COARSE = 4  # a change of biases is so many bits coarser than that of weights: their unit is that of sums
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One quantised convolution: weight int8 (out, in, 3, 3), bias int32 (out,) in accumulator units, and the
+    scale: a weight stands for weight / 2^scale_bits."""
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    scale_bits: int

@@ -1,0 +1,1 @@
+"""Heads that restore or enlarge pictures."""

@@ -1,0 +1,198 @@
+"""Exact inference: the head as the decoder runs it, bit-identical on every machine.
+
+The arithmetic is that of integers: y = clip((sum of w·x + bias + half) >> shift). It runs inside float32 kernels,
+which is exact because every partial sum stays below 2^24 in magnitude whatever the order of summation; that bound is
+computed from the weights themselves when a head is loaded, and a head that could exceed it is refused. Scaling by
+powers of two and floor are exact in float32 as well.
+
+What could still break it is a kernel that does not sum products: Winograd or FFT convolutions, TF32, oneDNN told to
+multiply in bfloat16. They are switched off here, and when a head is loaded its kernels are compared with plain integer
+arithmetic on patches of two sizes; where they fail that, float64 is used instead, whose margin of 29 bits covers such
+transforms.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..exact import HeadError, exact_kernels, workers
+from ..layers import BIAS_MAX, EXACT, WEIGHT_MAX, Layer
+from .spec import ACT_MAX, HISTORY_MAX, INPUT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
+
+CORRECTION_BITS = 4
+PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
+BAND_LEAST = 32  # rows of cells that are worth a thread
+CORNER = 32  # columns of a patch that are compared
+
+
+if hasattr(os, "register_at_fork"):  # threads do not come along
+    os.register_at_fork(after_in_child=workers.cache_clear)
+
+
+def worst_sums(spec: HeadSpec, layers: Sequence[Layer]) -> list[int]:
+    """Largest magnitude that any partial sum of each layer can reach, rounding constant and base included."""
+    sums = []
+    for i, layer in enumerate(layers):
+        peak = np.full(layer.weight.shape[1], ACT_MAX, np.int64)
+        if i == 0:
+            peak[: spec.planes], peak[spec.planes :] = INPUT_MAX, HISTORY_MAX
+        elif i == len(layers) - 1:
+            peak[spec.width :] = HISTORY_MAX << SKIP_BITS
+        w = np.abs(effective(spec, i, layer)).sum(axis=(2, 3)) @ peak
+        shift = shift_of(i, len(layers) - 1, layer.scale_bits)
+        worst = int((w + np.abs(layer.bias.astype(np.int64))).max()) + (1 << shift + 1)
+        worst += ACT_MAX << shift if spec.adds(i) else 0
+        if i == len(layers) - 1:
+            worst += 2 * INPUT_MAX << shift
+        sums.append(worst)
+    return sums
+
+
+def check(spec: HeadSpec, layers: Sequence[Layer]) -> None:
+    """Raise HeadError unless `layers` form a head of shape `spec` whose arithmetic is exact in float32."""
+    if [layer.weight.shape for layer in layers] != spec.shapes():
+        raise HeadError("the weights do not have the head's shape")
+    for i, layer in enumerate(layers):
+        if int(np.abs(layer.weight.astype(np.int16)).max()) > WEIGHT_MAX:
+            raise HeadError(f"layer {i} has a weight beyond ±{WEIGHT_MAX}")
+        if int(np.abs(layer.bias.astype(np.int64)).max()) > BIAS_MAX:
+            raise HeadError(f"layer {i} has a bias beyond ±{BIAS_MAX}")
+    for i, worst in enumerate(worst_sums(spec, layers)):
+        if worst >= EXACT:
+            raise HeadError(f"layer {i} can reach {worst}, beyond what is exact (2^24)")
+
+
+class IntegerHead:
+    """A checked head on a device, ready to predict. Immutable; safe to share between threads."""
+
+    def __init__(self, spec: HeadSpec, layers: Sequence[Layer], device: str = "cpu"):
+        check(spec, layers)
+        self.spec = spec
+        self.layers = list(layers)
+        self.device = torch.device(device)
+        self._dtype = torch.float32
+        self._load()
+        if not self._matches_integers():
+            self._dtype = torch.float64
+            self._load()
+
+    def _load(self) -> None:
+        self._kernels = []
+        last = self.spec.layers - 1
+        for i, layer in enumerate(self.layers):
+            w = torch.from_numpy(effective(self.spec, i, layer)).to(self.device, self._dtype)
+            shift = shift_of(i, last, layer.scale_bits)
+            bias = torch.from_numpy(layer.bias).to(self.device, self._dtype)
+            if i < last:  # the shift is folded into the kernel: a power of two, so as exact as the integers
+                w, bias = w * 2.0**-shift, (bias + (1 << shift >> 1)) * 2.0**-shift
+            self._kernels.append((w.contiguous(memory_format=torch.channels_last), bias))
+
+    def _matches_integers(self) -> bool:
+        """Compare this machine's kernels with integer arithmetic on patches of extreme inputs."""
+        return all(self._matches_on(*shape) for shape in PATCHES)
+
+    def _matches_on(self, rows: int, columns: int) -> bool:
+        rng = np.random.default_rng(0)
+        x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, rows, columns)).astype(np.int64)
+        x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, rows, columns))
+        grid = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, self._dtype)
+        found = [sums(grid).cpu().numpy() for sums in (self._band_sums, self._sums)]
+        # columns at the left: what lies beyond them by more cells than there are layers does not matter
+        columns = min(columns, CORNER + self.spec.layers)
+        x = x[:, :, :columns]
+        wide = columns - self.spec.layers if columns < grid.shape[1] else columns
+        last = self.spec.layers - 1
+        skips = x[self.spec.skips] << SKIP_BITS
+        for i, layer in enumerate(self.layers):
+            if i == last:
+                x = np.concatenate([x, skips])
+            padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+            weight = effective(self.spec, i, layer)
+            acc = np.zeros((len(weight), rows, columns), np.int64) + layer.bias[:, None, None]
+            for dy in range(3):
+                for dx in range(3):
+                    acc += np.tensordot(weight[:, :, dy, dx], padded[:, dy : dy + rows, dx : dx + columns], 1)
+            shift = shift_of(i, last, layer.scale_bits)
+            acc += x << shift if self.spec.adds(i) else 0
+            x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
+        wanted = x.transpose(1, 2, 0)[:, :wide]
+        return all(np.array_equal(sums[:, :wide], wanted) for sums in found)
+
+    def _bands(self, x: Tensor) -> Iterator[tuple[slice, slice, slice]]:
+        """The picture in bands, one a thread: rows of it, the same with all rows that bear on them, and where in those
+        the first lie. Layers of few channels are bound by memory, and kernels that share one layer among threads wait
+        for each other after every one."""
+        rows, halo = x.shape[0], self.spec.layers
+        count = torch.get_num_threads()
+        if self.device.type != "cpu" or rows < count * BAND_LEAST:
+            count = 1  # kernels that share their work among all threads waste less than idle threads would
+        edges = [rows * k // count for k in range(count + 1)]
+        for top, bottom in pairwise(edges):
+            above, below = max(0, top - halo), min(rows, bottom + halo)
+            yield slice(top, bottom), slice(above, below), slice(top - above, bottom - above)
+
+    def _sums(self, x: Tensor) -> Tensor:
+        """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
+        bands = list(self._bands(x))
+        if len(bands) == 1:
+            return self._band_sums(x)
+        out = torch.empty((*x.shape[:2], self.spec.planes), dtype=self._dtype)
+
+        def band(rows: slice, seen: slice, inner: slice) -> None:
+            found = self._band_sums(x[seen])[inner]
+            with torch.inference_mode():
+                out[rows] = found
+
+        with exact_kernels():
+            for done in [workers().submit(band, *slices) for slices in bands]:
+                done.result()
+        return out
+
+    def activations(self, x: Tensor) -> Tensor:
+        """(h, w, inputs) integers to (1, width, h, w): what the last layer sees, 0..ACT_MAX."""
+        with exact_kernels():
+            y = x.to(self._dtype).permute(2, 0, 1)[None]
+            for i, (w, bias) in enumerate(self._kernels[:-1]):
+                z = F.conv2d(y, w, bias, padding=1)
+                y = (z.add_(y) if self.spec.adds(i) else z).floor_().clamp_(0, ACT_MAX)
+            return y
+
+    def _band_sums(self, x: Tensor) -> Tensor:
+        """The accumulators of a picture, or of a band with no regard to what lies around it."""
+        y = self.activations(x)
+        with exact_kernels():
+            if self.spec.history:
+                skips = x[:, :, self.spec.skips].to(self._dtype) * (1 << SKIP_BITS)
+                y = torch.cat([y, skips.permute(2, 0, 1)[None]], 1)
+            w, bias = self._kernels[-1]
+            return F.conv2d(y, w, bias, padding=1)[0].permute(1, 2, 0)
+
+    def correction(self, x: Tensor) -> Tensor:
+        """What the head adds to the upscaled base, (h, w, planes) in 1/2^CORRECTION_BITS of a 10-bit step, for `x` as
+        `predict` takes it."""
+        drop = shift_of(self.spec.layers - 1, self.spec.layers - 1, self.layers[-1].scale_bits) - CORRECTION_BITS
+        with exact_kernels():
+            y = self._sums(x)
+            if drop <= 0:
+                return y.mul_(2.0**-drop)
+            return y.add_(float(1 << drop >> 1)).mul_(2.0**-drop).floor_()
+
+    def predict(self, x: Tensor, depth: int) -> Tensor:
+        """Predict a picture.
+
+        x: (h, w, inputs) integers as float32; the first `planes` channels are the upscaled base, 10-bit, less 512;
+        the others are differences within ±255. Returns (h, w, planes) samples of `depth` bits (8 or 10).
+        """
+        shift = shift_of(self.spec.layers - 1, self.spec.layers - 1, self.layers[-1].scale_bits)
+        drop = shift + 10 - depth
+        with exact_kernels():
+            y = self._sums(x)
+            y = y + (x[:, :, : self.spec.planes] + INPUT_MAX) * float(1 << shift)
+            return y.add_(float(1 << drop >> 1)).mul_(2.0**-drop).floor_().clamp_(0, (1 << depth) - 1)

@@ -1,0 +1,53 @@
+"""Pictures as the head sees them: every plane folded onto the grid of half the luma resolution.
+
+A luma plane becomes four channels (the samples of each 2x2 cell), a chroma plane one (4:2:0), two (4:2:2, one under
+the other) or four (4:4:4). Planes of odd size are first continued by repeating their last row and column. The fold
+is a permutation: `unpack(pack(x))` is x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def fold_of(plane_shape: tuple[int, int], luma_shape: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns) of a plane's samples in one cell of the grid: (2, 2) for luma, (1, 1) for 4:2:0 chroma."""
+    grid = grid_of(luma_shape)
+    return (-(-plane_shape[0] // grid[0]), -(-plane_shape[1] // grid[1]))
+
+
+def grid_of(luma_shape: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns) of the grid of a picture whose luma plane has this shape."""
+    return -(-luma_shape[0] // 2), -(-luma_shape[1] // 2)
+
+
+def pack(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]], out: Tensor) -> None:
+    """Write `planes` (2-D integer arrays) into `out`, a float32 (h, w, channels) view of the grid."""
+    h, w = out.shape[:2]
+    at = 0
+    for plane, (r, c) in zip(planes, folds, strict=True):
+        if plane.shape != (h * r, w * c):
+            plane = np.pad(plane, ((0, h * r - plane.shape[0]), (0, w * c - plane.shape[1])), mode="edge")
+        cells = torch.from_numpy(plane).view(h, r, w, c).permute(0, 2, 1, 3)
+        out[:, :, at : at + r * c].unflatten(2, (r, c)).copy_(cells)
+        at += r * c
+
+
+def unpack(
+    grid: Tensor, shapes: Sequence[tuple[int, int]], folds: Sequence[tuple[int, int]], dtype: np.dtype
+) -> list[NDArray[np.generic]]:
+    """Planes of the given shapes and dtype from `grid`, an (h, w, channels) tensor of integers."""
+    h, w = grid.shape[:2]
+    at, planes = 0, []
+    kind = torch.uint8 if dtype == np.uint8 else torch.uint16
+    for shape, (r, c) in zip(shapes, folds, strict=True):
+        plane = torch.empty((h, r, w, c), dtype=kind, device=grid.device)
+        plane.copy_(grid[:, :, at : at + r * c].unflatten(2, (r, c)).permute(0, 2, 1, 3))
+        planes.append(np.ascontiguousarray(plane.view(h * r, w * c).cpu().numpy()[: shape[0], : shape[1]]))
+        at += r * c
+    return planes

@@ -1,0 +1,1 @@
+"""What makes the tables and the network that the package ships."""

@@ -1,0 +1,380 @@
+"""Density heads: the integers of FORMAT.md on every kernel, files and changes that are checked, training that is
+repeatable."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from codec.errors import FormatError
+from codec.frames import Plane, PlaneFormat
+from codec.loss.changes import BIAS_COARSE, join_changes, layers_of, split_changes
+from codec.loss.coder import LossCoder, LossKind, LossSettings
+from codec.loss.grid import PASSES
+from codec.loss.guide import Guide
+from codec.segment.fit_density import LEAST_SAMPLES, Adapter, plane_examples
+from heads.density import store as density_store
+from heads.density.fit import DensityCourse, DensityExample, train_density
+from heads.density.head import BAND, PHASES, WIDTH, DensityHead, DensitySpec, inputs_of, seen
+from heads.density.model import DensityModel, bits_of
+from heads.density.store import Family, shipped_density
+from heads.exact import HeadError
+from heads.layers import Layer
+from heads.weights import encode_change
+
+SPECS = [DensitySpec(0, False, False, 8), DensitySpec(2, True, False, 8), DensitySpec(3, True, True, 5)]
+
+
+def drawn(spec: DensitySpec, seed: int = 0, most: int = 127) -> list[Layer]:
+    """Layers of random integers."""
+    rng = np.random.default_rng(seed)
+    layers = []
+    for i, shape in enumerate(spec.shapes()):
+        bias = rng.integers(-most, most + 1, shape[0]) * (i > 0)
+        weight = rng.integers(-most, most + 1, shape).astype(np.int8)
+        layers.append(Layer(weight, bias.astype(np.int32), int(rng.integers(5, 8))))
+    return layers
+
+
+def planes_of(spec: DensitySpec, rows: int, columns: int, seed: int = 1) -> tuple:
+    """Random planes of rows x columns cells, as `seen` takes them."""
+    rng = np.random.default_rng(seed)
+
+    def plane(most: int) -> NDArray[np.int16]:
+        return rng.integers(-most, most + 1, (2 * rows, 2 * columns)).astype(np.int16)
+
+    temporal = [plane(400), plane(90)] if spec.temporal else []
+    return plane(40), np.abs(plane(1023)), temporal, [plane(60), plane(30)] if spec.beside else []
+
+
+def eight_bits(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rounded to eight significant bits, ties to even: np.rint is such a rounding of integers."""
+    exponent = np.floor(np.log2(np.maximum(np.abs(x), 1e-9)))
+    unit = 2.0 ** (exponent - 7)
+    return np.rint(x / unit) * unit
+
+
+def by_the_book(spec: DensitySpec, layers: Sequence[Layer], x: NDArray, flags: int) -> NDArray[np.int64]:
+    """FORMAT.md, mode 3, word by word, in integers and exact fractions."""
+    up = np.array([flags & 1, flags >> 1 & 1, flags >> 2 & 1])
+    x = x.astype(np.int64)
+    for i in range(1, 5):
+        layer = layers[i]
+        reach = layer.weight.shape[2] // 2
+        padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach)))
+        total = np.zeros((len(layer.weight), *x.shape[1:]), np.int64)
+        for dy in range(2 * reach + 1):
+            for dx in range(2 * reach + 1):
+                part = padded[:, dy : dy + x.shape[1], dx : dx + x.shape[2]]
+                total += np.tensordot(layer.weight[:, :, dy, dx].astype(np.int64), part, 1)
+        k = layer.scale_bits
+        bias = layer.bias.astype(np.int64)
+        if i == 1:
+            bias = np.clip(bias + layers[0].weight[:, :, 0, 0].astype(np.int64) @ up, -127, 127)
+        factor = {1: [2.0 ** (2 - k)], 4: [2.0 ** (2 - k), 2.0 ** (-1 - k)]}.get(i, [2.0**-k])
+        y = total * np.array(factor)[:, None, None] + bias[:, None, None] + (x if i in (2, 3) else 0)
+        y = np.floor(eight_bits(y)).astype(np.int64)
+        x = np.clip(y, 0, 255) if i < 4 else np.clip(y, [[[-4080]], [[-255]]], [[[4080]], [[255]]])
+    return x
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 5), (BAND + 1, 9), (2 * BAND + 7, 4)])
+def test_heads_are_integers(spec: DensitySpec, rows: int, columns: int) -> None:
+    layers = drawn(spec)
+    look = seen(1, *planes_of(spec, rows, columns))
+    mean, spread = DensityHead(spec, layers).run(look, 5)
+    wanted = by_the_book(spec, layers, inputs_of(spec, look).float().numpy(), 5)
+    assert np.array_equal(mean, wanted[0]) and np.array_equal(spread, wanted[1])
+    assert len(np.unique(mean)) > 1 or rows == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_all_arithmetic_gives_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine may fail the check of bfloat16 or of float32; what it then does must be the same."""
+    spec = SPECS[2]
+    look = seen(1, *planes_of(spec, 70, 33))
+    usual = DensityHead(spec, drawn(spec)).run(look, 3)
+    monkeypatch.setattr("heads.density.head._types", lambda: [dtype])
+    found = DensityHead(spec, drawn(spec)).run(look, 3)
+    assert all(np.array_equal(a, b) for a, b in zip(usual, found, strict=True))
+
+
+def test_threads_do_not_matter() -> None:
+    spec, before = SPECS[1], torch.get_num_threads()
+    look = seen(2, *planes_of(spec, 300, 40))
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(DensityHead(spec, drawn(spec)).run(look, 0))
+    finally:
+        torch.set_num_threads(before)
+    assert all(np.array_equal(a, b) for pair in found[1:] for a, b in zip(found[0], pair, strict=True))
+
+
+def test_kernels_that_do_not_sum_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library's convolution that is off by a little is not used; without any other there is no head."""
+    true = torch.nn.functional.conv2d
+    monkeypatch.setattr("heads.density.head.F.conv2d", lambda x, w, *a, **k: true(x * 1.02, w, *a, **k))
+    with pytest.raises(AssertionError, match="no arithmetic"):
+        DensityHead(SPECS[0], drawn(SPECS[0]))
+
+
+@pytest.mark.parametrize("fault", ["shape", "weight", "bias", "first bias", "scale", "first scale"])
+def test_illegal_heads_are_refused(fault: str) -> None:
+    spec = SPECS[1]
+    layers = drawn(spec)
+    changed = {
+        "shape": (1, {"weight": layers[1].weight[:, 1:]}),
+        "weight": (2, {"weight": np.full_like(layers[2].weight, -128)}),
+        "bias": (3, {"bias": layers[3].bias + 300}),
+        "first bias": (0, {"bias": layers[0].bias + 1}),
+        "scale": (4, {"scale_bits": 8}),
+        "first scale": (1, {"scale_bits": 1}),
+    }
+    at, what = changed[fault]
+    layers[at] = replace(layers[at], **what)
+    with pytest.raises(HeadError):
+        DensityHead(spec, layers)
+
+
+def test_the_model_is_what_the_integers_are() -> None:
+    """What training sees differs by the rounding of bfloat16 alone."""
+    spec = SPECS[2]
+    model = DensityModel(spec)
+    model.choose_scales()
+    model.quantised = True
+    look = seen(1, *planes_of(spec, 20, 30))
+    x = inputs_of(spec, look).clamp(-20, 20)
+    mean, spread = DensityHead(spec, model.layers())._convolved(x, 3).float().numpy()
+    with torch.no_grad():
+        found = model(x[None].float() / 8, torch.tensor([[1.0, 1.0, 0.0]]))
+    assert np.abs(found[0][0].numpy() * 16 - mean).max() <= 4
+    assert np.abs(found[1][0].numpy() * 16 - spread).max() <= 2
+
+
+def test_bits_sum_to_one() -> None:
+    values = torch.arange(-400.0, 401)
+    for mean, scale in ((0.3, -2.0), (-4.7, 0.5), (10.0, 4.0)):
+        p = 2 ** -bits_of(torch.tensor(mean), torch.tensor(scale), values).double()
+        assert p.sum() == pytest.approx(1, abs=2e-3)
+
+
+# files and changes
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_the_package_has_its_heads(family: Family) -> None:
+    stored = shipped_density(family)
+    assert [spec for spec, _ in stored] == density_store.specs(family, WIDTH)
+
+
+def test_files_return_and_damage_is_found() -> None:
+    heads = [drawn(spec, n) for n, spec in enumerate(density_store.specs(Family.STILL, 4))]
+    data = density_store.write(4, heads)
+    for (_, found), wanted in zip(density_store.read(data, Family.STILL), heads, strict=True):
+        for a, b in zip(found, wanted, strict=True):
+            assert (
+                np.array_equal(a.weight, b.weight) and np.array_equal(a.bias, b.bias) and a.scale_bits == b.scale_bits
+            )
+    with pytest.raises(HeadError):
+        density_store.read(data, Family.FILM)
+    for k in range(0, len(data), 97):
+        with pytest.raises(HeadError):
+            density_store.read(data[:k], Family.STILL)
+        with pytest.raises(HeadError):
+            density_store.read(data[:k] + bytes([data[k] ^ 1]) + data[k + 1 :], Family.STILL)
+    wrong = data[:4] + bytes([2]) + data[5:-4]
+    with pytest.raises(HeadError, match="version"):
+        density_store.read(wrong + zlib.crc32(wrong).to_bytes(4, "big"), Family.STILL)
+
+
+def test_changes_are_split_as_they_were_joined() -> None:
+    changes = {3: b"abc", 0: b"", 7: bytes(300)}
+    assert split_changes(join_changes(changes) + b"rest") == (changes, b"rest")
+    assert split_changes(b"") == ({}, b"")
+
+
+TORN = [b"\x01", b"\x01\x08\0\0", b"\x02\x03\0\0\x03\0\0", b"\x01\0\0\x05abcd", b"\xff" * 9]
+
+
+@pytest.mark.parametrize("data", TORN, ids=repr)
+def test_changes_that_do_not_fit_are_refused(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        split_changes(data)
+    coder = LossCoder(PlaneFormat("400", 8), 8, 8, LossSettings(LossKind.LEARNED))
+    with pytest.raises(FormatError):
+        coder.decode(data, [np.zeros((8, 8), np.uint8)])
+
+
+def moved_by(number: int, seed: int = 0) -> bytes:
+    """A change of a shipped head by small random steps."""
+    rng = np.random.default_rng(seed)
+    _, shipped = shipped_density(Family.FILM)[number]
+    layers = []
+    for i, layer in enumerate(shipped):
+        weight = np.clip(layer.weight + rng.integers(-3, 4, layer.weight.shape), -127, 127).astype(np.int8)
+        bias = np.clip(layer.bias + rng.integers(-3, 4, layer.bias.shape), -127, 127) * (i > 0)
+        layers.append(Layer(weight, bias.astype(np.int32), layer.scale_bits))
+    return encode_change(layers, shipped, 0, BIAS_COARSE)
+
+
+def test_changed_heads_are_used_by_both_sides() -> None:
+    fmt, settings = PlaneFormat("420", 8), LossSettings(LossKind.LEARNED)
+    rng = np.random.default_rng(0)
+    source = [rng.integers(90, 130, s).astype(np.uint8) for s in fmt.shapes(34, 22)]
+    flat = [np.full_like(p, 110) for p in source]
+    changes = {3: moved_by(3), 6: moved_by(6)}
+    encoder, decoder = LossCoder(fmt, 34, 22, settings, changes=changes), LossCoder(fmt, 34, 22, settings)
+    start = encoder.snapshot()
+    for _ in range(2):
+        data, decoded = encoder.encode(source, flat)
+        assert all(map(np.array_equal, decoder.decode(data, flat), source))
+        assert all(map(np.array_equal, decoded, source))
+    assert data[: len(join_changes(changes))] != join_changes(changes)  # only the first payload has them
+    encoder.restore(start)
+    again, _ = encoder.encode(source, flat)
+    assert again.startswith(join_changes(changes))
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_damaged_changes_are_refused_or_legal(number: int) -> None:
+    data = moved_by(number)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        k = int(rng.integers(len(data)))
+        broken = data[:k] + bytes([data[k] ^ 1 << int(rng.integers(8))]) + data[k + 1 :]
+        try:
+            layers_of(number, broken)
+        except FormatError:
+            refused += 1
+    assert refused
+
+
+@pytest.mark.parametrize("size", [(1, 9), (9, 1), (2, 7), (3, 2)], ids=str)
+def test_guides_know_all_that_was_decoded(size: tuple[int, int]) -> None:
+    """Passes without samples once made a guide forget the pass before them."""
+    width, height = size
+    rng = np.random.default_rng(0)
+    base, decoded = (rng.integers(0, 256, (height, width)).astype(np.int32) for _ in range(2))
+    guide = Guide(0, 0, base, [])
+    for number, (unit, phase) in enumerate(PASSES):
+        if decoded[unit * PHASES[phase][0] :: 2 * unit, unit * PHASES[phase][1] :: 2 * unit].size:
+            guide.look(number, decoded)
+            last = number
+    known = np.zeros((height, width), np.int32)
+    for unit, phase in PASSES[:last]:
+        grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
+        known[grid] = (decoded - base)[grid]
+    assert np.array_equal(guide._error[:height, :width], known)
+
+
+def test_a_restored_coder_forgets_the_heads_of_what_it_gave_up() -> None:
+    fmt, settings = PlaneFormat("400", 8), LossSettings(LossKind.LEARNED)
+    source = [np.random.default_rng(0).integers(90, 130, (20, 20)).astype(np.uint8)]
+    flat = [np.full_like(source[0], 110)]
+    payloads = [LossCoder(fmt, 20, 20, settings, changes=c).encode(source, flat)[0] for c in ({3: moved_by(3)}, {})]
+    decoder = LossCoder(fmt, 20, 20, settings)
+    start = decoder.snapshot()
+    for data in payloads:
+        decoder.restore(start)
+        assert np.array_equal(decoder.decode(data, flat)[0], source[0])
+
+
+def test_channels_beyond_what_is_exact_are_refused() -> None:
+    spec = DensitySpec(1, False, False, 33)
+    with pytest.raises(HeadError, match="32"):
+        DensityHead(spec, drawn(spec))
+
+
+# training
+
+
+def textured(count: int, side: int = 64) -> list[DensityExample]:
+    """Planes whose samples are close to the mean of their neighbours."""
+    rng = np.random.default_rng(0)
+    out = []
+    for _ in range(count):
+        smooth = rng.normal(0, 8, (side // 4, side // 4)).repeat(4, 0).repeat(4, 1)
+        error = np.rint(smooth + rng.normal(0, 1, (side, side))).astype(np.int16)
+        out.append(DensityExample(np.full((side, side), 100, np.int16), error))
+    return out
+
+
+def test_training_learns_and_repeats() -> None:
+    spec, heard = DensitySpec(3, False, False, 8), list[float]()
+    course = DensityCourse(250, batch=4, crop=24)
+    before = torch.get_num_threads()
+    found = [train_density(textured(2), spec, course, listen=lambda _, bits: heard.append(bits))]
+    try:
+        torch.set_num_threads(1)
+        found.append(train_density(textured(2), spec, course))
+    finally:
+        torch.set_num_threads(before)
+    assert heard[-1] < 4.6  # on the way; 5 by the samples alone, 2 by their noise
+    for a, b in zip(*found, strict=True):
+        assert np.array_equal(a.weight, b.weight) and np.array_equal(a.bias, b.bias)
+
+
+def clip(frames: int, width: int, height: int) -> tuple[PlaneFormat, list[list[Plane]], list[list[Plane]]]:
+    """A moving texture in 4:2:0, and a flat prediction of it."""
+    rng = np.random.default_rng(0)
+    fmt = PlaneFormat("420", 8)
+    canvas = [np.rint(rng.normal(128, 20, (h // 8 + 9, w // 8 + 9))).repeat(8, 0).repeat(8, 1)
+              for h, w in fmt.shapes(width, height)]  # fmt: skip
+    source, predicted = [], []
+    for t in range(frames):
+        planes = []
+        for p, (h, w) in zip(canvas, fmt.shapes(width, height), strict=True):
+            view = p[: h + 0, 2 * t : 2 * t + w]
+            planes.append(np.clip(np.rint(view + rng.normal(0, 2, (h, w))), 0, 255).astype(np.uint8))
+        source.append(planes)
+        predicted.append([np.full_like(p, 128) for p in planes])
+    return fmt, source, predicted
+
+
+def test_a_segment_changes_heads_where_that_pays() -> None:
+    fmt, source, predicted = clip(5, 720, 560)
+    assert len(source) * 720 * 560 // 4 >= LEAST_SAMPLES
+    adapter = Adapter(60, {})
+    changes = adapter.run(source, lambda k: predicted[k], fmt, 0, lambda done: None)
+    assert changes and all(n in range(1, 4) for n in changes)
+    sizes = []
+    for kept in (changes, {}):
+        encoder = LossCoder(fmt, 720, 560, LossSettings(LossKind.LEARNED), changes=kept)
+        decoder = LossCoder(fmt, 720, 560, LossSettings(LossKind.LEARNED))
+        total = 0
+        for s, p in zip(source[:3], predicted, strict=False):
+            data, _ = encoder.encode(s, p)
+            assert all(map(np.array_equal, decoder.decode(data, p), s))
+            total += len(data)
+        sizes.append(total)
+    assert sizes[0] < sizes[1]
+
+
+def test_flat_films_are_learnt_from_where_they_can_be() -> None:
+    fmt, source, predicted = clip(4, 9000, 24)
+    assert len(source) * 9000 * 24 // 4 < LEAST_SAMPLES
+    wide = (
+        [[np.tile(p, (1, 4)) for p in planes] for planes in source],
+        [[np.tile(p, (1, 4)) for p in q] for q in predicted],
+    )
+    adapter = Adapter(2, {})
+    adapter.run(wide[0], lambda k: wide[1][k], fmt, 0, lambda done: None)
+    flat = [[p[:8] if p.shape[0] == 24 else p[:4] for p in planes] for planes in wide[0]]
+    assert adapter.run(flat * 4, lambda k: flat[0], fmt, 0, lambda done: None) == {}
+
+
+def test_small_segments_change_nothing() -> None:
+    fmt, source, predicted = clip(3, 64, 48)
+    assert Adapter(60, {}).run(source, lambda k: predicted[k], fmt, 0, lambda done: None) == {}
+    fmt, source, predicted = clip(2, 64, 48)
+    assert len(plane_examples(source[0], predicted[0], (), fmt, 0)) == 3

@@ -1,0 +1,213 @@
+"""From a wish to a quantiser: the search against curves whose best answer is known, and what is carried over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codec.base.av1 import BasePacket
+from codec.base.coded import Base
+from codec.base.search import TRIALS, search
+from codec.errors import InputError
+from codec.segment.encoder import OVERHEAD
+from codec.segment.rate import CARRY, PSNR_SLACK, RATE_SLACK, RateControl
+from codec.settings import CRF_MAX, CRF_STEP, Settings
+
+CRFS = np.arange(1.0, CRF_MAX + CRF_STEP, CRF_STEP)
+
+
+def made(crf: float, psnr: float, size: float = 0) -> Base:
+    return Base(crf, [BasePacket(bytes(round(size)), 0, True)], [], psnr)
+
+
+class Coder:
+    """A coder whose PSNR and size follow given curves; counts what it is asked."""
+
+    def __init__(self, psnr: Callable[[float], float], size: Callable[[float], float] = lambda crf: 0.0):
+        self.psnr, self.size, self.asked = psnr, size, []  # type: ignore[var-annotated]
+
+    def base(self, crf: float) -> Base:
+        assert 1.0 <= crf <= CRF_MAX and (crf / CRF_STEP).is_integer()
+        assert crf not in self.asked, "nothing is coded twice"
+        self.asked.append(crf)
+        return made(crf, self.psnr(crf), self.size(crf))
+
+
+def drawn_curve(rng: np.random.Generator, slope: float) -> Callable[[float], float]:
+    """A strictly falling curve over crf with uneven steps, `slope` a crf on average."""
+    steps = slope * CRF_STEP * rng.gamma(2.0, 0.5, len(CRFS))
+    values = np.concatenate([[0.0], np.cumsum(steps)])[:-1]
+    return lambda crf: float(-values[round((crf - 1) / CRF_STEP)])
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("rising", [True, False], ids=["distortion", "rate"])
+def test_search_meets_the_wish_and_misses_by_little(seed: int, rising: bool) -> None:
+    rng = np.random.default_rng(seed)
+    slope = float(rng.uniform(0.1, 0.4))
+    curve = drawn_curve(rng, slope)
+    wish = curve(float(rng.choice(CRFS)))
+    coder = Coder(curve)
+    excess = (lambda b: wish - b.psnr) if rising else (lambda b: b.psnr - wish)
+    start = float(rng.choice(CRFS))
+    found, met = search(coder.base, start, excess, -0.02, 1 / 0.2, rising=rising)
+    assert met and excess(found) <= 0
+    assert len(coder.asked) <= TRIALS and coder.asked[0] == start
+    values = [(excess(made(crf, curve(crf))), crf) for crf in coder.asked]
+    assert found.crf == max(v for v in values if v[0] <= 0)[1], "the best of what was tried"
+    best = max(e for crf in CRFS if (e := excess(made(crf, curve(crf)))) <= 0)
+    # close to the best of all quantisers: within a few steps of crf, also where the start was far off
+    assert excess(found) >= best - 8 * CRF_STEP * slope
+
+
+def test_search_ends_early_where_it_is_close_enough() -> None:
+    coder = Coder(lambda crf: 50 - 0.2 * crf)
+    found, met = search(coder.base, 30.0, lambda b: 43.99 - b.psnr, -0.04, 5.0, rising=True)
+    assert met and found.crf == 30.0 and coder.asked == [30.0]
+
+
+def test_search_on_a_straight_line_takes_two_steps() -> None:
+    coder = Coder(lambda crf: 50 - 0.2 * crf)
+    found, met = search(coder.base, 30.0, lambda b: 40.0 - b.psnr, -0.04, 5.0, rising=True)
+    assert met and found.crf == 50.0 and len(coder.asked) <= 3
+
+
+@pytest.mark.parametrize("rising, end", [(True, 1.0), (False, CRF_MAX)])
+def test_search_gives_the_nearest_where_nothing_fits(rising: bool, end: float) -> None:
+    coder = Coder(lambda crf: 50 - 0.2 * crf)
+    excess = (lambda b: 90.0 - b.psnr) if rising else (lambda b: b.psnr + 20)
+    found, met = search(coder.base, 40.0, excess, -0.04, 5.0, rising=rising)
+    assert not met and found.crf == end and len(coder.asked) <= 3
+
+
+@pytest.mark.parametrize("rising, end", [(True, CRF_MAX), (False, 1.0)])
+def test_search_stops_at_the_end_where_everything_fits(rising: bool, end: float) -> None:
+    coder = Coder(lambda crf: 50 - 0.2 * crf)
+    excess = (lambda b: 2.0 - b.psnr) if rising else (lambda b: b.psnr - 90)
+    found, met = search(coder.base, 40.0, excess, -0.04, 5.0, rising=rising)
+    assert met and found.crf == end and len(coder.asked) <= 3
+
+
+@pytest.mark.parametrize("rising", [True, False], ids=["distortion", "rate"])
+def test_search_reaches_far_on_a_curve_flatter_than_expected(rising: bool) -> None:
+    sign = 1 if rising else -1
+    coder = Coder(lambda crf: 50 - 0.05 * crf)
+    wish = coder.psnr(32.0 - 25.0 * sign)
+    found, met = search(coder.base, 32.0, lambda b: sign * (wish - b.psnr), -0.02, 1 / 0.2, rising=rising)
+    assert met and abs(found.crf - (32.0 - 25.0 * sign)) <= 4 * CRF_STEP
+
+
+def test_neighbouring_quantisers_end_the_search() -> None:
+    """A jump between two neighbours: nothing lies between them, so nothing more is tried."""
+    coder = Coder(lambda crf: 45.0 if crf <= 31.25 else 30.0)
+    found, met = search(coder.base, 31.25, lambda b: 40.0 - b.psnr, -0.04, 0.01, rising=True)
+    assert met and found.crf == 31.25 and coder.asked == [31.25, 31.5]
+
+
+def test_flat_curves_do_not_trap_the_search() -> None:
+    coder = Coder(lambda crf: 40.0)
+    found, met = search(coder.base, 31.0, lambda b: 40.0 - b.psnr, 0.0, 5.0, rising=True)
+    assert met and found.crf == 31.0 and len(coder.asked) == 1
+    coder = Coder(lambda crf: 40.0)
+    assert not search(coder.base, 31.0, lambda b: 40.1 - b.psnr, 0.0, 5.0, rising=True)[1]
+    assert len(coder.asked) <= TRIALS
+
+
+# --- RateControl ------------------------------------------------------------------------------------------------------
+
+
+def size_at(crf: float) -> float:
+    return 60_000 * math.exp(-0.07 * (crf - 20))
+
+
+def curve_coder() -> Any:
+    return Coder(lambda crf: 50 - 0.2 * crf, size_at)
+
+
+def stats(base_bytes: int, **values: float) -> dict[str, float | int | str]:
+    made = {"crf": 30.0, "psnr": 40.0, "base_psnr": 40.0, "base_bytes": base_bytes, "head_bytes": 0, "loss_bytes": 0}
+    return {**made, "frames": 80, **values}
+
+
+def test_a_quantiser_is_taken_as_it_is() -> None:
+    coder = curve_coder()
+    control = RateControl(Settings(crf=41), 41.0)
+    assert control.base(coder, 4.0)[0].crf == 41.0 and coder.asked == [41.0] and not control.wish
+    assert RateControl(Settings(), Settings().start_crf).base(curve_coder(), 4.0)[0].crf == 32.0
+
+
+def test_psnr_is_met_with_what_the_head_gained_before() -> None:
+    control = RateControl(Settings(target_psnr=42.0), 32.0)
+    found, met = control.base(curve_coder(), 4.0)
+    assert 42.0 <= found.psnr <= 42.0 + PSNR_SLACK + 0.2 * CRF_STEP and met
+    control.finished(stats(1000, crf=found.crf, psnr=42.9, base_psnr=41.9), 4.0)
+    assert control.crf == found.crf
+    found, _ = control.base(curve_coder(), 4.0)
+    assert 41.0 <= found.psnr <= 41.0 + PSNR_SLACK + 0.2 * CRF_STEP, "the base is coarser by the gain"
+
+
+def test_a_wish_that_cannot_be_met_is_told() -> None:
+    control = RateControl(Settings(target_psnr=80.0), 32.0)
+    found, met = control.base(curve_coder(), 4.0)
+    assert found.crf == 1.0 and not met
+    assert control.wish == "a PSNR of 80 dB"
+    control = RateControl(Settings(bitrate=1.0), 32.0)
+    found, met = control.base(curve_coder(), 1.0)
+    assert found.crf == CRF_MAX and not met
+    assert control.wish == "1 kbit/s"
+
+
+def test_bit_rate_is_met_and_its_rest_is_carried() -> None:
+    control = RateControl(Settings(bitrate=80.0), 32.0)  # 10000 bytes a second
+    assert control.bytes_per_second == 10_000
+    first, _ = control.base(curve_coder(), 4.0)
+    used = first.bytes + 4 * OVERHEAD
+    assert 40_000 * (1 - RATE_SLACK - 0.07 * CRF_STEP) <= used <= 40_000
+    extra = 300 + 200 + 40
+    control.finished(stats(35_000, head_bytes=300, loss_bytes=200), 4.0)
+    assert control.extra == extra
+    assert control.carry == 40_000 - 35_000 - extra - 2 * OVERHEAD
+    second, _ = control.base(curve_coder(), 4.0)
+    room = 40_000 + control.carry - extra
+    assert room * 0.96 <= second.bytes + 4 * OVERHEAD <= room
+
+
+@pytest.mark.parametrize("carry, share", [(1e9, 1 + CARRY), (-1e9, 1 - CARRY)])
+def test_what_is_carried_is_bounded(carry: float, share: float) -> None:
+    control = RateControl(Settings(bitrate=80.0), 32.0)
+    control.carry = carry
+    used = control.base(curve_coder(), 4.0)[0].bytes + 4 * OVERHEAD
+    assert share * 40_000 * 0.96 <= used <= share * 40_000
+
+
+def test_size_is_shared_out() -> None:
+    control = RateControl(Settings(target_size=1.0), 32.0)
+    control.share_size(100_000, 200, Fraction(8))
+    assert control.bytes_per_second == (1_000_000 - 100_000 - 900 - 7.5 * 200) / 8
+    with pytest.raises(InputError, match=r"1 MB cannot be reached.*1\.001 MB"):
+        control.share_size(999_000, 200, Fraction(8))
+
+
+def test_a_resumed_encode_decides_the_same() -> None:
+    """All that is learnt comes from the statistics of finished segments."""
+    finished = [stats(30_000, crf=33.0, head_bytes=100), stats(50_000, crf=36.5, loss_bytes=900)]
+    whole, resumed = (RateControl(Settings(bitrate=80.0), 32.0) for _ in range(2))
+    for one in finished:
+        whole.base(curve_coder(), 4.0)
+        whole.finished(one, 4.0)
+        resumed.finished(one, 4.0)
+    assert whole.base(curve_coder(), 4.0)[0].crf == resumed.base(curve_coder(), 4.0)[0].crf
+
+
+def test_another_chunk_begins_with_what_was_learnt_and_a_budget_of_its_own() -> None:
+    control = RateControl(Settings(bitrate=80.0), 32.0)
+    control.finished(stats(35_000, crf=33.0, head_bytes=300), 4.0)
+    other = control.anew()
+    assert control.carry and (other.crf, other.extra, other.carry) == (33.0, control.extra, 0.0)
+    other.finished(stats(1, crf=20.0), 4.0)
+    assert control.crf == 33.0, "chunks do not learn from one another"
