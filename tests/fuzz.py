@@ -617,10 +617,10 @@ def main() -> int:
             thread.join()
         run.again()
         findings = [r for r in run.results if r["outcome"] == "finding"]
-        told = [*findings, {"summary": summary(run.results, time.monotonic() - began), "seed": words.seed}]
+        base_q = [*findings, {"summary": summary(run.results, time.monotonic() - began), "seed": words.seed}]
         if words.replay is not None:
-            told = run.results
-        text = "".join(json.dumps(line) + "\n" for line in told)
+            base_q = run.results
+        text = "".join(json.dumps(line) + "\n" for line in base_q)
         if words.log:
             words.log.write_text(text)
         print(text, end="")

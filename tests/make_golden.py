@@ -44,8 +44,8 @@ FILMS = {
     "enlarged": (PlaneFormat("420", 10), Settings(crf=50, scale=Fraction(3, 2), loss="off", preset="fast")),
     "lossless": (PlaneFormat("422", 10), Settings(crf=50, scale=Fraction(3), max_error=0, preset="fast")),
 }
-LEARNED = {"learned": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=1, preset="fast"))}
-SHIPPED = {"shipped": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), preset="fast"))}
+DENSITY = {"learned": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=1, preset="fast"))}
+PRETRAINED = {"shipped": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), preset="fast"))}
 
 
 def crc_of(path: Path) -> int:
@@ -89,7 +89,7 @@ def drawn_still() -> NDArray[np.uint8]:
 def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
     codec.segment.encoder.WORTH = 0.01  # tools are used wherever they gain, for their own sake
-    codec.segment.encoder.FILM_HEAD = int(wanted is SHIPPED)
+    codec.segment.encoder.FILM_HEAD = int(wanted is PRETRAINED)
     codec.segment.fit_density.LEAST_SAMPLES, codec.segment.fit_density.Adapter._price = 0, lambda *_: -1.0  # type: ignore[method-assign]
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -139,8 +139,8 @@ def guided() -> None:
 
 MAKERS = {
     "films": films,
-    "shipped": lambda: films(SHIPPED),
-    "learned": lambda: films(LEARNED),
+    "shipped": lambda: films(PRETRAINED),
+    "learned": lambda: films(DENSITY),
     "gaussians": gaussians,
     "stills": stills,
     "guided": guided,

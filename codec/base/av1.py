@@ -19,7 +19,7 @@ from ..frames import Colour, Frame, Plane
 from ..media.libav import ordinary_priority, planes_from_av, planes_to_av
 from .resample import BASE_FORMAT
 
-TOLD_ZERO = 128  # what the first byte of a shipped head says, where what the head is told is 0
+BASE_Q_ZERO = 128  # what the first byte of a shipped head says, where what the head is told is 0
 
 os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the library is first used
 STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
@@ -155,6 +155,6 @@ def base_frames(packets: Sequence[BasePacket], shape: tuple[int, int], threads: 
         yield Frame(tuple(planes), pts)
 
 
-def told_of(crf: float) -> int:
+def base_q_of(crf: float) -> int:
     """What a head is told of the base: its quantiser in quarters, about 0."""
-    return round(4 * crf) - TOLD_ZERO
+    return round(4 * crf) - BASE_Q_ZERO

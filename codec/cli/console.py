@@ -21,7 +21,7 @@ class Console:
         self._json, self._quiet = as_json, quiet
         self._terminal = sys.stderr.isatty()
         self._open = False  # whether a progress line stands unfinished
-        self._told = 0.0
+        self._base_q = 0.0
         self._deaf = False  # whether nobody reads standard output any more
 
     def __enter__(self) -> Self:
@@ -63,9 +63,9 @@ class Console:
 
     def _progress(self, event: Event) -> None:
         now = time.monotonic()
-        if now - self._told < (0.1 if self._terminal else EVERY):
+        if now - self._base_q < (0.1 if self._terminal else EVERY):
             return
-        self._told = now
+        self._base_q = now
         d = event.data
         if "text" in d:
             self._renew(f"{d['stage']:8} {d['text']}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from ..events import Event
+from ..events import Loose
 from ..film.decode import decode, verify
 from ..film.encode import encode
 from ..film.info import describe, table
@@ -125,8 +125,8 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
     with Console(as_json, quiet) as console:
         result = decode(source, target, listen=console, **options)
         for note in result.notes:
-            console(Event("note", {"text": note}))
-        console(Event("done", {"path": target, "frames": result.frames, "problems": len(result.problems)}), plain=False)
+            console(Loose("note", {"text": note}))
+        console(Loose("done", {"path": target, "frames": result.frames, "problems": len(result.problems)}), plain=False)
         console.say(f"{target}: {result.frames} frames, {result.frames / max(result.seconds, 1e-9):.1f} fps")
 
 
@@ -142,7 +142,7 @@ def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> N
         return
     with Console(as_json, quiet) as console:
         result = verify(source, listen=console, **options)
-        console(Event("done", {"path": source, "frames": result.frames}), plain=False)
+        console(Loose("done", {"path": source, "frames": result.frames}), plain=False)
         console.say(f"{source}: {result.frames} frames, every checksum right")
 
 

@@ -13,7 +13,7 @@ import click
 import splat
 
 from ..errors import FormatError, InputError, UsageError
-from ..events import Event
+from ..events import Loose
 from ..limits import Limits
 from ..media.files import check_not_same, check_target, read_bytes, write_bytes
 from ..media.pictures import Picture, check_picture_target, eight_bits, read_picture, write_picture
@@ -97,10 +97,10 @@ def encode_command(
         picture = eight_bits(read_picture(source), source)
         pixels = picture.pixels
         for note in picture.notes:
-            console(Event("note", {"text": note}))
+            console(Loose("note", {"text": note}))
 
         def listen(done: float) -> None:
-            console(Event("progress", {"stage": "encode", "share": done}))
+            console(Loose("progress", {"stage": "encode", "share": done}))
 
         with _faults_of(source, InputError):
             options = {"effort": effort, "network": network, "threads": threads, "listen": listen}
@@ -109,7 +109,7 @@ def encode_command(
         write_bytes(target, data)
         rate = len(data) * 8 / (pixels.shape[0] * pixels.shape[1])
         done = {"path": target, "bytes": len(data), "bpp": rate, "gaussians": found["gaussians"]}
-        console(Event("done", done), plain=False)
+        console(Loose("done", done), plain=False)
         console.say(f"{target}: {len(data):,} bytes, {rate:.4f} bpp, {found['gaussians']:,} Gaussians")
 
 
@@ -140,7 +140,7 @@ def decode_command(
             pixels = splat.decode(data, region=crop, zoom=zoom, **_asked(limits))
         write_picture(target, Picture(pixels))
         rows, columns = pixels.shape[:2]
-        console(Event("done", {"path": target, "width": columns, "height": rows}), plain=False)
+        console(Loose("done", {"path": target, "width": columns, "height": rows}), plain=False)
         console.say(f"{target}: {columns}x{rows}")
 
 

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import InputError, UsageError
-from ..events import Event
+from ..events import Loose
 from ..limits import Limits
 from ..media.files import STDOUT, check_not_same, read_bytes
 from ..media.pictures import check_picture_target, looks_like_picture, write_picture
@@ -78,7 +78,7 @@ def encode_stills(
             raise UsageError("--resume is for films and folders; a single picture takes seconds")
 
         def listen(stage: str) -> None:
-            console(Event("progress", {"stage": "encode", "text": stage}))
+            console(Loose("progress", {"stage": "encode", "text": stage}))
 
         _tell(console, encode_picture(source, target, settings, overwrite=overwrite, listen=listen))
 
@@ -102,14 +102,14 @@ def verify_still(source: str, threads: int, limits: Limits, quiet: bool, as_json
     with Console(as_json, quiet) as console:
         data = read_bytes(source)
         named(source, lambda: decode_still(data, threads, limits))
-        console(Event("done", {"path": source, "frames": 1}), plain=False)
+        console(Loose("done", {"path": source, "frames": 1}), plain=False)
         console.say(f"{source}: the picture's checksum is right")
 
 
 def _tell(console: Console, done: Done) -> None:
     for note in done.notes:
-        console(Event("note", {"text": note}))
-    console(Event("done", done.data()), plain=False)
+        console(Loose("note", {"text": note}))
+    console(Loose("done", done.data()), plain=False)
     console.say(_line(done))
 
 
@@ -128,7 +128,7 @@ def _finish(console: Console, folder: Folder, what: str) -> None:
     finite = [d.psnr for d in done if d.psnr is not None and d.psnr != float("inf")]
     data: dict[str, object] = {"pictures": len(done), "failed": len(folder.failed), "kept": folder.kept}
     data |= {"source_bytes": before, "bytes": after, "seconds": round(folder.seconds, 2)}
-    console(Event("done", data), plain=False)
+    console(Loose("done", data), plain=False)
     table = [[f"pictures {what}", f"{len(done)}"]]
     table += [[name, f"{count}"] for name, count in (("failed", len(folder.failed)), ("kept", folder.kept)) if count]
     if done:
@@ -177,12 +177,12 @@ def upscale_command(
         began = time.monotonic()
 
         def listen(share: float) -> None:
-            console(Event("progress", {"stage": "upscale", "share": share}))
+            console(Loose("progress", {"stage": "upscale", "share": share}))
 
         picture = upscaled_picture(any_picture(source, limits), head, tile=tile, threads=threads, listen=listen)
         for note in write_picture(target, picture):
-            console(Event("note", {"text": note}))
+            console(Loose("note", {"text": note}))
         rows, columns = picture.pixels.shape[:2]
         seconds = time.monotonic() - began
-        console(Event("done", {"path": target, "width": columns, "height": rows, "seconds": seconds}), plain=False)
+        console(Loose("done", {"path": target, "width": columns, "height": rows, "seconds": seconds}), plain=False)
         console.say(f"{target}: {columns}x{rows}, {seconds:.1f} s")

@@ -14,7 +14,7 @@ from heads.density.store import Family
 from heads.restorer import store
 from heads.restorer.pretrain import Course
 
-from ..events import Event
+from ..events import Loose
 from ..media.files import check_target, read_bytes, write_bytes
 from ..train.course import teach
 from ..train.density import LEAST_SIDE, density_films, seen_by, share_of, stills
@@ -55,7 +55,7 @@ def train_upscaler_command(
     check_target(out, overwrite)
     with Console(as_json, quiet) as console:
         result = train_upscaler(Path(folder), Path(out), scale, steps=steps, seed=seed, resume=resume, listen=console)
-        console(Event("done", {"path": out, "bytes": result.bytes, "gain": round(result.gain, 3)}), plain=False)
+        console(Loose("done", {"path": out, "bytes": result.bytes, "gain": round(result.gain, 3)}), plain=False)
         console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.2f} dB over the plain filter on pictures held back")
 
 

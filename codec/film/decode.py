@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import InputError
-from ..events import Event, Listener
+from ..events import Listener, Loose
 from ..frames import Frame
 from ..limits import DEFAULT, Limits
 from ..media.files import check_not_same
@@ -88,13 +88,13 @@ def _watched(film: Film, start: Fraction | None, duration: Fraction | None, list
     for count, frame in enumerate(film.frames(start, duration), 1):
         yield frame
         for text in film.problems[told:]:
-            listen(Event("problem", {"text": text}))
+            listen(Loose("problem", {"text": text}))
         told = len(film.problems)
         if count % 8 == 0 or count == total:
             elapsed = time.monotonic() - began
             speed = count / elapsed if elapsed else 0.0
             left = (total - count) / speed if speed and total > count else None
             progress = {"stage": "decode", "frames": count, "total": total, "fps": round(speed, 2)}
-            listen(Event("progress", progress | {"eta": left and round(left, 1), "elapsed": round(elapsed, 2)}))
+            listen(Loose("progress", progress | {"eta": left and round(left, 1), "elapsed": round(elapsed, 2)}))
     for text in film.problems[told:]:
-        listen(Event("problem", {"text": text}))
+        listen(Loose("problem", {"text": text}))

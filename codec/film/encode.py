@@ -20,7 +20,7 @@ from ..events import Listener
 from ..frames import Frame, VideoInfo
 from ..jobs.lanes import Lanes
 from ..jobs.progress import Progress
-from ..jobs.store import Job, job_key
+from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
@@ -129,7 +129,7 @@ class _Work:
         self.film, self.target, self.settings, self.workers = film, target, settings, workers
         self.info: VideoInfo = film.info
         content = content_key(film.path) if film.path != STDIN else b"standard input"
-        self.job = Job(target, job_key(content, settings.key()), resume)
+        self.job = Store(target, store_key(content, settings.key()), resume)
         self.progress = Progress(film.info.frames, listen)
         self.notes: list[str] = []
 

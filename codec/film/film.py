@@ -27,7 +27,7 @@ from ..loss.coder import LossCoder, LossKind, LossSettings
 from ..machine import device_of, use_threads
 from ..segment import payload
 from ..segment.decoder import Decoded, SegmentUnits, by_segment
-from ..segment.head import CHAIN, Head, film_head, read_shipped
+from ..segment.head import CHAIN, Head, film_head, read_pretrained
 from ..segment.payload import SegmentHeader, check_film
 from ..segment.restore import Restorer
 from ..wire import obu
@@ -226,8 +226,8 @@ class Film:
         if header.head_kind == payload.WHOLE_HEAD:
             spec = HeadSpec(*shape)
             return Head(spec, tuple(decode_layers(header.head, spec)), header.gate)
-        if header.head_kind == payload.SHIPPED_HEAD:
-            head = film_head(header.reference, *read_shipped(header.head))
+        if header.head_kind == payload.PRETRAINED_HEAD:
+            head = film_head(header.reference, *read_pretrained(header.head))
             if head.spec.shape != shape:
                 raise FormatError("the program's head of that number has another shape")
             return head
@@ -236,7 +236,7 @@ class Film:
         if known.spec.shape != shape:
             raise FormatError("the difference is to a head of another shape")
         layers = decode_layers(header.head, known.spec, known.layers)
-        return Head(known.spec, tuple(layers), header.gate, known.told)
+        return Head(known.spec, tuple(layers), header.gate, known.base_q)
 
     def _earlier_head(self, pts: int, reference: int, chain: int) -> Head:
         """The head of the segment before the one at `pts`, read on its own: what a seek needs."""

@@ -11,7 +11,7 @@ from ..segment import payload
 from .film import Film
 
 _HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFFERENCE: "difference",
-         payload.SHIPPED_HEAD: "shipped"}  # fmt: skip
+         payload.PRETRAINED_HEAD: "shipped"}  # fmt: skip
 COLUMNS = ("start", "frames", "scale", "head", "shape", "history", "loss", "base B", "head B", "loss B", "PSNR")
 
 

@@ -46,7 +46,7 @@ class Cluster(Workers):
             raise
         self._reports: dict[int, Report] = {}
         self._topic = TOPIC + uuid.uuid4().hex
-        self._client.subscribe_topic(self._topic, self._told)
+        self._client.subscribe_topic(self._topic, self._base_q)
 
     def _check(self, address: str) -> None:
         try:
@@ -59,7 +59,7 @@ class Cluster(Workers):
             if theirs != versions():
                 raise UsageError(_other(worker, theirs))
 
-    def _told(self, event: tuple[object, tuple[int, str, float]]) -> None:
+    def _base_q(self, event: tuple[object, tuple[int, str, float]]) -> None:
         index, stage, done = event[1]
         if report := self._reports.get(index):
             report(stage, done)

@@ -22,7 +22,7 @@ from ..segment.encoder import Segment
 from ..segment.rate import RateControl
 from ..segment.scenes import split
 from ..settings import Settings
-from .store import Job
+from .store import Store
 from .task import CHUNK, Task
 from .workers import Workers
 
@@ -47,7 +47,7 @@ class Lanes:
     settings: Settings
     scale: Fraction
     start: RateControl
-    job: Job
+    job: Store
     workers: Workers
     watcher: Watcher
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from ..events import Event, Listener
+from ..events import Listener, Loose
 from ..segment.encoder import Segment
 from ..segment.payload import SegmentHeader, film_memory, read_segment
 
@@ -37,7 +37,7 @@ class Progress:
 
     def tell(self, kind: str, **data: object) -> None:
         with self._lock:
-            self._listen(Event(kind, data))
+            self._listen(Loose(kind, data))
 
     def lost(self, text: str) -> None:
         self.tell("note", text=text)

@@ -47,12 +47,12 @@ def versions() -> tuple[object, ...]:
     return (ENCODER, *heads, av.__version__, torch.__version__, version("constriction"))
 
 
-def job_key(source: bytes, settings: str) -> str:
+def store_key(source: bytes, settings: str) -> str:
     """Name of the work: two encodes with the same key give the same bytes."""
     return hashlib.blake2b(repr((source, settings, versions())).encode(), digest_size=16).hexdigest()
 
 
-class Job:
+class Store:
     """Finished segments on disk, in `.NAME.parts` beside the target."""
 
     def __init__(self, target: str, key: str, resume: bool):
@@ -150,7 +150,7 @@ def pack(segment: Segment) -> bytes:
     head = segment.head
     meta = {
         "units": [[u.pts, u.duration, u.keyframe, len(u.data), [len(p) for p in u.payloads]] for u in segment.units],
-        "head": head and [head.gate, head.told, *astuple(head.spec)],
+        "head": head and [head.gate, head.base_q, *astuple(head.spec)],
         "stats": segment.stats,
     }
     text = json.dumps(meta).encode()
@@ -178,9 +178,9 @@ def unpack(file: bytes) -> Segment:
     weights = take(_LENGTH.unpack(take(4))[0])
     head = None
     if meta["head"]:
-        gate, told, *shape = meta["head"]
+        gate, base_q, *shape = meta["head"]
         spec = HeadSpec(*shape)
-        head = Head(spec, tuple(decode_layers(weights, spec)), gate, told)
+        head = Head(spec, tuple(decode_layers(weights, spec)), gate, base_q)
     units = tuple(
         TemporalUnit(take(size), pts, duration, keyframe, tuple(take(s) for s in sizes))
         for pts, duration, keyframe, size, sizes in meta["units"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from heads.density.head import DensityHead, check
-from heads.density.store import Family, shipped_density
+from heads.density.store import Family, pretrained_density
 from heads.exact import HeadError
 from heads.layers import Layer
 from heads.weights import decode_shapes
@@ -22,7 +22,7 @@ HEADS = 8  # of a family: one for each phase, for the first plane and for those 
 @cache
 def heads_of(family: Family) -> dict[int, DensityHead]:
     """The package's heads, by number: the phase, plus 4 for planes after the first."""
-    return {number: DensityHead(*stored) for number, stored in enumerate(shipped_density(family))}
+    return {number: DensityHead(*stored) for number, stored in enumerate(pretrained_density(family))}
 
 
 def join_changes(changes: Mapping[int, bytes]) -> bytes:
@@ -47,7 +47,7 @@ def split_changes(data: bytes) -> tuple[dict[int, bytes], bytes]:
 
 def layers_of(number: int, change: bytes) -> tuple[Layer, ...]:
     """A film head of the package with what a segment changes of it. Raises FormatError."""
-    spec, layers = shipped_density(Family.FILM)[number]
+    spec, layers = pretrained_density(Family.FILM)[number]
     try:
         found = decode_shapes(change, spec.shapes(), layers, BIAS_COARSE)
         check(spec, found)

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from ..frames import Plane, PlaneFormat
-from .density import LearnedCoder, LearnedState
+from .density import DensityCoder, DensityState
 from .entropy import SymbolReader, SymbolWriter
 from .grid import BOTH
-from .linear import BoundedCoder, BoundedState
+from .linear import LinearCoder, LinearState
 from .transform import TransformCoder, TransformState
 
 Planes = tuple[Plane, ...]
-LossState = BoundedState | LearnedState | TransformState | None
+LossState = LinearState | DensityState | TransformState | None
 
 MAX_STEP = 255
 MAX_ERROR = 255
@@ -35,14 +35,14 @@ class LossKind(IntEnum):
 
     OFF = 0
     TRANSFORM = 1
-    BOUNDED = 2
-    LEARNED = 3
+    LINEAR = 2
+    DENSITY = 3
     GUIDED = 4  # of stills alone
 
     @property
     def bounds(self) -> bool:
         """Whether it keeps every sample within a distance of the source."""
-        return self >= LossKind.BOUNDED
+        return self >= LossKind.LINEAR
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,15 @@ class LossCoder:
         changes: Mapping[int, bytes] | None = None,
     ):
         self._shapes, self._dtype = fmt.shapes(width, height), fmt.dtype
-        self._coder: BoundedCoder | LearnedCoder | TransformCoder | None = None
+        self._coder: LinearCoder | DensityCoder | TransformCoder | None = None
         if settings.kind == LossKind.TRANSFORM:
             self._coder = TransformCoder(fmt, width, height, settings.step)
-        elif settings.kind == LossKind.BOUNDED:
-            self._coder = BoundedCoder(fmt, width, height, settings.max_error)
+        elif settings.kind == LossKind.LINEAR:
+            self._coder = LinearCoder(fmt, width, height, settings.max_error)
         elif settings.kind == LossKind.GUIDED:
-            self._coder = BoundedCoder(fmt, width, height, settings.max_error, BOTH if rgb else 0)
-        elif settings.kind == LossKind.LEARNED:
-            self._coder = LearnedCoder(fmt, width, height, settings.max_error, changes)
+            self._coder = LinearCoder(fmt, width, height, settings.max_error, BOTH if rgb else 0)
+        elif settings.kind == LossKind.DENSITY:
+            self._coder = DensityCoder(fmt, width, height, settings.max_error, changes)
 
     def encode(
         self, source: Sequence[Plane], predicted: Sequence[Plane], lam: float | None = None
@@ -109,7 +109,7 @@ class LossCoder:
         if self._coder is None:
             return b"", tuple(predicted)
         writer = SymbolWriter()
-        opening = self._coder.opening() if isinstance(self._coder, LearnedCoder) else b""
+        opening = self._coder.opening() if isinstance(self._coder, DensityCoder) else b""
         if isinstance(self._coder, TransformCoder):
             decoded = self._coder.code(writer, tuple(predicted), tuple(source), lam)
         else:
@@ -120,7 +120,7 @@ class LossCoder:
         """The planes that `encode` returned. Raises FormatError where `data` cannot be its payload; work and memory
         depend on the picture's size alone. After an error the coder's state is undefined."""
         self._check(predicted)
-        if isinstance(self._coder, LearnedCoder):
+        if isinstance(self._coder, DensityCoder):
             data = self._coder.open(data)
         reader = SymbolReader(data)
         if self._coder is None:

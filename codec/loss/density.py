@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.density.head import DensityHead, seen
+from heads.density.head import DensityHead, context_of
 from heads.density.store import Family
 
 from ..frames import Plane, PlaneFormat
@@ -37,17 +37,17 @@ CLASS_SHARE, CLASS_OFFSET, CLASS_BITS = 3, 159, 4
 
 
 @dataclass
-class LearnedState:
+class DensityState:
     tables: list[CountTables]
     motion: MotionTables
     last: tuple[Planes, Planes] | None = None  # last frame: (as decoded, as predicted)
     begun: bool = False
 
-    def copy(self) -> LearnedState:
-        return LearnedState([t.copy() for t in self.tables], self.motion.copy(), self.last, self.begun)
+    def copy(self) -> DensityState:
+        return DensityState([t.copy() for t in self.tables], self.motion.copy(), self.last, self.begun)
 
 
-class LearnedCoder:
+class DensityCoder:
     """Codes the frames of one segment so that every decoded sample lies within `max_error`.
     `changes`: what the encoder has found to change of the package's heads, coded, by their numbers."""
 
@@ -64,7 +64,7 @@ class LearnedCoder:
         shapes = fmt.shapes(width, height)
         # the spread of what is coded is that of the error over the quantiser's step
         self._step_log = ((2 * max_error + 1) ** 16).bit_length() - 1
-        self.state = LearnedState([self.samples.tables() for _ in shapes], MotionTables(*shapes[0]))
+        self.state = DensityState([self.samples.tables() for _ in shapes], MotionTables(*shapes[0]))
         self.heads = heads_of(Family.FILM)
         self._changes = dict(changes or {})
 
@@ -142,19 +142,19 @@ class LearnedCoder:
         rows, columns = base.shape
         cells = whole_cells(base)
         error = np.zeros_like(cells)
-        beside = []
+        others = []
         if p:
-            beside = [whole_cells(to_chroma(errors[0], self.fmt)), whole_cells(errors[1]) if p == 2 else error * 0]
+            others = [whole_cells(to_chroma(errors[0], self.fmt)), whole_cells(errors[1]) if p == 2 else error * 0]
         flags = (LAST if self.state.last is not None else 0) | (THIRD if p == 2 else 0)
         out = np.empty_like(base)
-        looks = {unit: seen(unit, error, cells, temporal, beside) for unit in (1, 2)}
+        contexts = {unit: context_of(unit, error, cells, temporal, others) for unit in (1, 2)}
         for unit, phase in PASSES:
             grid = samples_of(unit, phase)
             here = out[grid]
             if not here.size:
                 continue
             head = self.heads[phase + 4 * (p > 0)]
-            mean, spread = head.run(looks[unit], flags | (COARSE if unit == 2 else 0))
+            mean, spread = head.run(contexts[unit], flags | (COARSE if unit == 2 else 0))
             inner = tuple(slice(n) for n in here.shape)
             value = np.clip(16 * base[grid] + mean[inner], 0, 16 * self.samples.peak)
             here[...] = self.samples.code(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from heads.density.head import SPREAD_MAX, seen
+from heads.density.head import SPREAD_MAX, context_of
 from heads.density.store import Family
 
 from .changes import heads_of
@@ -43,12 +43,12 @@ class Guide:
         self._first, self._base, self._recorded = p == 0, base, 0
         cells = whole_cells(base)
         self._error = np.zeros_like(cells)
-        beside = []
+        others = []
         if p:
-            beside = [whole_cells(errors[0]), whole_cells(errors[1]) if p == 2 else np.zeros_like(cells)]
-        self._looks = {unit: seen(unit, self._error, cells, (), beside) for unit in (1, 2)}
+            others = [whole_cells(errors[0]), whole_cells(errors[1]) if p == 2 else np.zeros_like(cells)]
+        self._contexts = {unit: context_of(unit, self._error, cells, (), others) for unit in (1, 2)}
 
-    def look(self, number: int, decoded: Ints) -> tuple[Ints, Ints]:
+    def context(self, number: int, decoded: Ints) -> tuple[Ints, Ints]:
         """(expected values, expected magnitudes), 1/16 of a sample, of pass `number`; `decoded` holds those before."""
         rows, columns = decoded.shape
         for unit, phase in PASSES[self._recorded : number]:  # what was found since the last look
@@ -58,7 +58,7 @@ class Guide:
         unit, phase = PASSES[number]
         grid = samples_of(unit, phase)
         head = self._heads[phase + (0 if self._first else 4)]
-        mean, spread = head.run(self._looks[unit], self._flags | (COARSE if unit == 2 else 0))
+        mean, spread = head.run(self._contexts[unit], self._flags | (COARSE if unit == 2 else 0))
         base = self._base[grid]
         inner = tuple(slice(n) for n in base.shape)
         return 16 * base + mean[inner], _MAGNITUDES[spread[inner] + SPREAD_MAX]

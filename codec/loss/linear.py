@@ -115,15 +115,15 @@ class PlaneState:
 
 
 @dataclass
-class BoundedState:
+class LinearState:
     planes: list[PlaneState]
     motion: MotionTables
     flags: CountTables
     deltas: CountTables
     last: tuple[Planes, Planes] | None = None  # last frame: (as decoded, as predicted)
 
-    def copy(self) -> BoundedState:
-        return BoundedState(
+    def copy(self) -> LinearState:
+        return LinearState(
             [p.copy() for p in self.planes], self.motion.copy(), self.flags.copy(), self.deltas.copy(), self.last
         )
 
@@ -149,7 +149,7 @@ def _default_weights(plane: int, guided: bool) -> list[Ints]:
     return weights
 
 
-class BoundedCoder:
+class LinearCoder:
     """Codes frames of one segment so that every decoded sample lies within `max_error` of the source."""
 
     def __init__(self, fmt: PlaneFormat, width: int, height: int, max_error: int, guided: int | None = None):
@@ -162,7 +162,7 @@ class BoundedCoder:
         floors = [class_floor(k) * self.step >> self.scale for k in range(1, self.samples.classes)]
         self.class_of = np.searchsorted(floors, np.arange(floors[-1] + 1), side="right").astype(np.uint8)
         planes = range(len(self.shapes))
-        self.state = BoundedState(
+        self.state = LinearState(
             [PlaneState(self.samples.tables(), _default_weights(p, guided is not None)) for p in planes],
             MotionTables(*self.shapes[0]),
             CountTables(np.full((_KEYS, 2), INCREMENT)),
@@ -293,7 +293,7 @@ class _PlaneCoder:
 
     def __init__(
         self,
-        owner: BoundedCoder,
+        owner: LinearCoder,
         coder: SymbolCoder,
         p: int,
         base: Ints,
@@ -379,7 +379,7 @@ class _PlaneCoder:
         across, down = np.abs(b[1:-1, 1:] - b[1:-1, :-1]), np.abs(b[1:, 1:-1] - b[:-1, 1:-1])
         activity = across[:, 1:] + across[:, :-1] + down[1:] + down[:-1]
         past = [np.abs(plane) for plane in self.temporal]
-        beside = [np.abs(rest) >> 2 for _, rest in self.known]
+        others = [np.abs(rest) >> 2 for _, rest in self.known]
         box = np.ones((3, 3))
         columns: list[NDArray] = []
         target = None
@@ -388,7 +388,7 @@ class _PlaneCoder:
             columns = [activity[s]]
             for plane in past or [np.zeros_like(self.base)] * 2:
                 columns += [plane[s], _filter(plane, box)[s]]
-            for plane in beside:
+            for plane in others:
                 columns += [plane[s], _filter(plane, box)[s]]
             columns.append(np.full_like(columns[0], 1))
             target = np.abs(self.source - self.base - prior / 16)[s]
@@ -398,7 +398,7 @@ class _PlaneCoder:
             kernel = np.full((3, 3), w[2 + 2 * i])
             kernel[1, 1] += w[1 + 2 * i]
             total += _filter(plane, kernel)
-        for i, plane in enumerate(beside):
+        for i, plane in enumerate(others):
             total += w[5 + 2 * i] * plane
             total += w[6 + 2 * i] * _filter(plane, box)
         total >>= WEIGHT_BITS - 4
@@ -420,7 +420,7 @@ class _PlaneCoder:
             if not out[grid].size:
                 self.index += 2
                 continue
-            told = guide.look(i, out) if guide else None
+            told = guide.context(i, out) if guide else None
             self.code_pass(
                 i,
                 p,

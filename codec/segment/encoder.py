@@ -28,7 +28,7 @@ from heads.restorer.planes import grid_of, pack
 from heads.restorer.spec import HeadSpec
 from heads.weights import encode_change, encode_layers
 
-from ..base.av1 import TOLD_ZERO, BaseSettings, base_frames, encode_base, told_of
+from ..base.av1 import BASE_Q_ZERO, BaseSettings, base_frames, base_q_of, encode_base
 from ..base.coded import Base, BasePictures
 from ..base.resample import base_size, downscale, plain_prediction, upscale
 from ..frames import Frame, Plane, VideoInfo, channels_of, checksum, folds_of
@@ -41,7 +41,7 @@ from ..wire.hdr import svt_hdr
 from ..wire.obu import TemporalUnit
 from . import payload
 from .fit_density import Adapter
-from .head import Head, film_head, write_shipped
+from .head import Head, film_head, write_pretrained
 from .presets import PRESETS
 from .restore import Restorer, Seen
 
@@ -54,7 +54,7 @@ ADAPT_LEAST, ADAPT_MOST = 300, 1000  # batches that the shipped head learns from
 ADAPT_RATE = 2e-3  # of its gradient descent
 ADAPT_PILOT = 0.5  # of them at first
 ADAPT_WORTH = 0.01  # dB that the first must have brought for more to be tried
-TOLD_FINER = 32  # told a quantiser finer than the truth by 8, a head often does better
+BASE_Q_FINER = 32  # told a quantiser finer than the truth by 8, a head often does better
 ADAPT_COARSE = 4  # it changes in multiples of 2^4
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
@@ -74,7 +74,7 @@ class Segment:
     def changes(self) -> dict[int, bytes]:
         """What the segment changes of the density heads, by their numbers."""
         first = self.units[0].payloads
-        if payload.read_segment(first[0]).loss_kind != LossKind.LEARNED:
+        if payload.read_segment(first[0]).loss_kind != LossKind.DENSITY:
             return {}
         return split_changes(payload.read_residual(first[1]))[0]
 
@@ -185,7 +185,7 @@ class SegmentEncoder:
         history: int = 0,
         outputs: Sequence[list[Plane]] = (),
         gate: int = 0,
-        told: int | None = None,
+        base_q: int | None = None,
     ) -> tuple[list[Example], int]:
         """Pictures to learn from, evenly spread, and the gate of their history (found, where none is given).
         `outputs` are what the decoder showed, where history needs them; `told` is for a head that is told of the
@@ -202,7 +202,7 @@ class SegmentEncoder:
             for j in range(max(0, k - history), k) if history else ():
                 wide = [p.astype(np.uint16) << (10 - fmt.depth) for p in outputs[j]]
                 restorer.history.append(Seen(restorer.upscaled(base.pictures[j]), wide))
-            x = restorer.inputs(restorer.upscaled(base.pictures[k]), history, gate, told)
+            x = restorer.inputs(restorer.upscaled(base.pictures[k]), history, gate, base_q)
             source = torch.empty((*grid, planes))
             pack(self.frames[k].planes, folds_of(fmt.chroma), source)
             target = source * (1 << (10 - fmt.depth)) - (x[:, :, :planes] + 512)
@@ -241,7 +241,7 @@ class SegmentEncoder:
             check(spec, layers)
         except HeadError:
             return None  # outside what is exact; not sent
-        return Head(spec, tuple(layers), gate, start.told if start else 0)
+        return Head(spec, tuple(layers), gate, start.base_q if start else 0)
 
     # --- passes -------------------------------------------------------------------------------------------------
 
@@ -337,7 +337,7 @@ class SegmentEncoder:
             max_error,
             lambda done: self.report("head", done),
         )
-        loss = LossSettings(kind=LossKind.LEARNED, max_error=max_error)
+        loss = LossSettings(kind=LossKind.DENSITY, max_error=max_error)
         return self._assemble(base, _Choice(0.0, loss=loss, changes=found))
 
     def _score(self, psnr: float, size: int) -> float:
@@ -367,7 +367,7 @@ class SegmentEncoder:
             gain = run.psnr - plain.psnr
             return replace(start, score=score, head=head, head_kind=kind, head_data=data, reference=number, gain=gain)
 
-        number = self._shipped_number()
+        number = self._pretrained_number()
         planes = channels_of(self.info.format.chroma)
         if known and (known.spec.planes != planes or known.spec.history):
             known = None
@@ -377,7 +377,7 @@ class SegmentEncoder:
         if number:
             best = self._adapted(base, number, known, best, tried)
         elif known:
-            examples, _ = self.examples(base, told=known.told if known.spec.told else None)
+            examples, _ = self.examples(base, base_q=known.base_q if known.spec.base_q else None)
             schedule = self.preset.schedule
             short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
             if (head := self.train(examples, known.spec, short, known)) is not None:
@@ -390,23 +390,23 @@ class SegmentEncoder:
                 best = tried(best, head, payload.WHOLE_HEAD, encode_layers(head.layers) if head else b"")
         return best
 
-    def _shipped_number(self) -> int:
+    def _pretrained_number(self) -> int:
         """Number of the package's head for such films, 0 where there is none."""
         return FILM_HEAD if self.scale == 1 and self.info.format.chroma == "420" else 0
 
     def _adapted(self, base: Base, number: int, known: Head | None, best: _Choice, tried: _Trial) -> _Choice:
         """The shipped head as it is, and what it becomes when it learns from the segment, beginning with what the last
         segment made of it: a little, and more where that paid."""
-        truth = told_of(base.crf)
-        for told in (truth, max(truth - TOLD_FINER, -TOLD_ZERO)):
-            best = tried(best, film_head(number, told), payload.SHIPPED_HEAD, write_shipped(told), number)
-        told = best.head.told if best.head else truth
-        anchor = start = film_head(number, told)
+        truth = base_q_of(base.crf)
+        for base_q in (truth, max(truth - BASE_Q_FINER, -BASE_Q_ZERO)):
+            best = tried(best, film_head(number, base_q), payload.PRETRAINED_HEAD, write_pretrained(base_q), number)
+        base_q = best.head.base_q if best.head else truth
+        anchor = start = film_head(number, base_q)
         if known and known.spec == anchor.spec:  # then it is a change of the same head
-            start = replace(known, told=told)
+            start = replace(known, base_q=base_q)
         samples = self.info.width * self.info.height * len(self.frames)
         steps = min(max(round(self.preset.adapt * samples / 1e6), ADAPT_LEAST), ADAPT_MOST)
-        examples, _ = self.examples(base, told=told)
+        examples, _ = self.examples(base, base_q=base_q)
         before = best.score
         for share in (ADAPT_PILOT, 1 - ADAPT_PILOT):
             schedule = Schedule(0, round(share * steps), rate=ADAPT_RATE)
@@ -415,7 +415,7 @@ class SegmentEncoder:
                 break
             start = head
             change = encode_change(head.layers, anchor.layers, ADAPT_COARSE)
-            best = tried(best, head, payload.SHIPPED_HEAD, write_shipped(told, change), number)
+            best = tried(best, head, payload.PRETRAINED_HEAD, write_pretrained(base_q, change), number)
             if best.score < before + ADAPT_WORTH:
                 break
         return best

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from heads.density.fit import DensityCourse, DensityExample, train_density
-from heads.density.head import DensityHead, DensitySpec, phases, seen
+from heads.density.head import DensityHead, DensitySpec, context_of, phases
 from heads.density.model import bits_of
-from heads.density.store import Family, shipped_density
+from heads.density.store import Family, pretrained_density
 from heads.exact import HeadError
 from heads.layers import Layer
 from heads.weights import encode_change
@@ -59,9 +59,9 @@ def plane_examples(
         error, known = s.astype(np.int32) - base, d.astype(np.int32) - base
         nothing = np.zeros_like(base)
         before = (temporal[p][0] - base, temporal[p][0] - temporal[p][1]) if temporal else (nothing, nothing)
-        beside = (to_chroma(errors[0], fmt), errors[1] if p == 2 else nothing) if p else ()
+        known_planes = (to_chroma(errors[0], fmt), errors[1] if p == 2 else nothing) if p else ()
         errors.append(known)
-        past, others = (tuple(whole_cells(a) for a in group) for group in (before, beside))
+        past, others = (tuple(whole_cells(a) for a in group) for group in (before, known_planes))
         third = THIRD if p == 2 else 0
         example = DensityExample(whole_cells(base), whole_cells(error, "constant"), past, others, flags | third)
         out.append(example if decoded is None else replace(example, known=whole_cells(known, "constant")))
@@ -97,8 +97,10 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
     spec, units = head.spec, [unit for unit, phase in PASSES if phase == head.spec.known]
     for one in examples:
         for unit in units:
-            look = seen(unit, one.error if one.known is None else one.known, one.base, one.temporal, one.beside)
-            mean, spread = head.run(look, one.flags | (COARSE if unit == 2 else 0))
+            context = context_of(
+                unit, one.error if one.known is None else one.known, one.base, one.temporal, one.others
+            )
+            mean, spread = head.run(context, one.flags | (COARSE if unit == 2 else 0))
             target = torch.from_numpy(phases(one.error, unit)[spec.known].astype(np.float32))
             found = bits_of(torch.from_numpy(mean / 16).float(), torch.from_numpy(spread / 16).float(), target)
             bits += float(found.sum())
@@ -152,15 +154,17 @@ class Adapter:
     def _head(
         self, number: int, learn: Sequence[DensityExample], judge: Sequence[DensityExample], samples: int
     ) -> Change | None:
-        spec, shipped = shipped_density(Family.FILM)[number]
+        spec, pretrained = pretrained_density(Family.FILM)[number]
         best: Change | None = None
-        cost = samples * mean_bits(DensityHead(spec, shipped), judge)
+        cost = samples * mean_bits(DensityHead(spec, pretrained), judge)
         before = self.previous.get(number)
         steps = self.steps if number < 4 else self.steps // 2  # chroma is few of the bits
         course = DensityCourse(steps, batch=8, crop=64, rate=RATE, turns=False)
         start = before.layers if before else None
-        layers = tuple(train_density(learn, spec, course, anchor=shipped, start=start, coarse=UNIT_BITS))
-        tries = [Change(layers, encode_change(layers, shipped, UNIT_BITS, BIAS_COARSE))] + ([before] if before else [])
+        layers = tuple(train_density(learn, spec, course, anchor=pretrained, start=start, coarse=UNIT_BITS))
+        tries = [Change(layers, encode_change(layers, pretrained, UNIT_BITS, BIAS_COARSE))] + (
+            [before] if before else []
+        )
         for trial in tries:
             price = self._price(spec, trial, judge, samples)
             if price < cost:

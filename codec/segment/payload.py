@@ -23,12 +23,12 @@ from ..wire.fields import CRC, PSNR_UNIT, RESIDUAL, SEGMENT, Field, check_fields
 BASE = 72  # of the base: dav1d's 8 references and what its threads have under way, 3 bytes each
 UPSCALED = 12  # of each plane's sample
 HISTORY, SEEN = 100, 8  # motion between bases; what is kept, of each plane's sample and earlier picture
-TRANSFORM, BOUNDED, LEARNED = (0, 14), (34, 26), (0, 45)  # of luma, and of each plane's sample
+TRANSFORM, LINEAR, DENSITY = (0, 14), (34, 26), (0, 45)  # of luma, and of each plane's sample
 MOVED = 60  # a loss-stream's displaced pictures: blocks with what their filters reach, in float32
 CHROMA = {"400": 0, "420": 1, "422": 2, "444": 3}
 SCALE = {Fraction(1): 0, Fraction(3, 2): 1, Fraction(2): 2, Fraction(3): 3, Fraction(4): 4}
-NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE, SHIPPED_HEAD = 0, 1, 2, 3
-LOSS_OFF, LOSS_TRANSFORM, LOSS_BOUNDED, LOSS_LEARNED = 0, 1, 2, 3
+NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE, PRETRAINED_HEAD = 0, 1, 2, 3
+LOSS_OFF, LOSS_TRANSFORM, LOSS_LINEAR, LOSS_DENSITY = 0, 1, 2, 3
 
 
 SEGMENT_FIELDS = (
@@ -153,11 +153,11 @@ def _check(v: Mapping[str, int]) -> None:
         raise FormatError("the gate does not fit the history")
     if v["head_kind"] == WHOLE_HEAD and v["reference"]:
         raise FormatError("a whole head refers to another one")
-    if v["head_kind"] == SHIPPED_HEAD and (not v["reference"] or v["history"] or v["scale"]):
+    if v["head_kind"] == PRETRAINED_HEAD and (not v["reference"] or v["history"] or v["scale"]):
         raise FormatError("a head of the program has no number, a history, or a base of another size")
     if (v["loss_kind"] == LOSS_TRANSFORM) != (v["loss_step"] > 0):
         raise FormatError("the quantiser step does not fit the kind of loss-stream")
-    if v["loss_kind"] not in (LOSS_BOUNDED, LOSS_LEARNED) and v["max_error"]:
+    if v["loss_kind"] not in (LOSS_LINEAR, LOSS_DENSITY) and v["max_error"]:
         raise FormatError("an error bound is given without a bounded loss-stream")
 
 
@@ -216,7 +216,7 @@ def film_memory(header: SegmentHeader, best_effort: bool = False) -> int:
         each += 2 * (planes * (1 + 2 * header.history) + 1) + 3.5 * header.head_width + 2 * planes
         each += HISTORY + SEEN * samples * header.history if header.history else 0
     if header.loss_kind != LOSS_OFF:
-        luma, any_plane = {LOSS_TRANSFORM: TRANSFORM, LOSS_BOUNDED: BOUNDED, LOSS_LEARNED: LEARNED}[header.loss_kind]
+        luma, any_plane = {LOSS_TRANSFORM: TRANSFORM, LOSS_LINEAR: LINEAR, LOSS_DENSITY: DENSITY}[header.loss_kind]
         each += luma + any_plane * samples + MOVED
     return memory + round(full * each)
 

@@ -49,20 +49,20 @@ class Restorer:
         self.history: deque[Seen] = deque(maxlen=head.spec.history if head else 0)
         self._head = IntegerHead(head.spec, head.layers, device) if head else None
         self._gate = head.gate if head else 0
-        self._told = head.told if head and head.spec.told else None
+        self._base_q = head.base_q if head and head.spec.base_q else None
         self._upscaled: list[Plane] = []
 
     def upscaled(self, base: Sequence[Plane]) -> list[Plane]:
         """The base at full size, 10-bit, by the fixed filter."""
         return upscale(base, self.format, *self.size, self.scale)
 
-    def inputs(self, upscaled: Sequence[Plane], history: int, gate: int, told: int | None = None) -> Tensor:
+    def inputs(self, upscaled: Sequence[Plane], history: int, gate: int, base_q: int | None = None) -> Tensor:
         """What a head with that much history sees: float32 (h, w, inputs), integers. A gate of 0 is an open one."""
         planes = channels_of(self.format.chroma)
-        inputs = planes * (1 + 2 * history) + (told is not None)
+        inputs = planes * (1 + 2 * history) + (base_q is not None)
         x = torch.empty((*grid_of(self.shapes[0]), inputs), dtype=torch.float32)
-        if told is not None:
-            x[:, :, -1] = told
+        if base_q is not None:
+            x[:, :, -1] = base_q
         now = x[:, :, :planes]
         pack(upscaled, self.folds, now)
         if history:
@@ -91,7 +91,7 @@ class Restorer:
         self._upscaled = self.upscaled(base)
         if self._head is None or not use_head:
             return self.plain()
-        x = self.inputs(self._upscaled, self._head.spec.history, self._gate, self._told)
+        x = self.inputs(self._upscaled, self._head.spec.history, self._gate, self._base_q)
         y = self._head.predict(x.to(self._head.device), self.format.depth)
         return unpack(y, self.shapes, self.folds, self.format.dtype)
 

@@ -23,7 +23,7 @@ from heads.restorer.integer import IntegerHead
 from heads.restorer.last import Moments
 from heads.restorer.planes import grid_of, pack
 
-from ..base.av1 import BaseSettings, told_of
+from ..base.av1 import BaseSettings, base_q_of
 from ..base.colour import SRGB, to_planes
 from ..base.search import search
 from ..errors import InputError
@@ -43,14 +43,14 @@ from .restore import (
     base_of,
     base_planes,
     checksum_of,
+    pretrained_head,
     psnr_of,
     restored,
-    shipped_head,
     upscaled,
 )
 
 HEAD = 1  # the shipped head that is used now
-TOLD_MAX = 127
+BASE_Q_MAX = 127
 ALPHA_CRF = 48.0  # of what browsers show; the picture's own alpha is exact
 PEAK_8 = 255
 WIDEST, HIGHEST = 16384, 8704  # what SVT-AV1 takes
@@ -76,14 +76,14 @@ class CodedStill:
 # encoding
 
 
-def own_layers(head: IntegerHead, planes: Sequence[Plane], wanted: NDArray[np.float32], told: int) -> list[bytes]:
+def own_layers(head: IntegerHead, planes: Sequence[Plane], wanted: NDArray[np.float32], base_q: int) -> list[bytes]:
     """Last layers that suit this picture better, coded, from few changes to many. wanted: the picture's own planes,
     10-bit, one or three."""
     moments, fold = Moments(head.spec, head.layers), folds_of("444")
     rows, columns = grid_of(planes[0].shape)
     every = max(1, round(rows * columns / TUNED_CELLS))
     full = [*wanted, *planes[len(wanted) :]]
-    for first, last, top, x in bands(head.spec, planes, told):
+    for first, last, top, x in bands(head.spec, planes, base_q):
         target = torch.empty((last - first, columns, 12), dtype=torch.float32)
         own = [w[2 * first : 2 * last] - p[2 * first : 2 * last] for w, p in zip(full, planes, strict=True)]
         pack(own, fold, target)
@@ -173,10 +173,10 @@ class StillEncoder:
     def _base_settings(self, crf: float) -> BaseSettings:
         return BaseSettings(crf, self.preset.base, self.settings.threads, SRGB, still=True)
 
-    def _told(self, crf: float) -> list[int]:
+    def _base_q(self, crf: float) -> list[int]:
         """What the head is told in turn."""
-        told = told_of(crf)
-        return sorted({min(max(told + by, -TOLD_MAX), TOLD_MAX) for by in self.preset.base_q})
+        base_q = base_q_of(crf)
+        return sorted({min(max(base_q + by, -BASE_Q_MAX), BASE_Q_MAX) for by in self.preset.base_q})
 
     def _predict(self, base: Sequence[Plane], crf: float) -> tuple[dict[str, Any], Pixels]:
         """The header's part on the head, and colour as it will be: by the head, told what serves best, or without."""
@@ -188,9 +188,9 @@ class StillEncoder:
             "depth": 8 if picture.peak == 255 else 16,
         }
         planes = upscaled(base, self.width, self.height)
-        tries: list[dict[str, Any]] = [{"head": NO_HEAD, "told": 0}]
+        tries: list[dict[str, Any]] = [{"head": NO_HEAD, "base_q": 0}]
         if self.settings.head:
-            tries += [{"head": HEAD, "told": told} for told in self._told(crf)]
+            tries += [{"head": HEAD, "base_q": base_q} for base_q in self._base_q(crf)]
         best: tuple[float, dict[str, Any], Pixels] | None = None
         for choice in tries:
             header = fixed | choice
@@ -210,7 +210,7 @@ class StillEncoder:
         picture = self.picture
         wanted = to_planes(picture.colour, picture.peak)
         best = 0.0, header, pixels
-        for delta in own_layers(shipped_head(header["head"]), planes, wanted, header["told"]):
+        for delta in own_layers(pretrained_head(header["head"]), planes, wanted, header["base_q"]):
             tried = header | {"delta": delta}
             found = restored(planes, StillHeader(**tried))
             gain = 10 * math.log10(cost / max(squared_error(found, picture.colour), 1e-9))

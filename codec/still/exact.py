@@ -54,7 +54,7 @@ class Exact:
     def __init__(self, width: int, height: int, channels: int, max_error: int, guided: bool = False):
         self._mixed = channels == 3 and max_error == 0
         fmt = PlaneFormat("400" if channels == 1 else "444", 10 if self._mixed else 8)
-        settings = LossSettings(LossKind.GUIDED if guided else LossKind.BOUNDED, 0, max_error)
+        settings = LossSettings(LossKind.GUIDED if guided else LossKind.LINEAR, 0, max_error)
         self._coder = LossCoder(fmt, width, height, settings, rgb=channels == 3 and not self._mixed)
 
     def _planes(self, pixels: Pixels) -> list[Plane]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError, NvcError
-from ..events import Event, Listener
+from ..events import Listener, Loose
 from ..limits import DEFAULT, Limits
 from ..machine import use_threads
 from ..media.pictures import READABLE
@@ -103,19 +103,19 @@ def _folder(
     pairs = {root / name: out / to for name, to in _targets(names, ending).items()}
     waiting = {name: to for name, to in pairs.items() if not (resume and to.exists())}
     if others:
-        listen(Event("note", {"text": f"{root}: {others} files of other kinds were passed over"}))
+        listen(Loose("note", {"text": f"{root}: {others} files of other kinds were passed over"}))
     done: list[Done] = []
     failed: list[str] = []
     for count, (name, result) in enumerate(_each(waiting, work, jobs), 1):
         at = {"number": count, "total": len(waiting)}
         if isinstance(result, str):
             failed.append(result)
-            listen(Event("problem", {"text": result, **at}))
+            listen(Loose("problem", {"text": result, **at}))
             continue
         done.append(result)
         for note in result.notes:
-            listen(Event("note", {"text": note}))
-        listen(Event("picture", {**result.data(), **at, "name": str(name.relative_to(root))}))
+            listen(Loose("note", {"text": note}))
+        listen(Loose("picture", {**result.data(), **at, "name": str(name.relative_to(root))}))
     return Folder(done, failed, len(pairs) - len(waiting), time.monotonic() - began)
 
 

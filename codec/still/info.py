@@ -30,7 +30,7 @@ def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
         "depth": header.depth,
         "alpha": header.alpha == ALPHA,
         "head": None if header.head == NO_HEAD else header.head,
-        "told": None if header.head == NO_HEAD else header.told,
+        "told": None if header.head == NO_HEAD else header.base_q,
         "lossless": exact,
         "max_error": header.max_error if header.bounded != UNBOUNDED else None,
         "psnr": None if exact else header.psnr,
@@ -45,7 +45,7 @@ def still_table(found: dict[str, Any]) -> str:
     quality = "lossless" if found["lossless"] else f"{found['psnr']:.2f} dB"
     if found["max_error"]:
         quality += f", every sample within {found['max_error']}"
-    head = "no head" if found["head"] is None else f"head {found['head']}, told {found['told']}"
+    head = "no head" if found["head"] is None else f"head {found['head']}, told {found['base_q']}"
     lines = [
         f"{found['path']}: {found['width']}x{found['height']}, {kind}, {found['depth']} bits; {quality}, "
         f"{found['bpp']:.4f} bpp, {head}",

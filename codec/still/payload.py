@@ -55,7 +55,7 @@ class StillHeader:
     depth: int
     alpha: int = NO_ALPHA
     head: int = NO_HEAD
-    told: int = 0
+    base_q: int = 0
     bounded: int = UNBOUNDED
     max_error: int = 0
     psnr: float = 0.0
@@ -93,7 +93,7 @@ def write_still(header: StillHeader) -> bytes:
         "depth": header.depth,
         "alpha": header.alpha,
         "head": header.head,
-        "told": header.told + 128,
+        "told": header.base_q + 128,
         "bounded": header.bounded,
         "max_error": header.max_error,
         "psnr": min(max(round(header.psnr * PSNR_UNIT), 0), PSNR_MAX) if header.psnr < 1000 else PSNR_MAX,

@@ -19,7 +19,7 @@ from heads.restorer.coded import decode_last
 from heads.restorer.integer import IntegerHead
 from heads.restorer.planes import grid_of, pack, unpack
 from heads.restorer.spec import INPUT_MAX, HeadSpec
-from heads.restorer.store import STILL_HEADS, shipped
+from heads.restorer.store import STILL_HEADS, pretrained
 
 from ..base.av1 import BaseSettings, base_frames, encode_base
 from ..base.colour import BITS, PEAK, to_pixels, to_planes
@@ -59,24 +59,24 @@ def plain(planes: Sequence[Plane]) -> list[NDArray[np.int32]]:
     return [p.astype(np.int32) << BITS for p in planes]
 
 
-def bands(spec: HeadSpec, planes: Sequence[Plane], told: int) -> Iterator[tuple[int, int, int, Tensor]]:
+def bands(spec: HeadSpec, planes: Sequence[Plane], base_q: int) -> Iterator[tuple[int, int, int, Tensor]]:
     """(first and last + 1 row of cells, row where the inputs begin, inputs of a head): band by band, each with as many
     rows around it as the layers see."""
     rows, columns = grid_of(planes[0].shape)
     for first in range(0, rows, BAND):
         last = min(first + BAND, rows)
         top, bottom = max(first - spec.layers, 0), min(last + spec.layers, rows)
-        x = torch.full((bottom - top, columns, spec.inputs), float(told), dtype=torch.float32)
+        x = torch.full((bottom - top, columns, spec.inputs), float(base_q), dtype=torch.float32)
         pack([p[2 * top : 2 * bottom] for p in planes], folds_of("444"), x[:, :, :12])
         x[:, :, :12] -= INPUT_MAX
         yield first, last, top, x
 
 
-def corrected(head: IntegerHead, planes: Sequence[Plane], told: int = 0) -> list[NDArray[np.int32]]:
+def corrected(head: IntegerHead, planes: Sequence[Plane], base_q: int = 0) -> list[NDArray[np.int32]]:
     """Three full-size 10-bit planes as a head restores them, with BITS more bits."""
     folds = folds_of("444")
     out = [np.empty(p.shape, np.int32) for p in planes]
-    for first, last, top, x in bands(head.spec, planes, told):
+    for first, last, top, x in bands(head.spec, planes, base_q):
         y = head.correction(x.to(head.device))[first - top : last - top]
         here = [p[2 * first : 2 * last] for p in planes]
         added = unpack((y + BIAS).clamp_(0, 2 * BIAS - 1), [p.shape for p in here], folds, np.dtype(np.uint16))
@@ -93,17 +93,17 @@ def psnr_of(found: Pixels, wanted: Pixels, peak: int) -> float:
 
 
 @cache
-def shipped_head(number: int) -> IntegerHead:
+def pretrained_head(number: int) -> IntegerHead:
     """A head of the package, ready to run. Raises FormatError where there is none of that number."""
     if number not in STILL_HEADS:
         raise FormatError(f"the picture needs head {number}, which this version does not have")
-    stored = shipped(STILL_HEADS[number])
+    stored = pretrained(STILL_HEADS[number])
     return IntegerHead(stored.spec, stored.layers)
 
 
 def head_of(header: StillHeader) -> IntegerHead:
     """The head that a picture uses: a shipped one, or that with another last layer. Raises FormatError."""
-    head = shipped_head(header.head)
+    head = pretrained_head(header.head)
     if not header.delta:
         return head
     try:
@@ -115,7 +115,7 @@ def head_of(header: StillHeader) -> IntegerHead:
 def restored(planes: Sequence[Plane], header: StillHeader) -> Pixels:
     """Colour as the head makes it of the `upscaled` base, or as that is alone: what encoder and decoder both run."""
     if header.head != NO_HEAD:
-        full = corrected(head_of(header), planes, header.told)
+        full = corrected(head_of(header), planes, header.base_q)
     else:
         full = plain(planes)
     return to_pixels(full[: header.channels], (1 << header.depth) - 1)

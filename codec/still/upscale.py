@@ -43,7 +43,7 @@ def load_upscaler(scale: int | None, model: str | None) -> Stored:
         stored = read(read_bytes(model))
     except HeadError as error:
         raise InputError(f"{model}: {error}") from None
-    if stored.scale == 1 or stored.spec.planes != 12 or stored.spec.told:
+    if stored.scale == 1 or stored.spec.planes != 12 or stored.spec.base_q:
         raise InputError(f"{model}: this head does not enlarge pictures")
     if scale is not None and scale != stored.scale:
         raise UsageError(f"{model} enlarges by {stored.scale}, not by {scale}")

@@ -20,7 +20,7 @@ from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..base.colour import TO_RGB, to_planes
 from ..errors import InputError
-from ..events import Event, Listener
+from ..events import Listener, Loose
 from ..frames import folds_of
 from ..media.files import write_bytes
 
@@ -29,7 +29,7 @@ MSE_MIN = 1e-3  # of a picture, so that a flat one has a gain
 MSE_FLOOR = 2.0  # of a base, in squared 10-bit steps
 
 
-def sample_of(upscaled: Sequence[NDArray[np.uint16]], pixels: NDArray[np.uint8], told: int, chroma: bool) -> Sample:
+def sample_of(upscaled: Sequence[NDArray[np.uint16]], pixels: NDArray[np.uint8], base_q: int, chroma: bool) -> Sample:
     source = np.rint(to_planes(pixels, 255)).astype(np.int16)
     now = np.stack(upscaled).astype(np.int16)
     error = (now - source).astype(np.float64)
@@ -37,14 +37,14 @@ def sample_of(upscaled: Sequence[NDArray[np.uint16]], pixels: NDArray[np.uint8],
         error[1:] = 0
     mse = float((np.tensordot(TO_RGB, error, 1) ** 2).mean())
     weight = 1 / max(mse, MSE_FLOOR)
-    return Sample(list(now), list(source), told, (weight, weight, weight) if chroma else (weight, 0.0, 0.0))
+    return Sample(list(now), list(source), base_q, (weight, weight, weight) if chroma else (weight, 0.0, 0.0))
 
 
 def errors_of(sample: Sample, folds: Sequence[tuple[int, int]], head: IntegerHead) -> list[NDArray[np.float64]]:
     """Errors of a sample without the head and with it, (h, w, channels) in 10-bit steps."""
     x = packed(sample.upscaled, folds).astype(np.float32) - INPUT_MAX
-    if head.spec.told:
-        x = np.concatenate([x, np.full((*x.shape[:2], 1), sample.told, np.float32)], axis=2)
+    if head.spec.base_q:
+        x = np.concatenate([x, np.full((*x.shape[:2], 1), sample.base_q, np.float32)], axis=2)
     y = head.correction(torch.from_numpy(x)).numpy() / (1 << CORRECTION_BITS)
     before = (packed(sample.upscaled, folds) - packed(sample.source, folds)).astype(np.float64)
     return [before, before + y]
@@ -101,14 +101,14 @@ def teach(
     trainer = Trainer(train, spec, course, mix, start=start, seed=seed)
     began, first = time.monotonic(), trainer.step
 
-    def told(step: int, loss: float) -> None:
+    def base_q(step: int, loss: float) -> None:
         share = (step - first) / max(time.monotonic() - began, 1e-9)
         added = gain(held, spec, trainer.layers())
         text = f"{step}/{course.steps} steps, {added:+.3f} dB on pictures held back, {share:.1f} steps/s"
-        listen(Event("progress", {"stage": "train", "text": text, "step": step, "loss": loss, "gain": added}))
+        listen(Loose("progress", {"stage": "train", "text": text, "step": step, "loss": loss, "gain": added}))
 
     try:
-        layers = trainer.run(told, state)
+        layers = trainer.run(base_q, state)
     except ValueError as error:
         raise InputError(str(error)) from None
     data = store.write(spec, scale, layers)

@@ -129,5 +129,5 @@ def share_of(number: int) -> float:
 def seen_by(example: Example, family: Family, number: int) -> Example:
     """The planes of a picture that a head codes, with what it sees of them."""
     planes = example[1:] if number >= 4 else example[:1]
-    planes = planes if number >= 4 else [replace(p, beside=()) for p in planes]
+    planes = planes if number >= 4 else [replace(p, others=()) for p in planes]
     return planes if family.temporal else [replace(p, temporal=()) for p in planes]

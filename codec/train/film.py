@@ -25,26 +25,26 @@ from heads.restorer.integer import IntegerHead
 from heads.restorer.pretrain import Sample
 from heads.restorer.spec import HeadSpec
 
-from ..base.av1 import told_of
+from ..base.av1 import base_q_of
 from ..frames import Plane, folds_of
 from .course import errors_of
 from .made_films import PICTURES, canvas, coded, film
 
-FILM = HeadSpec(planes=6, layers=4, width=16, told=True, adding=True)
+FILM = HeadSpec(planes=6, layers=4, width=16, base_q=True, adding=True)
 FOLDS = folds_of("420")
 HELD = 40  # films to be judged by
 BATCH = 16
 KEPT = 6  # pictures of each film to learn from
 
 
-def sample(base: Sequence[Plane], source: Sequence[Plane], told: int) -> Sample:
+def sample(base: Sequence[Plane], source: Sequence[Plane], base_q: int) -> Sample:
     """A picture to learn from; its weights make the loss follow PSNR-YUV."""
     wide = [p.astype(np.int16) << 2 for p in source]
     now = [p.astype(np.int16) for p in base]
     weights = []
     for share, a, b in zip(PLANE_WEIGHTS, now, wide, strict=True):
         weights.append(share / max(float(np.square((a - b).astype(np.float64)).mean()), MSE_FLOOR))
-    return Sample(now, wide, told, tuple(weights))
+    return Sample(now, wide, base_q, tuple(weights))
 
 
 def films(paths: Sequence[Path], count: int, preset: int, seed: int) -> Iterator[list[Sample]]:
@@ -55,7 +55,7 @@ def films(paths: Sequence[Path], count: int, preset: int, seed: int) -> Iterator
         pictures = list(film(canvas(first, rng), canvas(second, rng), rng))
         crf = int(rng.integers(4 * 10, 4 * 63)) / 4
         base = coded(pictures, crf, preset)
-        yield [sample(base[k], pictures[k], told_of(crf)) for k in sorted(rng.permutation(PICTURES)[:KEPT])]
+        yield [sample(base[k], pictures[k], base_q_of(crf)) for k in sorted(rng.permutation(PICTURES)[:KEPT])]
 
 
 def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> float:

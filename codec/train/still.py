@@ -26,7 +26,7 @@ from heads.restorer import store
 from heads.restorer.pretrain import Course, Sample
 from heads.restorer.spec import HeadSpec
 
-from ..base.av1 import BaseSettings, told_of
+from ..base.av1 import BaseSettings, base_q_of
 from ..base.colour import SRGB
 from ..events import Listener
 from ..media.files import read_bytes
@@ -35,7 +35,7 @@ from ..still.upscale import upscaled_planes
 from .course import Taught, sample_of, teach
 from .photos import MEMORY, crops, shrunk, split_pictures
 
-STILL = HeadSpec(planes=12, layers=8, width=48, told=True, adding=True)
+STILL = HeadSpec(planes=12, layers=8, width=48, base_q=True, adding=True)
 UPSCALER = HeadSpec(planes=12, layers=8, width=48, adding=True)
 
 
@@ -65,7 +65,7 @@ def stills(paths: Sequence[Path], rounds: int, preset: int, seed: int = 0) -> li
             if small:
                 pixels = shrunk(pixels, 2)
             crf = int(rng.integers(4 * 6, 4 * 60)) / 4
-            samples.append(sample_of(coded(pixels, crf, preset), pixels, told_of(crf), small))
+            samples.append(sample_of(coded(pixels, crf, preset), pixels, base_q_of(crf), small))
     return samples
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..exact import single_threads
 from ..layers import Layer
 from ..loop import has_bfloat16
-from .head import FLAGS, INPUT_BITS, LIMIT, DensitySpec, Seen, inputs_of, phases
+from .head import FLAGS, INPUT_BITS, LIMIT, Context, DensitySpec, inputs_of, phases
 from .model import DensityModel, bits_of
 
 PARTS = 2  # of a batch
@@ -39,7 +39,7 @@ class DensityExample:
     base: Shorts
     error: Shorts
     temporal: tuple[Shorts, ...] = ()
-    beside: tuple[Shorts, ...] = ()
+    others: tuple[Shorts, ...] = ()
     flags: int = 0
     known: Shorts | None = None
 
@@ -72,10 +72,10 @@ def _crop(
 
     error = cut(one.error)
     known = error if one.known is None else cut(one.known)
-    rest = [phase for p in (*one.temporal, *one.beside) for phase in cut(p)]
+    rest = [phase for p in (*one.temporal, *one.others) for phase in cut(p)]
     channels = np.clip(np.stack(rest), -LIMIT, LIMIT) if rest else np.empty((0, cells, cells), np.int16)
-    look = Seen(known, cut(one.base), torch.from_numpy(channels).bfloat16())
-    return inputs_of(spec, look), error[spec.known].astype(np.float32), one.flags | (unit == 2)
+    context = Context(known, cut(one.base), torch.from_numpy(channels).bfloat16())
+    return inputs_of(spec, context), error[spec.known].astype(np.float32), one.flags | (unit == 2)
 
 
 def draw(

@@ -60,12 +60,12 @@ class DensitySpec:
 
     known: int
     temporal: bool
-    beside: bool
+    others: bool
     width: int = WIDTH
 
     @property
     def inputs(self) -> int:
-        return self.known + 3 + 8 * self.temporal + 8 * self.beside
+        return self.known + 3 + 8 * self.temporal + 8 * self.others
 
     def shapes(self) -> list[tuple[int, int, int, int]]:
         """Weight shapes: what the flags add to the first layer's biases, then four convolutions."""
@@ -82,7 +82,7 @@ def phases(plane: NDArray[np.int16], unit: int) -> Phases:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Context:
     """What heads look at, on one grid. `error`: at each phase, sample less prediction where it is known, else 0 (views
     of a plane that is being decoded); `base`: the prediction at each phase; `rest`: bfloat16 (channels, rows,
     columns), what else there is, at four phases each."""
@@ -91,40 +91,40 @@ class Seen:
     base: Phases
     rest: Tensor
 
-    def rows(self, first: int, end: int) -> Seen:
+    def rows(self, first: int, end: int) -> Context:
         """Some rows of the grid."""
-        return Seen([p[first:end] for p in self.error], [p[first:end] for p in self.base], self.rest[:, first:end])
+        return Context([p[first:end] for p in self.error], [p[first:end] for p in self.base], self.rest[:, first:end])
 
 
-def seen(
+def context_of(
     unit: int,
     error: NDArray[np.int16],
     base: NDArray[np.int16],
     temporal: Sequence[NDArray[np.int16]],
-    beside: Sequence[NDArray[np.int16]],
-) -> Seen:
+    others: Sequence[NDArray[np.int16]],
+) -> Context:
     """What heads see of whole planes. `temporal`: the last picture less the prediction, and the last picture's error;
     `beside`: errors of two planes coded before."""
     steady = [np.ascontiguousarray(p) for p in phases(base, unit)]
-    channels = [phase for plane in (*temporal, *beside) for phase in phases(plane, unit)]
+    channels = [phase for plane in (*temporal, *others) for phase in phases(plane, unit)]
     rest = torch.empty((len(channels), *steady[0].shape), dtype=torch.bfloat16)
     for to, channel in zip(rest, channels, strict=True):
         to.copy_(torch.from_numpy(_limited(channel)))
-    return Seen(phases(error, unit), steady, rest)
+    return Context(phases(error, unit), steady, rest)
 
 
 def _limited(values: NDArray[np.int16]) -> NDArray[np.int16]:
     return np.clip(values, -LIMIT, LIMIT)
 
 
-def inputs_of(spec: DensitySpec, look: Seen) -> Tensor:
+def inputs_of(spec: DensitySpec, context: Context) -> Tensor:
     """bfloat16 (inputs, rows, columns) for one head: integers within +-LIMIT, which bfloat16 holds."""
-    t, base = spec.known, look.base
+    t, base = spec.known, context.base
     out = torch.empty((spec.inputs, *base[0].shape), dtype=torch.bfloat16)
-    own = [*look.error[:t], *(base[j] - base[t] for j in range(4) if j != t)]
+    own = [*context.error[:t], *(base[j] - base[t] for j in range(4) if j != t)]
     for to, channel in zip(out[: t + 3], own, strict=True):
         to.copy_(torch.from_numpy(_limited(channel)))
-    out[t + 3 :] = look.rest
+    out[t + 3 :] = context.rest
     return out
 
 
@@ -209,15 +209,15 @@ class DensityHead:
         bias = self.layers[1].bias + self.layers[0].weight[:, :, 0, 0].astype(np.int32) @ up
         return torch.from_numpy(np.clip(bias, -BIAS_MAX, BIAS_MAX)).to(self._dtype)
 
-    def run(self, look: Seen, flags: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def run(self, context: Context, flags: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """(mean less prediction in 1/16 of a sample, log2 of the spread in 1/16), int32 arrays of the grid. Computed in
         bands of rows that stay in a core's cache."""
-        rows, columns = look.base[0].shape
+        rows, columns = context.base[0].shape
         out = np.empty((2, rows, columns), np.int32)
 
         def band(first: int) -> None:
             end, above, below = min(first + BAND, rows), max(first - HALO, 0), min(first + BAND + HALO, rows)
-            found = self._convolved(inputs_of(self.spec, look.rows(above, below)), flags).to(torch.int32).numpy()
+            found = self._convolved(inputs_of(self.spec, context.rows(above, below)), flags).to(torch.int32).numpy()
             for to, values, limit in zip(out, found, (MEAN_MAX, SPREAD_MAX), strict=True):
                 np.clip(values[first - above : end - above], -limit, limit, out=to[first:end])
 

@@ -38,7 +38,7 @@ class Family(Enum):
 
 def specs(family: Family, width: int) -> list[DensitySpec]:
     """Shapes of a family's heads."""
-    return [DensitySpec(known, family.temporal, beside, width) for beside in (False, True) for known in range(4)]
+    return [DensitySpec(known, family.temporal, others, width) for others in (False, True) for known in range(4)]
 
 
 def write(width: int, heads: Sequence[Sequence[Layer]]) -> bytes:
@@ -84,6 +84,6 @@ def identity(family: Family) -> int:
 
 
 @cache
-def shipped_density(family: Family) -> list[Stored]:
+def pretrained_density(family: Family) -> list[Stored]:
     """A family of the package."""
     return read(_file(family), family)

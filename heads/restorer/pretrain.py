@@ -41,7 +41,7 @@ class Sample:
 
     upscaled: Sequence[NDArray[np.int16]]
     source: Sequence[NDArray[np.int16]]
-    told: int
+    base_q: int
     weights: tuple[float, ...]
 
 
@@ -97,8 +97,8 @@ def draw(
     xs, ts, ws = [], [], []
     for k in rng.integers(len(samples), size=course.batch):
         x, t = _crop(samples[k], course.crop, _FOLDS[spec.planes], rng)
-        if spec.told:
-            x = np.concatenate([x, np.full((*x.shape[:2], 1), samples[k].told, np.int16)], axis=2)
+        if spec.base_q:
+            x = np.concatenate([x, np.full((*x.shape[:2], 1), samples[k].base_q, np.int16)], axis=2)
         xs.append(x)
         ts.append(t)
         ws.append(samples[k].weights)

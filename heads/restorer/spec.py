@@ -32,7 +32,7 @@ class HeadSpec:
     history: int = 0
     layers: int = 4
     width: int = 16
-    told: bool = False
+    base_q: bool = False
     adding: bool = False
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class HeadSpec:
     @property
     def inputs(self) -> int:
         """Input channels: the base, for each earlier picture its two differences to the base, what is told."""
-        return self.planes * (1 + 2 * self.history) + self.told
+        return self.planes * (1 + 2 * self.history) + self.base_q
 
     def shapes(self) -> list[tuple[int, int, int, int]]:
         """Weight shape (out, in, 3, 3) of every layer."""
@@ -89,7 +89,7 @@ _BASES = {
 def input_basis(spec: HeadSpec) -> NDArray[np.int64]:
     """(inputs, inputs) integers: row j is the pattern of input samples that weight j of the first layer sees."""
     blocks = [np.array(_BASES[n], np.int64) for n in _CELLS[spec.planes]] * (1 + 2 * spec.history)
-    blocks += [np.array(_BASES[1], np.int64)] * spec.told
+    blocks += [np.array(_BASES[1], np.int64)] * spec.base_q
     basis, at = np.zeros((spec.inputs, spec.inputs), np.int64), 0
     for block in blocks:
         basis[at : at + len(block), at : at + len(block)] = block

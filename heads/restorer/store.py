@@ -38,7 +38,7 @@ class Stored:
 
 def write(spec: HeadSpec, scale: int, layers: Sequence[Layer]) -> bytes:
     """A head's file."""
-    fields = (VERSION, spec.planes, spec.layers, spec.width, spec.told | spec.adding << 1, scale)
+    fields = (VERSION, spec.planes, spec.layers, spec.width, spec.base_q | spec.adding << 1, scale)
     data = MAGIC + bytes(fields) + encode_layers(layers)
     return data + zlib.crc32(data).to_bytes(4, "big")
 
@@ -60,7 +60,7 @@ def read(data: bytes) -> Stored:
 
 
 @cache
-def shipped(name: str) -> Stored:
+def pretrained(name: str) -> Stored:
     """A head of the package."""
     return read((files(__package__) / name).read_bytes())
 
@@ -69,9 +69,9 @@ def film_head(number: int) -> Stored:
     """The package's head of films with that number. Raises HeadError where there is none."""
     if number not in FILM_HEADS:
         raise HeadError(f"this program has no film head {number}")
-    return shipped(FILM_HEADS[number])
+    return pretrained(FILM_HEADS[number])
 
 
 def upscaler(scale: int) -> Stored:
     """The package's head that enlarges pictures by 2, 3 or 4."""
-    return shipped(f"upscale{scale}.bin")
+    return pretrained(f"upscale{scale}.bin")

@@ -17,7 +17,7 @@ import codec
 from codec.cli.console import Console
 from codec.cli.main import cli
 from codec.errors import NvcError, UsageError
-from codec.events import Event
+from codec.events import Loose
 from codec.film.info import describe
 from codec.frames import PlaneFormat, VideoInfo
 from codec.media.sinks import open_sink
@@ -112,10 +112,10 @@ def test_progress_line_renews_itself_on_a_terminal(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     progress = {"stage": "base", "frames": 3.0, "total": 9, "fps": 1.5, "eta": 3700.0, "bytes": 1234567}
     with Console() as console:
-        console(Event("progress", progress))
-        console(Event("note", {"text": "by the way"}))
+        console(Loose("progress", progress))
+        console(Loose("note", {"text": "by the way"}))
         monkeypatch.setattr("codec.cli.console.time.monotonic", lambda: 1e9)
-        console(Event("progress", progress))
+        console(Loose("progress", progress))
     err = capsys.readouterr().err
     line = "\r\033[Kbase     3/9 frames, 1.5 fps, 1:01:40 left, 1.23 MB"
     assert err == f"{line}\r\033[Knote: by the way\n{line}\n"

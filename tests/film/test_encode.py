@@ -26,7 +26,7 @@ from codec.media.source import open_source
 from codec.metrics import plane_psnrs, weighted
 from codec.segment import payload
 from codec.segment.encoder import SegmentEncoder
-from codec.segment.head import read_shipped, write_shipped
+from codec.segment.head import read_pretrained, write_pretrained
 from codec.segment.payload import SegmentHeader
 from codec.settings import Settings
 from tests.makers import drawn_frames, same_planes, scene_frames, write_frames
@@ -211,20 +211,20 @@ def test_a_single_picture_is_a_film(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def shipped(film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pretrained(film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three segments that adapt the head of the program."""
     monkeypatch.setattr("codec.segment.encoder.ADAPT_LEAST", 150)
     codec.encode(film, tmp_path / "shipped.nvc", settings(scale=Fraction(1)))
     return tmp_path / "shipped.nvc"
 
 
-def test_segments_adapt_the_head_of_the_program(shipped: Path, tmp_path: Path) -> None:
-    found = [header for _, header in headers(shipped)]
-    assert [(h.head_kind, h.reference, h.history) for h in found] == [(payload.SHIPPED_HEAD, 1, 0)] * 3
+def test_segments_adapt_the_head_of_the_program(pretrained: Path, tmp_path: Path) -> None:
+    found = [header for _, header in headers(pretrained)]
+    assert [(h.head_kind, h.reference, h.history) for h in found] == [(payload.PRETRAINED_HEAD, 1, 0)] * 3
     assert any(len(h.head) > 1 for h in found), "at least one changes it"
-    whole = decoded(shipped)
-    assert checksums_hold(shipped, whole)
-    start = copied_from_keyframe(shipped, tmp_path / "cut.mkv", 2)
+    whole = decoded(pretrained)
+    assert checksums_hold(pretrained, whole)
+    start = copied_from_keyframe(pretrained, tmp_path / "cut.mkv", 2)
     assert start > 0
     for a, b in zip(decoded(tmp_path / "cut.mkv"), whole[22:], strict=True):
         assert same_planes(a, b), "a cut film needs no earlier segment"
@@ -236,7 +236,7 @@ def test_a_shipped_head_alone_costs_a_byte(
     monkeypatch.setattr("codec.segment.encoder.SegmentEncoder.train", lambda *args, **wishes: None)
     codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     found = [header for _, header in headers(tmp_path / "out.nvc")]
-    used = [h for h in found if h.head_kind == payload.SHIPPED_HEAD]
+    used = [h for h in found if h.head_kind == payload.PRETRAINED_HEAD]
     assert used and all(len(h.head) == 1 for h in used)
     assert checksums_hold(tmp_path / "out.nvc", decoded(tmp_path / "out.nvc"))
 
@@ -254,7 +254,7 @@ def test_a_difference_to_a_shipped_head_is_told_what_that_is(
     source = write_frames(tmp_path / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
     codec.encode(source, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     found = [header for _, header in headers(tmp_path / "out.nvc")]
-    assert found[0].head_kind == payload.SHIPPED_HEAD
+    assert found[0].head_kind == payload.PRETRAINED_HEAD
     assert payload.HEAD_DIFFERENCE in [h.head_kind for h in found[1:]]
     whole = decoded(tmp_path / "out.nvc")
     assert checksums_hold(tmp_path / "out.nvc", whole)
@@ -263,8 +263,8 @@ def test_a_difference_to_a_shipped_head_is_told_what_that_is(
 
     def told_otherwise(units: list[Any]) -> None:
         header = payload.read_segment(units[0].payloads[0])
-        told, change = read_shipped(header.head)
-        other = replace(header, head=write_shipped(told - 1, change), used=bytes(len(header.used)))
+        base_q, change = read_pretrained(header.head)
+        other = replace(header, head=write_pretrained(base_q - 1, change), used=bytes(len(header.used)))
         units[0] = replace(units[0], payloads=(payload.write_segment(other), *units[0].payloads[1:]))
 
     reader = FilmReader(tmp_path / "out.nvc")
@@ -280,9 +280,9 @@ def test_a_difference_to_a_shipped_head_is_told_what_that_is(
     ({"head": bytes([128, 9])}, "multiples"), ({"head": bytes([128, 0])}, "shorter"),
 ])  # fmt: skip
 def test_a_wrong_head_of_the_program_is_refused(
-    shipped: Path, tmp_path: Path, change: dict[str, Any], words: str
+    pretrained: Path, tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
-    reader = FilmReader(shipped)
+    reader = FilmReader(pretrained)
     units = list(reader.units())
     header = replace(payload.read_segment(units[0].payloads[0]), **change)
     units[0] = replace(units[0], payloads=(payload.write_segment(header), *units[0].payloads[1:]))

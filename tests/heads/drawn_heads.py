@@ -18,7 +18,7 @@ SPECS = [
     HeadSpec(8, 1, 4, 7),
     HeadSpec(12, 2, 3, 9),
     HeadSpec(12, 0, 8, 4),
-    HeadSpec(12, 0, 5, 6, told=True, adding=True),
+    HeadSpec(12, 0, 5, 6, base_q=True, adding=True),
 ]
 
 

@@ -21,9 +21,9 @@ from codec.loss.guide import Guide
 from codec.segment.fit_density import LEAST_SAMPLES, Adapter, plane_examples
 from heads.density import store as density_store
 from heads.density.fit import DensityCourse, DensityExample, train_density
-from heads.density.head import BAND, PHASES, WIDTH, DensityHead, DensitySpec, inputs_of, seen
+from heads.density.head import BAND, PHASES, WIDTH, DensityHead, DensitySpec, context_of, inputs_of
 from heads.density.model import DensityModel, bits_of
-from heads.density.store import Family, shipped_density
+from heads.density.store import Family, pretrained_density
 from heads.exact import HeadError
 from heads.layers import Layer
 from heads.weights import encode_change
@@ -50,7 +50,7 @@ def planes_of(spec: DensitySpec, rows: int, columns: int, seed: int = 1) -> tupl
         return rng.integers(-most, most + 1, (2 * rows, 2 * columns)).astype(np.int16)
 
     temporal = [plane(400), plane(90)] if spec.temporal else []
-    return plane(40), np.abs(plane(1023)), temporal, [plane(60), plane(30)] if spec.beside else []
+    return plane(40), np.abs(plane(1023)), temporal, [plane(60), plane(30)] if spec.others else []
 
 
 def eight_bits(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,9 +88,9 @@ def by_the_book(spec: DensitySpec, layers: Sequence[Layer], x: NDArray, flags: i
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 5), (BAND + 1, 9), (2 * BAND + 7, 4)])
 def test_heads_are_integers(spec: DensitySpec, rows: int, columns: int) -> None:
     layers = drawn(spec)
-    look = seen(1, *planes_of(spec, rows, columns))
-    mean, spread = DensityHead(spec, layers).run(look, 5)
-    wanted = by_the_book(spec, layers, inputs_of(spec, look).float().numpy(), 5)
+    context = context_of(1, *planes_of(spec, rows, columns))
+    mean, spread = DensityHead(spec, layers).run(context, 5)
+    wanted = by_the_book(spec, layers, inputs_of(spec, context).float().numpy(), 5)
     assert np.array_equal(mean, wanted[0]) and np.array_equal(spread, wanted[1])
     assert len(np.unique(mean)) > 1 or rows == 1
 
@@ -99,21 +99,21 @@ def test_heads_are_integers(spec: DensitySpec, rows: int, columns: int) -> None:
 def test_all_arithmetic_gives_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine may fail the check of bfloat16 or of float32; what it then does must be the same."""
     spec = SPECS[2]
-    look = seen(1, *planes_of(spec, 70, 33))
-    usual = DensityHead(spec, drawn(spec)).run(look, 3)
+    context = context_of(1, *planes_of(spec, 70, 33))
+    usual = DensityHead(spec, drawn(spec)).run(context, 3)
     monkeypatch.setattr("heads.density.head._types", lambda: [dtype])
-    found = DensityHead(spec, drawn(spec)).run(look, 3)
+    found = DensityHead(spec, drawn(spec)).run(context, 3)
     assert all(np.array_equal(a, b) for a, b in zip(usual, found, strict=True))
 
 
 def test_threads_do_not_matter() -> None:
     spec, before = SPECS[1], torch.get_num_threads()
-    look = seen(2, *planes_of(spec, 300, 40))
+    context = context_of(2, *planes_of(spec, 300, 40))
     found = []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(DensityHead(spec, drawn(spec)).run(look, 0))
+            found.append(DensityHead(spec, drawn(spec)).run(context, 0))
     finally:
         torch.set_num_threads(before)
     assert all(np.array_equal(a, b) for pair in found[1:] for a, b in zip(found[0], pair, strict=True))
@@ -151,8 +151,8 @@ def test_the_model_is_what_the_integers_are() -> None:
     model = DensityModel(spec)
     model.choose_scales()
     model.quantised = True
-    look = seen(1, *planes_of(spec, 20, 30))
-    x = inputs_of(spec, look).clamp(-20, 20)
+    context = context_of(1, *planes_of(spec, 20, 30))
+    x = inputs_of(spec, context).clamp(-20, 20)
     mean, spread = DensityHead(spec, model.layers())._convolved(x, 3).float().numpy()
     with torch.no_grad():
         found = model(x[None].float() / 8, torch.tensor([[1.0, 1.0, 0.0]]))
@@ -172,7 +172,7 @@ def test_bits_sum_to_one() -> None:
 
 @pytest.mark.parametrize("family", list(Family))
 def test_the_package_has_its_heads(family: Family) -> None:
-    stored = shipped_density(family)
+    stored = pretrained_density(family)
     assert [spec for spec, _ in stored] == density_store.specs(family, WIDTH)
 
 
@@ -217,13 +217,13 @@ def test_changes_that_do_not_fit_are_refused(data: bytes) -> None:
 def moved_by(number: int, seed: int = 0) -> bytes:
     """A change of a shipped head by small random steps."""
     rng = np.random.default_rng(seed)
-    _, shipped = shipped_density(Family.FILM)[number]
+    _, pretrained = pretrained_density(Family.FILM)[number]
     layers = []
-    for i, layer in enumerate(shipped):
+    for i, layer in enumerate(pretrained):
         weight = np.clip(layer.weight + rng.integers(-3, 4, layer.weight.shape), -127, 127).astype(np.int8)
         bias = np.clip(layer.bias + rng.integers(-3, 4, layer.bias.shape), -127, 127) * (i > 0)
         layers.append(Layer(weight, bias.astype(np.int32), layer.scale_bits))
-    return encode_change(layers, shipped, 0, BIAS_COARSE)
+    return encode_change(layers, pretrained, 0, BIAS_COARSE)
 
 
 def test_changed_heads_are_used_by_both_sides() -> None:
@@ -268,7 +268,7 @@ def test_guides_know_all_that_was_decoded(size: tuple[int, int]) -> None:
     guide = Guide(0, 0, base, [])
     for number, (unit, phase) in enumerate(PASSES):
         if decoded[unit * PHASES[phase][0] :: 2 * unit, unit * PHASES[phase][1] :: 2 * unit].size:
-            guide.look(number, decoded)
+            guide.context(number, decoded)
             last = number
     known = np.zeros((height, width), np.int32)
     for unit, phase in PASSES[:last]:

@@ -29,7 +29,7 @@ def basis(spec: HeadSpec) -> Ints:
     """The block matrix H of FORMAT.md for all inputs."""
     out = np.zeros((spec.inputs, spec.inputs), np.int64)
     at = 0
-    for n in [*CELLS[spec.planes] * (1 + 2 * spec.history), *[1] * spec.told]:
+    for n in [*CELLS[spec.planes] * (1 + 2 * spec.history), *[1] * spec.base_q]:
         out[at : at + n, at : at + n] = H[n]
         at += n
     return out

@@ -298,7 +298,7 @@ def adapted(layers: Sequence[Layer], coarse: int, seed: int) -> list[Layer]:
 
 
 @pytest.mark.parametrize("coarse", range(COARSE_MAX + 1))
-@pytest.mark.parametrize("spec", [HeadSpec(6, 0, 4, 8, told=True, adding=True), SMALL], ids=str)
+@pytest.mark.parametrize("spec", [HeadSpec(6, 0, 4, 8, base_q=True, adding=True), SMALL], ids=str)
 def test_changes_come_back(spec: HeadSpec, coarse: int) -> None:
     base = drawn_head(replace(spec, width=min(spec.width, 3)), 1)
     spec = replace(spec, width=min(spec.width, 3))

@@ -36,7 +36,7 @@ import os, signal, sys
 sys.path[:0] = [{str(ROOT)!r}]
 import codec.wire.obu, codec.segment.encoder, codec.media.encoded
 from codec.cli.main import main
-from codec.jobs.store import Job
+from codec.jobs.store import Store
 from codec.segment.presets import PRESETS, Preset
 from heads.restorer.fit import Schedule
 
@@ -54,7 +54,7 @@ def killing(owner, name, before):
     setattr(owner, name, call)
 
 where, number = sys.argv.pop(1), int(sys.argv.pop(1))
-owners = {{"replace": (os, "replace"), "mux": (codec.wire.obu, "inject"), "remove": (Job, "remove"),
+owners = {{"replace": (os, "replace"), "mux": (codec.wire.obu, "inject"), "remove": (Store, "remove"),
            "picture": (codec.media.encoded.EncodedFilm, "_picture")}}
 if where in owners:
     killing(*owners[where], number)

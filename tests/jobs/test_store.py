@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from codec.errors import OutputError
-from codec.jobs.store import Job, job_key, pack, unpack
+from codec.jobs.store import Store, pack, store_key, unpack
 from codec.segment.encoder import Segment
 from codec.segment.head import Head
 from codec.wire.obu import TemporalUnit
@@ -19,7 +19,7 @@ from heads.restorer.spec import HeadSpec
 from tests.heads.drawn_heads import drawn_head
 
 SPEC = HeadSpec(6, 1, 3, 4)
-TOLD = HeadSpec(6, 0, 4, 3, told=True, adding=True)
+TOLD = HeadSpec(6, 0, 4, 3, base_q=True, adding=True)
 
 
 def drawn_segment(seed: int, head: bool = True) -> Segment:
@@ -28,8 +28,8 @@ def drawn_segment(seed: int, head: bool = True) -> Segment:
     for k in range(4):
         payloads = tuple(rng.bytes(int(n)) for n in rng.integers(0, 50, k % 3))
         units.append(TemporalUnit(rng.bytes(60), 1001 * k - 3, 1001, k == 0, payloads))
-    spec, gate, told = (SPEC, 5, 0) if seed % 2 else (TOLD, 0, -9)
-    made = Head(spec, tuple(drawn_head(spec, seed)), gate, told)
+    spec, gate, base_q = (SPEC, 5, 0) if seed % 2 else (TOLD, 0, -9)
+    made = Head(spec, tuple(drawn_head(spec, seed)), gate, base_q)
     stats: dict[str, float | int | str] = {"frames": 4, "psnr": 41.123456789012345, "head": "3x4", "crf": 30.25}
     return Segment(tuple(units), made if head else None, stats)
 
@@ -39,7 +39,7 @@ def same(a: Segment | None, b: Segment) -> bool:
         return False
     if a.head is None or b.head is None:
         return True
-    if (a.head.spec, a.head.gate, a.head.told) != (b.head.spec, b.head.gate, b.head.told):
+    if (a.head.spec, a.head.gate, a.head.base_q) != (b.head.spec, b.head.gate, b.head.base_q):
         return False
     return a.head.identity == b.head.identity and all(
         np.array_equal(x.weight, y.weight) and np.array_equal(x.bias, y.bias) and x.scale_bits == y.scale_bits
@@ -56,7 +56,7 @@ def test_segments_come_back_as_they_were(head: bool, tmp_path: Path) -> None:
     for seed in range(3):
         segment = drawn_segment(seed, head)
         assert same(unpack(pack(segment)), segment)
-    job = Job(str(tmp_path / "film.nvc"), "key", resume=False)
+    job = Store(str(tmp_path / "film.nvc"), "key", resume=False)
     segments = [drawn_segment(seed, head) for seed in range(3)]
     for k, segment in enumerate(segments):
         job.store(k, segment)
@@ -67,7 +67,7 @@ def test_segments_come_back_as_they_were(head: bool, tmp_path: Path) -> None:
 
 
 def test_every_damage_is_noticed(tmp_path: Path) -> None:
-    job = Job(str(tmp_path / "film.nvc"), "key", resume=False)
+    job = Store(str(tmp_path / "film.nvc"), "key", resume=False)
     job.store(0, drawn_segment(1))
     path = job.folder / "000000.segment"
     whole = path.read_bytes()
@@ -87,7 +87,7 @@ def test_every_damage_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"\0\0\0\4", b"\0\0\0\2{}", b"\0\0\0\4\xff\xff\xff\xff", b"\0\0\0\2[]\0\0\0\0"])
 def test_a_sealed_file_of_nonsense_is_ignored(body: bytes, tmp_path: Path) -> None:
-    job = Job(str(tmp_path / "film.nvc"), "key", resume=False)
+    job = Store(str(tmp_path / "film.nvc"), "key", resume=False)
     (job.folder / "000000.segment").write_bytes(body + zlib.crc32(body).to_bytes(4, "big"))
     assert job.load(0) is None
 
@@ -95,42 +95,42 @@ def test_a_sealed_file_of_nonsense_is_ignored(body: bytes, tmp_path: Path) -> No
 def test_resuming_keeps_what_the_same_work_left(tmp_path: Path) -> None:
     target = str(tmp_path / "film.nvc")
     segment = drawn_segment(2)
-    job = Job(target, "key", resume=True)
+    job = Store(target, "key", resume=True)
     job.store(0, segment)
     job.leave(keep=True)
-    job = Job(target, "key", resume=True)
+    job = Store(target, "key", resume=True)
     assert same(job.load(0), segment)
     job.leave(keep=True)
-    assert Job(target, "key", resume=False).load(0) is None, "not asked to resume: afresh"
+    assert Store(target, "key", resume=False).load(0) is None, "not asked to resume: afresh"
 
 
 def test_another_key_starts_afresh(tmp_path: Path) -> None:
     target = str(tmp_path / "film.nvc")
-    job = Job(target, "key", resume=True)
+    job = Store(target, "key", resume=True)
     job.store(0, drawn_segment(2))
     job.leave(keep=True)
-    job = Job(target, "other", resume=True)
+    job = Store(target, "other", resume=True)
     assert job.load(0) is None and files(job.folder) == ["key"]
     assert (job.folder / "key").read_text() == "other"
     (job.folder / "key").unlink()
     job.store(0, drawn_segment(2))
     job.leave(keep=True)
-    assert Job(target, "other", resume=True).load(0) is None, "without its key a folder is nobody's"
+    assert Store(target, "other", resume=True).load(0) is None, "without its key a folder is nobody's"
 
 
 def test_leaving(tmp_path: Path) -> None:
     target = str(tmp_path / "film.nvc")
-    job = Job(target, "key", resume=False)
+    job = Store(target, "key", resume=False)
     assert job.folder == tmp_path / ".film.nvc.parts"
     job.leave(keep=True)
     assert not job.folder.exists(), "nothing was finished"
-    job = Job(target, "key", resume=False)
+    job = Store(target, "key", resume=False)
     job.store(0, drawn_segment(1))
     job.leave(keep=True)
     assert job.folder.exists()
     job.leave(keep=False)
     assert not job.folder.exists()
-    job = Job(target, "key", resume=False)
+    job = Store(target, "key", resume=False)
     job.store(0, drawn_segment(1))
     job.remove()
     assert not job.folder.exists()
@@ -139,22 +139,22 @@ def test_leaving(tmp_path: Path) -> None:
 def test_two_encodes_to_one_target_do_not_share_a_workshop(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     target = str(tmp_path / "film.nvc")
-    job = Job(target, "key", resume=False)
+    job = Store(target, "key", resume=False)
     job.store(0, drawn_segment(1))
     for resume in (False, True):
         with pytest.raises(OutputError, match=r"film\.nvc is being written by another encode"):
-            Job(target, "key", resume)
+            Store(target, "key", resume)
     assert same(job.load(0), drawn_segment(1))
     job.leave(keep=True)
-    assert same(Job(target, "key", resume=True).load(0), drawn_segment(1))
+    assert same(Store(target, "key", resume=True).load(0), drawn_segment(1))
 
 
 def test_a_place_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="finished segments"):
-        Job(str(tmp_path / "missing" / "film.nvc"), "key", resume=False)
+        Store(str(tmp_path / "missing" / "film.nvc"), "key", resume=False)
     (tmp_path / ".film.nvc.parts").write_text("a file")
     with pytest.raises(OutputError, match="finished segments"):
-        Job(str(tmp_path / "film.nvc"), "key", resume=False)
+        Store(str(tmp_path / "film.nvc"), "key", resume=False)
 
 
 def test_a_full_disk_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,14 +163,14 @@ def test_a_full_disk_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OutputError, match="No space left"):
-        Job(str(tmp_path / "film.nvc"), "key", resume=False)
+        Store(str(tmp_path / "film.nvc"), "key", resume=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_key_follows_source_and_settings() -> None:
-    keys = {job_key(source, text) for source in (b"a", b"b") for text in ("x", "y")}
+    keys = {store_key(source, text) for source in (b"a", b"b") for text in ("x", "y")}
     assert len(keys) == 4
-    assert job_key(b"a", "x") == job_key(b"a", "x")
+    assert store_key(b"a", "x") == store_key(b"a", "x")
 
 
 def test_identity_follows_every_integer() -> None:

@@ -21,7 +21,7 @@ from codec.loss.coder import LossCoder, LossKind, LossSettings
 from codec.loss.entropy import Ints
 
 FORMATS = [PlaneFormat(chroma, depth) for chroma in ("400", "420", "422", "444") for depth in (8, 10)]
-LOSSLESS, LEARNED = LossSettings(LossKind.BOUNDED), LossSettings(LossKind.LEARNED)
+LOSSLESS, DENSITY = LossSettings(LossKind.LINEAR), LossSettings(LossKind.DENSITY)
 Planes = tuple[Plane, ...]
 
 
@@ -54,8 +54,8 @@ def pair(fmt: PlaneFormat, width: int, height: int, settings: LossSettings) -> t
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.av_name)
 @pytest.mark.parametrize("settings", [
-    LOSSLESS, LossSettings(LossKind.BOUNDED, max_error=2), LossSettings(LossKind.TRANSFORM, step=24),
-    LEARNED, LossSettings(LossKind.LEARNED, max_error=3), LossSettings(LossKind.GUIDED, max_error=1)
+    LOSSLESS, LossSettings(LossKind.LINEAR, max_error=2), LossSettings(LossKind.TRANSFORM, step=24),
+    DENSITY, LossSettings(LossKind.DENSITY, max_error=3), LossSettings(LossKind.GUIDED, max_error=1)
 ], ids=["lossless", "bounded", "transform", "learned", "learned, bounded", "guided"])  # fmt: skip
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 9), (49, 37), (96, 64)], ids=str)
 def test_sequences_round_trip(fmt: PlaneFormat, settings: LossSettings, size: tuple[int, int]) -> None:
@@ -74,7 +74,7 @@ def test_sequences_round_trip(fmt: PlaneFormat, settings: LossSettings, size: tu
 
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("max_error", [0, 1, 3, 255])
-@pytest.mark.parametrize("kind", [LossKind.BOUNDED, LossKind.LEARNED])
+@pytest.mark.parametrize("kind", [LossKind.LINEAR, LossKind.DENSITY])
 def test_bound_holds_at_the_extremes(kind: LossKind, depth: int, max_error: int) -> None:
     fmt = PlaneFormat("420", depth)
     encoder, decoder = pair(fmt, 40, 40, LossSettings(kind, max_error=max_error))
@@ -158,7 +158,7 @@ def test_transform_keeps_what_was_paid_for() -> None:
 
 def test_snapshot_and_restore() -> None:
     fmt = PlaneFormat("420", 8)
-    for settings in (LOSSLESS, LEARNED, LossSettings(LossKind.TRANSFORM, step=30), LossSettings()):
+    for settings in (LOSSLESS, DENSITY, LossSettings(LossKind.TRANSFORM, step=30), LossSettings()):
         encoder = LossCoder(fmt, 64, 48, settings)
         frames = [picture(fmt, 64, 48, t) for t in range(3)]
         encoder.encode(frames[0], blurred(frames[0]))
@@ -175,7 +175,7 @@ def test_damage_is_a_format_error_or_a_picture() -> None:
     rng = np.random.default_rng(7)
     source = picture(fmt, 72, 56, 0)
     predicted = blurred(source)
-    for settings in (LOSSLESS, LEARNED, LossSettings(LossKind.TRANSFORM, step=12)):
+    for settings in (LOSSLESS, DENSITY, LossSettings(LossKind.TRANSFORM, step=12)):
         whole, _ = LossCoder(fmt, 72, 56, settings).encode(source, predicted)
         damaged = [b"", whole[: len(whole) // 2], whole[:-4], whole + b"more bytes", bytes(len(whole)), b"\xff" * 300]
         for _ in range(25):
@@ -272,7 +272,7 @@ def test_bounds_on_32_bits_of_the_linear_forms() -> None:
     """Wildest weights a stream may send, on the wildest planes: nothing may wrap."""
     fmt = PlaneFormat("444", 10)
     rng = np.random.default_rng(12)
-    coder = bounded.BoundedCoder(fmt, 24, 24, 0)
+    coder = bounded.LinearCoder(fmt, 24, 24, 0)
     for p, state in enumerate(coder.state.planes):
         for i, w in enumerate(state.weights):
             state.weights[i] = rng.choice([-1023, 1023], w.size).astype(np.int32)
@@ -305,8 +305,8 @@ class _Idle:
 GOLDEN = Path(__file__).with_name("golden_loss.json")
 CASES = [
     ("lossless", FORMATS[2], LOSSLESS),
-    ("bounded by 3, 10 bits 4:2:2", FORMATS[5], LossSettings(LossKind.BOUNDED, max_error=3)),
-    ("learned", FORMATS[2], LEARNED),
+    ("bounded by 3, 10 bits 4:2:2", FORMATS[5], LossSettings(LossKind.LINEAR, max_error=3)),
+    ("learned", FORMATS[2], DENSITY),
     ("transform", FORMATS[2], LossSettings(LossKind.TRANSFORM, step=40)),
     ("transform, 10 bits 4:4:4", FORMATS[7], LossSettings(LossKind.TRANSFORM, step=20)),
 ]

@@ -29,7 +29,7 @@ from codec.still.restore import psnr_of
 from codec.wire import avif
 from codec.wire.fields import seal
 from codec.wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, strip
-from heads.restorer.store import STILL_HEADS, shipped
+from heads.restorer.store import STILL_HEADS, pretrained
 from tests.splat.test_fit import scene
 
 FAST = StillSettings(preset="fast")
@@ -302,7 +302,7 @@ def test_every_flipped_bit_is_an_error_or_the_same_picture(coded: bytes) -> None
 
 # the payload
 
-HEADER = StillHeader(640, 360, 3, 8, alpha=1, head=1, told=-5, bounded=True, max_error=2, psnr=40.5, checksum=7)
+HEADER = StillHeader(640, 360, 3, 8, alpha=1, head=1, base_q=-5, bounded=True, max_error=2, psnr=40.5, checksum=7)
 
 
 def test_payload_comes_back() -> None:
@@ -417,6 +417,6 @@ def test_reversible_colour_is_reversible() -> None:
 def test_shipped_head_is_what_files_were_made_with() -> None:
     """A shipped head is never changed: what needs another one gets another number."""
     for number in STILL_HEADS:
-        stored = shipped(STILL_HEADS[number])
-        assert stored.spec.told
+        stored = pretrained(STILL_HEADS[number])
+        assert stored.spec.base_q
         assert stored.scale == 1

@@ -125,7 +125,7 @@ def test_stored_heads_come_back(tmp_path: Path) -> None:
 
 
 def test_a_head_for_stills_does_not_enlarge(tmp_path: Path) -> None:
-    stored = store.shipped(store.STILL_HEADS[1])
+    stored = store.pretrained(store.STILL_HEADS[1])
     (tmp_path / "still.bin").write_bytes(store.write(stored.spec, 1, stored.layers))
     with pytest.raises(InputError, match="does not enlarge"):
         load_upscaler(None, str(tmp_path / "still.bin"))
@@ -206,7 +206,7 @@ def test_training_does_not_depend_on_threads(folder: Path) -> None:
 def test_float_twin_is_the_integer_head(folder: Path) -> None:
     """What the last steps simulate is what `IntegerHead` computes, also for layers that add their input."""
     samples = teach.stills(pictures_in(folder), 1, 10)
-    spec = replace(SMALL, told=True)
+    spec = replace(SMALL, base_q=True)
     layers = drawn_head(spec)
     model = HeadModel(spec)
     model.load_layers(layers)
@@ -223,7 +223,7 @@ def test_samples_of_stills_are_what_the_codec_sees(folder: Path) -> None:
     samples = teach.stills(pictures_in(folder), 2, 10)
     assert {s.weights[1] > 0 for s in samples} == {True, False}, "of some only luma counts"
     assert all(s.weights[0] > 0 and s.weights[1] == s.weights[2] for s in samples)
-    assert all(-104 <= s.told < 112 for s in samples)
+    assert all(-104 <= s.base_q < 112 for s in samples)
     assert all(a.shape == b.shape for s in samples for a, b in zip(s.upscaled, s.source, strict=True))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from codec.base.av1 import told_of
+from codec.base.av1 import base_q_of
 from codec.cli.train import train_film_command
 from codec.errors import InputError
 from codec.train import film as teach_films
@@ -37,7 +37,7 @@ def test_made_films_move_and_come_again(pictures: Path) -> None:
     first, again = (next(teach_films.films(paths, 1, 12, seed)) for seed in (3, 3))
     assert len(first) == teach_films.KEPT
     for a, b in zip(first, again, strict=True):
-        assert a.told == b.told and a.weights == b.weights
+        assert a.base_q == b.base_q and a.weights == b.weights
         for x, y in zip((*a.upscaled, *a.source), (*b.upscaled, *b.source), strict=True):
             assert np.array_equal(x, y)
     rows, columns = SIZE
@@ -45,7 +45,7 @@ def test_made_films_move_and_come_again(pictures: Path) -> None:
     assert all(not np.array_equal(first[0].source[0], one.source[0]) for one in first[1:])
     error = float(np.square((first[0].upscaled[0] - first[0].source[0]).astype(float)).mean())
     assert 0 < error < 4000, "the base is near its source"
-    assert -128 <= first[0].told <= told_of(63)
+    assert -128 <= first[0].base_q <= base_q_of(63)
 
 
 def test_samples_of_films_keep_planes_together(pictures: Path) -> None:
@@ -55,7 +55,7 @@ def test_samples_of_films_keep_planes_together(pictures: Path) -> None:
     luma = (rows // 2 * 4 + columns // 2).astype(np.int16)
     chroma = luma[::2, ::2].copy()
     marked = Sample([luma, chroma, chroma], [luma, chroma, chroma], 5, sample.weights)
-    spec = HeadSpec(6, 0, 2, 4, told=True)
+    spec = HeadSpec(6, 0, 2, 4, base_q=True)
     x, t, w = draw([marked], spec, Course(batch=16, crop=16), np.random.default_rng(1))
     cells = (x * 256).round() + 512
     for channel in range(6):
