@@ -7,7 +7,7 @@ record; who shows it asks for its class. `kind` and `data`, of JSON types, are w
     progress                how far a piece of work is: of class UnderWay, in one of five forms
     segment, picture        a part is finished: a segment of a film, a picture of a folder
     note, problem           a sentence on what is not kept or not met, or on what failed while the work goes on
-    done                    the last one: of class Done, in one form for each kind of work
+    done                    the last one: of class WorkDone, in one form for each kind of work
     stage                   between the parts of an encoder; nobody prints it
 """
 
@@ -205,14 +205,14 @@ class PictureFailed(Problem):
 
 
 @dataclass(frozen=True)
-class Done(Event):
+class WorkDone(Event):
     """A piece of work has come to its end."""
 
     kind: ClassVar[str] = "done"
 
 
 @dataclass(frozen=True)
-class FilmEncoded(Done):
+class FilmEncoded(WorkDone):
     """`psnr`: PSNR-YUV in dB, mean over pictures; `scale`: how many times smaller the base is."""
 
     path: str
@@ -224,7 +224,7 @@ class FilmEncoded(Done):
 
 
 @dataclass(frozen=True)
-class FilmDecoded(Done):
+class FilmDecoded(WorkDone):
     """`problems`: how many places best effort passed over."""
 
     path: str
@@ -233,7 +233,7 @@ class FilmDecoded(Done):
 
 
 @dataclass(frozen=True)
-class Verified(Done):
+class Verified(WorkDone):
     """Every checksum of a film's or a still's pictures is right."""
 
     path: str
@@ -241,7 +241,7 @@ class Verified(Done):
 
 
 @dataclass(frozen=True)
-class PictureDone(Done):
+class PictureDone(WorkDone):
     """A picture was encoded or decoded. `bpp`: bits a pixel of the .nvc file; `psnr`: PSNR-RGB in dB, None where the
     picture is `lossless`, and, like `crf`, after decoding."""
 
@@ -273,7 +273,7 @@ class PictureOfFolder(Event):
 
 
 @dataclass(frozen=True)
-class FolderDone(Done):
+class FolderDone(WorkDone):
     """A folder of pictures was encoded or decoded. `kept`: pictures that were there already; bytes before and after."""
 
     pictures: int
@@ -285,7 +285,7 @@ class FolderDone(Done):
 
 
 @dataclass(frozen=True)
-class PictureEnlarged(Done):
+class PictureEnlarged(WorkDone):
     """A picture was written, enlarged to this size."""
 
     path: str
@@ -295,7 +295,7 @@ class PictureEnlarged(Done):
 
 
 @dataclass(frozen=True)
-class HeadTrained(Done):
+class HeadTrained(WorkDone):
     """`bytes` of a head's file; `gain`: dB over the plain filter on pictures held back."""
 
     path: str
@@ -304,7 +304,7 @@ class HeadTrained(Done):
 
 
 @dataclass(frozen=True)
-class GaussiansEncoded(Done):
+class GaussiansEncoded(WorkDone):
     """`bpp`: bits a pixel of the .nvs file."""
 
     path: str
@@ -314,22 +314,9 @@ class GaussiansEncoded(Done):
 
 
 @dataclass(frozen=True)
-class GaussiansDecoded(Done):
+class GaussiansDecoded(WorkDone):
     """A picture was drawn of Gaussians, in this size."""
 
     path: str
     width: int
     height: int
-
-
-class Loose(Event):
-    """An event that has no class of its own yet."""
-
-    def __init__(self, kind: str, data: dict[str, Any]):
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "_data", data)
-
-    @property
-    def data(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._data  # type: ignore[attr-defined]
-        return found
