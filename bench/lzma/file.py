@@ -63,6 +63,7 @@ from .group import (
 MAGIC = b"LZB1"
 FILM, STILL = 0, 1
 BOUND_MAX = 127
+GROUP_MAX = 65535  # pictures
 TICKS = np.dtype("<u4")
 _CRC = struct.Struct("<I")
 R = TypeVar("R", bound=Record)
@@ -90,7 +91,7 @@ class Header(Record, what="the header", order="<"):
 class Group(Record, what="a group", order="<"):
     """What a group begins with."""
 
-    pictures: int = wire("H", 1, 65535)
+    pictures: int = wire("H", 1, GROUP_MAX)
     quantiser: Quantiser = wire("B", 0, 1, of=Quantiser)
     order: Order = wire("B", 0, 1, of=Order)
     coder: Coder = wire("B", 0, 1, of=Coder)
@@ -119,10 +120,7 @@ def encode_film(
             raise BenchError(f"picture {len(times)} is of another size than those before it")
         times.append(frame.pts)
         waiting.append(frame.planes)
-        if (
-            layout.room(len(waiting) + 1, Quantiser.CHANGE) > choices.group_bytes
-            or len(waiting) == Group.numbers["pictures"].high
-        ):
+        if layout.room(len(waiting) + 1, Quantiser.CHANGE) > choices.group_bytes or len(waiting) == GROUP_MAX:
             last = _write_group(groups, waiting, last, layout, choices)
             waiting = []
     if layout is None:
