@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.lzma.file import MAGIC, decode, encode_film, encode_still
+from bench.lzma.file import MAGIC, Header, decode, encode_film, encode_still
 from bench.lzma.group import Choices, Coder, Layout, Order, Packed, Quantiser, decoded_group, lzma_packed
 from bench.lzma.predict import TAPS, Predictor, fitted_weights, residuals, restored
 from bench.method import Film, Picture, Still
