@@ -318,7 +318,7 @@ def test_layout_is_that_of_the_format_page() -> None:
     body = b"\x01\x03" + fixed + b"xyz"
     assert data == body + zlib.crc32(body).to_bytes(4, "big")
     page = (Path(__file__).parents[2] / "FORMAT.md").read_text(encoding="utf-8")
-    section = page[page.index("## Still pictures") :]
+    section = page[page.index("## 7 Still pictures") :]
     for name in StillHeader.numbers:
         assert name in section
 
