@@ -313,7 +313,7 @@ def test_training_learns_and_repeats() -> None:
     spec, heard = DensitySpec(3, False, False, 8), list[float]()
     course = DensityCourse(250, batch=4, crop=24)
     before = torch.get_num_threads()
-    found = [train_density(textured(2), spec, course, listen=lambda _, bits: heard.append(bits))]
+    found = [train_density(textured(2), spec, course, listen=lambda at: heard.append(at.loss))]
     try:
         torch.set_num_threads(1)
         found.append(train_density(textured(2), spec, course))
