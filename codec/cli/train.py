@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..events import Loose
+from ..events import HeadTrained
 from ..media.files import check_target
 from .console import Console
 from .options import shared
@@ -45,7 +45,7 @@ def train_upscaler_command(
     check_target(out, overwrite)
     with Console(as_json, quiet) as console:
         result = train_upscaler(Path(folder), Path(out), scale, steps=steps, seed=seed, resume=resume, listen=console)
-        console(Loose("done", {"path": out, "bytes": result.bytes, "gain": round(result.gain, 3)}), plain=False)
+        console(HeadTrained(out, result.bytes, round(result.gain, 3)), plain=False)
         console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.2f} dB over the plain filter on pictures held back")
 
 

@@ -22,7 +22,7 @@ from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..base.colour import TO_RGB, to_planes
 from ..errors import InputError
-from ..events import Listener, Loose
+from ..events import Listener, Training
 from ..frames import folds_of
 from ..media.files import write_bytes
 
@@ -107,7 +107,7 @@ def train_head(
         speed = at.step / max(time.monotonic() - began, 1e-9)
         added = gain(held, spec, trainer.layers())
         text = f"{at.step}/{at.steps} steps, {added:+.3f} dB on pictures held back, {speed:.1f} steps/s"
-        listen(Loose("progress", {"stage": "train", "text": text, "step": at.step, "loss": at.loss, "gain": added}))
+        listen(Training(text, at.step, at.steps, at.loss, added))
 
     try:
         layers = trainer.run(tell, state)

@@ -29,7 +29,7 @@ from heads.density.store import Family
 from heads.loop import Step
 
 from ..errors import NvcError
-from ..events import Listener, Loose
+from ..events import Listener, Training, silent
 from ..frames import Plane, PlaneFormat
 from ..loss.grid import BOTH, LAST
 from ..loss.motion import displaced, estimate_motion
@@ -145,7 +145,7 @@ def train_density_heads(
     count: int = 260,
     rounds: int = 1,
     seed: int = 0,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> None:
     """Train a family's heads on the pictures of `folder` and write them to `out`: on `count` films made of them, or on
     each of them `rounds` times. Heads that code much learn `steps` batches, the others fewer.
@@ -165,7 +165,7 @@ def train_density_heads(
 
         def tell(at: Step, number: int = number) -> None:
             text = f"head {number}: {at.step} batches, {at.loss:.3f} bits a sample"
-            listen(Loose("progress", {"stage": "train", "text": text, "step": at.step, "loss": at.loss}))
+            listen(Training(text, at.step, at.steps, at.loss, None))
 
         course = DensityCourse(round(steps * share_of(number)))
         heads.append(train_density(planes, spec, course, seed=seed, listen=tell))

@@ -27,7 +27,7 @@ from heads.restorer.pretrain import Course, Sample
 from heads.restorer.spec import HeadSpec
 
 from ..base.av1 import base_q_of
-from ..events import Listener
+from ..events import Listener, silent
 from ..frames import Plane, folds_of
 from ..media.files import read_bytes
 from .course import Trained, errors_of, train_head
@@ -87,7 +87,7 @@ def train_film(
     count: int = 900,
     seed: int = 0,
     resume: bool = False,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> Trained:
     """Train the head of films, from noise or from the head in `start`, and write it to `out`: on `count` films made of
     the pictures of `folder`, coded with that preset of SVT-AV1.

@@ -28,7 +28,7 @@ from heads.restorer.spec import HeadSpec
 
 from ..base.av1 import BaseSettings, base_q_of
 from ..base.colour import SRGB
-from ..events import Listener
+from ..events import Listener, silent
 from ..media.files import read_bytes
 from ..still.restore import base_of, base_planes, upscaled
 from ..still.upscale import upscaled_planes
@@ -85,7 +85,7 @@ def train_upscaler(
     steps: int = 14000,
     seed: int = 0,
     resume: bool = False,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> Trained:
     """Train a head that enlarges by `scale` on the pictures of `folder` and write it to `out`.
 
@@ -108,7 +108,7 @@ def train_still(
     rounds: int = 5,
     seed: int = 0,
     resume: bool = False,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> Trained:
     """Train the head of still pictures likewise, from noise or from the head in `start`, the last `integer_share` of
     the steps in simulated integers; each picture is coded at `rounds` random quantisers with that preset of SVT-AV1."""

@@ -215,7 +215,7 @@ def test_changes_that_do_not_fit_are_refused(data: bytes) -> None:
 
 
 def moved_by(number: int, seed: int = 0) -> bytes:
-    """A change of a shipped head by small random steps."""
+    """A change of a pretrained head by small random steps."""
     rng = np.random.default_rng(seed)
     _, pretrained = pretrained_density(Family.FILM)[number]
     layers = []

@@ -22,7 +22,7 @@ PLAN = Descent(24, 12, 4e-3, warm=5, clip=10.0)
 def drawn(step: int) -> Batch:
     rng = np.random.default_rng([7, step])
     inputs = rng.integers(-40, 41, (4, SPEC.inputs, 10, 10)) / 8
-    flags, errors = rng.integers(0, 2, (4, FLAGS)), rng.normal(0, 3, (4, 10, 10)).round()
+    flags, errors = rng.integers(0, 2, (4, FLAGS)), rng.normal(0, 12, (4, 10, 10)).round()
     return tuple(torch.from_numpy(x).float() for x in (inputs, flags, errors))
 
 
