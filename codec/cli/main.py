@@ -17,7 +17,8 @@ from ..errors import NvcError
 from ..media.files import drain
 from .film import decode_command, encode_command, info_command, verify_command
 from .splat import splat_group
-from .still import train_upscaler_command, upscale_command
+from .still import upscale_command
+from .train import train_upscaler_command
 
 
 class _Commands(click.Group):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from ..errors import InputError, UsageError, naming
-from ..events import HeadTrained, Note, PictureEnlarged, Verified
+from ..events import Note, PictureEnlarged, Verified
 from ..limits import Limits
-from ..media.files import STDOUT, check_not_same, check_target, read_bytes
+from ..media.files import STDOUT, check_not_same, read_bytes
 from ..settings import StillSettings
 from .console import Console
 from .options import limited, shared
@@ -164,37 +163,3 @@ def upscale_command(
         seconds = time.monotonic() - began
         console(PictureEnlarged(target, columns, rows, seconds))
         console.say(f"{target}: {columns}x{rows}, {seconds:.1f} s")
-
-
-@click.command("train-upscaler")
-@click.argument("folder", type=click.Path(file_okay=False))
-@click.option("--out", required=True, metavar="MODEL", help="The file for the trained head.")
-@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=14000, show_default=True, help="Batches; about 0.1 s each.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--resume", is_flag=True, help="Go on where an interrupted training of this MODEL stopped.")
-@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
-@shared
-def train_upscaler_command(
-    folder: str,
-    out: str,
-    scale: int,
-    steps: int,
-    seed: int,
-    resume: bool,
-    overwrite: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Train a head on the pictures of FOLDER, for `codec upscale --model`.
-
-    Every 25th picture is held back, and what the head gains there over the plain filter is shown. The state lies beside
-    MODEL until the training ends.
-    """
-    from ..train.still import train_upscaler
-
-    check_target(out, overwrite)
-    with Console(as_json, quiet) as console:
-        result = train_upscaler(Path(folder), Path(out), scale, steps=steps, seed=seed, resume=resume, listen=console)
-        console(HeadTrained(out, result.bytes, round(result.gain, 3)))
-        console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.2f} dB over the plain filter on pictures held back")

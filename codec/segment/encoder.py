@@ -235,7 +235,7 @@ class SegmentEncoder:
             anchor=anchor.layers if anchor else None,
             coarse=ADAPT_COARSE,
             device=self.device,
-            progress=lambda done: self.report("head", done),
+            listen=lambda at: self.report("head", at.step / at.steps),
         )
         try:
             check(spec, layers)

@@ -85,7 +85,7 @@ def read(data: bytes, family: Family) -> list[Stored]:
 
 @cache
 def _file(family: Family) -> bytes:
-    return (files(__package__) / f"density_{family.value}.bin").read_bytes()
+    return (files(__package__) / f"{family.value}.bin").read_bytes()
 
 
 def identity(family: Family) -> int:

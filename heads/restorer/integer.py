@@ -13,7 +13,6 @@ transforms.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -30,10 +29,6 @@ CORRECTION_BITS = 4
 PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
 BAND_LEAST = 32  # rows of cells that are worth a thread
 CORNER = 32  # columns of a patch that are compared
-
-
-if hasattr(os, "register_at_fork"):  # threads do not come along
-    os.register_at_fork(after_in_child=workers.cache_clear)
 
 
 def worst_sums(spec: HeadSpec, layers: Sequence[Layer]) -> list[int]:

@@ -22,6 +22,7 @@ from codec.train import still as teach
 from codec.train.course import gain
 from codec.train.photos import pictures_in, shrunk
 from heads.exact import HeadError
+from heads.loop import Step
 from heads.restorer import store
 from heads.restorer.integer import IntegerHead
 from heads.restorer.model import HeadModel
@@ -181,21 +182,21 @@ def test_an_interrupted_training_ends_as_it_would_have(
     class Stop(Exception):
         pass
 
-    def stop(step: int, loss: float) -> None:
-        if step == 30:
+    def stop(at: Step) -> None:
+        if at.step == 30:
             raise Stop
 
     with pytest.raises(Stop):
         trainer().run(stop, state)
     again = trainer()
-    taken_up = again.run(None, state)
+    taken_up = again.run(state=state)
     assert all((a.weight == b.weight).all() for a, b in zip(whole, taken_up, strict=True))
     with pytest.raises(ValueError, match="another head"):
-        Trainer(samples, replace(SMALL, width=7), course, TO_RGB).run(None, state)
+        Trainer(samples, replace(SMALL, width=7), course, TO_RGB).run(state=state)
     for broken in (b"PK nothing", b"", state.read_bytes()[:-30]):
         state.write_bytes(broken)
         with pytest.raises(ValueError, match="no state of a training"):
-            trainer().run(None, state)
+            trainer().run(state=state)
 
 
 def test_training_does_not_depend_on_threads(folder: Path) -> None:
@@ -211,7 +212,7 @@ def test_float_twin_is_the_integer_head(folder: Path) -> None:
     spec = replace(SMALL, base_q=True)
     layers = drawn_head(spec)
     model = HeadModel(spec)
-    model.load_layers(layers)
+    model.load(layers)
     model.quantised = True
     x, _, _ = draw(samples, spec, Course(batch=1, crop=16), np.random.default_rng(0))
     with torch.no_grad():
