@@ -78,7 +78,3 @@ def main(file: str) -> None:
     same = len(seen) == 1 and not failed
     click.echo(f"\nIdentical planes in {len(rows)} ways: {'holds' if same else 'FAILS'}")
     sys.exit(0 if same else 1)
-
-
-if __name__ == "__main__":
-    main()

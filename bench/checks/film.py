@@ -180,7 +180,3 @@ def main(clip: str, preset: str | None, cores: int, seconds: float, gib: float, 
     if fault:
         click.echo(f"\nThe checks ended early: {fault}")
     sys.exit(1 if claims.failed or fault else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -213,7 +213,3 @@ def main(
         held = min(best) >= claim
         click.echo(f"\nA head gains {claim:g} dB at every crf: {'holds' if held else 'FAILS'}")
         sys.exit(0 if held else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -70,7 +70,3 @@ def main(pictures: tuple[str, ...], scale: int, model: str | None, size: str | N
     if len(rows) > 1:
         rows.append(("mean", *(fixed(float(n)) for n in np.mean(sums, axis=0))))
     print(table(("picture", "codec upscale", *FILTERS, "seconds"), rows))
-
-
-if __name__ == "__main__":
-    main()

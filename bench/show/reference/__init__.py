@@ -136,7 +136,7 @@ def published(name: str | None = None) -> list[Published]:
         names = ", ".join(file.name.removesuffix(".json") for file in files)
         raise BenchError(f"no figures of {name!r} are kept; there are those of {names}")
     return [
-        read(file.read_text(encoding="utf-8"), f"bench/reference/{file.name}")
+        read(file.read_text(encoding="utf-8"), f"bench/show/reference/{file.name}")
         for file in files
         if name is None or file.name == f"{name}.json"
     ]
