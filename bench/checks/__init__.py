@@ -1,7 +1,7 @@
 """Checks of the codec alone: each module of this folder is one, and its `main` is the command `bench check NAME`.
 
-The first line of a module says what it asks, and is what `bench check --help` shows of it. A module is imported when its
-command is called for, so that the list does not wait for torch.
+The first line of a module says what it asks, and is what `bench check --help` shows of it. A module is imported when
+its command is called for, so that the list does not wait for torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Decodes an .nvc file in this process and says what came out: the worker of `exact` and `film`.
+"""Decodes a file in this process and says what came out.
 
-    bench check decoding FILE [--threads N] [--device cpu|cuda] [--to OUT]
+    bench check decoding FILE.nvc [--threads N] [--device cpu|cuda] [--to OUT]
 
-Prints one JSON object: `frames`; `crc`, CRC-32 over all planes of all pictures in order; `times`, CRC-32 over their
+The worker of `exact` and `film`, which start it by the name of this module. Prints one JSON object: `frames`; `crc`, CRC-32 over all planes of all pictures in order; `times`, CRC-32 over their
 times; `seconds` from the opening of the file to its last picture, the checksums here left out; `device`.
 """
 

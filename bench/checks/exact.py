@@ -1,7 +1,8 @@
-"""The exactness contract, checked on a file: the same planes on every thread count, instruction set and device.
+"""Does a file give the same planes however it is decoded?
 
     bench check exact FILE.nvc
 
+The exactness contract, over thread counts, instruction sets and devices.
 Each row decodes in a fresh process whose libraries are held to something else; exit code 1 where any differs. Only
 what the machine has can be checked: run it on several, and compare the CRCs of the same file.
 """

@@ -1,9 +1,9 @@
-"""What must hold for a real film: time and memory of an encode, speed of a decode, sound, players, remuxing.
+"""What must hold of a real film: time, memory, sound, players.
 
     bench check film CLIP
 
 Encodes CLIP with the defaults and checks the result without the encoder's help: sound is compared packet by packet,
-pictures are counted by dav1d, and after a copy to Matroska and back the decoded planes must have the same checksum.
+the decoder is timed, pictures are counted by dav1d, and after a copy to Matroska and back the decoded planes must have the same checksum.
 Exit code 1 where a claim fails.
 """
 

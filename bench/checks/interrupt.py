@@ -1,4 +1,4 @@
-"""Is an encode that is killed as if it had never been, and can it be resumed to the same bytes?
+"""Does a killed encode leave no trace, and can it be resumed?
 
     bench check interrupt CLIP --times 20 --seed 1 -- --preset fast --scale 1
 

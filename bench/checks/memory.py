@@ -1,9 +1,9 @@
-"""How much memory a decoder takes, in bytes a luma sample: what `codec.limits` counts with.
+"""How much memory a decoder takes, in bytes a luma sample.
 
     bench check memory
     bench check memory --kind film-bounded --size 3840x2160
 
-A file of each kind is put together by hand (noise in the base, empty loss-streams: it ends in an error) and
+It is what `codec.limits` counts with. A file of each kind is put together by hand (noise in the base, empty loss-streams: it ends in an error) and
 decoded in a process of its own, after a small one of the same kind that brings in all libraries. Printed is how far
 the resident memory grew at its peak, and what `codec.limits` says of the same header. Linux only.
 """

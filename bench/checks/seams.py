@@ -1,4 +1,4 @@
-"""Do the tiles of `splat` show? PSNR along their borders against PSNR elsewhere.
+"""Do the tiles of `splat` show? PSNR at their borders.
 
     bench check seams PICTURES... --bpp 0.3
 

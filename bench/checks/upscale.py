@@ -1,7 +1,9 @@
-"""Is `codec upscale` better than a filter? PSNR-RGB of pictures made smaller by the mean of squares and larger again.
+"""Is `codec upscale` better than a filter?
 
-bench check upscale PICTURES... --scale 2
-bench check upscale --speed 1920x1080
+    bench check upscale PICTURES... --scale 2
+    bench check upscale --speed 1920x1080
+
+PSNR-RGB of pictures made smaller by the mean of squares and larger again.
 """
 
 from __future__ import annotations
