@@ -2,8 +2,9 @@
 
     bench check decoding FILE.nvc [--threads N] [--device cpu|cuda] [--to OUT]
 
-The worker of `exact` and `film`, which start it by the name of this module. Prints one JSON object: `frames`; `crc`, CRC-32 over all planes of all pictures in order; `times`, CRC-32 over their
-times; `seconds` from the opening of the file to its last picture, the checksums here left out; `device`.
+The worker of `exact` and `film`, which start it by the name of this module. Prints one JSON object: `frames`; `crc`,
+CRC-32 over all planes of all pictures in order; `times`, CRC-32 over their times; `seconds` from the opening of the
+file to its last picture, the checksums here left out; `device`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     bench check film CLIP
 
 Encodes CLIP with the defaults and checks the result without the encoder's help: sound is compared packet by packet,
-the decoder is timed, pictures are counted by dav1d, and after a copy to Matroska and back the decoded planes must have the same checksum.
-Exit code 1 where a claim fails.
+the decoder is timed, pictures are counted by dav1d, and after a copy to Matroska and back the decoded planes must
+have the same checksum. Exit code 1 where a claim fails.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
     bench check memory
     bench check memory --kind film-bounded --size 3840x2160
 
-It is what `codec.limits` counts with. A file of each kind is put together by hand (noise in the base, empty loss-streams: it ends in an error) and
-decoded in a process of its own, after a small one of the same kind that brings in all libraries. Printed is how far
-the resident memory grew at its peak, and what `codec.limits` says of the same header. Linux only.
+It is what `codec.limits` counts with. A file of each kind is put together by hand (noise in the base, empty
+loss-streams: it ends in an error) and decoded in a process of its own, after a small one of the same kind that brings
+in all libraries. Printed is how far the resident memory grew at its peak, and what `codec.limits` says of the same
+header. Linux only.
 """
 
 from __future__ import annotations
