@@ -6,14 +6,12 @@
     bench speed CLIP...       encode and decode, in alternation
     bench report DIR          tables, plots and page of a run, made again
     bench methods             what there is to compare
+    bench check NAME          checks of NVC alone, a module of `checks` each; `bench check --help` lists them
 
-The way of a point: `sources` (what is encoded) -> `methods` (adapters) -> `worker` (one step in a fresh process) ->
-`quality` -> `measure` -> `results`. `sweep` chooses settings, `runner` runs and resumes, `curves` and `bdrate` compare,
-`report`, `plot` and `page` show. `reference` holds published figures.
+The way of a point: `sources` (what is encoded) -> `methods` (adapters; `lzma` is a baseline of our own) -> `measure`
+(`sweep` chooses a setting, `runner` runs and resumes, `point` has each step done by a `worker` in a fresh process,
+`quality` compares) -> `results` -> `show` (`curves` and `bdrate` compare, `report`, `plot` and `page` show, `reference`
+holds published figures).
 
-Checks of the codec alone, each a module with `--help`:
-
-    bench check film      what must hold for a real film: time, memory, sound, players, remuxing
-    bench check heads     what a head gains over the base that it stands on, and what history adds
-    bench check exact     the same planes on every thread count, instruction set and device
+What was measured, and what was decided by it, stands in NOTES.md.
 """

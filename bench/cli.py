@@ -1,4 +1,5 @@
-"""The command line: `bench rd-curve | images | lossless | speed | report | methods`. It holds no logic.
+"""The command line: `bench rd-curve | images | lossless | speed | report | methods | check`. It holds no logic, and
+imports what a command needs when that is called, so that `--help` does not wait for torch.
 
 Exit codes: 0 fine, 1 a point failed or the input is bad, 2 wrong usage.
 """
@@ -11,26 +12,22 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from codec.errors import NvcError
-from codec.media.files import write_whole
 
-from . import lossless as lossless_
-from . import speed as speed_
-from .measure.runner import Runner, run_curves
-from .method import Kind, Method
-from .methods import METHODS, find, find_all, lossless
+from .checks import Checks
 from .process import BenchError
 from .results import RUN
-from .show import report as report_
-from .sources import kind_of, stills_in
+
+if TYPE_CHECKING:
+    from .method import Kind, Method
 
 VIDEO_DEFAULT = "nvc,x264,x265,svt-av1,svt-av1-p2-10bit,vp9,lzma"
 IMAGE_DEFAULT = "jpeg,webp,avif,jxl"
-ANCHORS: dict[Kind, str] = {"video": "svt-av1", "image": "jpeg"}
+ANCHORS: dict[str, str] = {"video": "svt-av1", "image": "jpeg"}
 
 
 def tell(text: str) -> None:
@@ -40,6 +37,8 @@ def tell(text: str) -> None:
 
 def _methods(kind: Kind, names: str, anchor: str | None) -> tuple[list[Method], Method]:
     """(methods, the anchor among them). Raises click.BadParameter for an unknown name."""
+    from .methods import find, find_all
+
     try:
         found = find_all(kind, names)
         if anchor is None:
@@ -92,6 +91,11 @@ def _curves(
     out: Path,
     jobs: int,
 ) -> None:
+    from codec.media.files import write_whole
+
+    from .measure.runner import Runner, run_curves
+    from .show import report
+
     methods, chosen = _methods(kind, names, anchor)
     runner = Runner(out, jobs, tell)
     clips = run_curves(kind, paths, methods, chosen, points, frames, runner)
@@ -104,7 +108,7 @@ def _curves(
         "date": time.strftime("%Y-%m-%d"),
     }
     write_whole(out / RUN, json.dumps(asked, indent=1).encode() + b"\n")
-    click.echo(report_.build(out))
+    click.echo(report.build(out))
     tell(f"{out / 'index.html'} shows the curves; results, tables and plots lie beside it")
     sys.exit(1 if runner.failed else 0)
 
@@ -125,7 +129,9 @@ def rd_curve(clips: tuple[str, ...], methods: str, frames: int | None, anchor: s
 @click.option("--methods", default=IMAGE_DEFAULT, show_default=True)
 @_shared
 def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: int, out: Path, jobs: int) -> None:
-    """The same for PICTURES or folders of them: the mean curve over the set."""
+    """Rate-distortion curves of picture methods on PICTURES or folders of them: the mean over the set."""
+    from .sources import stills_in
+
     _curves("image", stills_in(pictures), methods, anchor, points, None, out, jobs)
 
 
@@ -136,6 +142,11 @@ def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: 
 @_out
 def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | None, out: Path) -> None:
     """Sizes and speed of lossless methods on CLIPS or pictures; every file is decoded and compared."""
+    from .lossless import compare
+    from .measure.runner import Runner
+    from .methods import lossless
+    from .sources import kind_of, stills_in
+
     kinds = {kind_of(path) if Path(path).is_file() else "image" for path in clips}
     if len(kinds) > 1:
         raise click.BadParameter("films and pictures are compared in runs of their own")
@@ -145,7 +156,7 @@ def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | 
         raise click.BadParameter(f"{', '.join(lossy)} is not lossless")
     runner = Runner(out, 1, tell)
     paths = stills_in(clips) if kind == "image" else list(clips)
-    click.echo(lossless_.compare(paths, chosen, frames, runner))
+    click.echo(compare(paths, chosen, frames, runner))
     sys.exit(1 if runner.failed else 0)
 
 
@@ -157,31 +168,38 @@ def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | 
 @_frames
 def speed_command(clips: tuple[str, ...], methods: str, anchor: str | None, runs: int, frames: int | None) -> None:
     """Seconds and memory of encoding and decoding, methods in alternation; medians and ratios to the anchor."""
+    from .sources import kind_of
+    from .speed import compare, usual
+
     for clip in clips:
         entries = []
         for text in filter(None, methods.split(",")):
             name, _, setting = text.partition("@")
             method, _ = _methods(kind_of(clip), name, None)
             try:
-                entries.append((method[0], float(setting) if setting else speed_.usual(method[0])))
+                entries.append((method[0], float(setting) if setting else usual(method[0])))
             except ValueError:
                 raise click.BadParameter(f"{setting!r} is no setting") from None
         names = [m.name for m, _ in entries]
         if anchor is not None and anchor not in names:
             raise click.BadParameter(f"{anchor} is not among {', '.join(names)}")
-        click.echo(speed_.compare(clip, entries, anchor or names[0], runs, frames, tell))
+        click.echo(compare(clip, entries, anchor or names[0], runs, frames, tell))
 
 
 @cli.command("report")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def report_command(folder: Path) -> None:
     """Make the tables, plots and page of a run's FOLDER again."""
-    click.echo(report_.build(folder))
+    from .show.report import build
+
+    click.echo(build(folder))
 
 
 @cli.command("methods")
 def methods_command() -> None:
     """List every method with its settings."""
+    from .methods import METHODS
+
     for kind, table in METHODS.items():
         for method in table.values():
             knob = method.knob
@@ -189,6 +207,11 @@ def methods_command() -> None:
             if knob is not None:
                 span = f"{knob.low:g}..{knob.high:g}, {knob.best:g} is better than {knob.worst:g}"
             click.echo(f"{kind}  {method.name:18} {span:36} {method.settings}")
+
+
+@cli.group("check", cls=Checks)
+def check_group() -> None:
+    """Checks of NVC alone: exactness, memory, long films and what else must hold."""
 
 
 def main() -> None:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from .measure.runner import Runner, unique_names
 from .method import Film, Method, Source
 from .process import GIB
-from .results import Record
-from .show.curves import equal
+from .results import Record, equal
 from .sources import about, open_source_of
 from .tables import fixed, table
 

@@ -7,13 +7,11 @@ reads the clocks, takes the size of the file and compares what came out of it. W
 from __future__ import annotations
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import metadata
-from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -149,8 +147,3 @@ def still_of(source: Source) -> Still:
     if not isinstance(source, Still):
         raise BenchError(f"{source.path} is a film, and this method encodes pictures")
     return source
-
-
-def short_name(path: str) -> str:
-    """A name for a file that may be part of another file's name."""
-    return re.sub(r"[^\w.-]+", "_", Path(path).stem)

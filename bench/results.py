@@ -36,6 +36,16 @@ COLUMNS = (
 )
 
 
+def axes(kind: str) -> tuple[str, str]:
+    """The fields of rate and quality for films and for pictures."""
+    return ("kbps", "psnr_yuv") if kind == "video" else ("bpp", "psnr_rgb")
+
+
+def equal(record: Record) -> bool:
+    """Whether every picture of a point equals its source, so that its PSNR is infinite."""
+    return bool(record["identical"] == record["frames"])
+
+
 class Results:
     """Records by key, in a file of JSON lines that only grows, or in memory alone.
 

@@ -17,7 +17,7 @@ from .measure.point import measure, step
 from .measure.runner import unique_names
 from .method import Film, Method
 from .process import GIB
-from .show.curves import axes, equal
+from .results import axes, equal
 from .sources import about, described, open_source_of
 from .tables import fixed, table
 

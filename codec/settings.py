@@ -16,11 +16,11 @@ PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.preset
 JOBS_MAX = 64  # segments encoded at a time
 SCALES = (Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
 
-STILL_LOSSLESS_CRF = 28.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
+STILL_LOSSLESS_CRF = 28.0  # of the base below a bounded loss-stream; see bench/NOTES.md, "Still pictures"
 STILL_QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
 
 DEFAULT_CRF = 32.0
-LOSSLESS_CRF = 40.0  # of the base below a bounded loss-stream; measured, see bench/NOTES.md
+LOSSLESS_CRF = 40.0  # of the base below a bounded loss-stream; see bench/NOTES.md, "Base below a lossless film"
 QUALITIES = ("crf", "target_psnr", "bitrate", "target_size")
 
 

@@ -1,10 +1,10 @@
-"""Decodes an .nvc file in this process and says what came out: the worker of `bench.checks.exact` and
-`bench.checks.film`.
+"""Decodes a file in this process and says what came out.
 
-    python -m bench.checks.decoding FILE [--threads N] [--device cpu|cuda] [--to OUT]
+    bench check decoding FILE.nvc [--threads N] [--device cpu|cuda] [--to OUT]
 
-Prints one JSON object: `frames`; `crc`, CRC-32 over all planes of all pictures in order; `times`, CRC-32 over their
-times; `seconds` from the opening of the file to its last picture, the checksums here left out; `device`.
+The worker of `exact` and `film`, which start it by the name of this module. Prints one JSON object: `frames`; `crc`,
+CRC-32 over all planes of all pictures in order; `times`, CRC-32 over their times; `seconds` from the opening of the
+file to its last picture, the checksums here left out; `device`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 import click
 import numpy as np
 
-import codec
+from codec import Film, Frame, VideoInfo, decode
 
 from ..process import BenchError, python, run
 
 
-def add_time(crc: int, frame: codec.Frame, info: codec.VideoInfo) -> int:
+def add_time(crc: int, frame: Frame, info: VideoInfo) -> int:
     """Continue a CRC-32 by a picture's exact time in seconds."""
     return zlib.crc32(f"{frame.pts * info.time_base} ".encode(), crc)
 
@@ -31,7 +31,7 @@ def decode_here(file: str, threads: int, device: str) -> dict[str, Any]:
     """Every picture of `file` to nowhere."""
     crc = times = frames = 0
     began, idle = time.perf_counter(), 0.0
-    film = codec.open(file, threads=threads, device=device)
+    film = Film(file, threads=threads, device=device)
     for frame in film.frames():
         paused = time.perf_counter()
         for plane in frame.planes:
@@ -70,7 +70,7 @@ def decode_afresh(
 def main(file: str, threads: int, device: str, target: str | None) -> None:
     """Decode FILE and print what came out."""
     if target:
-        done = codec.decode(file, target, overwrite=True, threads=threads, device=device)
+        done = decode(file, target, overwrite=True, threads=threads, device=device)
         click.echo(json.dumps({"frames": done.frames, "seconds": done.seconds}))
     else:
         click.echo(json.dumps(decode_here(file, threads, device)))

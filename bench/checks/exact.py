@@ -1,7 +1,8 @@
-"""The exactness contract, checked on a file: the same planes on every thread count, instruction set and device.
+"""Does a file give the same planes however it is decoded?
 
     bench check exact FILE.nvc
 
+The exactness contract, over thread counts, instruction sets and devices.
 Each row decodes in a fresh process whose libraries are held to something else; exit code 1 where any differs. Only
 what the machine has can be checked: run it on several, and compare the CRCs of the same file.
 """
@@ -78,7 +79,3 @@ def main(file: str) -> None:
     same = len(seen) == 1 and not failed
     click.echo(f"\nIdentical planes in {len(rows)} ways: {'holds' if same else 'FAILS'}")
     sys.exit(0 if same else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,10 @@
-"""What must hold for a real film: time and memory of an encode, speed of a decode, sound, players, remuxing.
+"""What must hold of a real film: time, memory, sound, players.
 
     bench check film CLIP
 
 Encodes CLIP with the defaults and checks the result without the encoder's help: sound is compared packet by packet,
-pictures are counted by dav1d, and after a copy to Matroska and back the decoded planes must have the same checksum.
-Exit code 1 where a claim fails.
+the decoder is timed, pictures are counted by dav1d, and after a copy to Matroska and back the decoded planes must
+have the same checksum. Exit code 1 where a claim fails.
 """
 
 from __future__ import annotations
@@ -180,7 +180,3 @@ def main(clip: str, preset: str | None, cores: int, seconds: float, gib: float, 
     if fault:
         click.echo(f"\nThe checks ended early: {fault}")
     sys.exit(1 if claims.failed or fault else 0)
-
-
-if __name__ == "__main__":
-    main()

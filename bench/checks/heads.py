@@ -1,4 +1,4 @@
-"""What a head gains over the base that it stands on, and what a look at earlier pictures adds to that.
+"""What a head gains over its base, and what history adds to that.
 
     bench check heads CLIP --scale 2 --crf 56,60 --width 8,16
     bench check heads CLIP --history --loss 16,24,36
@@ -213,7 +213,3 @@ def main(
         held = min(best) >= claim
         click.echo(f"\nA head gains {claim:g} dB at every crf: {'holds' if held else 'FAILS'}")
         sys.exit(0 if held else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Is an encode that is killed as if it had never been, and can it be resumed to the same bytes?
+"""Does a killed encode leave no trace, and can it be resumed?
 
     bench check interrupt CLIP --times 20 --seed 1 -- --preset fast --scale 1
 
@@ -229,7 +229,3 @@ def main(clip: str, times: int, seed: int, jobs: int, options: tuple[str, ...]) 
     bad = sum(bool(trial.faults) or not trial.same for trial in trials)
     print(f"\n{kills} kills of {len(trials)} encodes; {bad} of them with faults")
     sys.exit(1 if bad else 0)
-
-
-if __name__ == "__main__":
-    main()

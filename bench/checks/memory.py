@@ -1,16 +1,17 @@
-"""How much memory a decoder takes, in bytes a luma sample: what `codec.limits` counts with.
+"""How much memory a decoder takes, in bytes a luma sample.
 
     bench check memory
     bench check memory --kind film-bounded --size 3840x2160
 
-A file of each kind is put together by hand (noise in the base, empty loss-streams: it ends in an error) and
-decoded in a process of its own, after a small one of the same kind that brings in all libraries. Printed is how far
-the resident memory grew at its peak, and what `codec.limits` says of the same header. Linux only.
+It is what `codec.limits` counts with. A file of each kind is put together by hand (noise in the base, empty
+loss-streams: it ends in an error) and decoded in a process of its own, after a small one of the same kind that brings
+in all libraries. Printed is how far the resident memory grew at its peak, and what `codec.limits` says of the same
+header. Linux only.
 """
 
 from __future__ import annotations
 
-import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from codec.base.av1 import BaseSettings, encode_base
@@ -34,6 +36,8 @@ from codec.wire.obu import TemporalUnit, inject
 from heads.layers import Layer
 from heads.restorer.spec import HeadSpec
 from heads.weights import encode_layers
+
+from ..process import environment
 
 PICTURES = 6
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
@@ -149,25 +153,31 @@ def measured(kind: str, size: tuple[int, int]) -> tuple[int, int]:
                 counted = film_memory(film(path, kind, shape))
             else:
                 counted = still_memory(still(path, kind, shape))
-        found = subprocess.run([sys.executable, "-c", _CHILD, *map(str, paths)], capture_output=True, text=True)
+        command = [sys.executable, "-c", _CHILD, *map(str, paths)]
+        found = subprocess.run(command, capture_output=True, text=True, env=environment())
         if found.returncode:
             raise RuntimeError(found.stderr)
         return int(found.stdout), counted
 
 
-def main() -> None:
-    asked = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    asked.add_argument("--kind", choices=[*FILMS, *STILLS], action="append", help="one or more; all by default")
-    asked.add_argument("--size", action="append", metavar="WxH", help="one or more")
-    words = asked.parse_args()
-    sizes = [tuple(map(int, size.split("x"))) for size in words.size or ()] or SIZES
-    print("| kind | size | MiB | bytes a sample | counted, MiB |\n|---|---|---|---|---|")
-    for kind in words.kind or [*FILMS, *STILLS]:
+def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[tuple[int, int]]:
+    found = [re.fullmatch(r"(\d+)x(\d+)", value) for value in values]
+    if not all(found):
+        raise click.BadParameter("must be WxH, e.g. 1280x720")
+    return [(int(size[1]), int(size[2])) for size in found if size] or list(SIZES)
+
+
+@click.command()
+@click.option(
+    "--kind", "kinds", type=click.Choice([*FILMS, *STILLS]), multiple=True, help="One or more.  [default: all]"
+)
+@click.option("--size", "sizes", metavar="WxH", multiple=True, callback=_sizes,
+              help=f"One or more.  [default: {', '.join(f'{w}x{h}' for w, h in SIZES)}]")  # fmt: skip
+def main(kinds: tuple[str, ...], sizes: list[tuple[int, int]]) -> None:
+    """Measure the memory that decoding a film or a still of each kind takes."""
+    click.echo("| kind | size | MiB | bytes a sample | counted, MiB |\n|---|---|---|---|---|")
+    for kind in kinds or [*FILMS, *STILLS]:
         for width, height in sizes:
             taken, counted = measured(kind, (width, height))
             share = taken / (width * height)
-            print(f"| {kind} | {width}x{height} | {taken >> 20} | {share:.0f} | {counted >> 20} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            click.echo(f"| {kind} | {width}x{height} | {taken >> 20} | {share:.0f} | {counted >> 20} |")

@@ -1,4 +1,4 @@
-"""Do the tiles of `splat` show? PSNR along their borders against PSNR elsewhere.
+"""Do the tiles of `splat` show? PSNR at their borders.
 
     bench check seams PICTURES... --bpp 0.3
 
@@ -65,7 +65,3 @@ def main(pictures: tuple[str, ...], bpp: float, effort: int, network: bool) -> N
     if len(rows) > 1:
         rows.append(("mean", None, None, None, None, fixed(float(np.mean(gaps)), 2, True), None))
     print(table(("picture", "bpp", "PSNR-RGB", "at seams", "elsewhere", "gap dB", "encode s"), rows))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,9 @@
-"""Is `codec upscale` better than a filter? PSNR-RGB of pictures made smaller by the mean of squares and larger again.
+"""Is `codec upscale` better than a filter?
 
-bench check upscale PICTURES... --scale 2
-bench check upscale --speed 1920x1080
+    bench check upscale PICTURES... --scale 2
+    bench check upscale --speed 1920x1080
+
+PSNR-RGB of pictures made smaller by the mean of squares and larger again.
 """
 
 from __future__ import annotations
@@ -70,7 +72,3 @@ def main(pictures: tuple[str, ...], scale: int, model: str | None, size: str | N
     if len(rows) > 1:
         rows.append(("mean", *(fixed(float(n)) for n in np.mean(sums, axis=0))))
     print(table(("picture", "codec upscale", *FILTERS, "seconds"), rows))
-
-
-if __name__ == "__main__":
-    main()

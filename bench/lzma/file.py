@@ -44,21 +44,9 @@ from codec.wire.fields import WORD_MAX, Record, check_picture, key_of, wire
 
 from ..method import Picture
 from ..process import BenchError
-from .group import (
-    EVERYTHING,
-    WINDOW_LOG_MAX,
-    Choices,
-    Coder,
-    Layout,
-    Order,
-    Packed,
-    Planes,
-    Quantiser,
-    decoded_group,
-    encoded_group,
-    lzma_packed,
-    lzma_unpacked,
-)
+from .group import EVERYTHING, Choices, Coder, Order, Packed, decoded_group, encoded_group
+from .layout import Layout, Planes, Quantiser
+from .pack import WINDOW_LOG_MAX, lzma_packed, lzma_unpacked
 
 MAGIC = b"LZB1"
 FILM, STILL = 0, 1

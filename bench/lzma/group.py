@@ -1,13 +1,11 @@
 """A group of pictures of the LZMA baseline: quantised, predicted, laid out and packed, in the way that is smallest.
 
-The terms: a picture is a list of blocks, planes of one shape that share predictors, int32 (planes, rows, columns).
-Levels are what is predicted and coded: the samples themselves, or steps that keep them within a bound. Every
-combination decodes, whatever the encoder's reasons for it were; `bench.lzma.file` describes the bytes.
+Every combination of the choices decodes, whatever the encoder's reasons for it were; `bench.lzma.file` describes the
+bytes, `bench.lzma.layout` the terms.
 """
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,34 +13,20 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
-from codec.frames import Plane, PlaneFormat
+from codec.frames import Plane
 
 from ..process import BenchError
+from .layout import Blocks, Layout, Planes, Quantiser, first_reference, levels_of, samples_of
+from .pack import ESTIMATE, lzma_packed, lzma_unpacked, zstd_packed, zstd_unpacked
 from .predict import TAPS, Block, Predictor, Weights, fitted_weights, residuals, restored
 
 GROUP_BYTES = 1 << 26  # of residuals: what an encoder puts into a group, at least one picture
-WINDOW_LOG_MAX = 26  # of both compressors, and the most that a reader accepts in a group of several pictures
 SAMPLE_BYTES = 1 << 20  # of residuals: what estimates are made from
 CLOSE = 1.02  # by what factor an estimate may be worse for the thing itself to be tried
 CONTEXTS = (0, 4)  # high bits of the byte before that LZMA takes as context of a literal
-ESTIMATE, FINAL = 4, 9 | lzma.PRESET_EXTREME  # presets; below 4 LZMA searches otherwise, and ranks otherwise
-FINAL_PRESET = "9e"  # as the xz program calls it
-ZSTD_LEVEL = 19
 CUT = 0.7  # what part of its bits must be left where a predictor from the reference gives way to a better one
-CHUNK = 1 << 20
-
-Planes = tuple[Plane, ...]
-Blocks = list[Block]
-
-
-class Quantiser(IntEnum):
-    """Numbers on the wire: what levels are made of."""
-
-    SAMPLE = 0  # in the widest steps that keep to the bound
-    CHANGE = 1  # from the sample decoded before: none within the bound, else in steps that leave noise some room
 
 
 class Order(IntEnum):
@@ -73,73 +57,6 @@ class Choices:
 EVERYTHING = Choices()
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Planes of a picture, `shapes` as (rows, columns), which of them share predictors, and what a sample may be."""
-
-    shapes: tuple[tuple[int, int], ...]
-    blocks: tuple[tuple[int, ...], ...]  # numbers of planes of one shape each
-    depth: int
-    bound: int
-
-    @classmethod
-    def of_film(cls, width: int, height: int, fmt: PlaneFormat, bound: int) -> Layout:
-        """Luma, and both chromas together."""
-        shapes = tuple(fmt.shapes(width, height))
-        return cls(shapes, ((0,), (1, 2)) if len(shapes) > 1 else ((0,),), fmt.depth, bound)
-
-    @classmethod
-    def of_still(cls, width: int, height: int, channels: int) -> Layout:
-        """Grey or all colours together, and alpha."""
-        blocks = {1: ((0,),), 2: ((0,), (1,)), 3: ((0, 1, 2),), 4: ((0, 1, 2), (3,))}[channels]
-        return cls(((height, width),) * channels, blocks, 8, 0)
-
-    @property
-    def samples(self) -> int:
-        return sum(rows * columns for rows, columns in self.shapes)
-
-    @property
-    def peak(self) -> int:
-        return (1 << self.depth) - 1
-
-    def step(self, quantiser: Quantiser) -> int:
-        """What a level is worth."""
-        return 2 * self.bound + 1 if quantiser == Quantiser.SAMPLE else self.bound + 1
-
-    def middle(self, quantiser: Quantiser) -> int:
-        """The level of no change: as many steps down as it takes."""
-        return 0 if quantiser == Quantiser.SAMPLE else -(-(self.peak - self.bound) // self.step(quantiser))
-
-    def top(self, quantiser: Quantiser) -> int:
-        """The largest level."""
-        middle = self.middle(quantiser)
-        return 2 * middle if middle else (self.peak + self.bound) // self.step(quantiser)
-
-    def mask(self, quantiser: Quantiser) -> int:
-        """Residuals are modulo this plus 1."""
-        return 255 if self.top(quantiser) <= 255 else 1023
-
-    def places(self, quantiser: Quantiser) -> int:
-        """Bytes of a residual."""
-        return 1 if self.mask(quantiser) == 255 else 2
-
-    def room(self, pictures: int, quantiser: Quantiser) -> int:
-        """The most that a group's bytes unpack to."""
-        return pictures * (len(self.blocks) + 2 * TAPS * len(self.shapes) + self.samples * self.places(quantiser))
-
-    def gathered(self, planes: Sequence[Plane]) -> Blocks:
-        """Planes, in their order, as blocks."""
-        return [np.stack([planes[p] for p in block]).astype(np.int32) for block in self.blocks]
-
-    def scattered(self, blocks: Blocks) -> Planes:
-        """Inverse of `gathered`."""
-        dtype = np.uint8 if self.depth == 8 else np.uint16
-        return tuple(plane.astype(dtype) for block in blocks for plane in block)
-
-    def zeros(self) -> Blocks:
-        return [np.zeros((len(block), *self.shapes[block[0]]), np.int32) for block in self.blocks]
-
-
 class Packed(NamedTuple):
     """A group as it is stored."""
 
@@ -147,31 +64,6 @@ class Packed(NamedTuple):
     order: Order
     coder: Coder
     data: bytes
-
-
-def _levels(blocks: Blocks, last: Blocks, quantiser: Quantiser, layout: Layout) -> Blocks:
-    """Levels of a picture; `last` is the picture decoded before it."""
-    bound, step, middle = layout.bound, layout.step(quantiser), layout.middle(quantiser)
-    if quantiser == Quantiser.SAMPLE:
-        return blocks if step == 1 else [(block + bound) // step for block in blocks]
-    changes = [block - old for block, old in zip(blocks, last, strict=True)]
-    steps = [np.where(np.abs(change) <= bound, 0, (change + step // 2) // step) for change in changes]
-    return [np.clip(number, -middle, middle) + middle for number in steps]
-
-
-def _samples(levels: Blocks, last: Blocks, quantiser: Quantiser, layout: Layout) -> Blocks:
-    """What a decoder makes of levels: within the bound of the samples that they were made of."""
-    step, middle = layout.step(quantiser), layout.middle(quantiser)
-    if quantiser == Quantiser.SAMPLE:
-        moved = levels if step == 1 else [level * step for level in levels]
-    else:
-        moved = [old + (level - middle) * step for level, old in zip(levels, last, strict=True)]
-    return [np.minimum(np.maximum(block, 0), layout.peak) for block in moved]
-
-
-def _first_reference(last: Blocks, quantiser: Quantiser, layout: Layout) -> Blocks:
-    """The reference of a group's first picture."""
-    return layout.zeros() if quantiser == Quantiser.CHANGE else _levels(last, last, quantiser, layout)
 
 
 # Residuals, and how they stand in the bytes
@@ -247,53 +139,6 @@ def _laid_out(plan: Plan, order: Order, quantiser: Quantiser, layout: Layout) ->
     return b"".join([predictors, *weights, *data])
 
 
-# General compressors
-
-
-def _filters(size: int, **more: int) -> list[dict[str, int]]:
-    """LZMA2 whose dictionary holds `size` bytes, as far as it may."""
-    return [{"id": lzma.FILTER_LZMA2, "dict_size": min(max(size, 1 << 12), 1 << WINDOW_LOG_MAX), **more}]
-
-
-def lzma_packed(data: bytes, context: int = 3, preset: int = FINAL) -> bytes:
-    """Raw LZMA2. Positions tell nothing about samples: lp = pb = 0."""
-    return lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(len(data), preset=preset, lc=context, lp=0, pb=0))
-
-
-def lzma_unpacked(data: bytes | memoryview, room: int) -> bytes:
-    """Inverse of `lzma_packed`. Raises BenchError unless `data` is one whole stream of at most `room` bytes."""
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters(room))
-    try:
-        found = decoder.decompress(data, room + 1)
-    except lzma.LZMAError as error:
-        raise BenchError(f"LZMA data are damaged: {error}") from None
-    if not decoder.eof or decoder.unused_data:
-        raise BenchError("LZMA data are not as long as the file says")
-    return found
-
-
-def _zstd_packed(data: bytes) -> bytes:
-    window = min(max((len(data) - 1).bit_length(), 10), WINDOW_LOG_MAX)
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        ZSTD_LEVEL, window_log=window, enable_ldm=True, write_content_size=False
-    )
-    return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
-
-
-def _zstd_unpacked(data: bytes | memoryview, room: int) -> bytes:
-    """Inverse of `_zstd_packed`; a chunk at a time, as a frame may claim any length."""
-    found = bytearray()
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG_MAX).stream_reader(data)
-    try:
-        while chunk := reader.read(CHUNK):
-            found += chunk
-            if len(found) > room:
-                raise BenchError("zstd data are longer than the file says")
-    except zstandard.ZstdError as error:
-        raise BenchError(f"zstd data are damaged: {error}") from None
-    return bytes(found)
-
-
 # The way that is smallest
 
 
@@ -350,11 +195,11 @@ def _quantised(
     """The levels of pictures, and what these decode to."""
     dtype = np.uint8 if layout.top(quantiser) <= 255 else np.uint16
     before = layout.zeros() if last is None else layout.gathered(last)
-    found = _Levels([], _first_reference(before, quantiser, layout), quantiser, layout)
+    found = _Levels([], first_reference(before, quantiser, layout), quantiser, layout)
     decoded = []
     for picture in pictures:
-        levels = _levels(layout.gathered(picture), before, quantiser, layout)
-        before = _samples(levels, before, quantiser, layout)
+        levels = levels_of(layout.gathered(picture), before, quantiser, layout)
+        before = samples_of(levels, before, quantiser, layout)
         decoded.append(layout.scattered(before))
         found.pictures.append([level.astype(dtype) for level in levels])
     return found, decoded
@@ -432,15 +277,15 @@ def _packed(way: _Rough, choices: Choices) -> Packed:
     if Coder.LZMA in choices.coders:
         found.append(Packed(way.quantiser, way.order, Coder.LZMA, lzma_packed(way.data, way.context)))
     limit = CLOSE * len(lzma_packed(way.sample, way.context)) if found else float("inf")
-    if Coder.ZSTD in choices.coders and len(_zstd_packed(way.sample)) <= limit:
-        found.append(Packed(way.quantiser, way.order, Coder.ZSTD, _zstd_packed(way.data)))
+    if Coder.ZSTD in choices.coders and len(zstd_packed(way.sample)) <= limit:
+        found.append(Packed(way.quantiser, way.order, Coder.ZSTD, zstd_packed(way.data)))
     return min(found, key=lambda group: len(group.data))
 
 
 def decoded_group(packed: Packed, pictures: int, last: Planes | None, layout: Layout) -> list[Planes]:
     """What `encoded_group` says that it decodes to. Raises BenchError where that cannot be."""
     quantiser, order, coder, data = packed
-    unpack = lzma_unpacked if coder == Coder.LZMA else _zstd_unpacked
+    unpack = lzma_unpacked if coder == Coder.LZMA else zstd_unpacked
     content = unpack(data, layout.room(pictures, quantiser))
     plans, start = _named(content, pictures, layout)
     samples = pictures * layout.samples * layout.places(quantiser)
@@ -449,14 +294,14 @@ def decoded_group(packed: Packed, pictures: int, last: Planes | None, layout: La
     split = _split(content, start, order, pictures, quantiser, layout)
 
     before = layout.zeros() if last is None else layout.gathered(last)
-    reference = _first_reference(before, quantiser, layout)
+    reference = first_reference(before, quantiser, layout)
     decoded = []
     for row, places in zip(plans, split, strict=True):
         levels = [
             restored(predictor, _joined(place), old, weights, layout.top(quantiser), layout.mask(quantiser))
             for (predictor, weights), place, old in zip(row, places, reference, strict=True)
         ]
-        before = _samples(levels, before, quantiser, layout)
+        before = samples_of(levels, before, quantiser, layout)
         decoded.append(layout.scattered(before))
         reference = levels
     return decoded

@@ -18,8 +18,7 @@ from codec.errors import NvcError
 
 from ..method import Kind, Method, Source
 from ..process import BenchError
-from ..results import RESULTS, Record, Results
-from ..show.curves import axes
+from ..results import RESULTS, Record, Results, axes, equal
 from ..sources import about, open_source_of
 from .point import measure, point
 from .sweep import ladder, spread
@@ -98,7 +97,7 @@ def settings_of(method: Method, points: int) -> list[float]:
 def line_about(record: Record) -> str:
     """A finished point in one line."""
     field = axes(record["kind"])[1]
-    quality = "equal" if record["identical"] == record["frames"] else f"{record[field]:.2f} dB"
+    quality = "equal" if equal(record) else f"{record[field]:.2f} dB"
     return (
         f"{record['clip']}  {record['method']} at {record['setting']:g}: {record['bytes']:,} B, {quality}, "
         f"encode {record['encode_s']:.1f} s, decode {record['decode_s']:.2f} s"

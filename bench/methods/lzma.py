@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..lzma.file import decode, encode_film, encode_still
-from ..lzma.group import FINAL_PRESET, GROUP_BYTES, ZSTD_LEVEL
+from ..lzma.group import GROUP_BYTES
+from ..lzma.pack import FINAL_PRESET, ZSTD_LEVEL
 from ..method import Kind, Knob, Method, Picture, Source, film_of, still_of
 from ..process import BenchError
 
-MODULES = ("bench/lzma/file.py", "bench/lzma/group.py", "bench/lzma/predict.py", "bench/methods/lzma.py")
+MODULES = ("bench/lzma", "bench/methods/lzma.py")
 LIBRARIES = ("numpy", "zstandard")
 SETTINGS = f"prediction chosen by size, LZMA {FINAL_PRESET} or zstd {ZSTD_LEVEL}, groups of {GROUP_BYTES >> 20} MiB"
 

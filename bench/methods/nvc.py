@@ -1,4 +1,7 @@
-"""NVC itself, as `codec.encode` and `codec.decode` give it to everyone."""
+"""NVC itself, as `codec.encode` and `codec.open` give it to everyone.
+
+They are named here, not at their calls: `codec` imports what is asked for, and no clock shall charge a method for that.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any, ClassVar, Self
 
-import codec
-from codec.errors import NvcError
+from codec import Film, NvcError, Settings
+from codec import encode as encode_film
 
 from ..method import Kind, Knob, Method, Picture, Source, film_of
 from ..process import BenchError
@@ -58,12 +61,12 @@ class Nvc(Method):
     settings: str = field(init=False)
 
     def __post_init__(self) -> None:
-        known = {"preset": codec.Settings.preset, **self.options}
+        known = {"preset": Settings.preset, **self.options}
         object.__setattr__(self, "settings", ", ".join(f"{k}={v}" for k, v in known.items()))
 
     def variant(self, options: Mapping[str, str]) -> Self:
         """Options are fields of `codec.Settings`: preset, scale, history, loss, head (on, off), max_error."""
-        name, known = chosen(self.name, options, _TYPES, self.options, codec.Settings)
+        name, known = chosen(self.name, options, _TYPES, self.options, Settings)
         return replace(self, name=name, options=known)
 
     def encode(self, source: Source, quality: float) -> bytes:
@@ -72,7 +75,7 @@ class Nvc(Method):
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             target = os.path.join(folder, "a.nvc")
             try:
-                codec.encode(film.path, target, codec.Settings(**{**wish, **self.options}))
+                encode_film(film.path, target, Settings(**{**wish, **self.options}))
             except NvcError as error:
                 raise BenchError(str(error)) from None
             with open(target, "rb") as file:
@@ -84,7 +87,7 @@ class Nvc(Method):
             with open(path, "wb") as file:
                 file.write(data)
             try:
-                film = codec.open(path)
+                film = Film(path)
                 first = None
                 for frame in film.frames():
                     first = frame.pts if first is None else first
@@ -95,4 +98,4 @@ class Nvc(Method):
 
 
 NVC = (Nvc("nvc"), Nvc("nvc-lossless", {"max_error": 0}, knob=None, lossless=0.0))
-assert _TYPES.keys() <= {f.name for f in fields(codec.Settings)}
+assert _TYPES.keys() <= {f.name for f in fields(Settings)}

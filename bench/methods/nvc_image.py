@@ -6,11 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
-from codec.errors import NvcError
-from codec.media.pictures import Picture as Still
-from codec.settings import StillSettings
-from codec.still.decode import decode_still
-from codec.still.encode import encode_still
+from codec import NvcError, StillSettings, decode_still, encode_still
+from codec import Picture as Still
 
 from ..method import Kind, Knob, Method, Picture, Source, still_of
 from ..process import BenchError
@@ -22,8 +19,7 @@ _TYPES: dict[str, Any] = {"head": WORDS.__getitem__, "max_error": int, "preset":
 
 @dataclass(frozen=True)
 class NvcImage(Method):
-    """`codec.still.encode.encode_still` with `options` of `StillSettings`; the setting is the crf, where there is
-    one."""
+    """`codec.encode_still` with `options` of `codec.StillSettings`; the setting is the crf, where there is one."""
 
     kind: ClassVar[Kind] = "image"
 

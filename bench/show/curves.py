@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..results import METRICS, Record
+from ..results import METRICS, Record, equal
 from .bdrate import Curve, CurveError, bd_psnr, bd_rate
 
 MEAN = "mean"  # of BD-rates over clips
@@ -40,16 +40,6 @@ class Panel:
     def line(self, method: str) -> Line | None:
         """The line measured for a method."""
         return next((line for line in self.lines if line.method == method and line.reference is None), None)
-
-
-def axes(kind: str) -> tuple[str, str]:
-    """The fields of rate and quality for films and for pictures."""
-    return ("kbps", "psnr_yuv") if kind == "video" else ("bpp", "psnr_rgb")
-
-
-def equal(record: Record) -> bool:
-    """Whether every picture of a point equals its source, so that its PSNR is infinite."""
-    return bool(record["identical"] == record["frames"])
 
 
 def lines_of(records: Iterable[Record], methods: Sequence[str], rate: str) -> tuple[Line, ...]:

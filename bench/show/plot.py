@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from codec.media.files import write_whole
 
 from ..process import BenchError
-from ..results import Record
-from .curves import Line, Panel, equal
+from ..results import Record, equal
+from .curves import Line, Panel
 
 CEILING = 60.0  # dB; above it a PSNR says that a few samples differ, and a scale up to there would hide the curves
 

@@ -18,10 +18,10 @@ from typing import Any
 from codec.media.files import write_whole
 
 from ..process import BenchError
-from ..results import COLUMNS, RESULTS, RUN, Record, Results
+from ..results import COLUMNS, RESULTS, RUN, Record, Results, axes, equal
 from ..tables import fixed, table
 from . import page, plot, reference
-from .curves import MEAN_CURVE, Panel, axes, difference, differences, equal, lines_of, mean_panel, times
+from .curves import MEAN_CURVE, Panel, difference, differences, lines_of, mean_panel, times
 
 Row = dict[str, Any]
 

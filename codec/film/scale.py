@@ -21,7 +21,7 @@ PROBED = 24  # pictures
 PROBE_CRFS = (24.0, 40.0, 56.0)
 PROBE_PRESET = 8
 SMALLEST = 64  # samples: no base is made narrower or lower than this
-ADVANTAGE = 0.1  # dB by which a smaller base must win: short probes flatter it; see bench/NOTES.md
+ADVANTAGE = 0.1  # dB by which a smaller base must win: short probes flatter it
 MARGIN = 0.5  # dB by which a size may fall behind before smaller ones are no longer tried
 
 

@@ -18,7 +18,7 @@ from ..segment.encoder import Report, Segment, SegmentEncoder
 from ..segment.rate import RateControl
 from ..settings import Settings
 
-CHUNK = 3  # segments, half a minute at most; 1 takes 0.2 % more bytes than 6, 3 hardly any (bench/NOTES.md)
+CHUNK = 3  # segments, half a minute at most; see bench/NOTES.md, "Segments side by side"
 
 
 @dataclass(frozen=True)

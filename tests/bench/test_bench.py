@@ -177,10 +177,9 @@ INFO = VideoInfo(64, 64, PlaneFormat("420", 8), 1, 25)
 @pytest.mark.skipif(not tree_memory(1), reason="needs /proc")
 def test_what_a_killed_bench_was_running_ends(tmp_path):
     """A worker used to go on for minutes, and to slow down the next run's."""
-    code = "from bench.process import run_fresh; from test_bench import sleeper; run_fresh(sleeper, {!r}, 'sleeper')"
+    code = "from bench.process import run_fresh; from tests.bench.sleeper import sleep; run_fresh(sleep, {!r}, 'sleep')"
     said = tmp_path / "pid"
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    main = subprocess.Popen([sys.executable, "-c", code.format(str(said))], env={**os.environ, "PYTHONPATH": path})
+    main = subprocess.Popen([sys.executable, "-c", code.format(str(said))], env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         until = time.monotonic() + 60
         while not (said.exists() and said.read_text()) and time.monotonic() < until:
@@ -193,9 +192,3 @@ def test_what_a_killed_bench_was_running_ends(tmp_path):
     while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
-
-
-def sleeper(path):
-    """What `test_what_a_killed_bench_was_running_ends` runs."""
-    Path(path).write_text(str(os.getpid()))
-    time.sleep(120)

@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 import codec
-from bench.checks.long_film import drawn, main, make, places, sought
+from bench.checks.long_film import main
+from bench.checks.long_film.making import drawn, make
+from bench.checks.long_film.measuring import places, sought
 from codec.frames import PlaneFormat
 from codec.media.libav import open_film
 from codec.media.source import open_source

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib import resources
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -24,7 +24,12 @@ from ..curves import Line
 
 FAR = 1.0  # dB; a difference above it is pointed out in words
 
-T = TypeVar("T")
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+T = TypeVar("T", bound=_Dataclass)
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def _filled(kind: type[T], data: Any, where: str) -> T:
     if not isinstance(data, dict):
         raise BenchError(f"{where}: an object is due")
     hints = get_type_hints(kind)
-    missing = {f.name for f in fields(kind) if f.default is MISSING} - data.keys()  # type: ignore[arg-type]
+    missing = {f.name for f in fields(kind) if f.default is MISSING} - data.keys()
     for names, words in ((missing, "is missing"), (data.keys() - hints.keys(), "is not known")):
         if names:
             raise BenchError(f"{where}: {min(names)} {words}")
@@ -136,7 +141,7 @@ def published(name: str | None = None) -> list[Published]:
         names = ", ".join(file.name.removesuffix(".json") for file in files)
         raise BenchError(f"no figures of {name!r} are kept; there are those of {names}")
     return [
-        read(file.read_text(encoding="utf-8"), f"bench/reference/{file.name}")
+        read(file.read_text(encoding="utf-8"), f"bench/show/reference/{file.name}")
         for file in files
         if name is None or file.name == f"{name}.json"
     ]
