@@ -15,13 +15,11 @@ import splat
 from ..errors import FormatError, InputError, UsageError
 from ..events import Loose
 from ..limits import Limits
-from ..media.files import check_not_same, check_target, read_bytes, write_bytes
+from ..media.files import STDOUT, check_not_same, check_target, read_bytes, write_bytes
 from ..media.pictures import Picture, check_picture_target, eight_bits, read_picture, write_picture
 from .console import Console
 from .options import limited, shared
 from .options import threads as threads_option
-
-STDOUT = "-"
 
 
 @contextmanager
