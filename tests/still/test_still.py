@@ -271,7 +271,7 @@ def test_a_box_that_claims_too_much_is_refused(coded: bytes) -> None:
 def test_many_references_are_refused(coded: bytes) -> None:
     """Each would have copied an item: time grew with the square of the file's size."""
     found = avif.read(coded)
-    writer = avif._Writer()
+    writer = avif.ItemWriter()
     writer.add(b"av01", found.base, [])
     for _ in range(100):
         writer.refer(b"auxl", 1)
