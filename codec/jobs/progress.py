@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any, cast
 
-from ..events import Listener, Loose
+from ..events import Encoding, Event, Listener, Note, SegmentDone, SegmentStats
 from ..segment.encoder import Segment
 from ..segment.payload import SegmentHeader, film_memory, read_segment
 
@@ -35,12 +36,12 @@ class Progress:
     def seconds(self) -> float:
         return time.monotonic() - self._began
 
-    def tell(self, kind: str, **data: object) -> None:
+    def tell(self, event: Event) -> None:
         with self._lock:
-            self._listen(Loose(kind, data))
+            self._listen(event)
 
     def lost(self, text: str) -> None:
-        self.tell("note", text=text)
+        self.tell(Note(text))
 
     def under_way(self, index: int, frames: int, stage: str, done: float) -> None:
         low, high = STAGES[stage]
@@ -57,7 +58,7 @@ class Progress:
             header = read_segment(segment.units[0].payloads[0])
             self.hardest = max(self.hardest or header, header, key=film_memory)
             self.bytes += sum(len(u.data) + sum(map(len, u.payloads)) for u in segment.units)
-            self.tell("segment", segment=index, **segment.stats)
+            self.tell(SegmentDone(index, SegmentStats(**cast(dict[str, Any], segment.stats))))
             self._show(index, "segment")
 
     def _show(self, index: int, stage: str) -> None:
@@ -65,14 +66,6 @@ class Progress:
         frames = self._reached = max(frames, self._reached)  # a stage that is run again is no step back
         speed = frames / self.seconds if self.seconds > 0 else 0.0
         total = max(self._total, 0)
-        self.tell(
-            "progress",
-            stage=stage,
-            segment=index,
-            frames=round(frames, 1),
-            total=total,
-            fps=round(speed, 2),
-            eta=round((total - frames) / speed, 1) if total > frames and speed > 0 else None,
-            bytes=self.bytes,
-            elapsed=round(self.seconds, 2),
-        )
+        eta = round((total - frames) / speed, 1) if total > frames and speed > 0 else None
+        now = round(frames, 1), total, round(speed, 2), eta, self.bytes, round(self.seconds, 2)
+        self.tell(Encoding(stage, index, *now))
