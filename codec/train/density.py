@@ -34,7 +34,6 @@ from ..segment.fit_density import plane_examples
 from ..settings import StillSettings
 from ..still.encode import StillEncoder
 from ..still.exact import exact_planes
-from ..still.restore import base_of
 from .made_films import PICTURES, RATE, canvas, coded, film
 
 FILM_CRF = 25, 56  # of the base, drawn evenly
@@ -112,9 +111,7 @@ def stills(paths: Sequence[Path], rounds: int, seed: int) -> Iterator[Example]:
         if rng.random() < 0.4:
             (pixels,) = _grain([pixels], rng.uniform(0.3, GRAIN / 2), rng)
         crf = float(rng.uniform(*STILL_CRF))
-        encoder = StillEncoder(Picture(pixels), StillSettings(crf=crf, max_error=0))
-        _, base = base_of(encoder._planes, encoder._base_settings(crf))
-        predicted = encoder._predict(base, crf)[1]
+        predicted = StillEncoder(Picture(pixels), StillSettings(crf=crf, max_error=0)).prediction(crf)
         mixed = bool(rng.random() < 0.75)
         planes = [exact_planes(p, mixed) for p in (pixels, predicted)]
         fmt = PlaneFormat("444", 10 if mixed else 8)
