@@ -176,11 +176,11 @@ def _best_effort(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
 
 def _reader(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
     try:
-        with FilmReader(path, LIMITS) as reader:
-            sizes = reader.sizes()
-            if sum(sizes.values()) != 2 * sizes["file"]:
-                raise Wrong("sizes do not add up")
-            sum(1 for _ in reader.units(reader.info.duration / 2, lambda error: None))
+        reader = FilmReader(path, LIMITS)
+        sizes = reader.sizes()
+        if sum(sizes.values()) != 2 * sizes["file"]:
+            raise Wrong("sizes do not add up")
+        sum(1 for _ in reader.units(reader.info.duration / 2, lambda error: None))
         describe(path, LIMITS)
     except NvcError as error:
         return _refused(error, path)

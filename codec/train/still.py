@@ -30,7 +30,8 @@ from ..base.av1 import BaseSettings, base_q_of
 from ..base.colour import SRGB
 from ..events import Listener, silent
 from ..media.files import read_bytes
-from ..still.restore import base_of, base_planes, upscaled
+from ..still.encode import base_of, base_planes
+from ..still.restore import upscaled
 from ..still.upscale import upscaled_planes
 from .course import Trained, sample_of, train_head
 from .photos import MEMORY, crops, shrunk, split_pictures

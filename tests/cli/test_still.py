@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import codec
 from codec.errors import FormatError
 from codec.media.pictures import Picture, looks_like_picture, parse_picture, read_picture, write_picture
-from codec.still.restore import psnr_of
+from codec.still.encode import psnr_of
 from tests.makers import Run, shell
 from tests.still.test_still import drawn
 

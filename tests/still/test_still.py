@@ -20,12 +20,12 @@ from codec.errors import DamageError, FormatError, InputError, UsageError
 from codec.media.pictures import Picture
 from codec.settings import StillSettings
 from codec.still import encode as still
+from codec.still import restore
 from codec.still.decode import decode_still
-from codec.still.encode import encode_still
+from codec.still.encode import encode_still, psnr_of
 from codec.still.exact import irreversible, reversible
 from codec.still.payload import StillHeader, header_of, read_still, write_still
 from codec.still.presets import PRESETS
-from codec.still.restore import psnr_of
 from codec.wire import avif
 from codec.wire.fields import seal
 from codec.wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, strip
@@ -188,7 +188,7 @@ def test_pixels_do_not_depend_on_threads_nor_on_bands(monkeypatch: pytest.Monkey
     try:
         for threads, band in ((1, 64), (2, 7), (1, 1000)):
             torch.set_num_threads(threads)
-            monkeypatch.setattr(still, "BAND", band)
+            monkeypatch.setattr(restore, "BAND", band)
             assert (decode_still(data).pixels == whole).all()
     finally:
         torch.set_num_threads(before)
@@ -271,7 +271,7 @@ def test_a_box_that_claims_too_much_is_refused(coded: bytes) -> None:
 def test_many_references_are_refused(coded: bytes) -> None:
     """Each would have copied an item: time grew with the square of the file's size."""
     found = avif.read(coded)
-    writer = avif._Writer()
+    writer = avif.ItemWriter()
     writer.add(b"av01", found.base, [])
     for _ in range(100):
         writer.refer(b"auxl", 1)

@@ -16,7 +16,7 @@ from codec.base.colour import TO_RGB
 from codec.errors import InputError, UsageError
 from codec.events import Event, Share
 from codec.media.pictures import Picture, write_picture
-from codec.still.restore import psnr_of
+from codec.still.encode import psnr_of
 from codec.still.upscale import load_upscaler, upscaled_picture
 from codec.train import still as teach
 from codec.train.course import gain
