@@ -116,6 +116,17 @@ def test_a_sealed_file_of_nonsense_is_ignored(body: bytes, tmp_path: Path) -> No
     assert job.get(0) is None
 
 
+@pytest.mark.parametrize(
+    "payloads", [(), (bytes(9),), (b"",), (write_residual(b"x"),)], ids=["none", "nonsense", "empty", "other"]
+)
+def test_a_sealed_file_without_a_segment_header_is_ignored(payloads: tuple[bytes, ...], tmp_path: Path) -> None:
+    segment = drawn_segment(1)
+    first = replace(segment.units[0], payloads=payloads)
+    job = Store(str(tmp_path / "film.nvc"), "key", resume=False)
+    job.put(0, replace(segment, units=(first, *segment.units[1:])))
+    assert job.get(0) is None
+
+
 def test_resuming_keeps_what_the_same_work_left(tmp_path: Path) -> None:
     target = str(tmp_path / "film.nvc")
     segment = drawn_segment(2)
