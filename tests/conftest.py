@@ -24,7 +24,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the preset "fast" much faster: a weak base and hardly any training."""
     short = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))
     monkeypatch.setitem(PRESETS, "fast", short)
-    monkeypatch.setattr("codec.segment.encoder.ADAPT_LEAST", 20)
+    monkeypatch.setattr("codec.segment.choice.FIT_LEAST", 20)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def ordinary() -> Iterator[None]:
 @pytest.fixture
 def generous(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes bytes worth next to nothing, so that heads and loss-streams are sent also for the smallest films."""
-    monkeypatch.setattr("codec.segment.encoder.WORTH", 1e-6)
+    monkeypatch.setattr("codec.segment.choice.WORTH", 1e-6)
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from codec.film.reader import FilmReader
 from codec.frames import PlaneFormat
 from codec.limits import FILM_MEMORY, FILM_PIXELS, STILL_MEMORY, Limits
 from codec.segment import payload
-from codec.segment.decoder import AHEAD, SegmentUnits
 from codec.segment.payload import SegmentHeader, film_memory
+from codec.segment.units import AHEAD, SegmentUnits
 from codec.still.payload import StillHeader, header_of, still_memory
 from codec.wire.mp4 import check_index
 from tests.makers import Run, base_temporal_units, drawn_frames, shell, write_frames

@@ -162,12 +162,6 @@ class StillEncoder:
         unit, base = base_of(self._planes, self._base_settings(crf))
         return self._predict(base, crf, len(unit)).pixels
 
-    def prediction(self, crf: float) -> Pixels:
-        """Colour as the base of that quantiser and the head give it: what a loss-stream would start from."""
-        unit, base = base_of(self._planes, self._base_settings(crf))
-        self._size = len(unit)
-        return self._predict(base, crf)[1]
-
     def _base_settings(self, crf: float) -> BaseSettings:
         return BaseSettings(crf, self.preset.base, self.settings.threads, SRGB, still=True)
 

@@ -42,12 +42,12 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, LENGTHS), YUV)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "fast", Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),)))
-        patch.setattr("codec.segment.encoder.WORTH", 1e-6)
-        patch.setattr("codec.segment.encoder.ADAPT_LEAST", 100)
+        patch.setattr("codec.segment.choice.WORTH", 1e-6)
+        patch.setattr("codec.segment.choice.FIT_LEAST", 100)
         wishes = Settings(preset="fast", device="cpu")
         codec.encode(source, folder / "loss.nvc", replace(wishes, scale=Fraction(2), loss=16, history=1))
         codec.encode(source, folder / "shipped.nvc", replace(wishes, scale=Fraction(1)))
-        patch.setattr("codec.segment.encoder.FILM_HEAD", 0)
+        patch.setattr("codec.segment.choice.FILM_HEAD", 0)
         codec.encode(source, folder / "head.nvc", replace(wishes, scale=Fraction(1)))
     kinds = [u.payloads and kind_of(u.payloads[-1]) for u in FilmReader(folder / "loss.nvc").units()]
     assert kinds.count(RESIDUAL) > 25
