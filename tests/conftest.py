@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import av
 import pytest
+import torch
 
 from codec.frames import PlaneFormat
 from codec.media.libav import ordinary_priority, planes_to_av
@@ -25,6 +26,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     short = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))
     monkeypatch.setitem(PRESETS, "fast", short)
     monkeypatch.setattr("codec.segment.encoder.ADAPT_LEAST", 20)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Networks run on one thread unless a test asks for more: on pictures this small, threads mostly wait for each
+    other. No result depends on their number."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
