@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,8 +18,8 @@ from codec.loss.changes import split_changes
 from codec.segment import payload
 from codec.still.payload import header_of
 from codec.wire.fields import VERSION
+from tests.makers import GOLDEN
 
-GOLDEN = Path(__file__).parent / "golden"
 CRCS: dict[str, int] = json.loads((GOLDEN / "crc.json").read_text())
 STILLS: dict[str, int] = json.loads((GOLDEN / "still-crc.json").read_text())
 

@@ -23,9 +23,8 @@ from codec.segment.payload import SegmentHeader, film_memory
 from codec.segment.units import AHEAD, SegmentUnits
 from codec.still.payload import StillHeader, header_of, still_memory
 from codec.wire.mp4 import check_index
-from tests.makers import Run, base_temporal_units, drawn_frames, shell, write_frames
+from tests.makers import GOLDEN, Run, base_temporal_units, drawn_frames, shell, write_frames
 
-GOLDEN = Path(__file__).parent / "golden"
 FILM, STILL, SPLAT = GOLDEN / "head-v1.nvc", GOLDEN / "lossless-v1.still.nvc", GOLDEN / "still-v1.nvs"
 SMALL = Limits(max_pixels=1000)
 

@@ -29,7 +29,7 @@ from codec.segment.choice import Choice, Chooser
 from codec.segment.head import read_pretrained, write_pretrained
 from codec.segment.payload import SegmentHeader
 from codec.settings import Settings
-from tests.makers import drawn_frames, same_planes, scene_frames, write_frames
+from tests.makers import LAVISH, drawn_frames, same_planes, scene_frames, shorten, write_frames
 
 YUV = PlaneFormat("420", 8)
 FORMATS = [PlaneFormat(chroma, depth) for chroma in ("400", "420", "422", "444") for depth in (8, 10)]
@@ -210,12 +210,15 @@ def test_a_single_picture_is_a_film(tmp_path: Path) -> None:
 # --- the head of the program ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def pretrained(film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three segments that adapt the head of the program."""
-    monkeypatch.setattr("codec.segment.choice.FIT_LEAST", 150)
-    codec.encode(film, tmp_path / "shipped.nvc", settings(scale=Fraction(1)))
-    return tmp_path / "shipped.nvc"
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three segments that change the head of the program, whatever their trainings find."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, worth=LAVISH)
+        codec.encode(source, folder / "shipped.nvc", settings(scale=Fraction(1)))
+    return folder / "shipped.nvc"
 
 
 def test_segments_adapt_the_head_of_the_program(pretrained: Path, tmp_path: Path) -> None:
@@ -242,7 +245,7 @@ def test_a_shipped_head_alone_costs_a_byte(
 
 
 def test_a_difference_to_a_shipped_head_is_told_what_that_is(
-    tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, lavish: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the second segment on nothing is adapted, so heads are differences to one of the program."""
     with_pretrained = Chooser.with_pretrained
@@ -304,14 +307,18 @@ def test_other_films_train_heads_of_their_own(
 # --- seeking and cutting ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def chain(film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three segments; the head of the second is a difference to that of the first, the third's to the second's."""
-    monkeypatch.setattr("codec.segment.choice.FILM_HEAD", 0)  # heads of their own
-    codec.encode(film, tmp_path / "chain.nvc", settings())
-    kinds = [h.head_kind for _, h in headers(tmp_path / "chain.nvc")]
+    folder = tmp_path_factory.mktemp("chain")
+    source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, worth=LAVISH)
+        patch.setattr("codec.segment.choice.FILM_HEAD", 0)  # heads of their own
+        codec.encode(source, folder / "chain.nvc", settings(scale=Fraction(1)))
+    kinds = [h.head_kind for _, h in headers(folder / "chain.nvc")]
     assert kinds == [payload.WHOLE_HEAD, payload.HEAD_DIFFERENCE, payload.HEAD_DIFFERENCE]
-    return tmp_path / "chain.nvc"
+    return folder / "chain.nvc"
 
 
 def test_seeking_gives_the_pictures_of_a_full_decode(chain: Path) -> None:
@@ -325,11 +332,11 @@ def test_seeking_gives_the_pictures_of_a_full_decode(chain: Path) -> None:
     assert decoded(chain, Fraction(100)) == []
 
 
-@pytest.mark.usefixtures("generous")
+@pytest.mark.usefixtures("lavish")
 def test_a_chain_of_differences_ends_after_a_while(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codec.segment.choice.FILM_HEAD", 0)
     monkeypatch.setattr("codec.jobs.lanes.CHUNK", 2)
-    codec.encode(film, tmp_path / "out.nvc", settings())
+    codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     kinds = [h.head_kind for _, h in headers(tmp_path / "out.nvc")]
     assert kinds == [payload.WHOLE_HEAD, payload.HEAD_DIFFERENCE, payload.WHOLE_HEAD]
 

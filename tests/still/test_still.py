@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from codec.base.colour import BITS, SRGB, to_pixels, to_planes
 from codec.errors import DamageError, FormatError, InputError, UsageError
@@ -30,23 +29,10 @@ from codec.wire import avif
 from codec.wire.fields import seal
 from codec.wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, strip
 from heads.restorer.store import STILL_HEADS, pretrained
-from tests.splat.test_fit import scene
+from tests.still.makers import drawn
 
 FAST = StillSettings(preset="fast")
 PIL = pytest.importorskip("PIL.Image")
-
-
-def drawn(rows: int, columns: int, channels: int, deep: bool = False) -> NDArray[Any]:
-    """A smooth scene with noise; alpha has clear, half clear and opaque parts."""
-    pixels = scene(rows, columns, 3 if channels >= 3 else 1)
-    if deep:
-        low = np.random.default_rng(0).integers(0, 256, pixels.shape).astype(np.uint16)
-        pixels = pixels.astype(np.uint16) << 8 | low
-    if channels in (2, 4):
-        alpha = np.clip(np.arange(columns) * 400 // columns - 50, 0, 255).astype(np.uint16)
-        alpha = np.broadcast_to(alpha * (257 if deep else 1), (rows, columns))[..., None].astype(pixels.dtype)
-        pixels = np.concatenate([pixels, alpha], axis=2)
-    return pixels
 
 
 @pytest.fixture(scope="module")

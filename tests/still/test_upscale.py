@@ -29,8 +29,8 @@ from heads.restorer.model import HeadModel
 from heads.restorer.pretrain import Course, Trainer, draw
 from heads.restorer.spec import HeadSpec
 from tests.heads.drawn_heads import drawn_head
-from tests.splat.test_fit import scene
-from tests.still.test_still import drawn
+from tests.splat.makers import scene
+from tests.still.makers import drawn
 
 SMALL = HeadSpec(planes=12, layers=3, width=6, adding=True)
 
