@@ -219,8 +219,8 @@ class Record:
         found: dict[str, Any] = {}
         for name, form in cls._fields.items():
             found[name] = form.of(*(values[number] for number in form.named or (name,)))
-        for name, part_form in cls._parts.items():
-            found[name] = part_form.of(data[at : at + sizes[name]])
+        for name, rest in cls._parts.items():
+            found[name] = rest.of(data[at : at + sizes[name]])
             at += sizes[name]
         return cls(**found)
 

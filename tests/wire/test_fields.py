@@ -16,7 +16,22 @@ import splat.tables
 from codec.errors import FormatError
 from codec.segment.payload import SegmentHeader
 from codec.still.payload import StillHeader
-from codec.wire.fields import Number, Record, Values, decibels, length, one_of, part, wire, wires, words
+from codec.wire.fields import (
+    SEGMENT,
+    STILL,
+    VERSION,
+    Number,
+    Record,
+    Values,
+    decibels,
+    length,
+    one_of,
+    part,
+    seal,
+    wire,
+    wires,
+    words,
+)
 from heads.density.head import DensitySpec, check
 from heads.density.store import DensityFront, Family, specs
 from heads.exact import HeadError
@@ -87,6 +102,12 @@ def named(legal: Mapping[str, list[int]]) -> dict[str, tuple[int, object]]:
         whole = len(values) > 1 and values == list(range(values[0], values[-1] + 1))
         found[name] = 8, (values[0], values[-1]) if whole else set(values)
     return found
+
+
+def test_the_page_declares_a_payload_as_the_code_does() -> None:
+    text = section("FORMAT.md", "\n## 2 Payload\n")
+    assert fields_of(text) == {"version": (8, {VERSION}), "kind": (8, (SEGMENT, STILL))}
+    assert seal(STILL, b"body")[:2] == bytes([VERSION, STILL])
 
 
 def test_the_page_declares_a_segment_as_the_code_does() -> None:
