@@ -1,7 +1,4 @@
-"""The commands on films: `codec encode`, `decode`, `verify` and `info`, which hand pictures on to `codec.cli.still`.
-
-What does the work is imported within each command, so that nobody waits for PyTorch to read a help text.
-"""
+"""The commands on films: `codec encode`, `decode`, `verify` and `info`, which hand pictures on to `codec.cli.still`."""
 
 from __future__ import annotations
 
