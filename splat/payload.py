@@ -12,6 +12,7 @@ import zlib
 from binascii import crc_hqx
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -284,7 +285,7 @@ def read(
     return codes
 
 
-def describe(data: bytes, *, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> dict[str, object]:
+def describe(data: bytes, *, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> dict[str, Any]:
     """What is in a file: size, channels, steps, numbers of Gaussians, and the bits of each part. Raises SplatError."""
     account = dict.fromkeys(("base", "counts", "positions", "shapes", "amplitudes"), 0.0)
     layout = read_layout(data, max_pixels, max_memory)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -247,6 +246,6 @@ def test_an_encoder_tells_where_its_film_needs_options(tmp_path: Path, monkeypat
     source = write_frames(tmp_path / "in.mkv", drawn_frames(PlaneFormat(), 64, 48, 3, 40), PlaneFormat())
     wishes = codec.Settings(preset="fast", head=False, scale=Fraction(1), device="cpu")
     assert not codec.encode(source, tmp_path / "a.nvc", wishes).notes
-    monkeypatch.setattr(sys.modules["codec.encode"], "DEFAULT", SMALL)
+    monkeypatch.setattr("codec.film.encode.DEFAULT", SMALL)
     (note,) = codec.encode(source, tmp_path / "b.nvc", wishes).notes
     assert note.startswith("decoding will ask for options: a picture of 64x48") and "--max-pixels" in note

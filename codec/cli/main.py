@@ -15,11 +15,9 @@ import click
 
 from ..errors import NvcError
 from ..media.files import drain
-from ..media.libav import describe as described
 from .film import decode_command, encode_command, info_command, verify_command
 from .splat import splat_group
-from .still import upscale_command
-from .train import train_upscaler_command
+from .still import train_upscaler_command, upscale_command
 
 
 class _Commands(click.Group):
@@ -67,6 +65,8 @@ def main() -> None:
         click.echo("codec: interrupted; encode --resume goes on from the last finished segment", err=True)
         sys.exit(1)
     except OSError as error:  # those of files are told where they are read and written
+        from ..media.libav import describe as described
+
         if not error.filename:
             drain(sys.stdout)
         click.echo(f"codec: {error.filename or 'standard output cannot be written'}: {described(error)}", err=True)

@@ -1,4 +1,4 @@
-"""The commands that train: `codec train-upscaler`, and `python -m codec.cli.train` for the heads of the package."""
+"""The commands that train the heads of the package: `python -m codec.cli.train still | density | film`."""
 
 from __future__ import annotations
 
@@ -14,49 +14,13 @@ from heads.density.store import Family
 from heads.restorer import store
 from heads.restorer.pretrain import Course
 
-from ..events import Loose
-from ..media.files import check_target, read_bytes, write_bytes
+from ..media.files import read_bytes, write_bytes
 from ..train.course import teach
 from ..train.density import LEAST_SIDE, density_films, seen_by, share_of, stills
 from ..train.film import BATCH, FILM, HELD, films, gain
 from ..train.photos import pictures_in, split_pictures
 from ..train.still import train_still
 from .console import Console
-from .options import shared
-
-
-@click.command("train-upscaler")
-@click.argument("folder", type=click.Path(file_okay=False))
-@click.option("--out", required=True, metavar="MODEL", help="The file for the trained head.")
-@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=14000, show_default=True, help="Batches; about 0.1 s each.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--resume", is_flag=True, help="Go on where an interrupted training of this MODEL stopped.")
-@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
-@shared
-def train_upscaler_command(
-    folder: str,
-    out: str,
-    scale: int,
-    steps: int,
-    seed: int,
-    resume: bool,
-    overwrite: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Train a head on the pictures of FOLDER, for `codec upscale --model`.
-
-    Every 25th picture is held back, and what the head gains there over the plain filter is shown. The state lies beside
-    MODEL until the training ends.
-    """
-    from ..train.still import train_upscaler  # only here, since it is seldom wanted
-
-    check_target(out, overwrite)
-    with Console(as_json, quiet) as console:
-        result = train_upscaler(Path(folder), Path(out), scale, steps=steps, seed=seed, resume=resume, listen=console)
-        console(Loose("done", {"path": out, "bytes": result.bytes, "gain": round(result.gain, 3)}), plain=False)
-        console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.2f} dB over the plain filter on pictures held back")
 
 
 @click.group("train")

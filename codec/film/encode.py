@@ -16,7 +16,7 @@ from itertools import islice
 
 from ..base.resample import base_size
 from ..errors import FormatError, InputError, NvcError, OutputError, UsageError
-from ..events import Event, Listener, Loose, SegmentStats, Stage, silent
+from ..events import Event, FilmEncoded, Listener, Note, ScaleChosen, SegmentStats, SourceOpened, Stage, silent
 from ..frames import Frame, VideoInfo
 from ..jobs.lanes import Lanes
 from ..jobs.progress import Progress
@@ -131,8 +131,8 @@ class _Work:
 
     def run(self) -> Encoded:
         info = self.info
-        opened = {"width": info.width, "height": info.height, "format": info.format.av_name}
-        self.progress.tell(Loose("source", opened | {"rate": float(info.rate), "frames": info.frames}))
+        opened = SourceOpened(info.width, info.height, info.format.av_name, float(info.rate), info.frames)
+        self.progress.tell(opened)
         segments = split(self.film.frames(), info)
         first = list(islice(segments, 1))
         if not first:
@@ -154,7 +154,7 @@ class _Work:
                 self.progress.under_way(0, len(frames), event)
 
         scale, control.crf = choose_scale(frames, info, settings, control.bytes_per_second, listen)
-        self.progress.tell(Loose("scale", {"scale": float(scale), "crf": control.crf}))
+        self.progress.tell(ScaleChosen(float(scale), control.crf))
         return scale, control
 
     def _write(self, scale: Fraction, control: RateControl) -> Encoded:
@@ -181,13 +181,13 @@ class _Work:
         self._note_missed(control, stats, size_written)
         self._note_limits()
         seconds = self.progress.seconds
-        done = {"path": self.target, "bytes": size_written, "frames": frames, "seconds": round(seconds, 2)}
-        self.progress.tell(Loose("done", done | {"psnr": round(psnr, 3), "scale": float(scale)}))
+        done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale))
+        self.progress.tell(done)
         return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), stats, self.notes)
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
-        self.progress.tell(Loose("note", {"text": text}))
+        self.progress.tell(Note(text))
 
     def _note_limits(self) -> None:
         """Tell where decoding needs more than what is allowed unless a user says so."""

@@ -13,7 +13,6 @@ _HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFF
          payload.PRETRAINED_HEAD: "shipped"}  # fmt: skip
 _LOSS = {payload.LOSS_OFF: "off", payload.LOSS_TRANSFORM: "transform", payload.LOSS_LINEAR: "bounded",
          payload.LOSS_DENSITY: "learned"}  # fmt: skip
-COLUMNS = ("start", "frames", "scale", "head", "shape", "history", "loss", "base B", "head B", "loss B", "PSNR")
 
 
 def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str, Any]:
@@ -64,40 +63,3 @@ def _segment(found: SegmentInfo, start: float) -> dict[str, Any]:
         "loss_bytes": found.loss_bytes,
         "psnr": header.psnr,
     }
-
-
-def table(found: dict[str, Any]) -> str:
-    """The description as text for a person."""
-    duration = found["duration"] or 1.0
-    lines = [
-        f"{found['path']}: {found['width']}x{found['height']} {found['format']}, {found['rate']} fps, "
-        f"{found['frames']} frames, {found['duration']:.3f} s",
-        "",
-    ]
-    for name, size in found["bytes"].items():
-        if size or name in ("file", "base"):
-            lines.append(f"  {name.replace('_', '-'):12} {size:>12,} B {size * 8 / duration / 1000:10.1f} kbit/s")
-    row = "  {:>9} {:>6} {:>5} {:>10} {:>7} {:>7} {:>9} {:>10} {:>8} {:>10} {:>7}"
-    lines += ["", row.format(*COLUMNS)]
-    for s in found["segments"]:
-        loss = s["loss"]
-        if s["loss_step"]:
-            loss = f"step {s['loss_step']}"
-        elif s["max_error"] is not None:
-            loss = "lossless" if s["max_error"] == 0 else f"±{s['max_error']}"
-        lines.append(
-            row.format(
-                f"{s['start']:.3f}",
-                s["frames"],
-                f"{s['scale']:g}",
-                s["head"],
-                s["head_shape"] or "-",
-                s["history"],
-                loss,
-                f"{s['base_bytes']:,}",
-                f"{s['head_bytes']:,}",
-                f"{s['loss_bytes']:,}",
-                f"{s['psnr']:.2f}",
-            )
-        )
-    return "\n".join(lines)

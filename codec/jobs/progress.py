@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from ..events import Event, Listener, Loose, SegmentDone, SegmentStats, Stage
+from ..events import Encoding, Event, Listener, Note, SegmentDone, SegmentStats, Stage
 from ..segment.encoder import Segment
 from ..segment.payload import SegmentHeader, film_memory
 
@@ -40,7 +40,7 @@ class Progress:
             self._listen(event)
 
     def lost(self, text: str) -> None:
-        self.tell(Loose("note", {"text": text}))
+        self.tell(Note(text))
 
     def under_way(self, index: int, frames: int, stage: Stage) -> None:
         low, high = STAGES[stage.stage]
@@ -64,14 +64,6 @@ class Progress:
         frames = self._reached = max(frames, self._reached)  # a stage that is run again is no step back
         speed = frames / self.seconds if self.seconds > 0 else 0.0
         total = max(self._total, 0)
-        found = {
-            "stage": stage,
-            "segment": index,
-            "frames": round(frames, 1),
-            "total": total,
-            "fps": round(speed, 2),
-            "eta": round((total - frames) / speed, 1) if total > frames and speed > 0 else None,
-            "bytes": self.bytes,
-            "elapsed": round(self.seconds, 2),
-        }
-        self.tell(Loose("progress", found))
+        eta = round((total - frames) / speed, 1) if total > frames and speed > 0 else None
+        now = round(frames, 1), total, round(speed, 2), eta, self.bytes, round(self.seconds, 2)
+        self.tell(Encoding(stage, index, *now))

@@ -10,7 +10,7 @@ AV1 picture for browsers, and a lossless loss-stream on top. What the decoder ru
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from ..base.av1 import BaseSettings, base_q_of
 from ..base.colour import SRGB, to_planes
 from ..base.search import search
 from ..errors import InputError
+from ..events import Listener, Trying, silent
 from ..frames import Plane, folds_of
 from ..media.pictures import Picture, Pixels
 from ..metrics import PSNR_MAX, squared_error
@@ -95,7 +96,7 @@ def own_layers(head: IntegerHead, planes: Sequence[Plane], wanted: NDArray[np.fl
 class StillEncoder:
     """Codes one picture as often as a search wants it. Raises InputError for what cannot be stored."""
 
-    def __init__(self, picture: Picture, settings: StillSettings, listen: Callable[[str], None] = lambda stage: None):
+    def __init__(self, picture: Picture, settings: StillSettings, listen: Listener = silent):
         self.picture, self.settings, self.listen = picture, settings, listen
         self.preset = PRESETS[settings.preset]
         self.height, self.width, _ = picture.pixels.shape
@@ -130,7 +131,7 @@ class StillEncoder:
 
     def code(self, crf: float) -> CodedStill:
         """The file with a base of that quantiser."""
-        self.listen(f"crf {crf:g}")
+        self.listen(Trying("encode", f"crf {crf:g}"))
         picture, settings = self.picture, self.settings
         unit, base = base_of(self._planes, self._base_settings(crf))
         self._size = len(unit)
@@ -233,8 +234,6 @@ class StillEncoder:
         return unit, {"alpha": ALPHA, "alpha_loss": data, "alpha_low": low}
 
 
-def encode_still(
-    picture: Picture, settings: StillSettings | None = None, listen: Callable[[str], None] = lambda stage: None
-) -> CodedStill:
+def encode_still(picture: Picture, settings: StillSettings | None = None, listen: Listener = silent) -> CodedStill:
     """The .nvc file of `picture`; `listen` is told what is under way. Raises InputError."""
     return StillEncoder(picture, settings or StillSettings(), listen).run()

@@ -20,7 +20,7 @@ from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..base.colour import TO_RGB, to_planes
 from ..errors import InputError
-from ..events import Listener, Loose
+from ..events import Listener, Training
 from ..frames import folds_of
 from ..media.files import write_bytes
 
@@ -105,7 +105,7 @@ def teach(
         share = (step - first) / max(time.monotonic() - began, 1e-9)
         added = gain(held, spec, trainer.layers())
         text = f"{step}/{course.steps} steps, {added:+.3f} dB on pictures held back, {share:.1f} steps/s"
-        listen(Loose("progress", {"stage": "train", "text": text, "step": step, "loss": loss, "gain": added}))
+        listen(Training(text, step, course.steps, loss, added))
 
     try:
         layers = trainer.run(base_q, state)
