@@ -28,13 +28,10 @@ from heads.weights import encode_layers
 
 from ..errors import FormatError, OutputError
 from ..events import SegmentStats
-from ..loss.changes import split_changes
-from ..loss.coder import LossKind
 from ..media.files import write_whole
 from ..segment.choice import FILM_HEAD
 from ..segment.encoder import Segment
 from ..segment.head import Head, film_head
-from ..segment.payload import read_residual, read_segment
 from ..wire.obu import TemporalUnit
 
 try:
@@ -168,8 +165,7 @@ def pack(segment: Segment) -> bytes:
 
 
 def unpack(file: bytes) -> Segment:
-    """Inverse of `pack`; header and changes are read from the units. Raises ValueError, KeyError, TypeError or
-    struct.error for what it did not write."""
+    """Inverse of `pack`. Raises ValueError, KeyError, TypeError or struct.error for what it did not write."""
     data, crc = file[:-4], file[-4:]
     if _LENGTH.unpack(crc)[0] != zlib.crc32(data):
         raise ValueError("damaged")
@@ -191,11 +187,7 @@ def unpack(file: bytes) -> Segment:
         TemporalUnit(take(size), pts, duration, keyframe, tuple(take(s) for s in sizes))
         for pts, duration, keyframe, size, sizes in meta["units"]
     )
-    stats = SegmentStats(**meta["stats"])
     try:
-        header = read_segment(units[0].payloads[0])
-        bounded = header.loss_kind == LossKind.DENSITY
-        changes = split_changes(read_residual(units[0].payloads[1]))[0] if bounded else {}
-    except (FormatError, IndexError) as error:
+        return Segment.read(units, head, SegmentStats(**meta["stats"]))
+    except FormatError as error:
         raise ValueError(f"damaged: {error}") from None
-    return Segment(units, header, head, changes, stats)

@@ -16,8 +16,10 @@ from fractions import Fraction
 import numpy as np
 
 from ..base.coded import Base
+from ..errors import FormatError
 from ..events import Listener, SegmentStats, silent
 from ..frames import Frame, VideoInfo
+from ..loss.changes import split_changes
 from ..loss.coder import LossKind, LossSettings
 from ..settings import Settings
 from ..wire.obu import TemporalUnit
@@ -25,7 +27,7 @@ from .choice import Choice, Chooser
 from .fit_density import DensityFit
 from .head import Head
 from .passes import GROUP, Passes, Run
-from .payload import SegmentHeader, write_residual, write_segment
+from .payload import SegmentHeader, read_residual, read_segment, write_residual, write_segment
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,18 @@ class Segment:
     head: Head | None
     changes: Mapping[int, bytes]
     stats: SegmentStats
+
+    @classmethod
+    def read(cls, units: tuple[TemporalUnit, ...], head: Head | None, stats: SegmentStats) -> Segment:
+        """A segment that was kept: header and changes are read from its units. Raises FormatError."""
+        payloads = units[0].payloads if units else ()
+        if not payloads:
+            raise FormatError("the segment header is missing")
+        header = read_segment(payloads[0])
+        changes: Mapping[int, bytes] = {}
+        if header.loss_kind == LossKind.DENSITY and len(payloads) > 1:
+            changes, _ = split_changes(read_residual(payloads[1]))
+        return cls(units, header, head, changes, stats)
 
 
 class SegmentEncoder:
