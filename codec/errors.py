@@ -4,6 +4,11 @@ The command line prints `str(error)` as one sentence and exits with `error.exit_
 catches `NvcError`. Anything else that escapes is a bug of ours.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class NvcError(Exception):
     """Base of all errors raised on purpose. The message is one sentence that names the file and the fault."""
@@ -42,3 +47,12 @@ class UsageError(NvcError):
     """The options contradict each other or lie outside their range."""
 
     exit_code = 2
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """A FormatError that is raised inside names the file."""
+    try:
+        yield
+    except FormatError as error:
+        raise type(error)(f"{path}: {error}") from None

@@ -1,13 +1,20 @@
 """What is told while work is under way, to whoever listens: a person's terminal, a program, a page, nobody.
 
 All work takes one `listen`, a callable that gets one event after the other, from any thread. An event is a frozen
-record of JSON types; `kind` and `data` are what `--json` prints of it.
+record; who shows it asks for its class. `kind` and `data`, of JSON types, are what `--json` prints of it:
+
+    source, scale           what an encode of a film begins with
+    progress                how far a piece of work is: of class UnderWay, in one of five forms
+    segment, picture        a part is finished: a segment of a film, a picture of a folder
+    note, problem           a sentence on what is not kept or not met, or on what failed while the work goes on
+    done                    the last one: of class WorkDone, in one form for each kind of work
+    stage                   between the parts of an encoder; nobody prints it
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 
@@ -30,6 +37,99 @@ def silent(event: Event) -> None:
     """A listener that does nothing."""
 
 
+# --- what an encode begins with ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SourceOpened(Event):
+    """A film is there to be encoded. `format`: libav's name; `rate`: pictures a second; `frames`: 0 is unknown."""
+
+    kind: ClassVar[str] = "source"
+    width: int
+    height: int
+    format: str
+    rate: float
+    frames: int
+
+
+@dataclass(frozen=True)
+class ScaleChosen(Event):
+    """How many times smaller the base of a film is, and the quantiser that its first segment begins with."""
+
+    kind: ClassVar[str] = "scale"
+    scale: float
+    crf: float
+
+
+# --- how far it is ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UnderWay(Event):
+    """How far a piece of work is; `stage` names what is being done."""
+
+    kind: ClassVar[str] = "progress"
+    stage: str
+
+
+@dataclass(frozen=True)
+class Encoding(UnderWay):
+    """An encode of a film. `stage`: that of `segment`, see `Stage`, or "segment" where it is finished; `frames`: done
+    in all segments, parts of them too; `total`: 0 is unknown; `fps`: pictures a second; `eta`: seconds left, None is
+    unknown; `bytes`: of finished segments; `elapsed`: seconds."""
+
+    segment: int
+    frames: float
+    total: int
+    fps: float
+    eta: float | None
+    bytes: int
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class Decoding(UnderWay):
+    """A decode of a film, fields as those of `Encoding`."""
+
+    stage: str = field(default="decode", init=False)
+    frames: int
+    total: int
+    fps: float
+    eta: float | None
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class Trying(UnderWay):
+    """A search tries what `text` says."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Share(UnderWay):
+    """The `share` (0..1) of a piece of work is done."""
+
+    share: float
+
+
+@dataclass(frozen=True)
+class Training(UnderWay):
+    """A head learns: `step` of `steps` are done. `loss`: the mean since it was last told; `gain`: dB that the head adds
+    to what it is judged by, None where that is not measured; `text`: all this for a person."""
+
+    stage: str = field(default="train", init=False)
+    text: str
+    step: int
+    steps: int
+    loss: float
+    gain: float | None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {"stage": self.stage, "text": self.text, "step": self.step, "loss": self.loss, "gain": self.gain}
+
+
 @dataclass(frozen=True)
 class Stage(Event):
     """Of the piece of work at hand, the share `done` (0..1) of a `stage` is finished: of a segment "scale", "base",
@@ -38,6 +138,9 @@ class Stage(Event):
     kind: ClassVar[str] = "stage"
     stage: str
     done: float
+
+
+# --- parts that are finished ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -71,17 +174,149 @@ class SegmentDone(Event):
 
     @property
     def data(self) -> dict[str, Any]:
-        return {"segment": self.segment, **asdict(self.stats)}
+        return {"segment": self.segment, **asdict(self.stats), "met": int(self.stats.met)}
 
 
-class Loose(Event):
-    """An event that has no class of its own yet."""
+@dataclass(frozen=True)
+class Note(Event):
+    """A sentence on what was not kept or not met."""
 
-    def __init__(self, kind: str, data: dict[str, Any]):
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "_data", data)
+    kind: ClassVar[str] = "note"
+    text: str
+
+
+@dataclass(frozen=True)
+class Problem(Event):
+    """A sentence on what failed while the work goes on."""
+
+    kind: ClassVar[str] = "problem"
+    text: str
+
+
+@dataclass(frozen=True)
+class PictureFailed(Problem):
+    """A picture of a folder could not be encoded or decoded: `number` of `total`."""
+
+    number: int
+    total: int
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WorkDone(Event):
+    """A piece of work has come to its end."""
+
+    kind: ClassVar[str] = "done"
+
+
+@dataclass(frozen=True)
+class FilmEncoded(WorkDone):
+    """`psnr`: PSNR-YUV in dB, mean over pictures; `scale`: how many times smaller the base is."""
+
+    path: str
+    bytes: int
+    frames: int
+    seconds: float
+    psnr: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class FilmDecoded(WorkDone):
+    """`problems`: how many places best effort passed over."""
+
+    path: str
+    frames: int
+    problems: int
+
+
+@dataclass(frozen=True)
+class Verified(WorkDone):
+    """Every checksum of a film's or a still's pictures is right."""
+
+    path: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class PictureDone(WorkDone):
+    """A picture was encoded or decoded. `bpp`: bits a pixel of the .nvc file; `psnr`: PSNR-RGB in dB, None where the
+    picture is `lossless`, and, like `crf`, after decoding."""
+
+    source: str
+    path: str
+    width: int
+    height: int
+    bytes: int
+    bpp: float
+    psnr: float | None
+    lossless: bool
+    crf: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PictureOfFolder(Event):
+    """The picture `number` of `total` of a folder was encoded or decoded; `name`: its path below the folder."""
+
+    kind: ClassVar[str] = "picture"
+    done: PictureDone
+    number: int
+    total: int
+    name: str
 
     @property
     def data(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._data  # type: ignore[attr-defined]
-        return found
+        return {**self.done.data, "number": self.number, "total": self.total, "name": self.name}
+
+
+@dataclass(frozen=True)
+class FolderDone(WorkDone):
+    """A folder of pictures was encoded or decoded. `kept`: pictures that were there already; bytes before and after."""
+
+    pictures: int
+    failed: int
+    kept: int
+    source_bytes: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PictureEnlarged(WorkDone):
+    """A picture was written, enlarged to this size."""
+
+    path: str
+    width: int
+    height: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class HeadTrained(WorkDone):
+    """`bytes` of a head's file; `gain`: dB over the plain filter on pictures held back."""
+
+    path: str
+    bytes: int
+    gain: float
+
+
+@dataclass(frozen=True)
+class GaussiansEncoded(WorkDone):
+    """`bpp`: bits a pixel of the .nvs file."""
+
+    path: str
+    bytes: int
+    bpp: float
+    gaussians: int
+
+
+@dataclass(frozen=True)
+class GaussiansDecoded(WorkDone):
+    """A picture was drawn of Gaussians, in this size."""
+
+    path: str
+    width: int
+    height: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -94,9 +94,6 @@ class VideoInfo:
     side_data: dict[str, bytes] = field(default_factory=dict)  # HDR: "mastering", "content_light" (libav structs)
     frames: int = 0  # 0 = unknown
     duration: Fraction = Fraction(0)  # seconds, 0 = unknown
-
-    def with_size(self, width: int, height: int) -> VideoInfo:
-        return replace(self, width=width, height=height)
 
 
 @dataclass(frozen=True)

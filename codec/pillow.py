@@ -4,7 +4,7 @@
     from PIL import Image
     Image.open("a.nvc").save("b.nvc", crf=30)
 
-`save` takes what `codec.still_settings.StillSettings` takes, by name, and `lossless=True`, `icc_profile`, `exif`.
+`save` takes what `codec.StillSettings` takes, by name, and `lossless=True`, `icc_profile`, `exif`.
 An AVIF file that is not ours is left to Pillow's own reader.
 """
 
@@ -46,14 +46,15 @@ class NvcImageFile(ImageFile.ImageFile):
     format_description = "NVC still picture"
 
     def _open(self) -> None:
-        data = self.fp.read()  # type: ignore[union-attr]
+        assert self.fp is not None
+        data = self.fp.read()
         try:
             still, header = header_of(data)
             check_still(header, LIMITS)
         except FormatError as error:
             # at a SyntaxError Pillow tries its other readers, which would show the base as if it were the picture
             raise (OSError if SIGNATURE in data else SyntaxError)(str(error)) from None
-        self._nvc = data
+        self._nvc: bytes | None = data
         self._size = header.width, header.height
         deep = (header.channels, header.depth, header.alpha != NO_ALPHA)
         self._mode = _MODES.get(deep) or _MODES[deep[0], 8, deep[2]]

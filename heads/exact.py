@@ -12,28 +12,6 @@ from threading import Barrier, Lock
 import torch
 
 
-@cache
-def workers() -> ThreadPoolExecutor:
-    """Threads for bands of pictures, kept for the life of the process."""
-    return single_threads(os.cpu_count() or 1)
-
-
-def for_all(work: Callable[[int], None], items: Sequence[int]) -> None:
-    """Do `work` with all items, side by side on as many threads as torch may use, each with kernels of one thread."""
-    if torch.get_num_threads() == 1 or len(items) == 1:
-        for item in items:
-            work(item)
-        return
-    share = torch.get_num_threads()
-
-    def some(first: int) -> None:
-        for item in items[first::share]:
-            work(item)
-
-    for done in [workers().submit(some, k) for k in range(min(share, len(items)))]:
-        done.result()
-
-
 class HeadError(ValueError):
     """A head that breaks the rules of the format."""
 
@@ -95,6 +73,11 @@ def exact_kernels() -> Iterator[None]:
         yield
 
 
+def has_bfloat16() -> bool:
+    """Whether this machine multiplies bfloat16 faster than float32."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+
+
 def _keep_to_one() -> None:
     torch.set_num_threads(1)
     torch.get_num_threads()  # fixes it: a thread takes the default of that moment when it first asks
@@ -111,3 +94,29 @@ def single_threads(count: int) -> ThreadPoolExecutor:
     barrier.wait()
     torch.set_num_threads(before)
     return pool
+
+
+@cache
+def workers() -> ThreadPoolExecutor:
+    """Threads for bands of pictures, kept for the life of the process."""
+    return single_threads(os.cpu_count() or 1)
+
+
+if hasattr(os, "register_at_fork"):  # threads do not come along
+    os.register_at_fork(after_in_child=workers.cache_clear)
+
+
+def for_all(work: Callable[[int], None], items: Sequence[int]) -> None:
+    """Do `work` with all items, side by side on as many threads as torch may use, each with kernels of one thread."""
+    if torch.get_num_threads() == 1 or len(items) == 1:
+        for item in items:
+            work(item)
+        return
+    share = torch.get_num_threads()
+
+    def some(first: int) -> None:
+        for item in items[first::share]:
+            work(item)
+
+    for done in [workers().submit(some, k) for k in range(min(share, len(items)))]:
+        done.result()

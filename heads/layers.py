@@ -1,4 +1,4 @@
-"""A quantised layer and its limits: what both families of heads have in common."""
+"""A quantised layer and its limits: what both families of heads have in common. NumPy alone."""
 
 from __future__ import annotations
 

@@ -170,20 +170,20 @@ def decode_shapes(
     """Inverse of `encode_layers`, or with `base` and `bias_coarse` of `encode_change`, for layers of any shapes; what
     they are is for the caller to check. Raises HeadError."""
     if bias_coarse is None:
-        return decode_numbers(data, shapes, base)
+        return _decode(data, shapes, base)
     if data and data[0] > COARSE_MAX:
         raise HeadError(f"a head changes in multiples of 2^{data[0]}")
-    return decode_numbers(data, shapes, base, (data[0] if data else 0, bias_coarse))
+    return _decode(data, shapes, base, (data[0] if data else 0, bias_coarse))
 
 
-def decode_numbers(
+def _decode(
     data: bytes,
     shapes: Sequence[tuple[int, int, int, int]],
     base: Sequence[Layer] | None,
     coarse: tuple[int, int] | None = None,
 ) -> list[Layer]:
-    """Layers from their numbers; with `coarse` (of weights, and how much more of
-    biases), from what they change of `base`."""
+    """Layers from their numbers; with `coarse` (of weights, and how much more of biases), from what they change of
+    `base`."""
     n = 3 * len(shapes)
     if len(data) < n:
         raise HeadError("coded weights are shorter than their header")

@@ -11,20 +11,24 @@ from typing import Any, cast
 
 import av
 import pytest
+import torch
 
 from codec.frames import PlaneFormat
 from codec.media.libav import ordinary_priority, planes_to_av
-from codec.segment.presets import PRESETS, Preset
-from heads.restorer.fit import Schedule
-from tests.makers import NTSC, drawn_planes, tone
+from tests.makers import GENEROUS, LAVISH, NTSC, drawn_planes, shorten, tone
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the preset "fast" much faster: a weak base and hardly any training."""
-    short = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))
-    monkeypatch.setitem(PRESETS, "fast", short)
-    monkeypatch.setattr("codec.segment.encoder.ADAPT_LEAST", 20)
+    """Makes the preset "fast" much faster."""
+    shorten(monkeypatch)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Networks run on one thread, also in fixtures of modules, unless a test asks for more: on pictures this small,
+    threads mostly wait for each other. No result depends on their number."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +45,13 @@ def ordinary() -> Iterator[None]:
 @pytest.fixture
 def generous(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes bytes worth next to nothing, so that heads and loss-streams are sent also for the smallest films."""
-    monkeypatch.setattr("codec.segment.encoder.WORTH", 1e-6)
+    shorten(monkeypatch, worth=GENEROUS)
+
+
+@pytest.fixture
+def lavish(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes bytes what is wanted, so that the longest head is sent, however trainings come out."""
+    shorten(monkeypatch, worth=LAVISH)
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ import splat
 from bench.process import memory_of
 from codec.cli.main import main as cli
 from codec.errors import FormatError, NvcError
+from codec.events import SegmentStats
 from codec.film.film import Film
 from codec.film.info import describe
 from codec.film.reader import FilmReader
@@ -176,11 +177,11 @@ def _best_effort(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
 
 def _reader(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
     try:
-        with FilmReader(path, LIMITS) as reader:
-            sizes = reader.sizes()
-            if sum(sizes.values()) != 2 * sizes["file"]:
-                raise Wrong("sizes do not add up")
-            sum(1 for _ in reader.units(reader.info.duration / 2, lambda error: None))
+        reader = FilmReader(path, LIMITS)
+        sizes = reader.sizes()
+        if sum(sizes.values()) != 2 * sizes["file"]:
+            raise Wrong("sizes do not add up")
+        sum(1 for _ in reader.units(reader.info.duration / 2, lambda error: None))
         describe(path, LIMITS)
     except NvcError as error:
         return _refused(error, path)
@@ -326,8 +327,8 @@ def fresh(folder: Path) -> None:
     yuv = PlaneFormat("420", 8)
     source = write_frames(folder / "in.mkv", scene_frames(yuv, 48, 32, (5, 4)), yuv)
     PRESETS["fast"] = Preset(12, 0, 4, Schedule(20, 10, batch=2, crop=16, coarser=2), ((4, 0),))
-    codec.segment.encoder.WORTH = 1e-6  # type: ignore[attr-defined]
-    codec.segment.encoder.ADAPT_LEAST = 20  # type: ignore[attr-defined]
+    codec.segment.choice.WORTH = 1e-6  # type: ignore[attr-defined]
+    codec.segment.choice.FIT_LEAST = 20  # type: ignore[attr-defined]
     usual = Settings(preset="fast", device="cpu", crf=55, threads=1)
     for name, wishes, film_head in (
         ("loss", {"scale": Fraction(2), "loss": 16, "history": 1}, 1),
@@ -335,7 +336,7 @@ def fresh(folder: Path) -> None:
         ("plain", {"scale": Fraction(1), "loss": "off", "head": False}, 1),
         ("chain", {"scale": Fraction(1)}, 0),
     ):
-        codec.segment.encoder.FILM_HEAD = film_head  # type: ignore[attr-defined]
+        codec.segment.choice.FILM_HEAD = film_head  # type: ignore[attr-defined]
         codec.encode(source, folder / f"{name}.nvc", replace(usual, **wishes))
     _remuxed(folder / "loss.nvc", folder / "matroska.nvc", "matroska")
     _remuxed(folder / "exact.nvc", folder / "fragments.nvc", "mp4", {"movflags": "frag_every_frame+empty_moov"})
@@ -392,7 +393,9 @@ def seeds_of(folders: Sequence[Path]) -> dict[str, list[Seed]]:
         units = seed.film[1]
         found[PAYLOAD] += [Seed(seed.name, PAYLOAD, p) for p in units[0].payloads]
         found[UNIT] += [Seed(seed.name, UNIT, obu.inject(u.data, u.payloads)) for u in units[:2]]
-        segment = Segment(tuple(units), None, {"bytes": 1})
+        header = payload.read_segment(units[0].payloads[0])
+        stats = SegmentStats(len(units), 55.0, 1.0, 1, 0, "none", 0, 0, 30.0, 30.0, 0.0)
+        segment = Segment(tuple(units), header, None, {}, stats)
         found[JOB].append(Seed(seed.name, JOB, pack(segment)))
     for scale, (layers, width) in ((2, (3, 4)), (3, (2, 1))):
         rng, spec = np.random.default_rng(scale), HeadSpec(12, 0, layers, width)

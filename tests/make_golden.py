@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import codec.segment.encoder
+import codec.segment.choice
 import codec.segment.fit_density
 import codec.still.encode
 import splat
@@ -88,9 +88,9 @@ def drawn_still() -> NDArray[np.uint8]:
 
 def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
-    codec.segment.encoder.WORTH = 0.01  # tools are used wherever they gain, for their own sake
-    codec.segment.encoder.FILM_HEAD = int(wanted is PRETRAINED)
-    codec.segment.fit_density.LEAST_SAMPLES, codec.segment.fit_density.Adapter._price = 0, lambda *_: -1.0  # type: ignore[method-assign]
+    codec.segment.choice.WORTH = 0.01  # tools are used wherever they gain, for their own sake
+    codec.segment.choice.FILM_HEAD = int(wanted is PRETRAINED)
+    codec.segment.fit_density.LEAST_SAMPLES, codec.segment.fit_density.DensityFit.price = 0, lambda *_: -1.0  # type: ignore[method-assign]
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (fmt, settings) in wanted.items():

@@ -18,8 +18,23 @@ import pytest
 from codec.cli.main import main
 from codec.frames import Frame, Plane, PlaneFormat
 from codec.media.libav import ordinary_priority, planes_to_av
+from codec.segment.presets import PRESETS, Preset
+from heads.restorer.fit import Schedule
 
 NTSC = Fraction(24000, 1001)
+GOLDEN = Path(__file__).parent / "golden"
+QUICK = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))  # a weak base, hardly any training
+GENEROUS, LAVISH = 1e-6, -1e6  # dB for each factor e of rate: bytes cost nothing; bytes are what is wanted
+
+
+def shorten(patch: pytest.MonkeyPatch, batches: int = 20, worth: float | None = None) -> None:
+    """Makes the preset "fast" much faster, with so many batches that a pretrained head learns at the least. `worth`
+    rules what is chosen: GENEROUS takes heads wherever they gain, LAVISH takes the longest one that there is, so that
+    what is sent does not depend on how a training comes out."""
+    patch.setitem(PRESETS, "fast", QUICK)
+    patch.setattr("codec.segment.choice.FIT_LEAST", batches)
+    if worth is not None:
+        patch.setattr("codec.segment.choice.WORTH", worth)
 
 
 def drawn_planes(fmt: PlaneFormat, width: int, height: int, number: int) -> tuple[Plane, ...]:

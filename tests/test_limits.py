@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,13 +19,12 @@ from codec.film.reader import FilmReader
 from codec.frames import PlaneFormat
 from codec.limits import FILM_MEMORY, FILM_PIXELS, STILL_MEMORY, Limits
 from codec.segment import payload
-from codec.segment.decoder import AHEAD, SegmentUnits
 from codec.segment.payload import SegmentHeader, film_memory
+from codec.segment.units import AHEAD, SegmentUnits
 from codec.still.payload import StillHeader, header_of, still_memory
 from codec.wire.mp4 import check_index
-from tests.makers import Run, base_temporal_units, drawn_frames, shell, write_frames
+from tests.makers import GOLDEN, Run, base_temporal_units, drawn_frames, shell, write_frames
 
-GOLDEN = Path(__file__).parent / "golden"
 FILM, STILL, SPLAT = GOLDEN / "head-v1.nvc", GOLDEN / "lossless-v1.still.nvc", GOLDEN / "still-v1.nvs"
 SMALL = Limits(max_pixels=1000)
 
@@ -247,6 +245,6 @@ def test_an_encoder_tells_where_its_film_needs_options(tmp_path: Path, monkeypat
     source = write_frames(tmp_path / "in.mkv", drawn_frames(PlaneFormat(), 64, 48, 3, 40), PlaneFormat())
     wishes = codec.Settings(preset="fast", head=False, scale=Fraction(1), device="cpu")
     assert not codec.encode(source, tmp_path / "a.nvc", wishes).notes
-    monkeypatch.setattr(sys.modules["codec.encode"], "DEFAULT", SMALL)
+    monkeypatch.setattr("codec.film.encode.DEFAULT", SMALL)
     (note,) = codec.encode(source, tmp_path / "b.nvc", wishes).notes
     assert note.startswith("decoding will ask for options: a picture of 64x48") and "--max-pixels" in note

@@ -29,8 +29,9 @@ from codec.errors import NvcError
 from codec.frames import Frame, VideoInfo, channels_of
 from codec.loss.coder import LossSettings
 from codec.media.source import open_source
-from codec.segment.encoder import LAYERS, SegmentEncoder
+from codec.segment.fit_restorer import LAYERS, examples_of, fit_restorer
 from codec.segment.head import Head
+from codec.segment.passes import Passes
 from codec.segment.presets import PRESETS
 from codec.segment.scenes import split
 from heads.restorer.coded import decode_layers
@@ -76,20 +77,20 @@ def first_segment(path: str, limit: int | None) -> tuple[list[Frame], VideoInfo]
         return frames[:limit], source.info
 
 
-def trained(encoder: SegmentEncoder, base: Base, width: int) -> tuple[Head, int]:
+def trained(passes: Passes, base: Base, width: int) -> tuple[Head, int]:
     """(a head for that base as the decoder reads it, its bytes)."""
-    examples, _ = encoder.examples(base)
-    spec = HeadSpec(channels_of(encoder.info.format.chroma), 0, LAYERS, width)
-    head = encoder.train(examples, spec, encoder.preset.schedule)
+    examples, _ = examples_of(passes, base)
+    spec = HeadSpec(channels_of(passes.info.format.chroma), 0, LAYERS, width)
+    head = fit_restorer(passes, examples, spec, passes.preset.schedule)
     if head is None:
         raise BenchError(f"the head of {width} channels left the range in which it is exact")
     data = encode_layers(head.layers)
     return Head(spec, tuple(decode_layers(data, spec))), len(data)
 
 
-def psnr(encoder: SegmentEncoder, base: Base, head: Head | None) -> float:
+def psnr(passes: Passes, base: Base, head: Head | None) -> float:
     """PSNR-YUV of all pictures, each by the head where that is better, as a segment's header has it."""
-    return encoder.run(base, head, LossSettings()).psnr
+    return passes.run(base, head, LossSettings()).psnr
 
 
 def gains(
@@ -100,16 +101,16 @@ def gains(
     rows: list[tuple[object, ...]] = []
     best = []
     for crf in crfs:
-        encoder = SegmentEncoder(frames, info, codec.Settings(preset=preset, head=True), scale)
+        passes = Passes(frames, info, codec.Settings(preset=preset, head=True), scale)
         tell(f"base at crf {crf:g}, scale {float(scale):g}")
-        base = encoder.base(crf)
-        plain = psnr(encoder, base, None)
+        base = passes.base(crf)
+        plain = psnr(passes, base, None)
         name = f"crf {crf:g}, scale {float(scale):g}, {len(frames)} pictures"
         found = []
         for width in widths:
             tell(f"head of {width} channels")
-            head, size = trained(encoder, base, width)
-            better = psnr(encoder, base, head)
+            head, size = trained(passes, base, width)
+            better = psnr(passes, base, head)
             found.append(better - plain)
             rows.append(
                 (
@@ -136,10 +137,10 @@ def encoded(film: Film, settings: codec.Settings) -> tuple[tuple[object, ...], i
         done = codec.encode(film.path, file, settings)
         step("decode", folder, kind="video", method="nvc", file=file, pictures=pictures)
         found, _ = step("compare", folder, source=described(film), pictures=pictures)
-    base, loss, head = (sum(int(s[f"{part}_bytes"]) for s in done.segments) for part in ("base", "loss", "head"))
+    base, loss, head = (sum(getattr(s, f"{part}_bytes") for s in done.segments) for part in ("base", "loss", "head"))
     row = (
         f"{settings.loss}, {settings.history}",
-        " ".join(dict.fromkeys(str(s["head"]) for s in done.segments)),
+        " ".join(dict.fromkeys(s.head for s in done.segments)),
         *(f"{n:,}" for n in (base, loss, head, done.bytes)),
         *(fixed(found[name]) for name in ("psnr_y", "psnr_u", "psnr_v")),
         fixed(found["psnr_yuv"], 3),

@@ -19,12 +19,12 @@ from ..frames import Colour, Frame, Plane
 from ..media.libav import ordinary_priority, planes_from_av, planes_to_av
 from .resample import BASE_FORMAT
 
-BASE_Q_ZERO = 128  # what the first byte of a shipped head says, where what the head is told is 0
+BASE_Q_ZERO = 128  # what headers store for a `base_q` of 0
+STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
+RATE_MAX = Fraction(240)  # pictures a second that SVT-AV1 takes; times are those of the packets in any case
+THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
 
 os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the library is first used
-STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
-RATE_MAX = Fraction(240)  # pictures a second that SVT-AV1 takes; times are those of the packets, whatever it is told
-THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
 
 
 @dataclass(frozen=True)
@@ -156,5 +156,5 @@ def base_frames(packets: Sequence[BasePacket], shape: tuple[int, int], threads: 
 
 
 def base_q_of(crf: float) -> int:
-    """What a head is told of the base: its quantiser in quarters, about 0."""
+    """The base's quantiser as heads know it (`base_q`): in quarters, about 0."""
     return round(4 * crf) - BASE_Q_ZERO

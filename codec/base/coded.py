@@ -9,11 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 from ..frames import Plane
 from .av1 import BasePacket, base_frames
 
 RECENT = 4  # pictures: a head looks at up to two before the one that it predicts
+
+
+@dataclass(frozen=True)
+class Base:
+    """A segment's base, coded at `crf`; `psnr`: PSNR-YUV in dB of the plain upscaled base."""
+
+    crf: float
+    packets: list[BasePacket]
+    pictures: Sequence[list[Plane]] = field(repr=False)
+    psnr: float
+
+    @property
+    def bytes(self) -> int:
+        """Of all temporal units."""
+        return sum(len(p.data) for p in self.packets)
 
 
 class BasePictures(Sequence[list[Plane]]):
@@ -36,7 +52,16 @@ class BasePictures(Sequence[list[Plane]]):
     def __len__(self) -> int:
         return len(self._packets)
 
-    def __getitem__(self, k: int) -> list[Plane]:  # type: ignore[override]
+    @overload
+    def __getitem__(self, k: int) -> list[Plane]: ...
+
+    @overload
+    def __getitem__(self, k: slice) -> list[list[Plane]]: ...
+
+    def __getitem__(self, k: int | slice) -> list[Plane] | list[list[Plane]]:
+        return [self._picture(i) for i in range(*k.indices(len(self)))] if isinstance(k, slice) else self._picture(k)
+
+    def _picture(self, k: int) -> list[Plane]:
         if not 0 <= k < len(self):
             raise IndexError(k)
         for known in (self._kept, self._recent):
@@ -52,17 +77,3 @@ class BasePictures(Sequence[list[Plane]]):
             self._recent[self._next] = next(self._stream)
             self._next += 1
         return self._recent[k]
-
-
-@dataclass(frozen=True)
-class Base:
-    """A segment's base, coded at `crf`; `psnr`: PSNR-YUV in dB of the plain upscaled base."""
-
-    crf: float
-    packets: list[BasePacket]
-    pictures: Sequence[list[Plane]] = field(repr=False)
-    psnr: float
-
-    @property
-    def bytes(self) -> int:
-        return sum(len(p.data) for p in self.packets)

@@ -1,4 +1,5 @@
-"""Between the sizes of the film and of its base: a fixed integer upscaler, and the downscaler that goes with it.
+"""Between the sizes of the film and of its base: a fixed integer upscaler, what it shows by itself, and the downscaler
+that goes with it.
 
 `upscale` runs in the decoder and is integer arithmetic throughout, so it is the same everywhere. `downscale` runs in
 the encoder only and may use floating point. Both are separable Lanczos-3 filters (Duchon 1979) on one geometry: with
@@ -61,27 +62,41 @@ def base_size(width: int, height: int, scale: Fraction) -> tuple[int, int]:
     return max(BASE_MIN, -(-width // scale)), max(BASE_MIN, -(-height // scale))
 
 
-def _factors(fmt: PlaneFormat, scale: Fraction) -> list[tuple[Fraction, Fraction] | None]:
-    """(vertical, horizontal) factor from each plane of the base to that of a film; None where it has none."""
-    sub = SUBSAMPLING[fmt.chroma]
-    chroma = None if sub is None else (scale * 2 / sub[1], scale * 2 / sub[0])
-    return [(scale, scale), chroma, chroma]
+def downscale(planes: Sequence[Plane], fmt: PlaneFormat, scale: Fraction) -> list[Plane]:
+    """The base of a picture: 10-bit 4:2:0 planes of `base_size`, from planes of any format."""
+    h, w = planes[0].shape
+    bw, bh = base_size(w, h, scale)
+    out: list[Plane] = []
+    for k, shape in enumerate(BASE_FORMAT.shapes(bw, bh)):
+        factors = _factors(fmt, scale)[k]
+        if factors is None:
+            out.append(np.full(shape, 512, np.uint16))
+            continue
+        plane = planes[k]
+        if factors[0] == factors[1] == 1 and plane.shape == shape:
+            out.append(plane.astype(np.uint16) << (10 - fmt.depth))
+            continue
+        x = _downscale_rows(plane.astype(np.float32), factors[0], shape[0])
+        x = _downscale_rows(np.ascontiguousarray(x.T), factors[1], shape[1]).T
+        x = np.clip(np.rint(x * (1 << (10 - fmt.depth))), 0, 1023)
+        out.append(np.ascontiguousarray(x.astype(np.uint16)))
+    return out
 
 
-def _upscale_rows(x: NDArray[np.int32], factor: Fraction, rows: int) -> NDArray[np.int32]:
-    """Filter along the first axis to `rows` rows, results times 256."""
-    taps, p, q = TAPS[factor], factor.numerator, factor.denominator
-    groups = -(-rows // p)
-    need = (groups - 1) * q + len(taps[0])
-    x = np.pad(x, ((3, max(0, need - 3 - len(x))), (0, 0)), mode="edge")
-    out = np.empty((groups * p, x.shape[1]), np.int32)
-    for phase, row in enumerate(taps):
-        acc = np.zeros((groups, x.shape[1]), np.int32)
-        for k, tap in enumerate(row):
-            if tap:
-                acc += x[k : k + (groups - 1) * q + 1 : q] * np.int32(tap)
-        out[phase::p] = acc
-    return out[:rows]
+def upscale(base: Sequence[Plane], fmt: PlaneFormat, width: int, height: int, scale: Fraction) -> list[Plane]:
+    """Planes of the base (10-bit 4:2:0, uint16) at the size and chroma layout of the film, still 10-bit uint16."""
+    shapes = fmt.shapes(width, height)
+    factors = _factors(fmt, scale)
+    return [
+        upscale_plane(plane, f, shape) for plane, f, shape in zip(base, factors, shapes, strict=False) if f is not None
+    ]
+
+
+def plain_prediction(planes: Sequence[Plane], depth: int) -> list[Plane]:
+    """Upscaled 10-bit planes rounded to the film's depth: what a segment without a head shows."""
+    if depth == 10:
+        return list(planes)
+    return [np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes]
 
 
 def upscale_plane(plane: Plane, factors: tuple[Fraction, Fraction], shape: tuple[int, int]) -> Plane:
@@ -114,20 +129,31 @@ def filtered(pixels: NDArray[Any], scale: int) -> NDArray[np.int64]:
     return out
 
 
-def upscale(base: Sequence[Plane], fmt: PlaneFormat, width: int, height: int, scale: Fraction) -> list[Plane]:
-    """Planes of the base (10-bit 4:2:0, uint16) at the size and chroma layout of the film, still 10-bit uint16."""
-    shapes = fmt.shapes(width, height)
-    factors = _factors(fmt, scale)
-    return [
-        upscale_plane(plane, f, shape) for plane, f, shape in zip(base, factors, shapes, strict=False) if f is not None
-    ]
+def _factors(fmt: PlaneFormat, scale: Fraction) -> list[tuple[Fraction, Fraction] | None]:
+    """(vertical, horizontal) factor from each plane of the base to that of a film; None where it has none."""
+    sub = SUBSAMPLING[fmt.chroma]
+    chroma = None if sub is None else (scale * 2 / sub[1], scale * 2 / sub[0])
+    return [(scale, scale), chroma, chroma]
 
 
-def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+def _upscale_rows(x: NDArray[np.int32], factor: Fraction, rows: int) -> NDArray[np.int32]:
+    """Filter along the first axis to `rows` rows, results times 256."""
+    taps, p, q = TAPS[factor], factor.numerator, factor.denominator
+    groups = -(-rows // p)
+    need = (groups - 1) * q + len(taps[0])
+    x = np.pad(x, ((3, max(0, need - 3 - len(x))), (0, 0)), mode="edge")
+    out = np.empty((groups * p, x.shape[1]), np.int32)
+    for phase, row in enumerate(taps):
+        acc = np.zeros((groups, x.shape[1]), np.int32)
+        for k, tap in enumerate(row):
+            if tap:
+                acc += x[k : k + (groups - 1) * q + 1 : q] * np.int32(tap)
+        out[phase::p] = acc
+    return out[:rows]
 
 
 def _downscale_rows(x: NDArray[np.float32], factor: Fraction, rows: int) -> NDArray[np.float32]:
+    """Filter along the first axis to `rows` rows."""
     if factor == 1:
         index = np.minimum(np.arange(rows), len(x) - 1)
         return x[index]
@@ -143,29 +169,6 @@ def _downscale_rows(x: NDArray[np.float32], factor: Fraction, rows: int) -> NDAr
     return out
 
 
-def downscale(planes: Sequence[Plane], fmt: PlaneFormat, scale: Fraction) -> list[Plane]:
-    """The base of a picture: 10-bit 4:2:0 planes of `base_size`, from planes of any format."""
-    h, w = planes[0].shape
-    bw, bh = base_size(w, h, scale)
-    out: list[Plane] = []
-    for k, shape in enumerate(BASE_FORMAT.shapes(bw, bh)):
-        factors = _factors(fmt, scale)[k]
-        if factors is None:
-            out.append(np.full(shape, 512, np.uint16))
-            continue
-        plane = planes[k]
-        if factors[0] == factors[1] == 1 and plane.shape == shape:
-            out.append(plane.astype(np.uint16) << (10 - fmt.depth))
-            continue
-        x = _downscale_rows(plane.astype(np.float32), factors[0], shape[0])
-        x = _downscale_rows(np.ascontiguousarray(x.T), factors[1], shape[1]).T
-        x = np.clip(np.rint(x * (1 << (10 - fmt.depth))), 0, 1023)
-        out.append(np.ascontiguousarray(x.astype(np.uint16)))
-    return out
-
-
-def plain_prediction(planes: Sequence[Plane], depth: int) -> list[Plane]:
-    """Upscaled 10-bit planes rounded to the film's depth: what a segment without a head shows."""
-    if depth == 10:
-        return list(planes)
-    return [np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes]
+def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The window of three lobes, not normalised."""
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)

@@ -1,6 +1,6 @@
-"""The quantiser that meets a wish.
+"""The quantiser that meets a target, such as a rate or a PSNR.
 
-What is coded is coded a few times, until what is measured comes as near to the wish as the quantiser's steps allow.
+What is coded is coded a few times, until what is measured comes as near to the target as the quantiser's steps allow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ..settings import CRF_MAX, CRF_STEP
 
-TRIALS = 6  # codings of a segment's base at most
+TRIALS = 6  # codings at most
 T = TypeVar("T")
 
 

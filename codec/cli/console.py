@@ -8,20 +8,33 @@ import time
 from types import TracebackType
 from typing import Self
 
-from ..events import Event
+from ..events import (
+    Decoding,
+    Encoding,
+    Event,
+    Note,
+    PictureDone,
+    PictureOfFolder,
+    Problem,
+    SegmentDone,
+    Share,
+    Training,
+    Trying,
+    UnderWay,
+)
 from ..media.files import drain
 
 EVERY = 5.0  # seconds between progress lines where standard error is no terminal
 
 
 class Console:
-    """A listener for `encode`, `decode` and `verify`. A context manager: leaves the terminal on a fresh line."""
+    """A listener for all work. A context manager: leaves the terminal on a fresh line."""
 
     def __init__(self, as_json: bool = False, quiet: bool = False):
         self._json, self._quiet = as_json, quiet
         self._terminal = sys.stderr.isatty()
         self._open = False  # whether a progress line stands unfinished
-        self._base_q = 0.0
+        self._shown = 0.0  # when progress was last shown
         self._deaf = False  # whether nobody reads standard output any more
 
     def __enter__(self) -> Self:
@@ -32,21 +45,21 @@ class Console:
     ) -> None:
         self._finish_line()
 
-    def __call__(self, event: Event, plain: bool = True) -> None:
-        """Show an event; `plain` = False shows it to programs alone."""
+    def __call__(self, event: Event) -> None:
+        """Show an event. Programs see all of them; people notes and problems, and more where no program listens."""
         if self._json and not self._deaf:
             self._tell(json.dumps({"event": event.kind, **event.data}))
         if self._quiet:
             return
-        if event.kind == "progress":
-            if not self._json:
+        match event:
+            case Note() | Problem():
+                self._line(f"{event.kind}: {event.text}")
+            case UnderWay() if not self._json:
                 self._progress(event)
-        elif event.kind in ("note", "problem"):
-            self._line(f"{event.kind}: {event.data['text']}")
-        elif plain and not self._json and event.kind == "segment":
-            self._line(_segment(event))
-        elif plain and not self._json and event.kind == "picture":
-            self._line(_picture(event))
+            case SegmentDone() if not self._json:
+                self._line(_segment(event))
+            case PictureOfFolder() if not self._json:
+                self._line(f"[{event.number}/{event.total}] {event.name}: {_picture(event.done)}")
 
     def _tell(self, line: str) -> None:
         """A line to standard output. A reader that goes away costs nobody the work."""
@@ -61,25 +74,11 @@ class Console:
         if not (self._json or self._quiet):
             self._line(text)
 
-    def _progress(self, event: Event) -> None:
+    def _progress(self, event: UnderWay) -> None:
         now = time.monotonic()
-        if now - self._base_q < (0.1 if self._terminal else EVERY):
-            return
-        self._base_q = now
-        d = event.data
-        if "text" in d:
-            self._renew(f"{d['stage']:8} {d['text']}")
-            return
-        if "share" in d:
-            self._renew(f"{d['stage']:8} {float(str(d['share'])):.0%}")
-            return
-        total = f"/{d['total']}" if d.get("total") else ""
-        text = f"{d['stage']:8} {d['frames']:g}{total} frames, {d['fps']:g} fps"
-        if d.get("eta") is not None:
-            text += f", {_clock(float(str(d['eta'])))} left"
-        if d.get("bytes"):
-            text += f", {int(str(d['bytes'])) / 1e6:.2f} MB"
-        self._renew(text)
+        if now - self._shown >= (0.1 if self._terminal else EVERY):
+            self._shown = now
+            self._renew(f"{event.stage:8} {_how_far(event)}")
 
     def _renew(self, text: str) -> None:
         if self._terminal:
@@ -105,21 +104,37 @@ def _clock(seconds: float) -> str:
     return f"{hours}{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def _segment(event: Event) -> str:
-    d = event.data
-    parts = [f"base {int(str(d['base_bytes'])):,} B at crf {d['crf']:g}"]
-    if d["head"] != "none":
-        parts.append(f"head {d['head']} {int(str(d['head_bytes'])):,} B ({float(str(d['head_gain'])):+.2f} dB)")
-    if d["loss_bytes"]:
-        parts.append(f"loss-stream {int(str(d['loss_bytes'])):,} B")
-    return f"segment {d['segment']}: {d['frames']} frames, {float(str(d['psnr'])):.2f} dB; " + ", ".join(parts)
+def _how_far(event: UnderWay) -> str:
+    match event:
+        case Trying() | Training():
+            return event.text
+        case Share():
+            return f"{event.share:.0%}"
+        case Encoding() | Decoding():
+            total = f"/{event.total}" if event.total else ""
+            text = f"{event.frames:g}{total} frames, {event.fps:g} fps"
+            if event.eta is not None:
+                text += f", {_clock(event.eta)} left"
+            if isinstance(event, Encoding) and event.bytes:
+                text += f", {event.bytes / 1e6:.2f} MB"
+            return text
+    return ""
 
 
-def _picture(event: Event) -> str:
-    d = event.data
-    text = f"[{d['number']}/{d['total']}] {d['name']}: {d['width']}x{d['height']}, {int(str(d['bytes'])):,} bytes"
-    if d["lossless"]:
-        return f"{text}, {float(str(d['bpp'])):.3f} bpp, lossless, {float(str(d['seconds'])):.1f} s"
-    if d["psnr"] is not None:
-        text += f", {float(str(d['bpp'])):.3f} bpp, {float(str(d['psnr'])):.2f} dB"
-    return f"{text}, {float(str(d['seconds'])):.1f} s"
+def _segment(event: SegmentDone) -> str:
+    stats = event.stats
+    parts = [f"base {stats.base_bytes:,} B at crf {stats.crf:g}"]
+    if stats.head != "none":
+        parts.append(f"head {stats.head} {stats.head_bytes:,} B ({stats.head_gain:+.2f} dB)")
+    if stats.loss_bytes:
+        parts.append(f"loss-stream {stats.loss_bytes:,} B")
+    return f"segment {event.segment}: {stats.frames} frames, {stats.psnr:.2f} dB; {', '.join(parts)}"
+
+
+def _picture(done: PictureDone) -> str:
+    text = f"{done.width}x{done.height}, {done.bytes:,} bytes"
+    if done.lossless:
+        text += f", {done.bpp:.3f} bpp, lossless"
+    elif done.psnr is not None:
+        text += f", {done.bpp:.3f} bpp, {done.psnr:.2f} dB"
+    return f"{text}, {done.seconds:.1f} s"

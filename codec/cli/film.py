@@ -1,4 +1,7 @@
-"""The commands on films: `codec encode`, `decode`, `verify` and `info`, which hand pictures on to `codec.cli.still`."""
+"""The commands on films: `codec encode`, `decode`, `verify` and `info`, which hand pictures on to `codec.cli.still`.
+
+What does the work is imported within each command, so that nobody waits for PyTorch to read a help text.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,13 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from ..events import Loose
-from ..film.decode import decode, verify
-from ..film.encode import encode
-from ..film.info import describe, table
+from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
 from ..settings import JOBS_MAX, PRESETS, Settings
-from ..still.info import describe_still, still_table
-from ..wire.avif import is_still
 from .console import Console
 from .options import Number, Seconds, limited, machine, shared
-from .still import decode_stills, encode_stills, means_pictures, means_stills, verify_still
+from .still import decode_stills, encode_stills, verify_still
+from .tables import film_table, still_table
 
 
 @click.command("encode")
@@ -71,7 +70,9 @@ def encode_command(
     """
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
-    if means_pictures(source):
+    from ..still.files import is_of_pictures
+
+    if is_of_pictures(source):
         if jobs or cluster or best_effort:
             raise UsageError("--jobs, --cluster and --best-effort are for films")
         wishes |= {"max_error": 0 if lossless else max_error, "head": not no_head}
@@ -86,6 +87,8 @@ def encode_command(
         head=not no_head,
         **wishes,
     )
+    from ..film.encode import encode
+
     with Console(as_json, quiet) as console:
         how = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort}
         result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, listen=console)
@@ -119,14 +122,18 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
     """
     if target == "-" and as_json:
         raise UsageError("--json and pictures on standard output exclude each other")
-    if means_stills(source):
+    from ..still.files import is_of_stills
+
+    if is_of_stills(source):
         decode_stills(source, target, options, quiet, as_json)
         return
+    from ..film.decode import decode
+
     with Console(as_json, quiet) as console:
         result = decode(source, target, listen=console, **options)
         for note in result.notes:
-            console(Loose("note", {"text": note}))
-        console(Loose("done", {"path": target, "frames": result.frames, "problems": len(result.problems)}), plain=False)
+            console(Note(note))
+        console(FilmDecoded(target, result.frames, len(result.problems)))
         console.say(f"{target}: {result.frames} frames, {result.frames / max(result.seconds, 1e-9):.1f} fps")
 
 
@@ -137,12 +144,16 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
 @limited
 def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Decode every picture of SOURCE and compare every checksum."""
+    from ..wire.avif import is_still
+
     if is_still(source):
         verify_still(source, options["threads"], options["limits"], quiet, as_json)
         return
+    from ..film.decode import verify
+
     with Console(as_json, quiet) as console:
         result = verify(source, listen=console, **options)
-        console(Loose("done", {"path": source, "frames": result.frames}), plain=False)
+        console(Verified(source, result.frames))
         console.say(f"{source}: {result.frames} frames, every checksum right")
 
 
@@ -152,9 +163,14 @@ def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> N
 @limited
 def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> None:
     """Show what SOURCE is made of."""
-    still = is_still(source)
-    found = describe_still(source, limits) if still else describe(source, limits)
+    from ..wire.avif import is_still
+
+    if still := is_still(source):
+        from ..still.info import describe_still as describe
+    else:
+        from ..film.info import describe
+    found = describe(source, limits)
     if as_json:
         click.echo(json.dumps(found))
     elif not quiet:
-        click.echo(still_table(found) if still else table(found))
+        click.echo(still_table(found) if still else film_table(found))

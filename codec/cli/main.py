@@ -15,7 +15,6 @@ import click
 
 from ..errors import NvcError
 from ..media.files import drain
-from ..media.libav import describe as described
 from .film import decode_command, encode_command, info_command, verify_command
 from .splat import splat_group
 from .still import upscale_command
@@ -67,9 +66,11 @@ def main() -> None:
         click.echo("codec: interrupted; encode --resume goes on from the last finished segment", err=True)
         sys.exit(1)
     except OSError as error:  # those of files are told where they are read and written
+        from ..media.libav import reason
+
         if not error.filename:
             drain(sys.stdout)
-        click.echo(f"codec: {error.filename or 'standard output cannot be written'}: {described(error)}", err=True)
+        click.echo(f"codec: {error.filename or 'standard output cannot be written'}: {reason(error)}", err=True)
         sys.exit(1)
     except Exception as error:  # a bug of ours: a sentence for the user, the trace for whoever asks for it
         if os.environ.get("NVC_DEBUG"):

@@ -1,4 +1,4 @@
-"""The commands of the tile compressor: `codec splat encode | decode | info`. They hold no logic."""
+"""The commands of the tile compressor: `codec splat encode | decode | info`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from typing import Any
 
 import click
 
-import splat
-
 from ..errors import FormatError, InputError, UsageError
-from ..events import Loose
+from ..events import GaussiansDecoded, GaussiansEncoded, Note, Share
 from ..limits import Limits
-from ..media.files import check_not_same, check_target, read_bytes, write_bytes
-from ..media.pictures import Picture, check_picture_target, eight_bits, read_picture, write_picture
+from ..media.files import STDOUT, check_not_same, check_target, read_bytes, write_bytes
 from .console import Console
 from .options import limited, shared
 from .options import threads as threads_option
-
-STDOUT = "-"
+from .tables import gaussians_table
 
 
 @contextmanager
 def _faults_of(path: str, kind: type[Exception]) -> Iterator[None]:
+    import splat
+
     try:
         yield
     except splat.SplatError as error:
@@ -90,6 +88,10 @@ def encode_command(
         raise UsageError(f"--{' and --'.join(wishes)} contradict each other: ask for one")
     if target == STDOUT and as_json:
         raise UsageError("--json and a file on standard output exclude each other")
+    import splat
+
+    from ..media.pictures import eight_bits, read_picture
+
     check_not_same(source, target)
     if target != STDOUT:
         check_target(target, overwrite)
@@ -97,10 +99,10 @@ def encode_command(
         picture = eight_bits(read_picture(source), source)
         pixels = picture.pixels
         for note in picture.notes:
-            console(Loose("note", {"text": note}))
+            console(Note(note))
 
         def listen(done: float) -> None:
-            console(Loose("progress", {"stage": "encode", "share": done}))
+            console(Share("encode", done))
 
         with _faults_of(source, InputError):
             options = {"effort": effort, "network": network, "threads": threads, "listen": listen}
@@ -108,8 +110,7 @@ def encode_command(
             found = splat.describe(data)
         write_bytes(target, data)
         rate = len(data) * 8 / (pixels.shape[0] * pixels.shape[1])
-        done = {"path": target, "bytes": len(data), "bpp": rate, "gaussians": found["gaussians"]}
-        console(Loose("done", done), plain=False)
+        console(GaussiansEncoded(target, len(data), rate, found["gaussians"]))
         console.say(f"{target}: {len(data):,} bytes, {rate:.4f} bpp, {found['gaussians']:,} Gaussians")
 
 
@@ -132,6 +133,10 @@ def decode_command(
     limits: Limits,
 ) -> None:
     """Decode the .nvs file SOURCE to the picture TARGET."""
+    import splat
+
+    from ..media.pictures import Picture, check_picture_target, write_picture
+
     check_not_same(source, target)
     check_picture_target(target, overwrite)
     with Console(as_json, quiet) as console:
@@ -140,7 +145,7 @@ def decode_command(
             pixels = splat.decode(data, region=crop, zoom=zoom, **_asked(limits))
         write_picture(target, Picture(pixels))
         rows, columns = pixels.shape[:2]
-        console(Loose("done", {"path": target, "width": columns, "height": rows}), plain=False)
+        console(GaussiansDecoded(target, columns, rows))
         console.say(f"{target}: {columns}x{rows}")
 
 
@@ -150,22 +155,12 @@ def decode_command(
 @limited
 def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> None:
     """Show what the .nvs file SOURCE is made of."""
+    import splat
+
     data = read_bytes(source)
     with _faults_of(source, FormatError):
         found = {"path": source, **splat.describe(data, **_asked(limits))}
     if as_json:
         click.echo(json.dumps(found))
     elif not quiet:
-        click.echo("\n".join(_lines(found)))
-
-
-def _lines(found: dict[str, Any], within: str = "") -> Iterator[str]:
-    """What is known of a file as people read it."""
-    for name, value in found.items():
-        name = f"{within}{name.replace('_', ' ')}"
-        if isinstance(value, dict):
-            yield from _lines(value, f"{name}: ")
-        elif isinstance(value, list):
-            yield f"  {name:24} {', '.join(f'{number:g}' for number in value)}"
-        else:
-            yield f"  {name:24} {value if isinstance(value, str) else f'{value:,.10g}'}"
+        click.echo(gaussians_table(found))

@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from ..errors import InputError, UsageError
-from ..events import Loose
+from ..errors import InputError, UsageError, naming
+from ..events import Note, PictureEnlarged, Verified
 from ..limits import Limits
 from ..media.files import STDOUT, check_not_same, read_bytes
-from ..media.pictures import check_picture_target, looks_like_picture, write_picture
 from ..settings import StillSettings
-from ..still.decode import decode_still
-from ..still.files import Done, any_picture, decode_picture, encode_picture, named
-from ..still.folder import Folder, decode_folder, encode_folder
-from ..still.upscale import load_upscaler, upscaled_picture
-from ..wire.avif import is_still
 from .console import Console
 from .options import limited, shared
 from .options import threads as threads_option
+from .tables import folder_table
+
+if TYPE_CHECKING:
+    from ..still.files import Done
+    from ..still.folder import Folder
 
 _ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "resume", "quiet", "as_json", "device"}
 
 
-def means_pictures(source: str) -> bool:
-    """Whether what is to be encoded is a picture or a folder of them, rather than a film."""
-    return _is_folder(source) or looks_like_picture(source)
-
-
-def means_stills(source: str) -> bool:
-    """Whether what is to be decoded is a still .nvc or a folder of them, rather than a film."""
-    return _is_folder(source) or (looks_like_picture(source) if source == STDOUT else is_still(source))
-
-
-def _is_folder(source: str) -> bool:
-    return source != STDOUT and os.path.isdir(source)
-
-
 def _check_machine(source: str, target: str, device: str) -> None:
     """Raise UsageError for what is for films, and for a folder on standard output."""
+    from ..still.files import is_folder
+
     if device == "cuda":
         raise UsageError(f"--device cuda is for films, and {source} is none")
-    if _is_folder(source) and target == STDOUT:
+    if is_folder(source) and target == STDOUT:
         raise UsageError(f"the folder {source} cannot go to standard output")
 
 
@@ -69,18 +55,17 @@ def encode_stills(
     _check_machine(source, target, wishes["device"])
     if target == STDOUT and as_json:
         raise UsageError("--json and a file on standard output exclude each other")
+    from ..still.files import encode_picture, is_folder
+    from ..still.folder import encode_folder
+
     with Console(as_json, quiet) as console:
-        if _is_folder(source):
+        if is_folder(source):
             found = encode_folder(source, target, settings, overwrite=overwrite, resume=resume, listen=console)
             _finish(console, found, "encoded")
             return
         if resume:
             raise UsageError("--resume is for films and folders; a single picture takes seconds")
-
-        def listen(stage: str) -> None:
-            console(Loose("progress", {"stage": "encode", "text": stage}))
-
-        _tell(console, encode_picture(source, target, settings, overwrite=overwrite, listen=listen))
+        _tell(console, encode_picture(source, target, settings, overwrite=overwrite, listen=console))
 
 
 def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool, as_json: bool) -> None:
@@ -89,9 +74,12 @@ def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool
         if options[name]:
             raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
     _check_machine(source, target, options["device"])
+    from ..still.files import decode_picture, is_folder
+    from ..still.folder import decode_folder
+
     with Console(as_json, quiet) as console:
         kept = {name: options[name] for name in ("overwrite", "threads", "limits")}
-        if _is_folder(source):
+        if is_folder(source):
             _finish(console, decode_folder(source, target, **kept, listen=console), "decoded")
         else:
             _tell(console, decode_picture(source, target, **kept))
@@ -99,47 +87,36 @@ def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool
 
 def verify_still(source: str, threads: int, limits: Limits, quiet: bool, as_json: bool) -> None:
     """`codec verify` of a still .nvc."""
+    from ..still.decode import decode_still
+
     with Console(as_json, quiet) as console:
         data = read_bytes(source)
-        named(source, lambda: decode_still(data, threads, limits))
-        console(Loose("done", {"path": source, "frames": 1}), plain=False)
+        with naming(source):
+            decode_still(data, threads, limits)
+        console(Verified(source, 1))
         console.say(f"{source}: the picture's checksum is right")
 
 
 def _tell(console: Console, done: Done) -> None:
     for note in done.notes:
-        console(Loose("note", {"text": note}))
-    console(Loose("done", done.data()), plain=False)
+        console(Note(note))
+    console(done.event)
     console.say(_line(done))
 
 
 def _line(done: Done) -> str:
     if done.psnr is None:
         return f"{done.target}: {done.width}x{done.height}, {done.seconds:.1f} s"
-    quality = "lossless" if done.psnr == float("inf") else f"PSNR-RGB {done.psnr:.2f} dB"
+    quality = "lossless" if done.lossless else f"PSNR-RGB {done.psnr:.2f} dB"
     return f"{done.target}: {done.bytes:,} bytes, {done.bpp:.3f} bpp, {quality}, {done.seconds:.1f} s"
 
 
 def _finish(console: Console, folder: Folder, what: str) -> None:
     """The table under a folder's lines; InputError where a picture failed."""
-    done = folder.done
-    before, after = sum(d.source_bytes for d in done), sum(d.bytes for d in done)
-    samples = sum(d.width * d.height for d in done)
-    finite = [d.psnr for d in done if d.psnr is not None and d.psnr != float("inf")]
-    data: dict[str, object] = {"pictures": len(done), "failed": len(folder.failed), "kept": folder.kept}
-    data |= {"source_bytes": before, "bytes": after, "seconds": round(folder.seconds, 2)}
-    console(Loose("done", data), plain=False)
-    table = [[f"pictures {what}", f"{len(done)}"]]
-    table += [[name, f"{count}"] for name, count in (("failed", len(folder.failed)), ("kept", folder.kept)) if count]
-    if done:
-        table += [["bytes read", f"{before:,}"], ["bytes written", f"{after:,}"]]
-        if done[0].psnr is not None:
-            table += [["bits a pixel", f"{after * 8 / samples:.3f}"]]
-        table += [["mean PSNR-RGB", f"{sum(finite) / len(finite):.2f} dB"]] if finite else []
-    table += [["seconds", f"{folder.seconds:.1f}"]]
-    console.say("\n".join(f"  {name:20} {value:>16}" for name, value in table))
+    console(folder.event)
+    console.say(folder_table(folder, what))
     if folder.failed:
-        raise InputError(f"{len(folder.failed)} of {len(folder.failed) + len(done)} pictures failed")
+        raise InputError(f"{len(folder.failed)} of {len(folder.failed) + len(folder.done)} pictures failed")
 
 
 @click.command("upscale")
@@ -170,19 +147,19 @@ def upscale_command(
     """
     if target == STDOUT and as_json:
         raise UsageError("--json and a picture on standard output exclude each other")
+    from ..media.pictures import check_picture_target, write_picture
+    from ..still.files import any_picture
+    from ..still.upscale import load_upscaler, upscaled_picture
+
     check_not_same(source, target)
     check_picture_target(target, overwrite)
     head = load_upscaler(scale, model)
     with Console(as_json, quiet) as console:
         began = time.monotonic()
-
-        def listen(share: float) -> None:
-            console(Loose("progress", {"stage": "upscale", "share": share}))
-
-        picture = upscaled_picture(any_picture(source, limits), head, tile=tile, threads=threads, listen=listen)
+        picture = upscaled_picture(any_picture(source, limits), head, tile=tile, threads=threads, listen=console)
         for note in write_picture(target, picture):
-            console(Loose("note", {"text": note}))
+            console(Note(note))
         rows, columns = picture.pixels.shape[:2]
         seconds = time.monotonic() - began
-        console(Loose("done", {"path": target, "width": columns, "height": rows, "seconds": seconds}), plain=False)
+        console(PictureEnlarged(target, columns, rows, seconds))
         console.say(f"{target}: {columns}x{rows}, {seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""The commands that train: `codec train-upscaler`, and `python -m codec.cli.train` for the heads of the package."""
+"""The commands that train: `codec train-upscaler`, and `python -m codec.cli.train` for the pretrained heads."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ from pathlib import Path
 
 import click
 
-from heads.density import store as density_store
-from heads.density.fit import DensityCourse, train_density
-from heads.density.head import WIDTH
-from heads.density.store import Family
-from heads.restorer import store
-from heads.restorer.pretrain import Course
-
-from ..events import Loose
-from ..media.files import check_target, read_bytes, write_bytes
-from ..train.course import teach
-from ..train.density import LEAST_SIDE, density_films, seen_by, share_of, stills
-from ..train.film import BATCH, FILM, HELD, films, gain
-from ..train.photos import pictures_in, split_pictures
-from ..train.still import train_still
+from ..events import HeadTrained
+from ..media.files import check_target
 from .console import Console
 from .options import shared
+
+# What trains is imported where it is wanted, which is seldom: `codec` has this module for one of its commands.
 
 
 @click.command("train-upscaler")
@@ -50,18 +40,18 @@ def train_upscaler_command(
     Every 25th picture is held back, and what the head gains there over the plain filter is shown. The state lies beside
     MODEL until the training ends.
     """
-    from ..train.still import train_upscaler  # only here, since it is seldom wanted
+    from ..train.still import train_upscaler
 
     check_target(out, overwrite)
     with Console(as_json, quiet) as console:
         result = train_upscaler(Path(folder), Path(out), scale, steps=steps, seed=seed, resume=resume, listen=console)
-        console(Loose("done", {"path": out, "bytes": result.bytes, "gain": round(result.gain, 3)}), plain=False)
+        console(HeadTrained(out, result.bytes, round(result.gain, 3)))
         console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.2f} dB over the plain filter on pictures held back")
 
 
 @click.group("train")
 def train_group() -> None:
-    """Train the heads that the package ships."""
+    """Train the heads that everybody has: the pretrained ones."""
 
 
 def of_training(command: Callable[..., None]) -> Callable[..., None]:
@@ -96,43 +86,51 @@ def train_still_command(
     seed: int,
     resume: bool,
 ) -> None:
-    """Train the head of still pictures that the package ships."""
-    course = Course(steps=steps, rate=rate, integer_share=integer_share)
+    """Train the pretrained head of still pictures."""
+    from ..train.still import train_still
+
     with Console() as console:
         result = train_still(
-            folder, out, course, start=start, preset=preset, rounds=rounds, seed=seed, resume=resume, listen=console
+            folder,
+            out,
+            steps=steps,
+            rate=rate,
+            integer_share=integer_share,
+            start=start,
+            preset=preset,
+            rounds=rounds,
+            seed=seed,
+            resume=resume,
+            listen=console,
         )
         console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.3f} dB on pictures held back")
 
 
 @train_group.command("density")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice([f.value for f in Family]), required=True)
+@click.option("--kind", type=click.Choice(["film", "still"]), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--films", "count", default=260, show_default=True, help="To make and code, for the kind film.")
 @click.option("--rounds", default=1, show_default=True, help="Times each photograph is used, for the kind still.")
 @click.option("--steps", default=5000, show_default=True, help="Of heads that code much; the others take fewer.")
 @click.option("--seed", default=0, show_default=True)
 def train_density_command(folder: Path, kind: str, out: Path, count: int, rounds: int, steps: int, seed: int) -> None:
-    """Train the density heads of the package."""
-    family, paths = Family(kind), pictures_in(folder)
-    made = (
-        (one for pictures in density_films(paths, count, seed) for one in pictures)
-        if family is Family.FILM
-        else stills(paths, rounds, seed)
-    )
-    examples = [one for one in made if min(one[-1].base.shape) >= LEAST_SIDE]
-    heads = []
+    """Train the pretrained density heads."""
+    from heads.density.store import Family
+
+    from ..train.density import train_density_heads
+
     with Console() as console:
-        for number, spec in enumerate(density_store.specs(family, WIDTH)):
-            planes = [plane for one in examples for plane in seen_by(one, family, number)]
-            course = DensityCourse(round(steps * (share_of(number))))
-
-            def say(done: int, bits: float, number: int = number) -> None:
-                console.say(f"head {number}: {done} batches, {bits:.3f} bits a sample")
-
-            heads.append(train_density(planes, spec, course, seed=seed, listen=say))
-    write_bytes(str(out), density_store.write(WIDTH, heads))
+        train_density_heads(
+            folder,
+            Family(kind),
+            out,
+            steps=steps,
+            count=count,
+            rounds=rounds,
+            seed=seed,
+            listen=lambda event: console.say(event.data["text"]),
+        )
 
 
 @train_group.command("film")
@@ -154,14 +152,22 @@ def train_film_command(
     seed: int,
     resume: bool,
 ) -> None:
-    """Train the head of films that the package ships."""
-    learnt, held = split_pictures(folder)
-    layers = store.read(read_bytes(str(start))).layers if start else None
+    """Train the pretrained head of films."""
+    from ..train.film import train_film
+
     with Console() as console:
-        train = [one for pictures in films(learnt, count, preset, seed) for one in pictures]
-        judged = [one for pictures in films(held, HELD, preset, seed + 1) for one in pictures]
-        course = Course(steps=steps, rate=rate, batch=BATCH)
-        result = teach(train, judged, FILM, 1, out, course, seed, resume, console, layers, None, gain)
+        result = train_film(
+            folder,
+            out,
+            steps=steps,
+            rate=rate,
+            start=start,
+            preset=preset,
+            count=count,
+            seed=seed,
+            resume=resume,
+            listen=console,
+        )
         console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.3f} dB on films held back")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import InputError
-from ..events import Listener, Loose
+from ..events import Decoding, Listener, Problem, silent
 from ..frames import Frame
 from ..limits import DEFAULT, Limits
 from ..media.files import check_not_same
@@ -38,7 +38,7 @@ def decode(
     device: str = "auto",
     threads: int = 0,
     limits: Limits = DEFAULT,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> Decoded:
     """Decode the .nvc file `source` to `target`: .y4m, .mkv, .mp4, .webm, name_%05d.png, or "-" (y4m).
 
@@ -70,7 +70,7 @@ def verify(
     device: str = "auto",
     threads: int = 0,
     limits: Limits = DEFAULT,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> Decoded:
     """Decode every picture of `source` and compare every checksum. Raises DamageError at the first that differs."""
     film = Film(source, best_effort=best_effort, device=device, threads=threads, limits=limits)
@@ -88,13 +88,12 @@ def _watched(film: Film, start: Fraction | None, duration: Fraction | None, list
     for count, frame in enumerate(film.frames(start, duration), 1):
         yield frame
         for text in film.problems[told:]:
-            listen(Loose("problem", {"text": text}))
+            listen(Problem(text))
         told = len(film.problems)
         if count % 8 == 0 or count == total:
             elapsed = time.monotonic() - began
             speed = count / elapsed if elapsed else 0.0
             left = (total - count) / speed if speed and total > count else None
-            progress = {"stage": "decode", "frames": count, "total": total, "fps": round(speed, 2)}
-            listen(Loose("progress", progress | {"eta": left and round(left, 1), "elapsed": round(elapsed, 2)}))
+            listen(Decoding(count, total, round(speed, 2), left and round(left, 1), round(elapsed, 2)))
     for text in film.problems[told:]:
-        listen(Loose("problem", {"text": text}))
+        listen(Problem(text))

@@ -1,6 +1,6 @@
-"""From a film to an .nvc file: the mirror of `codec.decode`.
+"""`codec encode` as a function: a film's pictures into an .nvc file; the mirror of `codec.film.decode`.
 
-    source ──split──> segments ──Lanes, Workers──> temporal units + payloads ──Job──> write_film ──> out.nvc
+    source ──split──> segments ──Lanes, Workers──> temporal units + payloads ──Store──> write_film ──> out.nvc
 
 Memory is bounded by one segment for each lane. The target appears whole or not at all.
 """
@@ -16,7 +16,7 @@ from itertools import islice
 
 from ..base.resample import base_size
 from ..errors import FormatError, InputError, NvcError, OutputError, UsageError
-from ..events import Listener
+from ..events import Event, FilmEncoded, Listener, Note, ScaleChosen, SegmentStats, SourceOpened, Stage, silent
 from ..frames import Frame, VideoInfo
 from ..jobs.lanes import Lanes
 from ..jobs.progress import Progress
@@ -37,8 +37,8 @@ from .writer import write_film
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encode made. `psnr`: dB, PSNR-YUV as measured by the encoder, mean over pictures; `notes`: sentences
-    about what was not kept or not reached."""
+    """What was encoded. `psnr`: dB, PSNR-YUV as measured by the encoder, mean over pictures; `notes`: sentences about
+    what was not kept or not reached."""
 
     path: str
     bytes: int
@@ -46,7 +46,7 @@ class Encoded:
     seconds: float
     psnr: float
     scale: float
-    segments: list[dict[str, float | int | str]]
+    segments: list[SegmentStats]
     notes: list[str]
 
 
@@ -60,7 +60,7 @@ def encode(
     best_effort: bool = False,
     jobs: int | None = None,
     cluster: str | None = None,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> Encoded:
     """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`.
 
@@ -74,21 +74,22 @@ def encode(
     """
     settings = settings or Settings()
     source, target = os.fspath(source), os.fspath(target)
-    _check_paths(source, target, overwrite)
+    check_not_same(source, target)
+    check_target(target, overwrite)
     if source == STDIN and (resume or cluster or jobs not in (None, 1)):
         raise UsageError("standard input can be read only once: --resume, --jobs and --cluster need a file")
     if jobs is not None and not 1 <= jobs <= JOBS_MAX:
         raise UsageError(f"jobs must lie in 1..{JOBS_MAX}")
     use_threads(settings.threads)
     with open_source(source, settings.threads, best_effort) as film:
-        _check_wishes(film, settings)
+        _check_options(film, settings)
         workers, settings = _workers(jobs, cluster, settings)
         with closing(workers):
             work = _Work(film, target, settings, resume, listen, workers)
             try:
                 return work.run()
             except BaseException as error:
-                kept = work.job.leave(keep=source != STDIN)
+                kept = work.store.leave(keep=source != STDIN)
                 if kept and isinstance(error, NvcError):
                     how = "--resume goes on from them"
                     if isinstance(error, InputError) and not best_effort:
@@ -109,12 +110,7 @@ def _workers(jobs: int | None, cluster: str | None, settings: Settings) -> tuple
     return Processes(jobs), replace(settings, threads=max(1, cores // jobs))
 
 
-def _check_paths(source: str, target: str, overwrite: bool) -> None:
-    check_not_same(source, target)
-    check_target(target, overwrite)
-
-
-def _check_wishes(film: Source, settings: Settings) -> None:
+def _check_options(film: Source, settings: Settings) -> None:
     if settings.max_error == 0 and not film.exact:
         raise InputError(f"{film.name} cannot be stored losslessly: {'; '.join(film.notes)}")
     if settings.target_size is not None and not (film.info.duration and film.path != STDIN):
@@ -129,26 +125,20 @@ class _Work:
         self.film, self.target, self.settings, self.workers = film, target, settings, workers
         self.info: VideoInfo = film.info
         content = content_key(film.path) if film.path != STDIN else b"standard input"
-        self.job = Store(target, store_key(content, settings.key()), resume)
+        self.store = Store(target, store_key(content, settings.key()), resume)
         self.progress = Progress(film.info.frames, listen)
         self.notes: list[str] = []
 
     def run(self) -> Encoded:
         info = self.info
-        self.progress.tell(
-            "source",
-            width=info.width,
-            height=info.height,
-            format=info.format.av_name,
-            rate=float(info.rate),
-            frames=info.frames,
-        )
+        opened = SourceOpened(info.width, info.height, info.format.av_name, float(info.rate), info.frames)
+        self.progress.tell(opened)
         segments = split(self.film.frames(), info)
         first = list(islice(segments, 1))
         if not first:
             raise InputError(f"{self.film.name} holds no pictures")
         scale, control = self._begin(first[0])
-        lanes = Lanes(self.film, self.settings, scale, control, self.job, self.workers, self.progress)
+        lanes = Lanes(self.film, self.settings, scale, control, self.store, self.workers, self.progress)
         lanes.run(_emptied(first, segments))
         return self._write(scale, control)
 
@@ -159,11 +149,12 @@ class _Work:
         if settings.target_size is not None:
             control.share_size(sound_bytes(self.film.path), info.frames, info.duration)
 
-        def report(stage: str, done: float) -> None:
-            self.progress.under_way(0, len(frames), stage, done)
+        def listen(event: Event) -> None:
+            if isinstance(event, Stage):
+                self.progress.under_way(0, len(frames), event)
 
-        scale, control.crf = choose_scale(frames, info, settings, control.bytes_per_second, report)
-        self.progress.tell("scale", scale=float(scale), crf=control.crf)
+        scale, control.crf = choose_scale(frames, info, settings, control.bytes_per_second, listen)
+        self.progress.tell(ScaleChosen(float(scale), control.crf))
         return scale, control
 
     def _write(self, scale: Fraction, control: RateControl) -> Encoded:
@@ -172,7 +163,7 @@ class _Work:
         sound = self.film.path if self.film.path != STDIN else None
         stats = [found for _, found in sorted(self.progress.stats.items())]
         try:
-            lost = write_film(part, self.job.units(len(stats)), self.info, size, sound)
+            lost = write_film(part, self.store.units(len(stats)), self.info, size, sound)
             put_in_place(part, self.target)
         except OSError as error:
             raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
@@ -181,29 +172,22 @@ class _Work:
         finally:
             if os.path.exists(part):
                 os.unlink(part)
-        self.job.remove()
+        self.store.remove()
         for text in (*self.film.notes, *lost):
             self._note(text)
         frames = self.progress.frames
-        psnr = sum(float(s["psnr"]) * int(s["frames"]) for s in stats) / frames
+        psnr = sum(s.psnr * s.frames for s in stats) / frames
         size_written = os.path.getsize(self.target)
         self._note_missed(control, stats, size_written)
         self._note_limits()
         seconds = self.progress.seconds
-        self.progress.tell(
-            "done",
-            path=self.target,
-            bytes=size_written,
-            frames=frames,
-            seconds=round(seconds, 2),
-            psnr=round(psnr, 3),
-            scale=float(scale),
-        )
+        done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale))
+        self.progress.tell(done)
         return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), stats, self.notes)
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
-        self.progress.tell("note", text=text)
+        self.progress.tell(Note(text))
 
     def _note_limits(self) -> None:
         """Tell where decoding needs more than what is allowed unless a user says so."""
@@ -213,8 +197,8 @@ class _Work:
         except FormatError as error:
             self._note(f"decoding will ask for options: {error}")
 
-    def _note_missed(self, control: RateControl, stats: list[dict[str, float | int | str]], size: int) -> None:
-        missed = sum(not s["met"] for s in stats)
+    def _note_missed(self, control: RateControl, stats: list[SegmentStats], size: int) -> None:
+        missed = sum(not s.met for s in stats)
         if missed:
             of = f"{missed} of {len(stats)} segments"
             self._note(f"{control.wish} could not be reached in {of}; the nearest was kept")

@@ -11,8 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from math import floor
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import av
 
@@ -21,13 +20,22 @@ from ..errors import DamageError, FormatError
 from ..frames import PlaneFormat, VideoInfo
 from ..limits import DEFAULT, Limits
 from ..media.files import check_file
-from ..media.libav import colour_of, display_matrix, faults_as, film_stream, hdr_side_data, open_film, side_data
+from ..media.libav import (
+    colour_of,
+    display_matrix,
+    duration_of,
+    faults_as,
+    film_stream,
+    hdr_side_data,
+    open_film,
+    side_data,
+)
 from ..media.side_streams import film_tags
+from ..media.timeline import clock
 from ..segment.payload import BASE
-from ..wire import obu
 from ..wire.fields import PIXELS_MAX
 from ..wire.mp4 import check_index
-from ..wire.obu import TemporalUnit
+from ..wire.obu import TemporalUnit, extract, strip
 
 # what a film of ours may lie in, as libav names it: others, such as playlists, would have it open what they name
 _READ = {"format_whitelist": "mp4,matroska", "protocol_whitelist": "file"}
@@ -40,7 +48,8 @@ def base_pixels(limits: Limits) -> int:
 
 
 class FilmReader:
-    """An .nvc film, or any film with an AV1 track, also as remuxed. A context manager.
+    """An .nvc film, or any film with an AV1 track, also as remuxed. Each method opens the file for itself: nothing is
+    left to close.
 
     Attributes:
         path: of the file.
@@ -62,15 +71,59 @@ class FilmReader:
                 raise FormatError(f"{self.path}: {error}") from None
         with self._open() as (container, stream):
             self.metadata = film_tags(container.metadata)
-            self.info = self._describe(container, stream)
+            self.info = self._info_of(container, stream)
 
-    def __enter__(self) -> Self:
-        return self
+    def units(
+        self, start: Fraction | None = None, report: Callable[[DamageError], None] | None = None
+    ) -> Iterator[TemporalUnit]:
+        """The temporal units in order, from the last keyframe at or before `start` (seconds), or from the first one.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Each method opens the file for itself, so that nothing is left to close."""
+        `data` is the base alone, `payloads` ours. Raises DamageError where a unit is damaged, or reports it and
+        yields the unit as it is; FormatError where the file is.
+        """
+        with self._open() as (container, stream):
+            packets = self._packets(container, stream)
+            first = None
+            if start is not None:
+                container.seek(floor(start / stream.time_base), stream=stream, backward=True)
+                first = next(packets, None)
+                if first is None or not first.is_keyframe or first.pts * stream.time_base > start:
+                    # no index to go by, or one that misses: begin at the beginning, which is always right
+                    container.seek(stream.start_time or 0, stream=stream, backward=True)
+                    packets, first = self._packets(container, stream), None
+            for packet in packets if first is None else chain([first], packets):
+                tu = bytes(packet)
+                try:
+                    data, payloads = strip(tu), tuple(extract(tu))
+                except FormatError as error:
+                    at = clock(packet.pts, stream.time_base)
+                    fault = DamageError(f"{self.path}: frame at {at}: the picture is damaged: {error}", packet.pts)
+                    if report is None:
+                        raise fault from None
+                    report(fault)
+                    data, payloads = tu, ()
+                yield TemporalUnit(data, packet.pts, packet.duration or 0, packet.is_keyframe, payloads)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the file by what they hold.
+
+        "base", "payload" (with its OBU headers), "audio", "subtitle", "other" and "container" together are "file".
+        """
+        sizes = dict.fromkeys(("base", "payload", "audio", "subtitle", "other"), 0)
+        with self._open() as (container, stream):
+            for packet in container.demux():
+                if packet.stream.index == stream.index and packet.size:
+                    try:
+                        base = len(strip(bytes(packet)))
+                    except FormatError as error:
+                        raise FormatError(f"{self.path}: {error}") from None
+                    sizes["base"] += base
+                    sizes["payload"] += packet.size - base
+                else:
+                    kind = packet.stream.type
+                    sizes[kind if kind in sizes else "other"] += packet.size
+        total = os.path.getsize(self.path)
+        return sizes | {"container": total - sum(sizes.values()), "file": total}
 
     @contextmanager
     def _open(self) -> Iterator[tuple[av.container.InputContainer, Any]]:
@@ -83,7 +136,7 @@ class FilmReader:
             with faults_as(FormatError, f"{self.path} cannot be read"):
                 yield container, stream
 
-    def _describe(self, container: av.container.InputContainer, stream: Any) -> VideoInfo:
+    def _info_of(self, container: av.container.InputContainer, stream: Any) -> VideoInfo:
         context = stream.codec_context
         fmt = PlaneFormat.from_av_name(context.pix_fmt or "")
         size = f"{stream.width}x{stream.height}"
@@ -91,11 +144,7 @@ class FilmReader:
             raise FormatError(f"{self.path}: its base of {size} is beyond --max-pixels or --max-memory")
         if fmt is None or stream.width * stream.height <= 0:
             raise FormatError(f"{self.path}: its base of {size} {context.pix_fmt} cannot be decoded")
-        duration = Fraction(0)
-        if stream.duration:
-            duration = stream.duration * stream.time_base
-        elif container.duration:
-            duration = Fraction(container.duration, av.time_base)
+        duration = duration_of(container, stream)
         rate = stream.average_rate or Fraction(25)
         info = VideoInfo(
             width=stream.width,
@@ -127,37 +176,6 @@ class FilmReader:
         except (av.FFmpegError, ValueError):
             return None
 
-    def units(
-        self, start: Fraction | None = None, report: Callable[[DamageError], None] | None = None
-    ) -> Iterator[TemporalUnit]:
-        """The temporal units in order, from the last keyframe at or before `start` (seconds), or from the first one.
-
-        `data` is the base alone, `payloads` ours. Raises DamageError where a unit is damaged, or reports it and
-        yields the unit as it is; FormatError where the file is.
-        """
-        with self._open() as (container, stream):
-            packets = self._packets(container, stream)
-            first = None
-            if start is not None:
-                container.seek(floor(start / stream.time_base), stream=stream, backward=True)
-                first = next(packets, None)
-                if first is None or not first.is_keyframe or first.pts * stream.time_base > start:
-                    # no index to go by, or one that misses: begin at the beginning, which is always right
-                    container.seek(stream.start_time or 0, stream=stream, backward=True)
-                    packets, first = self._packets(container, stream), None
-            for packet in packets if first is None else chain([first], packets):
-                tu = bytes(packet)
-                try:
-                    data, payloads = obu.strip(tu), tuple(obu.extract(tu))
-                except FormatError as error:
-                    at = f"{float(packet.pts * stream.time_base):.3f} s"
-                    fault = DamageError(f"{self.path}: frame at {at}: the picture is damaged: {error}", packet.pts)
-                    if report is None:
-                        raise fault from None
-                    report(fault)
-                    data, payloads = tu, ()
-                yield TemporalUnit(data, packet.pts, packet.duration or 0, packet.is_keyframe, payloads)
-
     def _packets(self, container: av.container.InputContainer, stream: Any) -> Iterator[Any]:
         for packet in container.demux(stream):
             if not packet.size:
@@ -165,24 +183,3 @@ class FilmReader:
             if packet.is_corrupt or packet.pts is None:
                 raise FormatError(f"{self.path} is cut off or damaged after {packet.pos} bytes")
             yield packet
-
-    def sizes(self) -> dict[str, int]:
-        """Bytes of the file by what they hold.
-
-        "base", "payload" (with its OBU headers), "audio", "subtitle", "other" and "container" together are "file".
-        """
-        sizes = dict.fromkeys(("base", "payload", "audio", "subtitle", "other"), 0)
-        with self._open() as (container, stream):
-            for packet in container.demux():
-                if packet.stream.index == stream.index and packet.size:
-                    try:
-                        base = len(obu.strip(bytes(packet)))
-                    except FormatError as error:
-                        raise FormatError(f"{self.path}: {error}") from None
-                    sizes["base"] += base
-                    sizes["payload"] += packet.size - base
-                else:
-                    kind = packet.stream.type
-                    sizes[kind if kind in sizes else "other"] += packet.size
-        total = os.path.getsize(self.path)
-        return sizes | {"container": total - sum(sizes.values()), "file": total}

@@ -13,8 +13,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from ..events import Listener, Stage
 from ..frames import Frame, VideoInfo
-from ..segment.encoder import Report, SegmentEncoder
+from ..segment.encoder import SegmentEncoder
 from ..settings import CRF_MAX, CRF_STEP, SCALES, Settings
 
 PROBED = 24  # pictures
@@ -51,7 +52,7 @@ def _line(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
 
 
 def choose_scale(
-    frames: Sequence[Frame], info: VideoInfo, settings: Settings, bytes_per_second: float, report: Report
+    frames: Sequence[Frame], info: VideoInfo, settings: Settings, bytes_per_second: float, listen: Listener
 ) -> tuple[Fraction, float]:
     """(scale, crf to begin with). With `--crf N` the crf is that of the full-size base, and a smaller base gets the
     crf at which it takes the same bytes."""
@@ -68,7 +69,7 @@ def choose_scale(
     for n, scale in enumerate(SCALES):
         if scale > 1 and min(info.width, info.height) / scale < SMALLEST:
             break
-        report("scale", n / len(SCALES))
+        listen(Stage("scale", n / len(SCALES)))
         encoder = SegmentEncoder(frames, info, probe, scale)
         points = [encoder.base(crf, PROBE_PRESET) for crf in reversed(PROBE_CRFS)]
         curve = _Curve(

@@ -19,7 +19,7 @@ import av
 from ..errors import FormatError, OutputError
 from ..frames import VideoInfo
 from ..media.libav import faults_as, local_url, open_film
-from ..media.side_streams import SideStreams, interleave
+from ..media.side_streams import Interleaver, SideStreams
 from ..wire import obu
 from ..wire.hdr import hdr_boxes
 from ..wire.mp4 import with_boxes
@@ -59,19 +59,18 @@ def write_film(
             output = av.open(local_url(path), "w", format="mp4", options=options)
             open_files.callback(_abandon, output)
             video = _add_video(output, template, info)
-        packets = _video_packets(chain([first], units), video, info)
-        side = None
-        if source is not None:
-            with writing():
+            side = None
+            if source is not None:
                 side = SideStreams(source, output)
                 open_files.callback(side.close)
                 output.set_chapters(side.chapters())
-            packets = interleave(packets, side.packets())
+            interleaver = Interleaver(output, side.packets() if side else iter(()))
         # only what is done here is guarded: an error of whoever makes the units is not one of writing
-        for packet in packets:
+        for packet in _video_packets(chain([first], units), video, info):
             with writing():
-                output.mux(packet)
+                interleaver.mux([packet])
         with writing():
+            interleaver.finish()
             output.close()
         return side.notes + side.lost_tags(path) if side else []
 

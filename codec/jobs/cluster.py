@@ -14,7 +14,8 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from ..errors import UsageError, WorkerError
-from ..segment.encoder import Report, Segment
+from ..events import Event, Listener, Stage
+from ..segment.encoder import Segment
 from ..settings import JOBS_MAX
 from .store import versions
 from .task import Task, run_task
@@ -44,9 +45,9 @@ class Cluster(Workers):
         except BaseException:
             self._client.close()
             raise
-        self._reports: dict[int, Report] = {}
+        self._listeners: dict[int, Listener] = {}
         self._topic = TOPIC + uuid.uuid4().hex
-        self._client.subscribe_topic(self._topic, self._base_q)
+        self._client.subscribe_topic(self._topic, self._reported)
 
     def _check(self, address: str) -> None:
         try:
@@ -59,15 +60,15 @@ class Cluster(Workers):
             if theirs != versions():
                 raise UsageError(_other(worker, theirs))
 
-    def _base_q(self, event: tuple[object, tuple[int, str, float]]) -> None:
+    def _reported(self, event: tuple[object, tuple[int, str, float]]) -> None:
         index, stage, done = event[1]
-        if report := self._reports.get(index):
-            report(stage, done)
+        if listen := self._listeners.get(index):
+            listen(Stage(stage, done))
 
-    def attempt(self, lane: int, task: Task, report: Report) -> Segment:
+    def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
         from distributed import KilledWorker
 
-        self._reports[task.index] = report
+        self._listeners[task.index] = listen
         try:
             # pictures that went as an argument would stay with the scheduler until the segment is done
             pictures = self._client.scatter(task, hash=False)
@@ -75,7 +76,7 @@ class Cluster(Workers):
         except (KilledWorker, CancelledError, OSError) as error:
             raise WorkerError(f"the worker that encoded segment {task.index} was lost: {error}") from None
         finally:
-            del self._reports[task.index]
+            del self._listeners[task.index]
 
     def close(self) -> None:
         super().close()
@@ -93,10 +94,12 @@ def _run(task: Task, topic: str, ours: tuple[object, ...]) -> Segment:
     if versions() != ours:  # one that came after the encode had begun
         raise UsageError(_other(worker.address, versions()))
 
+    def listen(event: Event) -> None:
+        if isinstance(event, Stage):
+            worker.log_event(topic, (task.index, event.stage, event.done))
+
     with _ALONE:
-        return run_task(
-            task, now_and_then(lambda stage, done: worker.log_event(topic, (task.index, stage, done)), TELL_EVERY)
-        )
+        return run_task(task, now_and_then(listen, TELL_EVERY))
 
 
 def _other(worker: str, versions: tuple[object, ...]) -> str:

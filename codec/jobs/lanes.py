@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from ..errors import InputError
+from ..events import Event, Stage
 from ..frames import Frame
 from ..media.source import Source, open_source
 from ..segment.encoder import Segment
@@ -30,8 +31,8 @@ from .workers import Workers
 class Watcher(Protocol):
     """Is told what happens, by any thread."""
 
-    def under_way(self, index: int, frames: int, stage: str, done: float) -> None:
-        """Of a segment of so many pictures, a share of a stage is done."""
+    def under_way(self, index: int, frames: int, stage: Stage) -> None:
+        """So far is a segment of so many pictures."""
 
     def finished(self, index: int, segment: Segment) -> None: ...
 
@@ -41,13 +42,13 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Lanes:
-    """Encodes `film` into `job`. `start`: the state of rate control at the film's beginning."""
+    """Encodes `film` into `store`. `start`: the state of rate control at the film's beginning."""
 
     film: Source
     settings: Settings
     scale: Fraction
     start: RateControl
-    job: Store
+    store: Store
     workers: Workers
     watcher: Watcher
 
@@ -131,16 +132,16 @@ class _Run:
     ) -> Segment:
         """The segment as it was finished before, or encoded now; `control` has learnt from it."""
         of = self._of
-        segment = of.job.load(index)
+        segment = of.store.get(index)
         if segment is None:
             task = Task(index, frames, of.film.info, of.settings, of.scale, control, previous)
-            segment = of.workers.run(
-                lane,
-                task,
-                lambda stage, done: of.watcher.under_way(index, len(frames), stage, done),
-                of.watcher.lost,
-            )
-            of.job.store(index, segment)
+
+            def listen(event: Event) -> None:
+                if isinstance(event, Stage):
+                    of.watcher.under_way(index, len(frames), event)
+
+            segment = of.workers.run(lane, task, listen, of.watcher.lost)
+            of.store.put(index, segment)
         seconds = float((frames[-1].pts - frames[0].pts) * of.film.info.time_base) + float(1 / of.film.info.rate)
         control.finished(segment.stats, seconds)
         if index == 0 and not self._learnt.done():

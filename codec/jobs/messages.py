@@ -3,7 +3,7 @@
 message   kind, 1 byte | length, 8 bytes | body
 TASK      JSON of everything but samples, then the planes of every picture, row by row
 REPORT    JSON: stage, share of it that is done
-SEGMENT   a finished segment, as `codec.jobs.store` stores it
+SEGMENT   a finished segment, as `codec.jobs.store` keeps it
 ERROR     JSON: name of a class of `codec.errors`, or "" for a fault of ours; message
 """
 
@@ -90,8 +90,8 @@ def read_task(body: memoryview) -> Task:
     meta: dict[str, Any] = json.loads(bytes(take(*_LENGTH.unpack(take(8)))))
     previous = bytes(take(*_LENGTH.unpack(take(8))))
     info = _info(meta["info"])
-    wishes = meta["settings"]
-    settings = Settings(**wishes | {"scale": wishes["scale"] and Fraction(wishes["scale"])})
+    options = meta["settings"]
+    settings = Settings(**options | {"scale": options["scale"] and Fraction(options["scale"])})
     control = RateControl(settings, 0.0)
     vars(control).update(meta["control"])
     frames = []

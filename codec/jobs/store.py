@@ -14,7 +14,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,10 +26,15 @@ from heads.restorer.coded import decode_layers
 from heads.restorer.spec import HeadSpec
 from heads.weights import encode_layers
 
-from ..errors import OutputError
+from ..errors import FormatError, OutputError
+from ..events import SegmentStats
+from ..loss.changes import split_changes
+from ..loss.coder import LossKind
 from ..media.files import write_whole
-from ..segment.encoder import FILM_HEAD, Segment
+from ..segment.choice import FILM_HEAD
+from ..segment.encoder import Segment
 from ..segment.head import Head, film_head
+from ..segment.payload import read_residual, read_segment
 from ..wire.obu import TemporalUnit
 
 try:
@@ -84,14 +89,14 @@ class Store:
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:06d}.segment"
 
-    def load(self, index: int) -> Segment | None:
+    def get(self, index: int) -> Segment | None:
         """A finished segment, or None where there is none or it is damaged."""
         try:
             return unpack(self._path(index).read_bytes())
         except (OSError, ValueError, KeyError, TypeError, struct.error):
             return None
 
-    def store(self, index: int, segment: Segment) -> None:
+    def put(self, index: int, segment: Segment) -> None:
         """Keep a segment; it is there whole or not at all."""
         path = self._path(index)
         try:
@@ -102,7 +107,7 @@ class Store:
     def units(self, count: int) -> Iterator[TemporalUnit]:
         """The temporal units of the first `count` segments."""
         for index in range(count):
-            segment = self.load(index)
+            segment = self.get(index)
             if segment is None:
                 raise OutputError(f"{self._path(index)} has disappeared or is damaged")
             yield from segment.units
@@ -151,7 +156,7 @@ def pack(segment: Segment) -> bytes:
     meta = {
         "units": [[u.pts, u.duration, u.keyframe, len(u.data), [len(p) for p in u.payloads]] for u in segment.units],
         "head": head and [head.gate, head.base_q, *astuple(head.spec)],
-        "stats": segment.stats,
+        "stats": asdict(segment.stats),
     }
     text = json.dumps(meta).encode()
     weights = encode_layers(head.layers) if head else b""
@@ -163,7 +168,8 @@ def pack(segment: Segment) -> bytes:
 
 
 def unpack(file: bytes) -> Segment:
-    """Inverse of `pack`. Raises ValueError, KeyError, TypeError or struct.error for what it did not write."""
+    """Inverse of `pack`; header and changes are read from the units. Raises ValueError, KeyError, TypeError or
+    struct.error for what it did not write."""
     data, crc = file[:-4], file[-4:]
     if _LENGTH.unpack(crc)[0] != zlib.crc32(data):
         raise ValueError("damaged")
@@ -185,4 +191,11 @@ def unpack(file: bytes) -> Segment:
         TemporalUnit(take(size), pts, duration, keyframe, tuple(take(s) for s in sizes))
         for pts, duration, keyframe, size, sizes in meta["units"]
     )
-    return Segment(units, head, meta["stats"])
+    stats = SegmentStats(**meta["stats"])
+    try:
+        header = read_segment(units[0].payloads[0])
+        bounded = header.loss_kind == LossKind.DENSITY
+        changes = split_changes(read_residual(units[0].payloads[1]))[0] if bounded else {}
+    except (FormatError, IndexError) as error:
+        raise ValueError(f"damaged: {error}") from None
+    return Segment(units, header, head, changes, stats)

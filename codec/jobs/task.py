@@ -9,12 +9,13 @@ film that is cut at a chunk still decodes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from ..events import Listener, silent
 from ..frames import Frame, VideoInfo
 from ..machine import use_threads
-from ..segment.encoder import Report, Segment, SegmentEncoder
+from ..segment.encoder import Segment, SegmentEncoder
 from ..segment.rate import RateControl
 from ..settings import Settings
 
@@ -34,11 +35,10 @@ class Task:
     previous: Segment | None
 
 
-def run_task(task: Task, report: Report = lambda stage, done: None) -> Segment:
-    """Encode the segment. `report` is called with a stage's name and the share of it that is done."""
+def run_task(task: Task, listen: Listener = silent) -> Segment:
+    """Encode the segment. Its stages go to `listen`."""
     use_threads(task.settings.threads)
-    encoder = SegmentEncoder(task.frames, task.info, task.settings, task.scale, report)
+    encoder = SegmentEncoder(task.frames, task.info, task.settings, task.scale, listen)
     base, met = task.control.base(encoder, len(task.frames) / float(task.info.rate))
     segment = encoder.finish(base, task.previous)
-    segment.stats["met"] = int(met)
-    return segment
+    return replace(segment, stats=replace(segment.stats, met=met))

@@ -21,7 +21,8 @@ from contextlib import suppress
 from typing import IO
 
 from ..errors import WorkerError
-from ..segment.encoder import Report, Segment
+from ..events import Event, Listener, Stage
+from ..segment.encoder import Segment
 from .messages import ERROR, REPORT, SEGMENT, read_error, read_task, receive, send, send_error, send_task
 from .store import pack, unpack
 from .task import Task, run_task
@@ -47,14 +48,15 @@ class Workers(ABC):
     closed = False
 
     @abstractmethod
-    def attempt(self, lane: int, task: Task, report: Report) -> Segment:
-        """The encoded segment. Raises NvcError as the encoder does, and WorkerError where the worker was lost."""
+    def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
+        """The encoded segment; its stages go to `listen`. Raises NvcError as the encoder does, and WorkerError where
+        the worker was lost."""
 
-    def run(self, lane: int, task: Task, report: Report, lost: Callable[[str], None]) -> Segment:
+    def run(self, lane: int, task: Task, listen: Listener, lost: Callable[[str], None]) -> Segment:
         """The encoded segment, by another worker where one dies; `lost` is told then. Raises NvcError."""
         for left in reversed(range(ATTEMPTS)):
             try:
-                return self.attempt(lane, task, report)
+                return self.attempt(lane, task, listen)
             except WorkerError as error:
                 if self.closed:
                     raise
@@ -74,8 +76,8 @@ class Here(Workers):
 
     count = 1
 
-    def attempt(self, lane: int, task: Task, report: Report) -> Segment:
-        return run_task(task, report)
+    def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
+        return run_task(task, listen)
 
 
 class Processes(Workers):
@@ -86,7 +88,7 @@ class Processes(Workers):
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
-    def attempt(self, lane: int, task: Task, report: Report) -> Segment:
+    def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
         process = self._process(lane)
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -102,7 +104,7 @@ class Processes(Workers):
                 return unpack(bytes(body))
             if kind == ERROR:
                 raise read_error(body)
-            report(*json.loads(bytes(body)))
+            listen(Stage(*json.loads(bytes(body))))
 
     def _lost(self, process: subprocess.Popen[bytes], task: Task) -> WorkerError:
         process.kill()
@@ -153,12 +155,12 @@ def serve() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not get between messages
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, tasks), daemon=True).start()
+    threading.Thread(target=_take_in, args=(sys.stdin.buffer, tasks), daemon=True).start()
     while True:
         _answer(tasks.get(), out)
 
 
-def _listen(source: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
+def _take_in(source: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
     """Take tasks in; at the end of them end the process, also in the midst of one that nobody waits for any more."""
     code = 1
     try:
@@ -173,23 +175,26 @@ def _listen(source: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
     os._exit(code)
 
 
-def now_and_then(report: Report, seconds: float) -> Report:
-    """`report`, but not sooner than so many seconds after it was last called."""
+def now_and_then(listen: Listener, seconds: float) -> Listener:
+    """`listen`, but not sooner than so many seconds after it was last called."""
     told = 0.0
 
-    def sometimes(stage: str, done: float) -> None:
+    def sometimes(event: Event) -> None:
         nonlocal told
         if time.monotonic() - told >= seconds:
             told = time.monotonic()
-            report(stage, done)
+            listen(event)
 
     return sometimes
 
 
 def _answer(task: Task, out: IO[bytes]) -> None:
-    report = now_and_then(lambda stage, done: send(out, REPORT, json.dumps([stage, done]).encode()), TELL_EVERY)
+    def listen(event: Event) -> None:
+        if isinstance(event, Stage):
+            send(out, REPORT, json.dumps([event.stage, event.done]).encode())
+
     try:
-        send(out, SEGMENT, pack(run_task(task, report)))
+        send(out, SEGMENT, pack(run_task(task, now_and_then(listen, TELL_EVERY))))
     except MemoryError:
         os._exit(1)  # with fewer processes, or later, there may be enough
     except Exception as error:

@@ -1,4 +1,6 @@
-"""Films as other codecs have them: FFV1, which is exact, and copies to watch."""
+"""Decoded films through one of libav's encoders: FFV1 in Matroska, which is exact, and copies to watch in MP4,
+QuickTime and WebM, with the sound, subtitles, chapters and tags of the film that they come from.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,10 @@ from av.video.reformatter import VideoReformatter
 from ..errors import OutputError
 from ..frames import Frame, Plane, PlaneFormat, VideoInfo
 from ..wire.matroska import set_sample_aspect_ratio
-from .files import check_target, part_path, put_in_place, remove
+from .files import check_target, discard, part_path, put_in_place
 from .libav import local_url, ordinary_priority, planes_to_av
-from .side_streams import SideStreams, seconds
-from .sink import SCALING, Sink
-
-# films
+from .side_streams import Interleaver, SideStreams
+from .sink import SWSCALE_FLAGS, Sink
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class Recipe:
     """How a film is written: container, encoder with its options, planes, and what to say about it."""
 
     container: str
@@ -54,14 +54,14 @@ class _Recipe:
     even: bool = False
 
 
-def _exact(info: VideoInfo) -> _Recipe:
+def _ffv1(info: VideoInfo) -> Recipe:
     """FFV1 version 3, in slices that threads share and that carry checksums."""
     slices = "4" if min(info.width, info.height) >= 64 else "1"
     options = {"level": "3", "slicecrc": "1", "slices": slices, "coder": "1", "context": "1", "g": "1"}
-    return _Recipe("matroska", "ffv1", options, info.format)
+    return Recipe("matroska", "ffv1", options, info.format)
 
 
-def _copy(container: str, info: VideoInfo) -> _Recipe:
+def _watchable(container: str, info: VideoInfo) -> Recipe:
     """4:2:0 at a quality where no difference is seen, in a codec that the container's players know.
 
     libvpx is built for 8 bits, so WebM of 10 bits is AV1; x265 corrupts its memory on pictures of a few blocks, and
@@ -73,35 +73,34 @@ def _copy(container: str, info: VideoInfo) -> _Recipe:
     if container == "webm":
         if depth > 8:
             options = {"preset": "6", "crf": "16"}
-            return _Recipe(container, "libsvtav1", options, fmt, "libopus", note)
+            return Recipe(container, "libsvtav1", options, fmt, "libopus", note)
         options = {"crf": "16", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "tile-columns": "1"}
-        return _Recipe(container, "libvpx-vp9", options, fmt, "libopus", note)
+        return Recipe(container, "libvpx-vp9", options, fmt, "libopus", note)
     if depth > 8:
         options = {"crf": "14", "preset": "medium", "x265-params": "log-level=error"}
-        return _Recipe(container, "libx265", options, fmt, None, note, even=True)
-    return _Recipe(container, "libx264", {"crf": "14", "preset": "medium"}, fmt, None, note, even=True)
+        return Recipe(container, "libx265", options, fmt, None, note, even=True)
+    return Recipe(container, "libx264", {"crf": "14", "preset": "medium"}, fmt, None, note, even=True)
 
 
 RECIPES = {
-    ".mkv": _exact,
-    ".mp4": lambda info: _copy("mp4", info),
-    ".mov": lambda info: _copy("mov", info),
-    ".webm": lambda info: _copy("webm", info),
+    ".mkv": _ffv1,
+    ".mp4": lambda info: _watchable("mp4", info),
+    ".mov": lambda info: _watchable("mov", info),
+    ".webm": lambda info: _watchable("webm", info),
 }
 
 
-class EncodedFilm(Sink):
+class EncodedSink(Sink):
     """Pictures through one of libav's encoders, joined with the side streams of a film."""
 
-    def __init__(self, path: str, info: VideoInfo, recipe: _Recipe, cut: Cut, overwrite: bool, threads: int):
+    def __init__(self, path: str, info: VideoInfo, recipe: Recipe, cut: Cut, overwrite: bool, threads: int):
         super().__init__(path, info)
         check_target(path, overwrite)
         self._recipe, self._cut = recipe, cut
         self._part = part_path(path)
         self._side: SideStreams | None = None
-        self._packets: Iterator[av.Packet] = iter(())
-        self._pending: av.Packet | None = None
-        self._origin: int | None = None
+        self._interleaver: Interleaver | None = None
+        self._origin = 0
         self._reformatter = VideoReformatter()
         self.notes += [recipe.note] if recipe.note else []
         try:
@@ -142,28 +141,26 @@ class EncodedFilm(Sink):
 
     def write(self, frame: Frame) -> None:
         with self._guarded():
-            opening = self._origin is None
-            if opening:
-                self._begin(frame)
-            assert self._origin is not None
+            opening = self._interleaver is None
+            interleaver = self._interleaver or self._begin(frame)
             picture = self._picture(frame.planes)
             picture.pts, picture.time_base = frame.pts - self._origin, self.info.time_base
             if frame.duration:
                 picture.duration = frame.duration
-            self._mux(self._video.encode(picture))
+            interleaver.mux(self._video.encode(picture))
             if opening:
                 ordinary_priority()  # the first picture opened the encoder, and that may be SVT-AV1
 
-    def _begin(self, first: Frame) -> None:
+    def _begin(self, first: Frame) -> Interleaver:
         """Settle where time zero lies; the side streams are moved alike."""
-        partial = self._cut.partial
-        self._origin = first.pts if partial else 0
-        if self._side is None:
-            return
-        start = first.pts * self.info.time_base if partial else None
-        self._output.set_chapters(self._side.chapters(start or Fraction(0), self._cut.end))
-        self._packets = self._side.packets(start, self._cut.end)
-        self._pending = next(self._packets, None)
+        start = first.pts * self.info.time_base if self._cut.partial else None
+        self._origin = first.pts if self._cut.partial else 0
+        packets: Iterator[av.Packet] = iter(())
+        if self._side is not None:
+            self._output.set_chapters(self._side.chapters(start or Fraction(0), self._cut.end))
+            packets = self._side.packets(start, self._cut.end)
+        self._interleaver = Interleaver(self._output, packets)
+        return self._interleaver
 
     def _picture(self, planes: tuple[Plane, ...]) -> av.VideoFrame:
         """A frame in the encoder's format; exact where that is the film's own."""
@@ -178,24 +175,14 @@ class EncodedFilm(Sink):
         ]
         picture = planes_to_av(padded, given)
         if given != wanted:
-            picture = self._reformatter.reformat(picture, format=wanted.av_name, interpolation=SCALING)
+            picture = self._reformatter.reformat(picture, format=wanted.av_name, interpolation=SWSCALE_FLAGS)
         return picture
 
-    def _mux(self, packets: list[av.Packet]) -> None:
-        for packet in packets:
-            self._mux_side(seconds(packet))
-            self._output.mux(packet)
-
-    def _mux_side(self, until: Fraction | None = None) -> None:
-        while self._pending is not None and (until is None or seconds(self._pending) <= until):
-            self._output.mux(self._pending)
-            self._pending = next(self._packets, None)
-
     def _finish(self) -> None:
-        if self._origin is None:
+        if self._interleaver is None:
             raise OutputError(f"{self.path}: there are no pictures to write")
-        self._mux(self._video.encode(None))
-        self._mux_side()
+        self._interleaver.mux(self._video.encode(None))
+        self._interleaver.finish()
         self._output.close()
         if self._recipe.container in ("matroska", "webm") and self.info.sar != 1:
             set_sample_aspect_ratio(self._part, self.info.sar)
@@ -210,4 +197,4 @@ class EncodedFilm(Sink):
             self._output.close()
         if self._side is not None:
             self._side.close()
-        remove(self._part)
+        discard(self._part)

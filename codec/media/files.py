@@ -1,4 +1,9 @@
-"""Files, read whole or in blocks, and written whole or not at all; "-" for the standard streams."""
+"""Files as the work needs them: checked before it begins, read whole, written whole or not at all.
+
+A target is written beside itself, under a hidden name that holds the process's number, and gets its own name when it is
+complete and on the disk: whatever happens, an older file is there until then. What a process that was killed left
+unfinished is removed when the same target is written again. The path "-" stands for a standard stream.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,22 @@ from typing import IO, Any
 
 from ..errors import InputError, OutputError, UsageError
 
+STDIN = STDOUT = "-"
+
+
+def check_file(path: str) -> None:
+    """Raise InputError unless `path` is a file that can be opened; libav's own words for this are poor."""
+    if not os.path.exists(path):
+        raise InputError(f"{path}: there is no such file")
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a directory")
+    if not os.path.isfile(path):
+        raise InputError(f"{path} is a pipe or a device, which cannot be read twice; let it be standard input (-)")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: no permission to read it")
+    if not os.path.getsize(path):
+        raise InputError(f"{path} is empty")
+
 
 def read_bytes(path: str) -> bytes:
     """A whole file, or standard input for "-". Raises InputError."""
@@ -24,9 +45,50 @@ def read_bytes(path: str) -> bytes:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
+def content_key(path: str | os.PathLike[str]) -> bytes:
+    """32 bytes of BLAKE2b over a file's bytes, which an interrupted encode is resumed by."""
+    digest = hashlib.blake2b(digest_size=32)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: {error.strerror or error}") from None
+    return digest.digest()
+
+
+def check_not_same(source: str, target: str) -> None:
+    """Raise UsageError where a file would be written over what it is made from. "-" is no file."""
+    here = source != STDIN and target != STDOUT and os.path.exists(target) and os.path.exists(source)
+    if here and os.path.samefile(source, target):
+        raise UsageError(f"{source} is both input and output")
+
+
+def check_target(path: str, overwrite: bool) -> None:
+    """As `check_free`; then also remove what killed processes left of it unfinished."""
+    check_free(path, overwrite)
+    folder, name = os.path.split(path)
+    remove_stale(folder, re.escape(name))
+
+
+def check_free(path: str, overwrite: bool) -> None:
+    """Raise OutputError unless a file may be written to `path`."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise OutputError(f"{path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: no permission to write to the folder")
+    if os.path.isdir(path):
+        raise OutputError(f"{path} is a directory")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(f"{path} is a pipe or a device, which a file would replace; write to standard output (-)")
+    if os.path.exists(path) and not overwrite:
+        raise OutputError(f"{path} exists already; it is overwritten only on request")
+
+
 def write_bytes(path: str, data: bytes) -> None:
     """Write a file, whole or not at all; "-" is standard output. Raises OutputError."""
-    if path == STDIN:
+    if path == STDOUT:
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
@@ -41,41 +103,34 @@ def write_bytes(path: str, data: bytes) -> None:
         raise OutputError(f"{path}: {error.strerror or error}") from None
 
 
-STDOUT = "-"
-
-
-def check_target(path: str, overwrite: bool) -> None:
-    """Raise OutputError unless a file may be written to `path`; remove what killed processes left of it unfinished."""
-    check_free(path, overwrite)
-    folder, name = os.path.split(path)
-    remove_stale(folder, re.escape(name))
-
-
-def check_free(path: str, overwrite: bool) -> None:
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise OutputError(f"{path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: no permission to write to the folder")
-    if os.path.isdir(path):
-        raise OutputError(f"{path} is a directory")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OutputError(f"{path} is a pipe or a device, which a file would replace; write to standard output (-)")
-    if os.path.exists(path) and not overwrite:
-        raise OutputError(f"{path} exists already; it is overwritten only on request")
-
-
-def check_not_same(source: str, target: str) -> None:
-    """Raise UsageError where a file would be written over what it is made from. "-" is no file."""
-    here = "-" not in (source, target) and os.path.exists(target) and os.path.exists(source)
-    if here and os.path.samefile(source, target):
-        raise UsageError(f"{source} is both input and output")
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file that is there either whole or not at all. Raises OSError."""
+    part = part_path(os.fspath(path))
+    try:
+        Path(part).write_bytes(data)
+        put_in_place(part, path)
+    except OSError:
+        discard(part)
+        raise
 
 
 def part_path(path: str) -> str:
     """The hidden name beside `path` under which it is written until it is whole."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{os.getpid()}.part")
+
+
+def put_in_place(part: str, path: str | os.PathLike[str]) -> None:
+    """Give a finished file its name, once it is on the disk: a full disk or a power cut must not cost an older one."""
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def discard(path: str) -> None:
+    """Remove a file, if it is there and can be removed."""
+    with suppress(OSError):
+        os.unlink(path)
 
 
 def remove_stale(folder: str, name: str) -> None:
@@ -85,7 +140,7 @@ def remove_stale(folder: str, name: str) -> None:
         for found in os.listdir(folder or "."):
             part = ours.fullmatch(found)
             if part and not _runs(int(part[1])):
-                remove(os.path.join(folder, found))
+                discard(os.path.join(folder, found))
 
 
 def _runs(pid: int) -> bool:
@@ -103,60 +158,8 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file that is there either whole or not at all. Raises OSError."""
-    part = part_path(os.fspath(path))
-    try:
-        Path(part).write_bytes(data)
-        put_in_place(part, path)
-    except OSError:
-        remove(part)
-        raise
-
-
-def put_in_place(part: str, path: str | os.PathLike[str]) -> None:
-    """Give a finished file its name, once it is on the disk: a full disk or a power cut must not cost an older one."""
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
 def drain(file: IO[Any]) -> None:
     """Let what is still buffered for a reader that has gone go nowhere, or it raises when the interpreter ends."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, file.fileno())
     os.close(null)
-
-
-def remove(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)
-
-
-STDIN = "-"
-
-
-def content_key(path: str | os.PathLike[str]) -> bytes:
-    """32 bytes of BLAKE2b over a file's bytes, which an interrupted encode is resumed by."""
-    digest = hashlib.blake2b(digest_size=32)
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"{os.fspath(path)}: {error.strerror or error}") from None
-    return digest.digest()
-
-
-def check_file(path: str) -> None:
-    """Raise InputError unless `path` is a file that can be opened; libav's own words for this are poor."""
-    if not os.path.exists(path):
-        raise InputError(f"{path}: there is no such file")
-    if os.path.isdir(path):
-        raise InputError(f"{path} is a directory")
-    if not os.path.isfile(path):
-        raise InputError(f"{path} is a pipe or a device, which cannot be read twice; let it be standard input (-)")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: no permission to read it")
-    if not os.path.getsize(path):
-        raise InputError(f"{path} is empty")

@@ -1,4 +1,8 @@
-"""What libav gives and takes: faults as ours, addresses, side data, frames as planes."""
+"""What libav gives and takes, in this project's words: faults as errors, files by their addresses, side data of frames,
+frames as planes and planes as frames.
+
+Samples are copied, never converted. No libav exception passes `faults_as`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -17,52 +22,8 @@ from ..frames import Colour, Plane, PlaneFormat
 from ..wire.fields import PIXELS_MAX
 from .files import check_file
 
-
-def ordinary_priority() -> None:
-    """Take back the real-time priority that SVT-AV1 gives itself, and the thread that opens it, where it may (as root):
-    threads started later inherit it, and two such encodes on one machine starve each other and all else."""
-    if not hasattr(os, "sched_setscheduler"):
-        return
-    try:
-        tasks = [int(task) for task in os.listdir("/proc/self/task")]
-    except OSError:  # a system that hides them: the caller's own thread still counts most
-        tasks = [0]
-    for task in tasks:
-        try:
-            if os.sched_getscheduler(task) in (os.SCHED_FIFO, os.SCHED_RR):
-                os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
-        except OSError:
-            pass  # a thread that ended meanwhile
-
-
-def planes_from_av(frame: av.VideoFrame, fmt: PlaneFormat) -> tuple[Plane, ...]:
-    """Copy the samples of a libav frame whose format is `fmt` out of libav's padded rows."""
-    planes = []
-    for plane, (h, w) in zip(frame.planes, fmt.shapes(frame.width, frame.height), strict=False):
-        rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
-        planes.append(rows[:h, :w].copy())
-    return tuple(planes)
-
-
-def planes_to_av(planes: Sequence[Plane], fmt: PlaneFormat) -> av.VideoFrame:
-    """A libav frame that holds a copy of `planes`. Raises InputError where the shapes do not fit the format."""
-    h, w = planes[0].shape
-    if [p.shape for p in planes] != fmt.shapes(w, h):
-        raise InputError(f"planes of shapes {[p.shape for p in planes]} are no {fmt.av_name} picture")
-    frame = av.VideoFrame(w, h, fmt.av_name)
-    for plane, samples in zip(frame.planes, planes, strict=False):
-        rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
-        rows[: samples.shape[0], : samples.shape[1]] = samples
-    return frame
-
-
-_IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-_HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}
-
-
-def describe(error: BaseException) -> str:
-    """libav's or the system's own words for an error, without number and file name."""
-    return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
+_IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # display matrix of what is shown as it is coded
+_HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}  # libav's name -> ours
 
 
 @contextmanager
@@ -71,7 +32,23 @@ def faults_as(kind: type[NvcError], message: str) -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, OSError, ValueError) as fault:
-        raise kind(f"{message}: {describe(fault)}") from None
+        raise kind(f"{message}: {reason(fault)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """libav's or the system's own words for an error, without number and file name."""
+    return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
+
+
+def open_film(
+    path: str | os.PathLike[str], error: type[NvcError] = InputError, options: dict[str, str] | None = None
+) -> av.container.InputContainer:
+    """Open a file through libav; failures are raised as `error`, naming the file. `options` are libav's."""
+    path = os.fspath(path)
+    check_file(path)
+    options = {"max_pixels": str(PIXELS_MAX)} | (options or {})  # libav decodes a little of every track
+    with faults_as(error, f"{path} is no film that libav can read"):
+        return av.open(local_url(path), "r", options=options, metadata_errors="replace")
 
 
 def local_url(path: str | os.PathLike[str]) -> str:
@@ -84,6 +61,13 @@ def film_stream(container: av.container.InputContainer) -> Any | None:
     films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     best = container.streams.best("video")
     return best if best in films else next(iter(films), None)
+
+
+def duration_of(container: av.container.InputContainer, stream: Any) -> Fraction:
+    """Seconds that the stream, or else its container, claims to last; 0 where neither says."""
+    if stream.duration:
+        return Fraction(stream.duration * stream.time_base)
+    return Fraction(container.duration, av.time_base) if container.duration else Fraction(0)
 
 
 def side_data(frame: av.VideoFrame) -> dict[str, bytes]:
@@ -121,12 +105,39 @@ def colour_of(frame: av.VideoFrame, stream: Any) -> Colour:
     )
 
 
-def open_film(
-    path: str | os.PathLike[str], error: type[NvcError] = InputError, options: dict[str, str] | None = None
-) -> av.container.InputContainer:
-    """Open a file through libav; failures are raised as `error`, naming the file. `options` are libav's."""
-    path = os.fspath(path)
-    check_file(path)
-    options = {"max_pixels": str(PIXELS_MAX)} | (options or {})  # libav decodes a little of every track
-    with faults_as(error, f"{path} is no film that libav can read"):
-        return av.open(local_url(path), "r", options=options, metadata_errors="replace")
+def planes_from_av(frame: av.VideoFrame, fmt: PlaneFormat) -> tuple[Plane, ...]:
+    """Copy the samples of a libav frame whose format is `fmt` out of libav's padded rows."""
+    planes = []
+    for plane, (h, w) in zip(frame.planes, fmt.shapes(frame.width, frame.height), strict=False):
+        rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
+        planes.append(rows[:h, :w].copy())
+    return tuple(planes)
+
+
+def planes_to_av(planes: Sequence[Plane], fmt: PlaneFormat) -> av.VideoFrame:
+    """A libav frame that holds a copy of `planes`. Raises InputError where the shapes do not fit the format."""
+    h, w = planes[0].shape
+    if [p.shape for p in planes] != fmt.shapes(w, h):
+        raise InputError(f"planes of shapes {[p.shape for p in planes]} are no {fmt.av_name} picture")
+    frame = av.VideoFrame(w, h, fmt.av_name)
+    for plane, samples in zip(frame.planes, planes, strict=False):
+        rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
+        rows[: samples.shape[0], : samples.shape[1]] = samples
+    return frame
+
+
+def ordinary_priority() -> None:
+    """Take back the real-time priority that SVT-AV1 gives itself, and the thread that opens it, where it may (as root):
+    threads started later inherit it, and two such encodes on one machine starve each other and all else."""
+    if not hasattr(os, "sched_setscheduler"):
+        return
+    try:
+        tasks = [int(task) for task in os.listdir("/proc/self/task")]
+    except OSError:  # a system that hides them: the caller's own thread still counts most
+        tasks = [0]
+    for task in tasks:
+        try:
+            if os.sched_getscheduler(task) in (os.SCHED_FIFO, os.SCHED_RR):
+                os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
+        except OSError:
+            pass  # a thread that ended meanwhile

@@ -1,4 +1,6 @@
-"""A film's pictures as numbered PNGs."""
+"""A film's pictures as numbered PNGs: RGB by the film's own matrix, or full-range grey.
+
+No picture gets its name before the last one is written."""
 
 from __future__ import annotations
 
@@ -14,14 +16,12 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from ..errors import OutputError, UsageError
 from ..frames import Frame, Plane, VideoInfo
-from .files import check_free, part_path, put_in_place, remove, remove_stale
+from .files import check_free, discard, part_path, put_in_place, remove_stale
 from .libav import planes_to_av
-from .sink import SCALING, Sink
-
-# pictures
+from .sink import SWSCALE_FLAGS, Sink
 
 
-class Pngs(Sink):
+class PngSequence(Sink):
     """Numbered PNGs from 1 on: RGB, or grey where the film is; 16 bits where it has more than 8."""
 
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None, overwrite: bool):
@@ -33,7 +33,7 @@ class Pngs(Sink):
         check_free(path % 1, overwrite)
         folder, name = os.path.split(path)
         remove_stale(folder, re.sub(r"%(0\d+)?d", r"\\d+", re.escape(name).replace("%%", "%")))
-        self._note_silence(source)
+        self._note_left_out(source)
         self.notes.append("PNG holds RGB or full-range grey; the samples are converted and times are lost")
         fmt, colour = info.format, info.colour
         deep = fmt.depth > 8
@@ -69,7 +69,7 @@ class Pngs(Sink):
         picture.colorspace = self._matrix
         picture.color_range = ColorRange.MPEG if self._limited else ColorRange.JPEG
         return self._reformatter.reformat(
-            picture, format=self._name, interpolation=SCALING, dst_color_range=ColorRange.JPEG
+            picture, format=self._name, interpolation=SWSCALE_FLAGS, dst_color_range=ColorRange.JPEG
         )
 
     def _finish(self) -> None:
@@ -81,7 +81,7 @@ class Pngs(Sink):
 
     def _discard(self) -> None:
         for path in self._paths():
-            remove(part_path(path))
+            discard(part_path(path))
 
     def _paths(self) -> list[str]:
         return [self.path % number for number in range(1, self._written + 1)]

@@ -2,12 +2,11 @@
 
 `SideStreams` reads them from one film and gives packets for another container, copied byte for byte with their side
 data where the container can hold them, converted where that is asked for, and named in `notes` where they are lost.
-`interleave` merges packet sequences by time, so that two films are joined in one pass with bounded memory.
+`Interleaver` writes them and the pictures by time, so that two films are joined in one pass with bounded memory.
 """
 
 from __future__ import annotations
 
-import heapq
 import io
 import os
 import struct
@@ -29,134 +28,6 @@ _FILE_TAGS = frozenset(
     ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "handler_name")
 )
 _STATISTICS = ("_STATISTICS", "NUMBER_OF", "BPS")
-
-
-def copied(packet: av.Packet, stream: Any, data: bytes | None = None) -> av.Packet:
-    """A packet for output `stream` with the times and side data of `packet`, and its bytes unless `data` is given."""
-    copy = av.Packet(bytes(packet) if data is None else data)
-    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
-    copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
-    for item in packet.iter_sidedata():
-        copy.set_sidedata(item)
-    copy.stream = stream
-    return copy
-
-
-def seconds(packet: av.Packet) -> Fraction:
-    """When a packet is decoded; packets without any time sort first."""
-    time = packet.dts if packet.dts is not None else packet.pts
-    return Fraction(-(1 << 40)) if time is None else time * packet.time_base
-
-
-def interleave(*sources: Iterable[av.Packet]) -> Iterator[av.Packet]:
-    """Merge packets by decoding time; each source is read only as far as needed."""
-    return heapq.merge(*sources, key=seconds)
-
-
-def film_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """The tags of a file that are still true of its film in another file."""
-    return {key: value for key, value in metadata.items() if key.lower() not in _FILE_TAGS}
-
-
-def stream_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """The tags of a stream that are still true in another file; Matroska's statistics are not.
-
-    MP4 keeps a stream's title as the name of its handler, so either gives the other.
-    """
-    tags = {k: v for k, v in film_tags(metadata).items() if not k.upper().startswith(_STATISTICS) and v != "und"}
-    name = metadata.get("handler_name", "")
-    title = next((v for k, v in tags.items() if k.lower() == "title"), "" if name.endswith("Handler") else name)
-    return tags | {"title": title, "handler_name": title} if title else tags
-
-
-class _Copy:
-    """Passes packets on as they are."""
-
-    def __init__(self, output: av.container.OutputContainer, stream: Any):
-        self.stream = output.add_stream_from_template(stream, opaque=True)
-        # MP4 times sound in samples, Matroska and MPEG-TS in ticks of their own
-        sampled = stream.type == "audio" and output.format.name in ("mp4", "mov")
-        self._rate = stream.codec_context.sample_rate if sampled else 0
-        self._frame = stream.codec_context.frame_size if sampled else 0
-        self._next: int | None = None
-        # libav's MP4 muxer fills the gaps between subtitles with empty samples, and would do so twice
-        fills = stream.codec_context.name == "mov_text" and output.format.name in ("mp4", "mov")
-        self._filler = b"\0\0" if fills else None
-
-    def feed(self, packet: av.Packet | None) -> list[av.Packet]:
-        if packet is None or bytes(packet) == self._filler:
-            return []
-        copy = copied(packet, self.stream)
-        if self._rate and packet.pts is not None and packet.time_base != Fraction(1, self._rate):
-            self._time_in_samples(copy)
-        return [copy]
-
-    def _time_in_samples(self, packet: av.Packet) -> None:
-        """Give a packet the time in samples that its rounded time stands for.
-
-        Packets of sound follow each other without gaps, so each begins where the one before ends, as long as that
-        is within a tick of what the file says. Thus a millisecond's rounding neither shifts the sound nor fills the
-        MP4's tables with jitter.
-        """
-        assert packet.pts is not None
-        tick = packet.time_base * self._rate
-        given = packet.pts * tick
-        skip, discard = _trimmed(packet)
-        expected = -skip if self._next is None else self._next
-        begin = expected if abs(expected - given) <= max(tick, 1) else round(given)
-        size = self._frame or round((packet.duration or 0) * tick)
-        packet.pts = packet.dts = begin
-        packet.duration = max(size - discard, 0)
-        packet.time_base = Fraction(1, self._rate)
-        self._next = begin + size
-
-
-def _trimmed(packet: av.Packet) -> tuple[int, int]:
-    """Samples that the decoder is to drop at the packet's beginning and end."""
-    if not packet.has_sidedata("skip_samples"):
-        return 0, 0
-    begin, end = struct.unpack_from("<2I", bytes(packet.get_sidedata("skip_samples")))
-    return begin, end
-
-
-class _Text:
-    """Turns any text subtitle into another codec."""
-
-    def __init__(self, output: av.container.OutputContainer, stream: Any, codec: str):
-        self._decoder = cast(Any, stream.codec_context)
-        self._decoder.open(strict=False)
-        self.stream = cast(Any, output.add_stream(codec))
-        self.stream.time_base = stream.time_base
-        self._encoder = cast(Any, self.stream.codec_context)
-        self._encoder.time_base = stream.time_base
-        self._encoder.subtitle_header = self._decoder.subtitle_header
-
-    def feed(self, packet: av.Packet | None) -> list[av.Packet]:
-        subtitle = self._decoder.decode2(packet) if packet is not None else None
-        if packet is None or not subtitle or not subtitle.rects:
-            return []
-        subtitle.start_display_time = 0
-        return [copied(packet, self.stream, bytes(self._encoder.encode_subtitle(subtitle)))]
-
-
-class _Sound:
-    """Encodes sound anew."""
-
-    def __init__(self, output: av.container.OutputContainer, stream: Any, codec: str):
-        self._decoder: Any = stream.codec_context
-        layout = "stereo" if self._decoder.channels > 1 else "mono"
-        self.stream = cast(Any, output.add_stream(codec, rate=48000, layout=layout))
-        encoder = cast(Any, self.stream.codec_context)
-        encoder.bit_rate = 160000
-        self._resampler = AudioResampler(format=encoder.format, layout=layout, rate=encoder.sample_rate)
-
-    def feed(self, packet: av.Packet | None) -> list[av.Packet]:
-        frames = self._decoder.decode(packet)
-        resampled = [out for frame in frames for out in self._resampler.resample(frame)]
-        if packet is None:
-            resampled += self._resampler.resample(None)
-        packets = [p for frame in resampled for p in self.stream.encode(frame)]
-        return packets + (self.stream.encode(None) if packet is None else [])
 
 
 class SideStreams:
@@ -301,6 +172,155 @@ class SideStreams:
             if len(written.chapters()) < len(self._input.chapters()):
                 notes.append(f"chapters that {self._format} cannot hold are dropped")
         return notes
+
+
+class Interleaver:
+    """Writes packets of pictures and `side` packets to `output` in the order in which they are decoded. Both are read
+    only as far as needed."""
+
+    def __init__(self, output: av.container.OutputContainer, side: Iterator[av.Packet]):
+        self._output, self._side = output, side
+        self._next = next(side, None)
+
+    def mux(self, pictures: Iterable[av.Packet]) -> None:
+        """The next packets of pictures, each after the side packets that are decoded before it."""
+        for packet in pictures:
+            time = _seconds(packet)
+            while self._next is not None and _seconds(self._next) < time:
+                self._mux_side(self._next)
+            self._output.mux(packet)
+
+    def finish(self) -> None:
+        """What is left of the side packets."""
+        while self._next is not None:
+            self._mux_side(self._next)
+
+    def _mux_side(self, packet: av.Packet) -> None:
+        self._output.mux(packet)
+        self._next = next(self._side, None)
+
+
+def _seconds(packet: av.Packet) -> Fraction:
+    """When a packet is decoded; packets without any time sort first."""
+    time = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(-(1 << 40)) if time is None else time * packet.time_base
+
+
+class _Copy:
+    """Passes packets on as they are."""
+
+    def __init__(self, output: av.container.OutputContainer, stream: Any):
+        self.stream = output.add_stream_from_template(stream, opaque=True)
+        # MP4 times sound in samples, Matroska and MPEG-TS in ticks of their own
+        sampled = stream.type == "audio" and output.format.name in ("mp4", "mov")
+        self._rate = stream.codec_context.sample_rate if sampled else 0
+        self._frame = stream.codec_context.frame_size if sampled else 0
+        self._next: int | None = None
+        # libav's MP4 muxer fills the gaps between subtitles with empty samples, and would do so twice
+        fills = stream.codec_context.name == "mov_text" and output.format.name in ("mp4", "mov")
+        self._filler = b"\0\0" if fills else None
+
+    def feed(self, packet: av.Packet | None) -> list[av.Packet]:
+        if packet is None or bytes(packet) == self._filler:
+            return []
+        copy = _copied(packet, self.stream)
+        if self._rate and packet.pts is not None and packet.time_base != Fraction(1, self._rate):
+            self._time_in_samples(copy)
+        return [copy]
+
+    def _time_in_samples(self, packet: av.Packet) -> None:
+        """Give a packet the time in samples that its rounded time stands for.
+
+        Packets of sound follow each other without gaps, so each begins where the one before ends, as long as that
+        is within a tick of what the file says. Thus a millisecond's rounding neither shifts the sound nor fills the
+        MP4's tables with jitter.
+        """
+        assert packet.pts is not None
+        tick = packet.time_base * self._rate
+        given = packet.pts * tick
+        skip, discard = _trimmed(packet)
+        expected = -skip if self._next is None else self._next
+        begin = expected if abs(expected - given) <= max(tick, 1) else round(given)
+        size = self._frame or round((packet.duration or 0) * tick)
+        packet.pts = packet.dts = begin
+        packet.duration = max(size - discard, 0)
+        packet.time_base = Fraction(1, self._rate)
+        self._next = begin + size
+
+
+class _Text:
+    """Turns any text subtitle into another codec."""
+
+    def __init__(self, output: av.container.OutputContainer, stream: Any, codec: str):
+        self._decoder = cast(Any, stream.codec_context)
+        self._decoder.open(strict=False)
+        self.stream = cast(Any, output.add_stream(codec))
+        self.stream.time_base = stream.time_base
+        self._encoder = cast(Any, self.stream.codec_context)
+        self._encoder.time_base = stream.time_base
+        self._encoder.subtitle_header = self._decoder.subtitle_header
+
+    def feed(self, packet: av.Packet | None) -> list[av.Packet]:
+        subtitle = self._decoder.decode2(packet) if packet is not None else None
+        if packet is None or not subtitle or not subtitle.rects:
+            return []
+        subtitle.start_display_time = 0
+        return [_copied(packet, self.stream, bytes(self._encoder.encode_subtitle(subtitle)))]
+
+
+class _Sound:
+    """Encodes sound anew."""
+
+    def __init__(self, output: av.container.OutputContainer, stream: Any, codec: str):
+        self._decoder: Any = stream.codec_context
+        layout = "stereo" if self._decoder.channels > 1 else "mono"
+        self.stream = cast(Any, output.add_stream(codec, rate=48000, layout=layout))
+        encoder = cast(Any, self.stream.codec_context)
+        encoder.bit_rate = 160000
+        self._resampler = AudioResampler(format=encoder.format, layout=layout, rate=encoder.sample_rate)
+
+    def feed(self, packet: av.Packet | None) -> list[av.Packet]:
+        frames = self._decoder.decode(packet)
+        resampled = [out for frame in frames for out in self._resampler.resample(frame)]
+        if packet is None:
+            resampled += self._resampler.resample(None)
+        packets = [p for frame in resampled for p in self.stream.encode(frame)]
+        return packets + (self.stream.encode(None) if packet is None else [])
+
+
+def _copied(packet: av.Packet, stream: Any, data: bytes | None = None) -> av.Packet:
+    """A packet for output `stream` with the times and side data of `packet`, and its bytes unless `data` is given."""
+    copy = av.Packet(bytes(packet) if data is None else data)
+    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+    copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
+    for item in packet.iter_sidedata():
+        copy.set_sidedata(item)
+    copy.stream = stream
+    return copy
+
+
+def _trimmed(packet: av.Packet) -> tuple[int, int]:
+    """Samples that the decoder is to drop at the packet's beginning and end."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0, 0
+    begin, end = struct.unpack_from("<2I", bytes(packet.get_sidedata("skip_samples")))
+    return begin, end
+
+
+def film_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """The tags of a file that are still true of its film in another file."""
+    return {key: value for key, value in metadata.items() if key.lower() not in _FILE_TAGS}
+
+
+def stream_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """The tags of a stream that are still true in another file; Matroska's statistics are not.
+
+    MP4 keeps a stream's title as the name of its handler, so either gives the other.
+    """
+    tags = {k: v for k, v in film_tags(metadata).items() if not k.upper().startswith(_STATISTICS) and v != "und"}
+    name = metadata.get("handler_name", "")
+    title = next((v for k, v in tags.items() if k.lower() == "title"), "" if name.endswith("Handler") else name)
+    return tags | {"title": title, "handler_name": title} if title else tags
 
 
 def sound_bytes(path: str | os.PathLike[str]) -> int:

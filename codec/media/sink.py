@@ -1,4 +1,6 @@
-"""What a sink is, and the simplest ones: y4m into a file or a pipe."""
+"""What a sink is, and the simplest ones: YUV4MPEG2 into a file or a pipe.
+
+A sink writes beside its target and puts it in place when it is whole; where the work fails, nothing of it stays."""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ from av.video.reformatter import Interpolation
 
 from ..errors import OutputError
 from ..frames import Frame, VideoInfo
-from .files import STDOUT, check_target, drain, part_path, put_in_place, remove
+from .files import STDOUT, check_target, discard, drain, part_path, put_in_place
 from .libav import faults_as, open_film
 
-SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+SWSCALE_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 class Sink(ABC):
@@ -69,8 +71,8 @@ class Sink(ABC):
         with faults_as(OutputError, f"{self.path} cannot be written"):
             yield
 
-    def _note_silence(self, source: str | os.PathLike[str] | None) -> None:
-        """Tell that the sound of `source` stays behind."""
+    def _note_left_out(self, source: str | os.PathLike[str] | None) -> None:
+        """Note that sound and subtitles of `source`, and the film's rotation, stay behind."""
         if source is not None:
             with open_film(source) as film:
                 kinds = [kind for kind in ("audio", "subtitle") if any(s.type == kind for s in film.streams)]
@@ -80,32 +82,12 @@ class Sink(ABC):
             self.notes.append(f"{self.path} does not hold the film's rotation; the pictures are as they were coded")
 
 
-# y4m
-
-
-def y4m_header(info: VideoInfo) -> bytes:
-    """The stream header of YUV4MPEG2, with mjpegtools' and libav's names for depth and range."""
-    fmt, rate, sar = info.format, info.rate, info.sar
-    chroma = {"400": "mono", "420": "420mpeg2"}.get(fmt.chroma, fmt.chroma)
-    if fmt.depth > 8:
-        chroma = f"mono{fmt.depth}" if fmt.chroma == "400" else f"{fmt.chroma}p{fmt.depth}"
-    fields = [
-        f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator}",
-        f"Ip A{sar.numerator}:{sar.denominator} C{chroma}",
-    ]
-    if fmt.depth > 8 and fmt.chroma != "400":
-        fields.append(f"XYSCSS={fmt.chroma}P{fmt.depth}")
-    if info.colour.range:
-        fields.append(f"XCOLORRANGE={'FULL' if info.colour.range == 2 else 'LIMITED'}")
-    return " ".join(fields).encode() + b"\n"
-
-
 class _Y4mSink(Sink):
-    """Exact planes with one frame rate."""
+    """Exact planes with one frame rate, into `_file`, which who inherits opens."""
 
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None):
         super().__init__(path, info)
-        self._note_silence(source)
+        self._note_left_out(source)
         if info.colour[:3] != (2, 2, 2) or info.side_data:
             self.notes.append("y4m does not hold the film's colour code points")
         self._file: IO[bytes]
@@ -131,7 +113,9 @@ class _Y4mSink(Sink):
         self._count += 1
 
 
-class Y4m(_Y4mSink):
+class Y4mFile(_Y4mSink):
+    """YUV4MPEG2 in a file."""
+
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None, overwrite: bool):
         super().__init__(path, info, source)
         check_target(path, overwrite)
@@ -146,10 +130,12 @@ class Y4m(_Y4mSink):
     def _discard(self) -> None:
         with suppress(OSError):
             self._file.close()
-        remove(self._part)
+        discard(self._part)
 
 
-class StandardOutput(_Y4mSink):
+class Y4mPipe(_Y4mSink):
+    """YUV4MPEG2 on standard output."""
+
     def __init__(self, info: VideoInfo, source: str | os.PathLike[str] | None):
         super().__init__(STDOUT, info, source)
         self.path = "standard output"
@@ -178,3 +164,20 @@ class StandardOutput(_Y4mSink):
 
     def _discard(self) -> None:
         pass
+
+
+def y4m_header(info: VideoInfo) -> bytes:
+    """The stream header of YUV4MPEG2, with mjpegtools' and libav's names for depth and range."""
+    fmt, rate, sar = info.format, info.rate, info.sar
+    chroma = {"400": "mono", "420": "420mpeg2"}.get(fmt.chroma, fmt.chroma)
+    if fmt.depth > 8:
+        chroma = f"mono{fmt.depth}" if fmt.chroma == "400" else f"{fmt.chroma}p{fmt.depth}"
+    fields = [
+        f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator}",
+        f"Ip A{sar.numerator}:{sar.denominator} C{chroma}",
+    ]
+    if fmt.depth > 8 and fmt.chroma != "400":
+        fields.append(f"XYSCSS={fmt.chroma}P{fmt.depth}")
+    if info.colour.range:
+        fields.append(f"XCOLORRANGE={'FULL' if info.colour.range == 2 else 'LIMITED'}")
+    return " ".join(fields).encode() + b"\n"

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..frames import VideoInfo
-from .encoded import RECIPES, Cut, EncodedFilm
+from .encoded import RECIPES, Cut, EncodedSink
 from .files import STDOUT
-from .pngs import Pngs
-from .sink import Sink, StandardOutput, Y4m
+from .pngs import PngSequence
+from .sink import Sink, Y4mFile, Y4mPipe
 
 
 def open_sink(
@@ -47,12 +47,12 @@ def open_sink(
     path = os.fspath(path)
     ending = Path(path).suffix.lower()
     if path == STDOUT:
-        return StandardOutput(info, source)
+        return Y4mPipe(info, source)
     if ending == ".y4m":
-        return Y4m(path, info, source, overwrite)
+        return Y4mFile(path, info, source, overwrite)
     if ending == ".png":
-        return Pngs(path, info, source, overwrite)
+        return PngSequence(path, info, source, overwrite)
     if ending in RECIPES:
         recipe = RECIPES[ending](info)
-        return EncodedFilm(path, info, recipe, Cut(source, start, duration), overwrite, threads)
+        return EncodedSink(path, info, recipe, Cut(source, start, duration), overwrite, threads)
     raise UsageError(f"{path}: decode writes {', '.join(('.y4m', '.png', *RECIPES))} or - for standard output")

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from itertools import chain
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -27,16 +28,17 @@ from ..frames import Colour, Frame, Plane, PlaneFormat, VideoInfo
 from .files import STDIN, check_file
 from .libav import (
     colour_of,
-    describe,
     display_matrix,
+    duration_of,
     faults_as,
     film_stream,
     hdr_side_data,
     local_url,
     planes_from_av,
+    reason,
     side_data,
 )
-from .timeline import LATE, LONGEST_STEP, RARE
+from .timeline import Timeline, clock
 
 # formats that hold the samples of a PlaneFormat in another order of bytes; swscale moves them without arithmetic
 REPACKED: dict[str, PlaneFormat] = {
@@ -71,75 +73,6 @@ def open_source(path: str | os.PathLike[str], threads: int = 0, best_effort: boo
     return Source(os.fspath(path), threads, best_effort)
 
 
-class Conversion:
-    """How frames of one libav pixel format become planes, and what that costs.
-
-    Attributes: `format` of the planes, whether they are `exact`, the `colour` that holds for them, and `notes`.
-    """
-
-    def __init__(self, frame: av.VideoFrame, colour: Colour):
-        given = frame.format
-        self.notes: list[str] = []
-        self.exact = True
-        self.colour = colour
-        self._reformat: dict[str, Any] | None = None
-        self._reformatter = VideoReformatter()
-        has_alpha = any(c.is_alpha for c in given.components)
-        direct = PlaneFormat.from_av_name(given.name.replace("yuva", "yuv"))
-        fmt = direct or REPACKED.get(given.name)
-        if fmt is None:
-            fmt, self.exact = self._nearest(given), False
-        self.format = fmt
-        if direct is None:
-            self._reformat = {"format": fmt.av_name, "interpolation": Interpolation.POINT | Interpolation.ACCURATE_RND}
-        if not self.exact:
-            self._describe(given)
-        if has_alpha:
-            self.exact = False
-            self.notes.append(f"the alpha plane of {given.name} is dropped")
-
-    @staticmethod
-    def _nearest(given: av.VideoFormat) -> PlaneFormat:
-        """The smallest PlaneFormat that loses least of a format of RGB, odd subsampling or other depth."""
-        components = [c for c in given.components if not c.is_alpha]
-        depth = 8 if max(c.bits for c in components) <= 8 and "f" not in given.name[-5:-2] else 10
-        if given.is_rgb or given.has_palette or given.is_bayer:
-            return PlaneFormat("444", depth)
-        if len(components) == 1:
-            return PlaneFormat("400", depth)
-        across, down = 64 // given.chroma_width(64), 64 // given.chroma_height(64)
-        return PlaneFormat("444" if across == 1 else "422" if down == 1 else "420", depth)
-
-    def _describe(self, given: av.VideoFormat) -> None:
-        assert self._reformat is not None
-        depth = max(c.bits for c in given.components)
-        self.notes.append(f"{given.name} is converted to {self.format.av_name}; the samples are not the source's own")
-        if depth > self.format.depth:
-            self.notes.append(f"{depth} bits a sample are reduced to {self.format.depth}")
-        if given.is_rgb or given.has_palette or given.is_bayer:
-            # RGB carries no matrix of its own: BT.709 at full range wastes the fewest code values
-            self._reformat |= {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.JPEG}
-            self.colour = self.colour._replace(matrix=1, range=2)
-            self.notes.append("RGB becomes YUV 4:4:4 with the BT.709 matrix at full range")
-
-    def planes(self, frame: av.VideoFrame) -> tuple[Plane, ...]:
-        if self._reformat is not None:
-            frame = self._reformatter.reformat(frame, **self._reformat)
-        return planes_from_av(frame, self.format)
-
-
-class _Counted:
-    """A file that can be read once, with the bytes that were read of it."""
-
-    def __init__(self, file: IO[bytes]):
-        self._file, self.count = file, 0
-
-    def read(self, size: int) -> bytes:
-        data = self._file.read(size)
-        self.count += len(data)
-        return data
-
-
 class Source:
     """An open film; see the module. A context manager.
 
@@ -156,14 +89,14 @@ class Source:
         self.notes: list[str] = []
         self._threads = threads
         self._container: av.container.InputContainer | None = None
-        self._file: IO[bytes] | _Counted
+        self._file: IO[bytes] | _CountingReader
         self._decoded = self._decode()
         try:
             first = next(self._decoded, None)
             if first is None:
                 raise InputError(f"{self.name} holds no picture that can be decoded")
             self._first: av.VideoFrame | None = first
-            self.info = self._describe(first)
+            self.info = self._info_of(first)
         except BaseException:
             self.close()
             raise
@@ -199,68 +132,41 @@ class Source:
     def _frames(self) -> Iterator[Frame]:
         if self._first is None:
             raise InputError(f"the pictures of {self.name} have been read already; open it again")
-        first, self._first = self._first, None
-        width, height, given = first.width, first.height, first.format.name
-        tick = self.info.time_base
-        step = max(1, round(1 / (self.info.rate * tick)))
-        last: int | None = None
-        repaired = late = missed = 0
-        frame: av.VideoFrame | None = first
-        while frame is not None:
+        timeline = Timeline(self.name, self.info, self._first.pts or 0, self.notes)
+        frames, self._first = chain([self._first], self._decoded), None
+        for frame in frames:
             # AVI and raw streams know only decoding times, which libav hands on with the picture
-            pts = frame.pts if frame.pts is not None else frame.dts
-            if pts is None or (last is not None and pts <= last):
-                pts = 0 if last is None else last + step
-                repaired += 1
-                if repaired == 1:
-                    self.notes.append(
-                        f"time stamps are missing or repeated from {self._seconds(pts)} on; they are replaced by "
-                        f"{float(1 / (step * tick)):g} pictures a second"
-                    )
-            if (frame.width, frame.height) != (width, height):
-                raise InputError(
-                    f"{self.name} changes size from {width}x{height} to {frame.width}x{frame.height} at "
-                    f"{self._seconds(pts)}; one film has one size, so cut it there"
-                )
-            if frame.format.name != given:
-                raise InputError(
-                    f"{self.name} changes its pixel format from {given} to {frame.format.name} at "
-                    f"{self._seconds(pts)}; cut it there"
-                )
-            if last is not None and (pts - last) * tick.numerator > LONGEST_STEP:
-                raise InputError(
-                    f"{self.name}: the time stamps leap from {self._seconds(last)} to {self._seconds(pts)}, which no "
-                    "MP4 can hold; cut it there"
-                )
-            if last is not None and (pts - last) * tick * self.info.rate > LATE:
-                late += 1
-                missed = missed if late > 1 else last + step
-            last, step = pts, frame.duration or step
-            with faults_as(InputError, f"the picture of {self.name} at {self._seconds(pts)} cannot be converted"):
+            pts = timeline.time_of(frame.pts if frame.pts is not None else frame.dts)
+            self._check_alike(frame, pts)
+            timeline.advance(pts, frame.duration or 0)
+            with faults_as(InputError, f"the picture of {self.name} at {self._clock(pts)} cannot be converted"):
                 planes = self._conversion.planes(frame)
             yield Frame(planes, pts, frame.duration or 0)
-            frame = next(self._decoded, None)
-        length = (last + step - (first.pts or 0)) * tick if last is not None else Fraction(0)
-        if 0 < late * RARE <= length * self.info.rate:
-            self.notes.append(
-                f"there is no picture at {self._seconds(missed)}{f' and {late - 1} other times' if late > 1 else ''}, "
-                "where the film's rate lets one be expected; if that does not vary, the film is damaged there"
+        timeline.end()
+
+    def _check_alike(self, frame: av.VideoFrame, pts: int) -> None:
+        """Raise InputError where a picture is of another size or pixel format than the film's first."""
+        width, height, given = self.info.width, self.info.height, self._conversion.given
+        if (frame.width, frame.height) != (width, height):
+            raise InputError(
+                f"{self.name} changes size from {width}x{height} to {frame.width}x{frame.height} at "
+                f"{self._clock(pts)}; one film has one size, so cut it there"
             )
-        if self.info.duration - length > 1:
-            self.notes.append(
-                f"the pictures end after {float(length):.1f} s, but the film claims to last "
-                f"{float(self.info.duration):.1f} s; it may be cut off"
+        if frame.format.name != given:
+            raise InputError(
+                f"{self.name} changes its pixel format from {given} to {frame.format.name} at "
+                f"{self._clock(pts)}; cut it there"
             )
 
-    def _seconds(self, pts: int | None) -> str:
-        return "an unknown time" if pts is None else f"{float(pts * self._stream.time_base):.3f} s"
+    def _clock(self, pts: int | None) -> str:
+        return clock(pts, self._stream.time_base)
 
     def _open(self) -> av.container.InputContainer:
         file: Any
         if self.path == STDIN:
             if sys.stdin is None or sys.stdin.buffer.isatty():
                 raise InputError("standard input is a terminal; pipe a film into it")
-            file = self._file = sys.stdin.buffer if sys.stdin.buffer.seekable() else _Counted(sys.stdin.buffer)
+            file = self._file = sys.stdin.buffer if sys.stdin.buffer.seekable() else _CountingReader(sys.stdin.buffer)
         else:
             check_file(self.path)
             file = local_url(self.path)
@@ -271,7 +177,7 @@ class Source:
         """Bytes of the file, or those read so far where it has no length."""
         if self.path != STDIN:
             return os.path.getsize(self.path)
-        return self._file.count if isinstance(self._file, _Counted) else os.fstat(self._file.fileno()).st_size
+        return self._file.count if isinstance(self._file, _CountingReader) else os.fstat(self._file.fileno()).st_size
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """Decoded frames in presentation order; damage is an InputError, never a concealed picture."""
@@ -298,7 +204,7 @@ class Source:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     yield from self._held_back(context)
-                    raise InputError(f"{self.name} is damaged or cut off at {self._seconds(packet.pts)}")
+                    raise InputError(f"{self.name} is damaged or cut off at {self._clock(packet.pts)}")
                 at = packet.pts if packet.pts is not None else at
                 end = packet.pos + packet.size if packet.size and packet.pos is not None else end
                 try:
@@ -313,12 +219,12 @@ class Source:
                         shown = True
                         yield frame
                     elif shown:
-                        raise InputError(f"{self.name}: the picture at {self._seconds(frame.pts)} is damaged")
+                        raise InputError(f"{self.name}: the picture at {self._clock(frame.pts)} is damaged")
                     else:
                         early += 1
         except (av.FFmpegError, OSError, ValueError) as error:
             yield from self._held_back(context)
-            raise InputError(f"{self.name} cannot be decoded at {self._seconds(at)}: {describe(error)}") from None
+            raise InputError(f"{self.name} cannot be decoded at {self._clock(at)}: {reason(error)}") from None
         # the reader of y4m takes part of a picture for the end of the film
         if end and container.format.name == "yuv4mpegpipe" and self._length() > end:
             self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
@@ -335,8 +241,8 @@ class Source:
                     return
                 yield frame
 
-    def _describe(self, frame: av.VideoFrame) -> VideoInfo:
-        """Fill `exact`, `notes` and the conversion from the first frame."""
+    def _info_of(self, frame: av.VideoFrame) -> VideoInfo:
+        """What the first frame and the container say; settles the conversion, `exact` and `notes` on the way."""
         assert self._container is not None
         stream, data = self._stream, side_data(frame)
         self._conversion = Conversion(frame, colour_of(frame, stream))
@@ -351,11 +257,7 @@ class Source:
                 self.notes.append(f"the further video stream #{other.index} is dropped")
         time_base = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        duration = Fraction(0)
-        if stream.duration:
-            duration = stream.duration * time_base
-        elif self._container.duration:
-            duration = Fraction(self._container.duration, av.time_base)
+        duration = duration_of(self._container, stream)
         return VideoInfo(
             width=frame.width,
             height=frame.height,
@@ -369,3 +271,75 @@ class Source:
             frames=stream.frames or round(duration * rate),
             duration=duration,
         )
+
+
+class Conversion:
+    """How frames of one libav pixel format become planes, and what that costs.
+
+    Attributes: `given`, libav's name of the frames' format; `format` of the planes, whether they are `exact`, the
+    `colour` that holds for them, and `notes`.
+    """
+
+    def __init__(self, frame: av.VideoFrame, colour: Colour):
+        given = frame.format
+        self.given: str = given.name
+        self.notes: list[str] = []
+        self.exact = True
+        self.colour = colour
+        self._reformat: dict[str, Any] | None = None
+        self._reformatter = VideoReformatter()
+        has_alpha = any(c.is_alpha for c in given.components)
+        direct = PlaneFormat.from_av_name(given.name.replace("yuva", "yuv"))
+        fmt = direct or REPACKED.get(given.name)
+        if fmt is None:
+            fmt, self.exact = self._nearest(given), False
+        self.format = fmt
+        if direct is None:
+            self._reformat = {"format": fmt.av_name, "interpolation": Interpolation.POINT | Interpolation.ACCURATE_RND}
+        if not self.exact:
+            self._note_losses(given)
+        if has_alpha:
+            self.exact = False
+            self.notes.append(f"the alpha plane of {given.name} is dropped")
+
+    @staticmethod
+    def _nearest(given: av.VideoFormat) -> PlaneFormat:
+        """The smallest PlaneFormat that loses least of a format of RGB, odd subsampling or other depth."""
+        components = [c for c in given.components if not c.is_alpha]
+        depth = 8 if max(c.bits for c in components) <= 8 and "f" not in given.name[-5:-2] else 10
+        if given.is_rgb or given.has_palette or given.is_bayer:
+            return PlaneFormat("444", depth)
+        if len(components) == 1:
+            return PlaneFormat("400", depth)
+        across, down = 64 // given.chroma_width(64), 64 // given.chroma_height(64)
+        return PlaneFormat("444" if across == 1 else "422" if down == 1 else "420", depth)
+
+    def _note_losses(self, given: av.VideoFormat) -> None:
+        assert self._reformat is not None
+        depth = max(c.bits for c in given.components)
+        self.notes.append(f"{given.name} is converted to {self.format.av_name}; the samples are not the source's own")
+        if depth > self.format.depth:
+            self.notes.append(f"{depth} bits a sample are reduced to {self.format.depth}")
+        if given.is_rgb or given.has_palette or given.is_bayer:
+            # RGB carries no matrix of its own: BT.709 at full range wastes the fewest code values
+            self._reformat |= {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.JPEG}
+            self.colour = self.colour._replace(matrix=1, range=2)
+            self.notes.append("RGB becomes YUV 4:4:4 with the BT.709 matrix at full range")
+
+    def planes(self, frame: av.VideoFrame) -> tuple[Plane, ...]:
+        """The planes of a frame of the format `given`."""
+        if self._reformat is not None:
+            frame = self._reformatter.reformat(frame, **self._reformat)
+        return planes_from_av(frame, self.format)
+
+
+class _CountingReader:
+    """A file that can be read once, with the bytes that were read of it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file, self.count = file, 0
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.count += len(data)
+        return data

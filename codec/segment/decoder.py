@@ -1,81 +1,173 @@
-"""One segment from temporal units to checked pictures: the mirror of `codec.segment.encoder`."""
+"""One segment from temporal units to checked pictures: the mirror of `codec.segment.encoder`.
+
+    units ──┬──> payloads: header, head, residuals
+            └──> AV1 ──> base pictures ──Restorer, LossCoder──> pictures ──checksums──> checked pictures
+
+No picture leaves before the checksum of its group was compared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..errors import DamageError
-from ..frames import Plane
-from ..wire.obu import TemporalUnit
+from heads.exact import HeadError
 
-AHEAD = 512  # units that the base decoder may take before it shows the first one's picture; its threads need some
+from ..base.av1 import decode_base
+from ..base.resample import base_size, plain_prediction
+from ..errors import DamageError, FormatError
+from ..frames import Plane, checksum
+from ..limits import Limits
+from ..loss.coder import LossCoder, LossKind, LossSettings
+from ..wire.obu import TemporalUnit
+from .head import CHAIN, Head, read_head
+from .payload import NO_HEAD, SegmentHeader, read_residual
+from .restore import Restorer
+from .units import SegmentUnits, header_of
+
+
+@dataclass(frozen=True)
+class FilmContext:
+    """What the decoders of a film's segments share. `first`: the film's first header, which gives size and format;
+    `earlier`: finds the first unit of the segment before the one at a pts; `fault(pts, what, rest)`: raises
+    DamageError, or under `best_effort` notes the damage and what becomes of the rest of the segment, and returns."""
+
+    first: SegmentHeader
+    limits: Limits
+    best_effort: bool
+    device: str
+    threads: int
+    earlier: Callable[[int], TemporalUnit | None]
+    fault: Callable[[int, str, str], None]
 
 
 @dataclass
-class Decoded:
+class DecodedPicture:
+    """A picture in the film's format. `base`: what it was made from, kept under best effort only."""
+
     pts: int
     duration: int
-    base: list[Plane]  # kept under best effort only
+    base: list[Plane]
     output: list[Plane]
 
 
-class SegmentUnits:
-    """The temporal units of one segment: streamed to the base decoder, payloads and durations kept by pts until the
-    picture comes out. Raises DamageError where too many pictures, or `held` bytes of payloads, are waited for."""
+class SegmentDecoder:
+    """Decodes the pictures of one segment. `known`: the head of the segment before, `chain`: how far to go back for it;
+    nowhere, where that segment has just been read, as looking again would be in vain.
 
-    def __init__(self, first: TemporalUnit, rest: Iterator[TemporalUnit], held: int):
-        self.first = self.last = first
-        self._room = held
-        self._rest = rest
-        self._payloads: dict[int, tuple[bytes, ...]] = {}
-        self._durations: dict[int, int] = {}
-        self._source = self._all()
+    Attributes: `header` and `head`, None where there is none or it is damaged.
+    """
 
-    def _all(self) -> Iterator[TemporalUnit]:
-        yield self.first
-        yield from self._rest
+    def __init__(self, film: FilmContext, units: SegmentUnits, known: Head | None, chain: int = CHAIN):
+        self._film, self._units = film, units
+        self.header = self._header()
+        self.head = self._head(known, chain)
+        fmt, size = film.first.format, (film.first.width, film.first.height)
+        self._restorer = Restorer(fmt, *size, film.first.scale, self.head, film.device)
+        self._usable = self.header is not None and (self.header.head_kind == NO_HEAD or self.head is not None)
+        self._coder: LossCoder | None = None
+        if self.header and self._usable and self.header.loss_kind:
+            loss = LossSettings(LossKind(self.header.loss_kind), self.header.loss_step, self.header.max_error)
+            self._coder = LossCoder(fmt, *size, loss)
 
-    def stream(self) -> Iterator[tuple[bytes, int]]:
-        for unit in self._source:
-            self.last = unit
-            found = unit.payloads[1:] if unit is self.first else unit.payloads
-            self._payloads[unit.pts] = found
-            self._durations[unit.pts] = unit.duration
-            self._room -= sum(map(len, found))
-            if self._room < 0 or len(self._durations) > AHEAD:
-                raise DamageError(f"the base shows no picture for {len(self._durations)} units", unit.pts)
-            yield unit.data, unit.pts
+    def _fault(self, pts: int, what: str, rest: str = "is shown by its base alone") -> None:
+        self._film.fault(pts, what, rest)
 
-    def residual(self, pts: int) -> tuple[bytes, ...]:
-        """Payloads of the picture at `pts`, the segment header left out."""
-        found = self._payloads.pop(pts, ())
-        self._room += sum(map(len, found))
-        return found
+    # --- base ---------------------------------------------------------------------------------------------------
 
-    def duration(self, pts: int) -> int:
-        return self._durations.pop(pts, 0)
+    def _base(self) -> Iterator[tuple[int, list[Plane]]]:
+        """(pts, planes) of the base's pictures, as far as they decode."""
+        first = self._film.first
+        width, height = base_size(first.width, first.height, first.scale)
+        try:
+            yield from decode_base(self._units.stream(), (height, width), self._film.threads)
+        except DamageError as error:
+            if error is self._units.fault:  # of the file, and told in full
+                raise
+            self._fault(self._units.last.pts, str(error), "is lost")
 
-    def drain(self) -> None:
-        """Read past what is left."""
-        for unit in self._source:
-            self.last = unit
+    # --- head ---------------------------------------------------------------------------------------------------
 
+    def _head(self, known: Head | None, chain: int) -> Head | None:
+        if self.header is None or self.header.head_kind == NO_HEAD:
+            return None
+        pts = self._units.first.pts
+        try:
+            return read_head(self.header, pts, known, self._earlier, chain)
+        except (HeadError, FormatError, ValueError) as error:
+            self._fault(pts, f"the head of the segment is unusable: {error}")
+            return None
 
-def by_segment(units: Iterator[TemporalUnit], held: int) -> Iterator[SegmentUnits]:
-    """Group units by keyframe; each group must be used up before the next is asked for. `held`: see `_Units`."""
-    following = next(units, None)
-    while following is not None:
-        first, following = following, None
+    def _earlier(self, pts: int) -> tuple[int, SegmentHeader] | None:
+        unit = self._film.earlier(pts)
+        return (unit.pts, self._header_of(unit)) if unit else None
 
-        def rest() -> Iterator[TemporalUnit]:
-            nonlocal following
-            for unit in units:
-                if unit.keyframe:
-                    following = unit
-                    return
-                yield unit
+    # --- pictures -----------------------------------------------------------------------------------------------
 
-        group = SegmentUnits(first, rest(), held)
-        yield group
-        group.drain()
+    def pictures(self) -> Iterator[DecodedPicture]:
+        """The segment's pictures in order. Damage goes to `FilmContext.fault`; what that lets pass is shown as far as
+        it can be, by the base alone."""
+        header = self.header
+        group: list[DecodedPicture] = []
+        count = crc = 0
+        for pts, base in self._base():
+            output = self._picture(count, pts, base)
+            kept = base if self._film.best_effort else []
+            group.append(DecodedPicture(pts, self._units.duration(pts), kept, output))
+            crc = checksum(output, crc)
+            count += 1
+            if header is None or count % header.group == 0 or count == header.frames:
+                if header and self._usable:
+                    self._check(header, count, crc, group)
+                yield from group
+                group, crc = [], 0
+        self._units.drain()
+        if header and count != header.frames:
+            what = f"the segment has {count} of its {header.frames} pictures"
+            self._fault(self._units.last.pts, what, "is incomplete")
+        yield from group
+
+    def _picture(self, k: int, pts: int, base: list[Plane]) -> list[Plane]:
+        """The finished picture `k` of the segment."""
+        data = self._units.residual(pts)
+        if self.header is None or not self._usable:
+            return self._plain(base)
+        output = self._restorer.predict(base, self.header.uses_head(k))
+        try:
+            if len(data) > (self._coder is not None):
+                raise FormatError("there are more payloads than one picture can have")
+            if self._coder:
+                output = list(self._coder.decode(read_residual(data[0]) if data else b"", output))
+        except FormatError as error:  # and what follows depends on it
+            self._fault(pts, f"the loss-stream is damaged: {error}")
+            self._usable = False
+            return self._plain(base)
+        self._restorer.push(output)
+        return output
+
+    def _plain(self, base: list[Plane]) -> list[Plane]:
+        return plain_prediction(self._restorer.upscaled(base), self._film.first.format.depth)
+
+    # --- header -------------------------------------------------------------------------------------------------
+
+    def _header(self) -> SegmentHeader | None:
+        unit = self._units.first
+        try:
+            return self._header_of(unit)
+        except FormatError as error:
+            self._fault(unit.pts, str(error))
+            return None
+
+    def _header_of(self, unit: TemporalUnit) -> SegmentHeader:
+        return header_of(unit, self._film.first, self._film.limits, self._film.best_effort)
+
+    def _check(self, header: SegmentHeader, count: int, crc: int, group: list[DecodedPicture]) -> None:
+        """Compare the checksum of the `group` that ends with picture `count`; where it differs show the group by its
+        base and give up the segment."""
+        index = (count - 1) // header.group
+        if index < len(header.checksums) and header.checksums[index] == crc:
+            return
+        self._fault(group[0].pts, f"{len(group)} pictures from here do not match their checksum")
+        self._usable = False
+        for picture in group:
+            picture.output = self._plain(picture.base)

@@ -20,6 +20,7 @@ from heads.exact import HeadError
 from heads.layers import Layer
 from heads.weights import encode_change
 
+from ..events import Listener, Stage
 from ..frames import Plane, PlaneFormat
 from ..loss.changes import BIAS_COARSE, layers_of
 from ..loss.grid import COARSE, LAST, PASSES, THIRD, to_chroma, whole_cells
@@ -108,7 +109,7 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
     return bits / max(samples, 1)
 
 
-class Adapter:
+class DensityFit:
     """Finds what a segment changes. `steps`: batches that each head learns; `previous`: what the segment before it
     changed."""
 
@@ -122,58 +123,71 @@ class Adapter:
         predicted: Callable[[int], Sequence[Plane]],
         fmt: PlaneFormat,
         max_error: int,
-        report: Callable[[float], None],
+        listen: Listener,
     ) -> dict[int, bytes]:
         """The changes that save more than they cost, by the numbers of their heads. `predicted` gives the prediction of
         a picture."""
-        samples = [len(source) * plane.size // 4 for plane in source[0]]  # that one phase codes, of each plane
-        served = {n: samples[0] if n < 4 else sum(samples[1:]) for n in ORDER}
-        sides = [min(plane.shape) for plane in source[0]]
-        wanted = [n for n in ORDER if served[n] >= LEAST_SAMPLES and sides[0 if n < 4 else -1] >= LEAST_SIDE]
+        wanted = _served(source)
         if not wanted or not self.steps or len(source) < 2:
             return {}
-        room = MEMORY // (EXAMPLE_BYTES * sum(plane.size for plane in source[0]))
-        count = max(2, min(LEARNT + JUDGED, room))
-        pictures = np.unique(np.linspace(1, len(source) - 1, count).round().astype(int)).tolist()
-        judged = pictures[2::4][:JUDGED] if len(pictures) > JUDGED else pictures
-        examples = {}
-        for k in pictures:
-            now, last = predicted(k), predicted(k - 1)
-            examples[k] = picture_examples(source[k], now, (source[k - 1], last), fmt, max_error)
+        learnt, judged = _parted(source)
+        examples = {
+            k: picture_examples(source[k], predicted(k), (source[k - 1], predicted(k - 1)), fmt, max_error)
+            for k in sorted({*learnt, *judged})
+        }
         found = {}
-        for done, number in enumerate(wanted):
-            report(done / len(wanted))
+        for done, (number, samples) in enumerate(wanted.items()):
+            listen(Stage("head", done / len(wanted)))
             part = slice(0, 1) if number < 4 else slice(1, None)
-            learn = [e for k in pictures if k not in judged or len(judged) == len(pictures) for e in examples[k][part]]
-            judge = [e for k in judged for e in examples[k][part]]
-            change = self._head(number, learn, judge, served[number])
+            learn, judge = ([e for k in pictures for e in examples[k][part]] for pictures in (learnt, judged))
+            change = self.change(number, learn, judge, samples)
             if change:
                 found[number] = change.data
         return found
 
-    def _head(
+    def change(
         self, number: int, learn: Sequence[DensityExample], judge: Sequence[DensityExample], samples: int
     ) -> Change | None:
+        """What is best done to a head that codes so many samples: a change that it learns now, the one of the segment
+        before, or none."""
         spec, pretrained = pretrained_density(Family.FILM)[number]
-        best: Change | None = None
-        cost = samples * mean_bits(DensityHead(spec, pretrained), judge)
         before = self.previous.get(number)
         steps = self.steps if number < 4 else self.steps // 2  # chroma is few of the bits
         course = DensityCourse(steps, batch=8, crop=64, rate=RATE, turns=False)
         start = before.layers if before else None
         layers = tuple(train_density(learn, spec, course, anchor=pretrained, start=start, coarse=UNIT_BITS))
-        tries = [Change(layers, encode_change(layers, pretrained, UNIT_BITS, BIAS_COARSE))] + (
-            [before] if before else []
-        )
-        for trial in tries:
-            price = self._price(spec, trial, judge, samples)
+        best: Change | None = None
+        cost = samples * mean_bits(DensityHead(spec, pretrained), judge)
+        own = Change(layers, encode_change(layers, pretrained, UNIT_BITS, BIAS_COARSE))
+        for trial in (own, before) if before else (own,):
+            price = self.price(spec, trial, judge, samples)
             if price < cost:
                 best, cost = trial, price
         return best
 
-    def _price(self, spec: DensitySpec, trial: Change, judge: Sequence[DensityExample], samples: int) -> float:
+    def price(self, spec: DensitySpec, trial: Change, judge: Sequence[DensityExample], samples: int) -> float:
+        """Bits that the samples and the change take, about; infinitely many where the head is not exact."""
         try:
             head = DensityHead(spec, trial.layers)
         except HeadError:
             return float("inf")
         return samples * mean_bits(head, judge) + 8 * len(trial.data)
+
+
+def _served(source: Sequence[Sequence[Plane]]) -> dict[int, int]:
+    """The heads that a change can pay for, and the samples that each of them codes."""
+    samples = [len(source) * plane.size // 4 for plane in source[0]]  # that one phase codes, of each plane
+    sides = [min(plane.shape) for plane in source[0]]
+    served = {n: samples[0] if n < 4 else sum(samples[1:]) for n in ORDER}
+    return {n: s for n, s in served.items() if s >= LEAST_SAMPLES and sides[0 if n < 4 else -1] >= LEAST_SIDE}
+
+
+def _parted(source: Sequence[Sequence[Plane]]) -> tuple[list[int], list[int]]:
+    """Pictures to learn from and to judge by, the same ones where they are few."""
+    room = MEMORY // (EXAMPLE_BYTES * sum(plane.size for plane in source[0]))
+    count = max(2, min(LEARNT + JUDGED, room))
+    pictures: list[int] = np.unique(np.linspace(1, len(source) - 1, count).round().astype(int)).tolist()
+    if len(pictures) <= JUDGED:
+        return pictures, pictures
+    judged = pictures[2::4][:JUDGED]
+    return [k for k in pictures if k not in judged], judged

@@ -1,27 +1,37 @@
-"""A head as a segment sends it: its identity, and how it is read."""
+"""A head as a segment sends it: its identity, and how it is read, whole, as a difference or by its number.
+
+A difference refers to the head of the segment before, that one perhaps to the one before it: a chain, which a decoder
+that has sought goes back along.
+"""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from heads.layers import Layer
 from heads.restorer import store
-from heads.restorer.coded import decode_change
+from heads.restorer.coded import decode_change, decode_layers
 from heads.restorer.spec import HeadSpec
 
 from ..base.av1 import BASE_Q_ZERO
+from ..errors import FormatError
+from ..frames import channels_of
+from .payload import NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD, SegmentHeader
 
 CHAIN = 64  # segments to go back for the head that a difference refers to
 
+Earlier = Callable[[int], tuple[int, SegmentHeader] | None]  # pts of a segment -> pts and header of the one before it
+
 
 def write_pretrained(base_q: int, change: bytes = b"") -> bytes:
-    """The head of a segment that uses one of the program: what it is told, and what the segment changes."""
+    """The head of a segment that uses one of the program: the base's quantiser, and what the segment changes."""
     return bytes([base_q + BASE_Q_ZERO]) + change
 
 
 def read_pretrained(head: bytes) -> tuple[int, bytes]:
-    """Inverse of `write_shipped`."""
+    """Inverse of `write_pretrained`."""
     return head[0] - BASE_Q_ZERO, head[1:]
 
 
@@ -48,3 +58,37 @@ def film_head(number: int, base_q: int, change: bytes = b"") -> Head:
     stored = store.film_head(number)
     layers = decode_change(change, stored.spec, stored.layers) if change else stored.layers
     return Head(stored.spec, tuple(layers), base_q=base_q)
+
+
+def read_head(header: SegmentHeader, pts: int, known: Head | None, earlier: Earlier, chain: int = CHAIN) -> Head:
+    """The head of the segment at `pts`. `known`: that of the segment before, where it has been read; else what a
+    difference refers to is looked for with `earlier`, over `chain` segments at most. Raises FormatError, HeadError or
+    ValueError where the head is unusable."""
+    shape = (channels_of(header.format.chroma), header.history, header.layers, header.head_width)
+    if header.head_kind == WHOLE_HEAD:
+        spec = HeadSpec(*shape)
+        return Head(spec, tuple(decode_layers(header.head, spec)), header.gate)
+    if header.head_kind == PRETRAINED_HEAD:
+        head = film_head(header.reference, *read_pretrained(header.head))
+        if head.spec.shape != shape:
+            raise FormatError("the program's head of that number has another shape")
+        return head
+    if known is None or known.identity != header.reference:
+        known = _earlier_head(header.reference, pts, earlier, chain)
+    if known.spec.shape != shape:
+        raise FormatError("the difference is to a head of another shape")
+    layers = decode_layers(header.head, known.spec, known.layers)
+    return Head(known.spec, tuple(layers), header.gate, known.base_q)
+
+
+def _earlier_head(identity: int, pts: int, earlier: Earlier, chain: int) -> Head:
+    """The head of the segment before the one at `pts`, read on its own: what a seek needs."""
+    missing = FormatError("the head that it is a difference to is not in the file")
+    found = earlier(pts) if chain else None
+    if found is None or found[1].head_kind == NO_HEAD:
+        raise missing
+    before, header = found
+    head = read_head(header, before, None, earlier, chain - 1)
+    if head.identity != identity:
+        raise missing
+    return head

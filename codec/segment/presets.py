@@ -9,13 +9,13 @@ from heads.restorer.fit import Schedule
 
 @dataclass(frozen=True)
 class Preset:
-    """Time against size. `base`: SVT-AV1's preset; `adapt`: batches that the shipped head learns from a segment for
+    """Time against size. `base`: SVT-AV1's preset; `fit`: batches that the pretrained head learns from a segment for
     each megasample of it, within bounds; `density`: batches that each density head learns from one, below a bound on
-    the error. Where no shipped head fits, one is trained from noise: `schedule`, and `widths`: channels to choose
+    the error. Where no pretrained head suits, one is trained from noise: `schedule`, and `widths`: channels to choose
     from, each with the fewest bytes of base from which it is worth a try."""
 
     base: int
-    adapt: float
+    fit: float
     density: int
     schedule: Schedule
     widths: tuple[tuple[int, int], ...]

@@ -9,15 +9,16 @@ with what the film's first segment taught, and spends a budget of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from copy import copy
 from fractions import Fraction
 
 from ..base.coded import Base
 from ..base.search import search
 from ..errors import InputError
+from ..events import SegmentStats
 from ..settings import Settings
-from .encoder import OVERHEAD, SegmentEncoder
+from .encoder import SegmentEncoder
+from .passes import OVERHEAD
 
 PSNR_SLACK = 0.04  # dB above the wish that is close enough
 RATE_SLACK = 0.02  # share of the budget left over that is close enough
@@ -77,13 +78,13 @@ class RateControl:
             )
         return encoder.base(self.crf), True
 
-    def finished(self, stats: Mapping[str, float | int | str], seconds: float) -> None:
+    def finished(self, stats: SegmentStats, seconds: float) -> None:
         """Learn from a finished segment."""
-        self.crf = float(stats["crf"])
-        self.gain = float(stats["psnr"]) - float(stats["base_psnr"])
-        self.extra = float(stats["head_bytes"]) + float(stats["loss_bytes"]) + 4 * int(stats["frames"]) / 8
+        self.crf = float(stats.crf)
+        self.gain = stats.psnr - stats.base_psnr
+        self.extra = stats.head_bytes + stats.loss_bytes + 4 * stats.frames / 8
         if self.bytes_per_second:
-            spent = int(stats["base_bytes"]) + self.extra + 2 * OVERHEAD
+            spent = stats.base_bytes + self.extra + 2 * OVERHEAD
             self.carry += self.bytes_per_second * seconds - spent
 
     def anew(self) -> RateControl:

@@ -11,11 +11,11 @@ from ..base.resample import BASE_FORMAT, base_size
 from ..errors import DamageError, FormatError
 from ..frames import Plane
 from ..limits import DEFAULT, Limits
-from ..media.pictures import Picture
+from ..media.pictures import Picture, Pixels
 from ..wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, iter_obus, sequence_size
 from .exact import exact_decode
-from .payload import ALPHA, GUIDED, OPAQUE, StillHeader, check_still, header_of
-from .restore import ONCE, alpha_prediction, checksum_of, restored, upscaled
+from .payload import GUIDED, NO_ALPHA, OPAQUE, StillHeader, check_still, header_of
+from .restore import BASE_SCALE, alpha_prediction, checksum_of_picture, restored, upscaled
 
 
 def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Picture:
@@ -23,26 +23,28 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Pic
     cannot be restored exactly."""
     still, header = header_of(data)
     check_still(header, limits)
-    base = _decoded(still.base, header, threads)
-    pixels = restored(upscaled(base, header.width, header.height), header)
+    pixels = restored(upscaled(_base_of(still.base, header, threads), header.width, header.height), header)
     if header.bounded:
         pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, header.bounded == GUIDED)
-    peak = (1 << header.depth) - 1
-    if header.alpha == OPAQUE:
-        pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], peak)], axis=2)
-    elif header.alpha == ALPHA:
-        planes = _decoded(still.alpha, header, threads)
-        predicted = alpha_prediction(planes, header.width, header.height, peak)
-        alpha = exact_decode(header.alpha_loss, header.alpha_low, predicted, 0)
-        pixels = np.concatenate([pixels, alpha], axis=2)
-    if checksum_of(pixels) != header.checksum:
+    if header.alpha != NO_ALPHA:
+        pixels = np.concatenate([pixels, _alpha_of(still.alpha, header, threads)], axis=2)
+    if checksum_of_picture(pixels) != header.checksum:
         raise DamageError("the decoded picture does not match its checksum")
     return Picture(pixels, still.icc, still.exif)
 
 
-def _decoded(unit: bytes, header: StillHeader, threads: int) -> Sequence[Plane]:
+def _alpha_of(unit: bytes, header: StillHeader, threads: int) -> Pixels:
+    """Alpha (rows, columns, 1) of its temporal unit and its loss-stream, or opaque everywhere."""
+    peak = (1 << header.depth) - 1
+    if header.alpha == OPAQUE:
+        return np.full((header.height, header.width, 1), peak, np.uint8 if header.depth == 8 else np.uint16)
+    predicted = alpha_prediction(_base_of(unit, header, threads), header.width, header.height, peak)
+    return exact_decode(header.alpha_loss, header.alpha_low, predicted, 0)
+
+
+def _base_of(unit: bytes, header: StillHeader, threads: int) -> Sequence[Plane]:
     """The planes of the one picture of a temporal unit, which must have the size that the header implies."""
-    height, width = BASE_FORMAT.shapes(*base_size(header.width, header.height, ONCE))[0]
+    height, width = BASE_FORMAT.shapes(*base_size(header.width, header.height, BASE_SCALE))[0]
     kinds = [obu.type for obu in iter_obus(unit)]
     if kinds.count(SEQUENCE_HEADER) != 1 or kinds.count(FRAME) + kinds.count(FRAME_HEADER) != 1:
         raise FormatError("the base is not one picture with one sequence header")

@@ -5,19 +5,19 @@ A folder's pictures keep their places below it; what fails is told and does not 
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from ..errors import FormatError, InputError
+from ..errors import FormatError, InputError, naming
+from ..events import Listener, PictureDone, silent
 from ..limits import DEFAULT, Limits
 from ..machine import use_threads
 from ..media.files import STDIN, STDOUT, check_not_same, check_target, read_bytes, write_bytes
-from ..media.pictures import READABLE, WRITABLE, Picture, check_picture_target, parse_picture, write_picture
+from ..media.pictures import Picture, check_picture_target, looks_like_picture, parse_picture, write_picture
 from ..settings import StillSettings
-from ..wire.avif import is_avif
+from ..wire.avif import is_avif, is_still
 from ..wire.avif import read as read_avif
 from ..wire.obu import SIGNATURE, extract
 from .decode import decode_still
@@ -47,21 +47,40 @@ class Done:
         """Bits a pixel of the .nvc file."""
         return (self.bytes if self.psnr is not None else self.source_bytes) * 8 / (self.width * self.height)
 
-    def data(self) -> dict[str, object]:
-        """For programs; an infinite PSNR is None."""
-        psnr = None if self.psnr is None or self.psnr == float("inf") else round(self.psnr, 3)
-        return {
-            "source": self.source,
-            "path": self.target,
-            "width": self.width,
-            "height": self.height,
-            "bytes": self.bytes,
-            "bpp": round(self.bpp, 5),
-            "psnr": psnr,
-            "lossless": self.psnr == float("inf"),
-            "crf": self.crf,
-            "seconds": round(self.seconds, 3),
-        }
+    @property
+    def lossless(self) -> bool:
+        """Whether the picture was encoded without any loss."""
+        return self.psnr == math.inf
+
+    @property
+    def event(self) -> PictureDone:
+        """The same for listeners."""
+        return PictureDone(
+            source=self.source,
+            path=self.target,
+            width=self.width,
+            height=self.height,
+            bytes=self.bytes,
+            bpp=round(self.bpp, 5),
+            psnr=None if self.psnr is None or self.lossless else round(self.psnr, 3),
+            lossless=self.lossless,
+            crf=self.crf,
+            seconds=round(self.seconds, 3),
+        )
+
+
+def is_folder(path: str) -> bool:
+    return path != STDIN and os.path.isdir(path)
+
+
+def is_of_pictures(source: str) -> bool:
+    """Whether what is to be encoded is a picture or a folder of them, rather than a film."""
+    return is_folder(source) or looks_like_picture(source)
+
+
+def is_of_stills(source: str) -> bool:
+    """Whether what is to be decoded is a still .nvc or a folder of them, rather than a film."""
+    return is_folder(source) or (looks_like_picture(source) if source == STDIN else is_still(source))
 
 
 def any_picture(path: str, limits: Limits = DEFAULT) -> Picture:
@@ -74,7 +93,8 @@ def any_picture(path: str, limits: Limits = DEFAULT) -> Picture:
         except FormatError:
             ours = SIGNATURE in data  # a damaged one: its base alone would be another picture
         if ours:
-            return named(path, lambda: decode_still(data, limits=limits))
+            with naming(path):
+                return decode_still(data, limits=limits)
     picture = parse_picture(data, path)
     height, width = picture.pixels.shape[:2]
     if width * height > limits.still_pixels:
@@ -88,7 +108,7 @@ def encode_picture(
     settings: StillSettings | None = None,
     *,
     overwrite: bool = False,
-    listen: Callable[[str], None] = lambda stage: None,
+    listen: Listener = silent,
 ) -> Done:
     """Encode the picture at `source` ("-": standard input) to the still .nvc file `target` ("-": standard output).
 
@@ -132,19 +152,9 @@ def decode_picture(
     began = time.monotonic()
     use_threads(threads)
     data = read_bytes(source)
-    picture = named(source, lambda: decode_still(data, threads, limits))
+    with naming(source):
+        picture = decode_still(data, threads, limits)
     notes = tuple(write_picture(target, picture))
     height, width = picture.pixels.shape[:2]
     size = os.path.getsize(target) if target != STDOUT else 0
     return Done(source, target, width, height, len(data), size, time.monotonic() - began, notes=notes)
-
-
-def named(source: str, work: Callable[[], Any]) -> Any:
-    """What `work` returns; its faults name the file."""
-    try:
-        return work()
-    except FormatError as error:
-        raise type(error)(f"{source}: {error}") from None
-
-
-assert WRITABLE.keys() <= READABLE

@@ -13,14 +13,12 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError, NvcError
-from ..events import Listener, Loose
+from ..events import FolderDone, Listener, Note, PictureFailed, PictureOfFolder, silent
 from ..limits import DEFAULT, Limits
 from ..machine import use_threads
 from ..media.pictures import READABLE
 from ..settings import StillSettings
 from .files import NVC, Done, decode_picture, encode_picture
-
-# folders
 
 
 def _below(folder: Path, endings: set[str]) -> tuple[list[Path], int]:
@@ -50,6 +48,25 @@ class Folder:
     kept: int
     seconds: float
 
+    @property
+    def event(self) -> FolderDone:
+        """The same for listeners."""
+        before, after = sum(d.source_bytes for d in self.done), sum(d.bytes for d in self.done)
+        return FolderDone(len(self.done), len(self.failed), self.kept, before, after, round(self.seconds, 2))
+
+    @property
+    def bpp(self) -> float | None:
+        """Bits a pixel of all that was encoded, None after decoding."""
+        if not self.done or self.done[0].psnr is None:
+            return None
+        return sum(d.bytes for d in self.done) * 8 / sum(d.width * d.height for d in self.done)
+
+    @property
+    def mean_psnr(self) -> float | None:
+        """PSNR-RGB in dB, mean over the pictures that lost something; None where none did."""
+        finite = [d.psnr for d in self.done if d.psnr is not None and not d.lossless]
+        return sum(finite) / len(finite) if finite else None
+
 
 def encode_folder(
     source: str,
@@ -58,7 +75,7 @@ def encode_folder(
     *,
     overwrite: bool = False,
     resume: bool = False,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> Folder:
     """Encode every picture below the folder `source` to a still .nvc file below the folder `target`, as many at a time
     as `settings.threads` says (0: one a core). With `resume` files that are there already are kept."""
@@ -78,7 +95,7 @@ def decode_folder(
     overwrite: bool = False,
     threads: int = 0,
     limits: Limits = DEFAULT,
-    listen: Listener = lambda event: None,
+    listen: Listener = silent,
 ) -> Folder:
     """Decode every still .nvc file below the folder `source` to a PNG below the folder `target`."""
 
@@ -103,19 +120,18 @@ def _folder(
     pairs = {root / name: out / to for name, to in _targets(names, ending).items()}
     waiting = {name: to for name, to in pairs.items() if not (resume and to.exists())}
     if others:
-        listen(Loose("note", {"text": f"{root}: {others} files of other kinds were passed over"}))
+        listen(Note(f"{root}: {others} files of other kinds were passed over"))
     done: list[Done] = []
     failed: list[str] = []
     for count, (name, result) in enumerate(_each(waiting, work, jobs), 1):
-        at = {"number": count, "total": len(waiting)}
         if isinstance(result, str):
             failed.append(result)
-            listen(Loose("problem", {"text": result, **at}))
+            listen(PictureFailed(result, count, len(waiting)))
             continue
         done.append(result)
         for note in result.notes:
-            listen(Loose("note", {"text": note}))
-        listen(Loose("picture", {**result.data(), **at, "name": str(name.relative_to(root))}))
+            listen(Note(note))
+        listen(PictureOfFolder(result.event, count, len(waiting), str(name.relative_to(root))))
     return Folder(done, failed, len(pairs) - len(waiting), time.monotonic() - began)
 
 

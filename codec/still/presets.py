@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Preset:
     """Time against size. `base`: SVT-AV1's preset; `tuned_from`: samples of a picture from which a last layer of its
-    own is tried; `base_q`: what the head is told in turn, about the base's quantiser."""
+    own is tried; `base_q`: what is added to the base's own for the head, each in turn."""
 
     base: int
     tuned_from: int

@@ -1,10 +1,10 @@
 """From a still's base to its colour: what encoder and decoder both run, so that they cannot differ.
 
-Everything that a decoder runs is integer arithmetic."""
+All of it is integer arithmetic. A base is 10-bit 4:2:0 of the picture's own size; only its chroma is upscaled.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
@@ -21,37 +21,65 @@ from heads.restorer.planes import grid_of, pack, unpack
 from heads.restorer.spec import INPUT_MAX, HeadSpec
 from heads.restorer.store import STILL_HEADS, pretrained
 
-from ..base.av1 import BaseSettings, base_frames, encode_base
-from ..base.colour import BITS, PEAK, to_pixels, to_planes
-from ..base.resample import downscale, upscale
+from ..base.colour import BITS, PEAK, to_pixels
+from ..base.resample import upscale
 from ..errors import FormatError
 from ..frames import Plane, PlaneFormat, checksum, folds_of
 from ..media.pictures import Pixels
-from ..metrics import squared_error
 from .payload import NO_HEAD, StillHeader
 
 BAND = 64  # rows of cells that a head restores at once: bounds the memory
 BIAS = 1 << 15  # added to corrections, so that `unpack` finds them positive; larger ones are limited
-_FULL, _GREY = PlaneFormat("444", 10), PlaneFormat("400", 10)
-ONCE = Fraction(1)
-
-
-def base_planes(pixels: Pixels, peak: int) -> list[Plane]:
-    """10-bit 4:2:0 planes of RGB or grey samples of 0..peak, at the size of the base."""
-    planes = [np.clip(np.rint(p), 0, PEAK).astype(np.uint16) for p in to_planes(pixels, peak)]
-    return downscale(planes, _FULL if len(planes) == 3 else _GREY, ONCE)
-
-
-def base_of(planes: Sequence[Plane], settings: BaseSettings) -> tuple[bytes, Sequence[Plane]]:
-    """(temporal unit, planes as they are decoded) of one picture given as `base_planes`."""
-    packets = encode_base([planes], [0], Fraction(1, 25), Fraction(25), settings)
-    (frame,) = base_frames(packets, planes[0].shape, settings.threads)
-    return packets[0].data, frame.planes
+BASE_SCALE = Fraction(1)  # a still's base is as large as the picture
+FULL = PlaneFormat("444", 10)
 
 
 def upscaled(base: Sequence[Plane], width: int, height: int) -> list[Plane]:
     """Three full-size 10-bit planes of the base by the fixed filter."""
-    return upscale(base, _FULL, width, height, ONCE)
+    return upscale(base, FULL, width, height, BASE_SCALE)
+
+
+def restored(planes: Sequence[Plane], header: StillHeader) -> Pixels:
+    """Colour as the head that `header` describes makes it of the `upscaled` base, or as that is alone."""
+    if header.head != NO_HEAD:
+        full = corrected(head_of(header), planes, header.base_q)
+    else:
+        full = plain(planes)
+    return to_pixels(full[: header.channels], (1 << header.depth) - 1)
+
+
+def head_of(header: StillHeader) -> IntegerHead:
+    """The head that a picture uses: a pretrained one, or that with another last layer. Raises FormatError."""
+    head = pretrained_head(header.head)
+    if not header.delta:
+        return head
+    try:
+        return IntegerHead(head.spec, decode_last(header.delta, head.spec, head.layers))
+    except HeadError as error:
+        raise FormatError(f"the picture's own head is damaged: {error}") from None
+
+
+@cache
+def pretrained_head(number: int) -> IntegerHead:
+    """The pretrained head of that number, ready to run. Raises FormatError where there is none of that number."""
+    if number not in STILL_HEADS:
+        raise FormatError(f"the picture needs head {number}, which this version does not have")
+    stored = pretrained(STILL_HEADS[number])
+    return IntegerHead(stored.spec, stored.layers)
+
+
+def corrected(head: IntegerHead, planes: Sequence[Plane], base_q: int = 0) -> list[NDArray[np.int32]]:
+    """Three full-size 10-bit planes as a head restores them, with BITS more bits."""
+    folds = folds_of("444")
+    out = [np.empty(p.shape, np.int32) for p in planes]
+    for first, last, top, x in bands(head.spec, planes, base_q):
+        y = head.correction(x.to(head.device))[first - top : last - top]
+        here = [p[2 * first : 2 * last] for p in planes]
+        added = unpack((y + BIAS).clamp_(0, 2 * BIAS - 1), [p.shape for p in here], folds, np.dtype(np.uint16))
+        for plane, upscaled, add in zip(out, here, added, strict=True):
+            value = (upscaled.astype(np.int32) << BITS) + add.astype(np.int32) - BIAS
+            plane[2 * first : 2 * last] = np.clip(value, 0, PEAK << BITS)
+    return out
 
 
 def plain(planes: Sequence[Plane]) -> list[NDArray[np.int32]]:
@@ -72,58 +100,11 @@ def bands(spec: HeadSpec, planes: Sequence[Plane], base_q: int) -> Iterator[tupl
         yield first, last, top, x
 
 
-def corrected(head: IntegerHead, planes: Sequence[Plane], base_q: int = 0) -> list[NDArray[np.int32]]:
-    """Three full-size 10-bit planes as a head restores them, with BITS more bits."""
-    folds = folds_of("444")
-    out = [np.empty(p.shape, np.int32) for p in planes]
-    for first, last, top, x in bands(head.spec, planes, base_q):
-        y = head.correction(x.to(head.device))[first - top : last - top]
-        here = [p[2 * first : 2 * last] for p in planes]
-        added = unpack((y + BIAS).clamp_(0, 2 * BIAS - 1), [p.shape for p in here], folds, np.dtype(np.uint16))
-        for plane, upscaled, add in zip(out, here, added, strict=True):
-            value = (upscaled.astype(np.int32) << BITS) + add.astype(np.int32) - BIAS
-            plane[2 * first : 2 * last] = np.clip(value, 0, PEAK << BITS)
-    return out
-
-
-def psnr_of(found: Pixels, wanted: Pixels, peak: int) -> float:
-    """dB over all samples, infinite where they are equal."""
-    error = squared_error(found, wanted)
-    return 10 * math.log10(peak**2 / error) if error else math.inf
-
-
-@cache
-def pretrained_head(number: int) -> IntegerHead:
-    """A head of the package, ready to run. Raises FormatError where there is none of that number."""
-    if number not in STILL_HEADS:
-        raise FormatError(f"the picture needs head {number}, which this version does not have")
-    stored = pretrained(STILL_HEADS[number])
-    return IntegerHead(stored.spec, stored.layers)
-
-
-def head_of(header: StillHeader) -> IntegerHead:
-    """The head that a picture uses: a shipped one, or that with another last layer. Raises FormatError."""
-    head = pretrained_head(header.head)
-    if not header.delta:
-        return head
-    try:
-        return IntegerHead(head.spec, decode_last(header.delta, head.spec, head.layers))
-    except HeadError as error:
-        raise FormatError(f"the picture's own head is damaged: {error}") from None
-
-
-def restored(planes: Sequence[Plane], header: StillHeader) -> Pixels:
-    """Colour as the head makes it of the `upscaled` base, or as that is alone: what encoder and decoder both run."""
-    if header.head != NO_HEAD:
-        full = corrected(head_of(header), planes, header.base_q)
-    else:
-        full = plain(planes)
-    return to_pixels(full[: header.channels], (1 << header.depth) - 1)
-
-
 def alpha_prediction(base: Sequence[Plane], width: int, height: int, peak: int) -> Pixels:
+    """Alpha (rows, columns, 1) of 0..peak as its own base shows it: what its loss-stream starts from."""
     return to_pixels(plain([base[0][:height, :width]]), peak)
 
 
-def checksum_of(pixels: Pixels) -> int:
+def checksum_of_picture(pixels: Pixels) -> int:
+    """CRC-32 of all samples, channel after channel."""
     return checksum(list(np.moveaxis(pixels, 2, 0)))

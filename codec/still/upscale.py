@@ -9,7 +9,6 @@ and head see, so the picture is the same for every size of tiles, on every machi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -25,6 +24,7 @@ from heads.restorer.store import Stored, read, upscaler
 from ..base.colour import NEUTRAL, PEAK, to_planes
 from ..base.resample import filtered, upscale_plane
 from ..errors import InputError, UsageError
+from ..events import Listener, Share, silent
 from ..frames import folds_of
 from ..machine import use_threads
 from ..media.files import read_bytes
@@ -59,15 +59,11 @@ def upscaled_planes(pixels: Pixels, peak: int, scale: int) -> list[NDArray[np.ui
 
 
 def upscaled_picture(
-    picture: Picture,
-    stored: Stored,
-    *,
-    tile: int = 256,
-    threads: int = 0,
-    listen: Callable[[float], None] = lambda share: None,
+    picture: Picture, stored: Stored, *, tile: int = 256, threads: int = 0, listen: Listener = silent
 ) -> Picture:
     """`picture` times the head's scale. `tile`: samples of the source a side that are worked on at once; `listen` is
-    told the share done. Alpha is enlarged by the filter alone. Raises InputError for what would be too large."""
+    told the share done, tile by tile. Alpha is enlarged by the filter alone. Raises InputError for what would be too
+    large."""
     use_threads(threads)
     scale = stored.scale
     rows, columns, channels = picture.pixels.shape
@@ -86,7 +82,7 @@ def upscaled_picture(
         done = _enlarged(part, picture.peak, head, scale)
         here = done[(y - top) * scale :, (x - left) * scale :][: tile * scale, : tile * scale]
         out[y * scale : (y + tile) * scale, x * scale : (x + tile) * scale] = here
-        listen(count / len(places))
+        listen(Share("upscale", count / len(places)))
     return Picture(out, picture.icc, picture.exif, picture.notes)
 
 

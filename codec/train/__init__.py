@@ -1,1 +1,1 @@
-"""What makes the heads of the package. Nothing that decodes or encodes imports it."""
+"""What makes the pretrained heads. Nothing that decodes or encodes imports it."""

@@ -1,4 +1,4 @@
-"""One course of training: what it learns, what it is judged by, and when it ends."""
+"""One course of training: what a restoring head learns from, what it is judged by, and when it ends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from heads.layers import Layer
+from heads.loop import Step
 from heads.restorer import store
 from heads.restorer.integer import CORRECTION_BITS, IntegerHead
-from heads.restorer.pretrain import Course, Sample, Trainer, packed
+from heads.restorer.planes import packed
+from heads.restorer.pretrain import Course, Sample, Trainer
 from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..base.colour import TO_RGB, to_planes
 from ..errors import InputError
-from ..events import Listener, Loose
+from ..events import Listener, Training
 from ..frames import folds_of
 from ..media.files import write_bytes
 
@@ -30,6 +32,8 @@ MSE_FLOOR = 2.0  # of a base, in squared 10-bit steps
 
 
 def sample_of(upscaled: Sequence[NDArray[np.uint16]], pixels: NDArray[np.uint8], base_q: int, chroma: bool) -> Sample:
+    """An RGB picture to learn from, 8-bit, by its `upscaled` base as three 10-bit planes; without `chroma` luma alone
+    counts."""
     source = np.rint(to_planes(pixels, 255)).astype(np.int16)
     now = np.stack(upscaled).astype(np.int16)
     error = (now - source).astype(np.float64)
@@ -63,19 +67,16 @@ def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> 
     return float(np.mean(gains))
 
 
-# training
-
-
 @dataclass(frozen=True)
-class Taught:
+class Trained:
     """A head's file, and the mean dB that it adds over pictures held back."""
 
     bytes: int
     gain: float
 
 
-def teach(
-    train: Sequence[Sample],
+def train_head(
+    learnt: Sequence[Sample],
     held: Sequence[Sample],
     spec: HeadSpec,
     scale: int,
@@ -87,31 +88,32 @@ def teach(
     start: Sequence[Layer] | None = None,
     mix: NDArray[np.float64] | None = TO_RGB,
     gain: Callable[[Sequence[Sample], HeadSpec, Sequence[Layer]], float] = gain,
-) -> Taught:
-    """Train, tell of the progress, and write the head's file. `mix` as `Trainer` has it; `gain` tells how many dB a
-    head adds to samples."""
-    if not train or not held:
+) -> Trained:
+    """Train on `learnt`, judge by `held`, tell of the progress, and write the head's file. The state lies beside `out`
+    until the end; with `resume` an interrupted training goes on from there. `mix` as `Trainer` has it; `gain` tells how
+    many dB a head adds to samples. Raises InputError."""
+    if not learnt or not held:
         raise InputError("there is no picture of 32 x 32 samples or more to learn from")
     state = out.with_name(f".{out.name}.state")
     if not resume:
         state.unlink(missing_ok=True)
-    smallest = min(min(s.source[0].shape) for s in train) // 2
-    largest = max(min(s.source[0].shape) for s in train) // 2
+    smallest = min(min(s.source[0].shape) for s in learnt) // 2
+    largest = max(min(s.source[0].shape) for s in learnt) // 2
     course = replace(course, crop=min(course.crop, max(smallest, largest // 2, 16)))
-    trainer = Trainer(train, spec, course, mix, start=start, seed=seed)
-    began, first = time.monotonic(), trainer.step
+    trainer = Trainer(learnt, spec, course, mix, start=start, seed=seed)
+    began = time.monotonic()
 
-    def base_q(step: int, loss: float) -> None:
-        share = (step - first) / max(time.monotonic() - began, 1e-9)
+    def tell(at: Step) -> None:
+        speed = at.step / max(time.monotonic() - began, 1e-9)
         added = gain(held, spec, trainer.layers())
-        text = f"{step}/{course.steps} steps, {added:+.3f} dB on pictures held back, {share:.1f} steps/s"
-        listen(Loose("progress", {"stage": "train", "text": text, "step": step, "loss": loss, "gain": added}))
+        text = f"{at.step}/{at.steps} steps, {added:+.3f} dB on pictures held back, {speed:.1f} steps/s"
+        listen(Training(text, at.step, at.steps, at.loss, added))
 
     try:
-        layers = trainer.run(base_q, state)
+        layers = trainer.run(tell, state)
     except ValueError as error:
         raise InputError(str(error)) from None
     data = store.write(spec, scale, layers)
     write_bytes(str(out), data)
     state.unlink(missing_ok=True)
-    return Taught(len(data), gain(held, spec, layers))
+    return Trained(len(data), gain(held, spec, layers))

@@ -1,7 +1,7 @@
-"""Pictures that the density heads of the package are trained on.
+"""Pictures that the pretrained density heads learn from.
 
-    python -m codec.cli.train density DIR --kind film --out heads/density_film.bin
-    python -m codec.cli.train density DIR --kind still --out heads/density_still.bin
+    python -m codec.cli.train density DIR --kind film --out heads/density/film.bin
+    python -m codec.cli.train density DIR --kind still --out heads/density/still.bin
 
 Films are made of photographs (`codec.train.film`), with grain of their own on half of them, and predicted as a film
 below a loss-stream is: by a coarse base, and by the last picture moved into place. Stills are photographs, some made
@@ -22,20 +22,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.density.fit import DensityExample
+from heads.density import store
+from heads.density.fit import DensityCourse, DensityExample, train_density
+from heads.density.head import WIDTH
 from heads.density.store import Family
+from heads.loop import Step
 
 from ..errors import NvcError
+from ..events import Listener, Training, silent
 from ..frames import Plane, PlaneFormat
 from ..loss.grid import BOTH, LAST
 from ..loss.motion import displaced, estimate_motion
+from ..media.files import write_bytes
 from ..media.pictures import Picture, eight_bits, read_picture
 from ..segment.fit_density import plane_examples
 from ..settings import StillSettings
 from ..still.encode import StillEncoder
 from ..still.exact import exact_planes
-from ..still.restore import base_of
 from .made_films import PICTURES, RATE, canvas, coded, film
+from .photos import pictures_in
 
 FILM_CRF = 25, 56  # of the base, drawn evenly
 STILL_CRF = 16, 52
@@ -112,9 +117,7 @@ def stills(paths: Sequence[Path], rounds: int, seed: int) -> Iterator[Example]:
         if rng.random() < 0.4:
             (pixels,) = _grain([pixels], rng.uniform(0.3, GRAIN / 2), rng)
         crf = float(rng.uniform(*STILL_CRF))
-        encoder = StillEncoder(Picture(pixels), StillSettings(crf=crf, max_error=0))
-        _, base = base_of(encoder._planes, encoder._base_settings(crf))
-        predicted = encoder._predict(base, crf)[1]
+        predicted = StillEncoder(Picture(pixels), StillSettings(crf=crf, max_error=0)).prediction(crf)
         mixed = bool(rng.random() < 0.75)
         planes = [exact_planes(p, mixed) for p in (pixels, predicted)]
         fmt = PlaneFormat("444", 10 if mixed else 8)
@@ -122,12 +125,48 @@ def stills(paths: Sequence[Path], rounds: int, seed: int) -> Iterator[Example]:
 
 
 def share_of(number: int) -> float:
-    """Of the batches that a head learns from: phase 0 codes few samples, and other planes than the first few bits."""
+    """Of the batches, those that a head learns from: phase 0 codes few samples, and later planes take few bits."""
     return 0.3 if number % 4 == 0 else 0.6 if number > 4 else 1.0
 
 
-def seen_by(example: Example, family: Family, number: int) -> Example:
-    """The planes of a picture that a head codes, with what it sees of them."""
+def context_for(example: Example, family: Family, number: int) -> Example:
+    """The planes of a picture that a head codes, with its context of them."""
     planes = example[1:] if number >= 4 else example[:1]
     planes = planes if number >= 4 else [replace(p, others=()) for p in planes]
     return planes if family.temporal else [replace(p, temporal=()) for p in planes]
+
+
+def train_density_heads(
+    folder: Path,
+    family: Family,
+    out: Path,
+    *,
+    steps: int = 5000,
+    count: int = 260,
+    rounds: int = 1,
+    seed: int = 0,
+    listen: Listener = silent,
+) -> None:
+    """Train a family's heads on the pictures of `folder` and write them to `out`: on `count` films made of them, or on
+    each of them `rounds` times. Heads that code much learn `steps` batches, the others fewer.
+
+    Raises InputError where there are no pictures.
+    """
+    paths = pictures_in(folder)
+    made = (
+        (one for pictures in density_films(paths, count, seed) for one in pictures)
+        if family is Family.FILM
+        else stills(paths, rounds, seed)
+    )
+    examples = [one for one in made if min(one[-1].base.shape) >= LEAST_SIDE]
+    heads = []
+    for number, spec in enumerate(store.specs(family, WIDTH)):
+        planes = [plane for one in examples for plane in context_for(one, family, number)]
+
+        def tell(at: Step, number: int = number) -> None:
+            text = f"head {number}: {at.step} batches, {at.loss:.3f} bits a sample"
+            listen(Training(text, at.step, at.steps, at.loss, None))
+
+        course = DensityCourse(round(steps * share_of(number)))
+        heads.append(train_density(planes, spec, course, seed=seed, listen=tell))
+    write_bytes(str(out), store.write(WIDTH, heads))

@@ -1,11 +1,11 @@
-"""Pairs of film pictures that the head of films is trained on, and how good a head is on films held back.
+"""Pairs of film pictures that the head of films learns from, and how good a head is on films held back.
 
     python -m codec.cli.train film DIR --out MODEL
 
-Nobody ships enough film in the clear to learn from, so films are made of photographs: a view that pans, turns and
+Nobody publishes enough film in the clear to learn from, so films are made of photographs: a view that pans, turns and
 zooms over one of them, and an object cut from another that moves by itself, some smoothed to look drawn, some with
-grain. Each is coded by the base at a random quantiser, and the head learns what the base lost. The film head of the
-package, DIR being the 400 photographs of the train and test parts of BSDS500 (Arbelaez et al. 2011), is what the
+grain. Each is coded by the base at a random quantiser, and the head learns what the base lost. The pretrained film
+head, DIR being the 400 photographs of the train and test parts of BSDS500 (Arbelaez et al. 2011), is what the
 defaults make.
 
 Nothing here runs in a decoder.
@@ -20,15 +20,19 @@ from pathlib import Path
 import numpy as np
 
 from heads.layers import Layer
+from heads.restorer import store
 from heads.restorer.fit import MSE_FLOOR, PLANE_WEIGHTS
 from heads.restorer.integer import IntegerHead
-from heads.restorer.pretrain import Sample
+from heads.restorer.pretrain import Course, Sample
 from heads.restorer.spec import HeadSpec
 
 from ..base.av1 import base_q_of
+from ..events import Listener, silent
 from ..frames import Plane, folds_of
-from .course import errors_of
+from ..media.files import read_bytes
+from .course import Trained, errors_of, train_head
 from .made_films import PICTURES, canvas, coded, film
+from .photos import split_pictures
 
 FILM = HeadSpec(planes=6, layers=4, width=16, base_q=True, adding=True)
 FOLDS = folds_of("420")
@@ -70,3 +74,29 @@ def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> 
             at += r * c
         gains.append(added)
     return float(np.mean(gains))
+
+
+def train_film(
+    folder: Path,
+    out: Path,
+    *,
+    steps: int = 13000,
+    rate: float = 2.5e-3,
+    start: Path | None = None,
+    preset: int = 2,
+    count: int = 900,
+    seed: int = 0,
+    resume: bool = False,
+    listen: Listener = silent,
+) -> Trained:
+    """Train the head of films, from noise or from the head in `start`, and write it to `out`: on `count` films made of
+    the pictures of `folder`, coded with that preset of SVT-AV1.
+
+    Raises InputError where there is nothing to learn from. An interrupted training is taken up with `resume`.
+    """
+    photos, kept_back = split_pictures(folder)
+    layers = store.read(read_bytes(str(start))).layers if start else None
+    learnt = [one for pictures in films(photos, count, preset, seed) for one in pictures]
+    held = [one for pictures in films(kept_back, HELD, preset, seed + 1) for one in pictures]
+    course = Course(steps=steps, rate=rate, batch=BATCH)
+    return train_head(learnt, held, FILM, 1, out, course, seed, resume, listen, layers, None, gain)

@@ -1,14 +1,14 @@
-"""Pairs of pictures that the heads of the package are trained on, and how good a head is on pictures held back.
+"""Pairs of pictures that the pretrained heads of stills learn from, and how good a head is on pictures held back.
 
-    codec train-upscaler DIR --out MODEL --scale 2          pictures made smaller by the mean of each square
+    codec train-upscaler DIR --out MODEL --scale 2      pictures made smaller by the mean of each square
     python -m codec.cli.train still DIR --out MODEL     pictures through the base at random quantisers
 
-The heads of the package, DIR being the 400 photographs of the train and test parts of BSDS500 (Arbelaez et al. 2011):
+The pretrained heads, DIR being the 400 photographs of the train and test parts of BSDS500 (Arbelaez et al. 2011):
 
-    codec train-upscaler DIR --scale 2 --steps 14000 --out heads/upscale2.bin          (3 and 4: 7000 steps)
+    codec train-upscaler DIR --scale 2 --steps 14000 --out heads/restorer/upscale2.bin     (3 and 4: 7000 steps)
     python -m codec.cli.train still DIR --out first.bin
     python -m codec.cli.train still DIR --start first.bin --preset 2 --rounds 3 --steps 20000 --rate 1e-3 \\
-        --integer-share 0.3 --out heads/still.bin
+        --integer-share 0.3 --out heads/restorer/still.bin
 
 Nothing here runs in a decoder.
 """
@@ -28,11 +28,12 @@ from heads.restorer.spec import HeadSpec
 
 from ..base.av1 import BaseSettings, base_q_of
 from ..base.colour import SRGB
-from ..events import Listener
+from ..events import Listener, silent
 from ..media.files import read_bytes
-from ..still.restore import base_of, base_planes, upscaled
+from ..still.encode import base_of, base_planes
+from ..still.restore import upscaled
 from ..still.upscale import upscaled_planes
-from .course import Taught, sample_of, teach
+from .course import Trained, sample_of, train_head
 from .photos import MEMORY, crops, shrunk, split_pictures
 
 STILL = HeadSpec(planes=12, layers=8, width=48, base_q=True, adding=True)
@@ -85,32 +86,35 @@ def train_upscaler(
     steps: int = 14000,
     seed: int = 0,
     resume: bool = False,
-    listen: Listener = lambda event: None,
-) -> Taught:
+    listen: Listener = silent,
+) -> Trained:
     """Train a head that enlarges by `scale` on the pictures of `folder` and write it to `out`.
 
     Raises InputError where there is nothing to learn from. An interrupted training is taken up with `resume`.
     """
-    train, held = split_pictures(folder)
-    samples = upscaling(train, scale, seed), upscaling(held, scale, seed)
-    return teach(*samples, UPSCALER, scale, out, Course(steps=steps), seed, resume, listen)
+    learnt, held = split_pictures(folder)
+    samples = upscaling(learnt, scale, seed), upscaling(held, scale, seed)
+    return train_head(*samples, UPSCALER, scale, out, Course(steps=steps), seed, resume, listen)
 
 
 def train_still(
     folder: Path,
     out: Path,
-    course: Course,
     *,
+    steps: int = 26000,
+    rate: float = 2e-3,
+    integer_share: float = 0.15,
     start: Path | None = None,
-    preset: int = 2,
+    preset: int = 5,
     rounds: int = 5,
     seed: int = 0,
     resume: bool = False,
-    listen: Listener = lambda event: None,
-) -> Taught:
-    """Train the head of still pictures likewise, from noise or from the head in `start`; each picture is coded at
-    `rounds` random quantisers with that preset of SVT-AV1."""
-    train, held = split_pictures(folder)
-    samples = stills(train, rounds, preset, seed), stills(held, 2, 2, 1)
+    listen: Listener = silent,
+) -> Trained:
+    """Train the head of still pictures likewise, from noise or from the head in `start`, the last `integer_share` of
+    the steps in simulated integers; each picture is coded at `rounds` random quantisers with that preset of SVT-AV1."""
+    learnt, held = split_pictures(folder)
+    samples = stills(learnt, rounds, preset, seed), stills(held, 2, 2, 1)
     layers = store.read(read_bytes(str(start))).layers if start else None
-    return teach(*samples, STILL, 1, out, course, seed, resume, listen, layers)
+    course = Course(steps=steps, rate=rate, integer_share=integer_share)
+    return train_head(*samples, STILL, 1, out, course, seed, resume, listen, layers)

@@ -17,14 +17,11 @@ from ..errors import FormatError
 from ..frames import Colour
 from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header
 
-BRANDS = (b"avif", b"mif1", b"miaf")
-ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
-_ITEMS_MAX = 64  # of a file that we read
 PEEK = 256  # bytes that tell what a file is
-_DEPTH = 10
-
-# EXIF orientation -> (turns of 90 degrees anticlockwise, mirror axis or None); the turn is applied first
-_ORIENTATIONS = {2: (0, 1), 3: (2, None), 4: (0, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
+_BRANDS = (b"avif", b"mif1", b"miaf")
+_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+_ITEMS_MAX = 64  # of a file that we read
+_DEPTH = 10  # bits a sample of the base
 
 
 @dataclass(frozen=True)
@@ -41,26 +38,53 @@ class Still:
     depth: int = _DEPTH
 
 
-# writing
+def is_avif(data: bytes) -> bool:
+    """Whether a file that begins so is AVIF (or HEIF that says it holds AVIF)."""
+    if len(data) < 16 or data[4:8] != b"ftyp":
+        return False
+    size = int.from_bytes(data[:4], "big")
+    brands = {data[8:12], *(data[k : k + 4] for k in range(16, min(size, len(data), PEEK) - 3, 4))}
+    return b"avif" in brands
 
 
-def _box(kind: bytes, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return struct.pack(">I", 8 + len(body)) + kind + body
+def is_still(path: str) -> bool:
+    """Whether a file begins like an AVIF file: a still .nvc rather than a film."""
+    if not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
+        return False
+    try:
+        with open(path, "rb") as file:
+            return is_avif(file.read(PEEK))
+    except OSError:
+        return False
 
 
-def _full(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
-    return _box(kind, struct.pack(">I", version << 24 | flags), *parts)
-
-
-def _configuration(header: SequenceHeader) -> bytes:
-    """av1C: what a player needs to know before it opens the stream. The base is always 10-bit 4:2:0."""
-    ten_bits, subsampled = 1 << 6, 0b11 << 2
-    return _box(b"av1C", bytes([0x81, header.profile << 5 | header.level, header.tier << 7 | ten_bits | subsampled, 0]))
-
-
-def _sizes(width: int, height: int) -> bytes:
-    return _full(b"ispe", 0, 0, struct.pack(">II", width, height))
+def write(still: Still, colour: Colour) -> bytes:
+    """The file of `still`; its width and height are those of the base."""
+    base = _without_delimiter(still.base)
+    header = sequence_header(base)
+    if header is None:
+        raise FormatError("a base without a sequence header cannot be stored")
+    writer = ItemWriter()
+    nclx = _box(b"colr", b"nclx", struct.pack(">HHHB", *colour[:3], (colour.range == 2) << 7))
+    shown = _sizes(header.width, header.height), False
+    properties = [shown, (_full(b"pixi", 0, 0, bytes([3, *[_DEPTH] * 3])), False), (_configuration(header), True)]
+    properties += [(nclx, False)]
+    if still.icc:
+        properties.append((_box(b"colr", b"prof", still.icc), False))
+    turn, mirror = _ORIENTATIONS.get(orientation(still.exif), (0, None))
+    turned = [(_box(b"irot", bytes([turn])), True)] if turn else []
+    turned += [(_box(b"imir", bytes([mirror])), True)] if mirror is not None else []
+    writer.add(b"av01", base, properties + turned)
+    if still.alpha:
+        alpha = _without_delimiter(still.alpha)
+        aux = sequence_header(alpha)
+        assert aux is not None
+        found = [shown, (_full(b"pixi", 0, 0, bytes([1, _DEPTH])), False), (_configuration(aux), True)]
+        found += [(_full(b"auxC", 0, 0, _ALPHA), False), *turned]
+        writer.refer(b"auxl", writer.add(b"av01", alpha, found))
+    if still.exif:
+        writer.refer(b"cdsc", writer.add(b"Exif", bytes(4) + still.exif, []))
+    return writer.finish()
 
 
 def _without_delimiter(unit: bytes) -> bytes:
@@ -68,8 +92,31 @@ def _without_delimiter(unit: bytes) -> bytes:
     return b"".join(kept)
 
 
+# EXIF orientation -> (turns of 90 degrees anticlockwise, mirror axis or None); the turn is applied first
+_ORIENTATIONS = {2: (0, 1), 3: (2, None), 4: (0, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
+
+
+def orientation(exif: bytes) -> int:
+    """The orientation 1..8 that EXIF tells (tag 0x0112 of the first directory), 1 where it tells none."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None or len(exif) < 8:
+        return 1
+    (at,) = struct.unpack_from(order + "I", exif, 4)
+    if at + 2 > len(exif):
+        return 1
+    (count,) = struct.unpack_from(order + "H", exif, at)
+    for k in range(count):
+        entry = at + 2 + 12 * k
+        if entry + 12 > len(exif):
+            return 1
+        tag, kind, number, value = struct.unpack_from(order + "HHIH", exif, entry)
+        if tag == 0x0112:
+            return value if (kind, number) == (3, 1) and 1 <= value <= 8 else 1
+    return 1
+
+
 @dataclass
-class _Writer:
+class ItemWriter:
     """Items with their properties, in the order in which they are added."""
 
     items: list[tuple[bytes, bytes]] = field(default_factory=list)  # kind, data
@@ -93,7 +140,8 @@ class _Writer:
         self.references.append(_box(kind, struct.pack(">HHH", item, 1, 1)))
 
     def finish(self) -> bytes:
-        head = _box(b"ftyp", b"avif", struct.pack(">I", 0), *BRANDS, b"MA1B")
+        """The file."""
+        head = _box(b"ftyp", b"avif", struct.pack(">I", 0), *_BRANDS, b"MA1B")
         kinds = enumerate((kind for kind, _ in self.items), 1)
         entries = [_full(b"infe", 2, 0, struct.pack(">HH", n, 0), kind, b"\0") for n, kind in kinds]
         owned = enumerate(self.associations, 1)
@@ -127,125 +175,81 @@ class _Writer:
         return b"".join([head, meta(first), _box(b"mdat", *data)])
 
 
-def write(still: Still, colour: Colour) -> bytes:
-    """The file of `still`; its width and height are those of the base."""
-    base = _without_delimiter(still.base)
-    header = sequence_header(base)
-    if header is None:
-        raise FormatError("a base without a sequence header cannot be stored")
-    writer = _Writer()
-    nclx = _box(b"colr", b"nclx", struct.pack(">HHHB", *colour[:3], (colour.range == 2) << 7))
-    shown = _sizes(header.width, header.height), False
-    properties = [shown, (_full(b"pixi", 0, 0, bytes([3, *[_DEPTH] * 3])), False), (_configuration(header), True)]
-    properties += [(nclx, False)]
-    if still.icc:
-        properties.append((_box(b"colr", b"prof", still.icc), False))
-    turn, mirror = _ORIENTATIONS.get(orientation(still.exif), (0, None))
-    turned = [(_box(b"irot", bytes([turn])), True)] if turn else []
-    turned += [(_box(b"imir", bytes([mirror])), True)] if mirror is not None else []
-    writer.add(b"av01", base, properties + turned)
-    if still.alpha:
-        alpha = _without_delimiter(still.alpha)
-        aux = sequence_header(alpha)
-        assert aux is not None
-        found = [shown, (_full(b"pixi", 0, 0, bytes([1, _DEPTH])), False), (_configuration(aux), True)]
-        found += [(_full(b"auxC", 0, 0, ALPHA), False), *turned]
-        writer.refer(b"auxl", writer.add(b"av01", alpha, found))
-    if still.exif:
-        writer.refer(b"cdsc", writer.add(b"Exif", bytes(4) + still.exif, []))
-    return writer.finish()
+def _configuration(header: SequenceHeader) -> bytes:
+    """The box av1C: what a player needs to know before it opens the stream. The base is always 10-bit 4:2:0."""
+    ten_bits, subsampled = 1 << 6, 0b11 << 2
+    return _box(b"av1C", bytes([0x81, header.profile << 5 | header.level, header.tier << 7 | ten_bits | subsampled, 0]))
 
 
-def orientation(exif: bytes) -> int:
-    """The orientation 1..8 that EXIF tells (tag 0x0112 of the first directory), 1 where it tells none."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None or len(exif) < 8:
-        return 1
-    (at,) = struct.unpack_from(order + "I", exif, 4)
-    if at + 2 > len(exif):
-        return 1
-    (count,) = struct.unpack_from(order + "H", exif, at)
-    for k in range(count):
-        entry = at + 2 + 12 * k
-        if entry + 12 > len(exif):
-            return 1
-        tag, kind, number, value = struct.unpack_from(order + "HHIH", exif, entry)
-        if tag == 0x0112:
-            return value if (kind, number) == (3, 1) and 1 <= value <= 8 else 1
-    return 1
+def _sizes(width: int, height: int) -> bytes:
+    return _full(b"ispe", 0, 0, struct.pack(">II", width, height))
 
 
-# reading
+def _full(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
+    return _box(kind, struct.pack(">I", version << 24 | flags), *parts)
 
 
-def is_avif(data: bytes) -> bool:
-    """Whether a file that begins so is AVIF (or HEIF that says it holds AVIF)."""
-    if len(data) < 16 or data[4:8] != b"ftyp":
-        return False
-    size = int.from_bytes(data[:4], "big")
-    brands = {data[8:12], *(data[k : k + 4] for k in range(16, min(size, len(data), 256) - 3, 4))}
-    return b"avif" in brands
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I", 8 + len(body)) + kind + body
 
 
-def is_still(path: str) -> bool:
-    """Whether a file begins like an AVIF file: a still .nvc rather than a film."""
-    if not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
-        return False
-    try:
-        with open(path, "rb") as file:
-            return is_avif(file.read(PEEK))
-    except OSError:
-        return False
-
-
-class _Cursor:
-    """Reads big-endian fields of data[at:end]; beyond the end is a FormatError."""
-
-    def __init__(self, data: bytes, at: int, end: int):
-        self.data, self.at, self.end = data, at, end
-
-    def take(self, count: int) -> bytes:
-        if not 0 <= count <= self.end - self.at:
-            raise FormatError("an AVIF box is shorter than what it must hold")
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def number(self, width: int) -> int:
-        return int.from_bytes(self.take(width), "big")
-
-    def boxes(self) -> Iterator[tuple[bytes, _Cursor]]:
-        """(kind, contents) of the boxes from here to the end."""
-        while self.at < self.end:
-            start = self.at
-            size, kind = self.number(4), self.take(4)
-            if size == 1:
-                size = self.number(8)
-            elif size == 0:
-                size = self.end - start
-            if size < self.at - start or start + size > self.end:
-                raise FormatError(f"the AVIF box {kind.decode('latin1')!r} reaches past the end of what holds it")
-            yield kind, _Cursor(self.data, self.at, start + size)
-            self.at = start + size
-
-    def rest(self) -> bytes:
-        return self.take(self.end - self.at)
+def read(data: bytes) -> Still:
+    """What the AVIF file `data` holds. Raises FormatError."""
+    if not is_avif(data):
+        raise FormatError("this is no AVIF file")
+    index = next((box for kind, box in _Cursor(data, 0, len(data)).boxes() if kind == b"meta"), None)
+    if index is None:
+        raise FormatError("the AVIF file has no index of its items")
+    meta = _read_meta(index)
+    if meta.kinds.get(meta.primary) != b"av01":
+        raise FormatError("the AVIF file's picture is not AV1")
+    alpha = exif = icc = b""
+    width = height = 0
+    depth = 8
+    for kind, item, targets in meta.references:
+        if meta.primary not in targets:
+            continue
+        if kind == b"auxl" and not alpha:
+            if any(name == b"auxC" and value[4:] == _ALPHA for name, value in meta.properties_of(item)):
+                alpha = meta.content(item, data)
+        elif kind == b"cdsc" and not exif and meta.kinds.get(item) == b"Exif":
+            found = meta.content(item, data)
+            exif = found[4 + int.from_bytes(found[:4], "big") :]
+    for name, value in meta.properties_of(meta.primary):
+        if name == b"colr" and value[:4] in (b"prof", b"rICC"):
+            icc = value[4:]
+        elif name == b"ispe" and len(value) == 12:
+            width, height = struct.unpack(">II", value[4:])
+        elif name == b"av1C" and len(value) >= 4:
+            depth = 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
+    return Still(meta.content(meta.primary, data), alpha, icc, exif, width, height, depth)
 
 
 @dataclass
 class _Meta:
+    """A file's index: of each item by its number the kind, where its bytes lie and which properties are its own."""
+
     primary: int = 0
     kinds: dict[int, bytes] = field(default_factory=dict)
-    extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    properties: list[tuple[bytes, bytes]] = field(default_factory=list)
-    associated: dict[int, list[int]] = field(default_factory=dict)
-    references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)
+    extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # offset and length
+    properties: list[tuple[bytes, bytes]] = field(default_factory=list)  # of all items: kind and contents
+    associated: dict[int, list[int]] = field(default_factory=dict)  # places in `properties`, from 1 on
+    references: list[tuple[bytes, int, list[int]]] = field(default_factory=list)  # kind, from which item, to which
 
+    def content(self, item: int, data: bytes) -> bytes:
+        """The bytes of an item in the file `data`. Raises FormatError."""
+        parts, size = [], 0
+        for offset, length in self.extents.get(item, []):
+            size += length
+            if offset + length > len(data) or size > len(data):
+                raise FormatError("an item of the AVIF file lies beyond its end: the file is cut off")
+            parts.append(data[offset : offset + length])
+        return b"".join(parts)
 
-def _count(cursor: _Cursor, width: int) -> range:
-    count = cursor.number(width)
-    if count > _ITEMS_MAX:
-        raise FormatError(f"an AVIF file of {count} items is not one of ours")
-    return range(count)
+    def properties_of(self, item: int) -> list[tuple[bytes, bytes]]:
+        """Kind and contents of an item's properties."""
+        return [self.properties[k - 1] for k in self.associated.get(item, []) if 1 <= k <= len(self.properties)]
 
 
 def _read_meta(meta: _Cursor) -> _Meta:
@@ -311,49 +315,41 @@ def _read_properties(box: _Cursor, found: _Meta) -> None:
                 found.associated.setdefault(item, indices)  # an item's first list counts
 
 
-def read(data: bytes) -> Still:
-    """What the AVIF file `data` holds. Raises FormatError."""
-    meta: _Meta | None = None
-    if not is_avif(data):
-        raise FormatError("this is no AVIF file")
-    for kind, box in _Cursor(data, 0, len(data)).boxes():
-        if kind == b"meta":
-            meta = _read_meta(box)
-            break
-    if meta is None:
-        raise FormatError("the AVIF file has no index of its items")
+def _count(cursor: _Cursor, width: int) -> range:
+    count = cursor.number(width)
+    if count > _ITEMS_MAX:
+        raise FormatError(f"an AVIF file of {count} items is not one of ours")
+    return range(count)
 
-    def content(item: int) -> bytes:
-        parts, size = [], 0
-        for offset, length in meta.extents.get(item, []):
-            size += length
-            if offset + length > len(data) or size > len(data):
-                raise FormatError("an item of the AVIF file lies beyond its end: the file is cut off")
-            parts.append(data[offset : offset + length])
-        return b"".join(parts)
 
-    def properties(item: int) -> list[tuple[bytes, bytes]]:
-        return [meta.properties[k - 1] for k in meta.associated.get(item, []) if 1 <= k <= len(meta.properties)]
+class _Cursor:
+    """Reads big-endian fields of data[at:end]; beyond the end is a FormatError."""
 
-    if meta.kinds.get(meta.primary) != b"av01":
-        raise FormatError("the AVIF file's picture is not AV1")
-    alpha = exif = icc = b""
-    width = height = 0
-    depth = 8
-    for kind, item, targets in meta.references:
-        if meta.primary not in targets:
-            continue
-        if kind == b"auxl" and not alpha:
-            if any(name == b"auxC" and value[4:] == ALPHA for name, value in properties(item)):
-                alpha = content(item)
-        elif kind == b"cdsc" and not exif and meta.kinds.get(item) == b"Exif":
-            found = content(item)
-            exif = found[4 + int.from_bytes(found[:4], "big") :]
-    for name, value in properties(meta.primary):
-        if name == b"colr" and value[:4] in (b"prof", b"rICC"):
-            icc = value[4:]
-        elif name == b"ispe" and len(value) == 12:
-            width, height = struct.unpack(">II", value[4:])
-        elif name == b"av1C" and len(value) >= 4:
-            depth = 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
-    return Still(content(meta.primary), alpha, icc, exif, width, height, depth)
+    def __init__(self, data: bytes, at: int, end: int):
+        self.data, self.at, self.end = data, at, end
+
+    def take(self, count: int) -> bytes:
+        if not 0 <= count <= self.end - self.at:
+            raise FormatError("an AVIF box is shorter than what it must hold")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def number(self, width: int) -> int:
+        return int.from_bytes(self.take(width), "big")
+
+    def boxes(self) -> Iterator[tuple[bytes, _Cursor]]:
+        """(kind, contents) of the boxes from here to the end."""
+        while self.at < self.end:
+            start = self.at
+            size, kind = self.number(4), self.take(4)
+            if size == 1:
+                size = self.number(8)
+            elif size == 0:
+                size = self.end - start
+            if size < self.at - start or start + size > self.end:
+                raise FormatError(f"the AVIF box {kind.decode('latin1')!r} reaches past the end of what holds it")
+            yield kind, _Cursor(self.data, self.at, start + size)
+            self.at = start + size
+
+    def rest(self) -> bytes:
+        return self.take(self.end - self.at)

@@ -1,37 +1,81 @@
-"""HDR side data as SVT-AV1 spells it (SMPTE ST 2086 mastering display, CTA-861.3 content light level)."""
+"""HDR metadata (SMPTE ST 2086 mastering display, CTA-861.3 content light level): read from libav's structures, written
+as the boxes of an MP4 and in SVT-AV1's words.
+
+What a film does not have stays empty. A ratio whose denominator is zero counts as zero; boxes hold the nearest values
+that their fields can.
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import NamedTuple
 
-_MASTERING = struct.Struct("=20i2i")  # libav's AVMasteringDisplayMetadata: ten rationals, two flags
-_LIGHT = struct.Struct("=2I")
+_MASTERING = struct.Struct("=20i2i")  # AVMasteringDisplayMetadata: ten ratios, two flags
+_LIGHT = struct.Struct("=2I")  # AVContentLightMetadata
+
+Point = tuple[Fraction, Fraction]  # x and y of CIE 1931
+
+
+class MasteringDisplay(NamedTuple):
+    """The display that a film was graded on: its primaries, its white point, and its luminance in cd/m²."""
+
+    red: Point
+    green: Point
+    blue: Point
+    white: Point
+    darkest: Fraction
+    brightest: Fraction
+
+
+class ContentLight(NamedTuple):
+    """The brightest sample and the brightest average of a picture, in cd/m²."""
+
+    most: int
+    average: int
+
+
+def mastering_of(side_data: Mapping[str, bytes]) -> MasteringDisplay | None:
+    """Of `VideoInfo.side_data`; None where it has none."""
+    if len(data := side_data.get("mastering", b"")) < _MASTERING.size:
+        return None
+    numbers = _MASTERING.unpack_from(data)
+    v = [Fraction(n, d) if d else Fraction(0) for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
+    return MasteringDisplay((v[0], v[1]), (v[2], v[3]), (v[4], v[5]), (v[6], v[7]), v[8], v[9])
+
+
+def content_light_of(side_data: Mapping[str, bytes]) -> ContentLight | None:
+    """Of `VideoInfo.side_data`; None where it has none."""
+    if len(data := side_data.get("content_light", b"")) < _LIGHT.size:
+        return None
+    return ContentLight(*_LIGHT.unpack_from(data))
 
 
 def svt_hdr(side_data: Mapping[str, bytes]) -> tuple[str, str]:
     """("G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)", "max,average"), each empty where the film has no such data."""
     mastering = light = ""
-    if len(data := side_data.get("mastering", b"")) >= _MASTERING.size:
-        numbers = _MASTERING.unpack_from(data)
-        v = [n / d if d else 0.0 for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
-        r, g, b, white = (f"({v[k]:.5f},{v[k + 1]:.5f})" for k in (0, 2, 4, 6))
-        mastering = f"G{g}B{b}R{r}WP{white}L({v[9]:.4f},{v[8]:.4f})"
-    if len(data := side_data.get("content_light", b"")) >= _LIGHT.size:
-        light = "{},{}".format(*_LIGHT.unpack_from(data))
+    if display := mastering_of(side_data):
+        red, green, blue, white = (f"({float(x):.5f},{float(y):.5f})" for x, y in display[:4])
+        mastering = f"G{green}B{blue}R{red}WP{white}L({float(display.brightest):.4f},{float(display.darkest):.4f})"
+    if level := content_light_of(side_data):
+        light = f"{level.most},{level.average}"
     return mastering, light
 
 
-def hdr_boxes(data: dict[str, bytes]) -> bytes:
-    """The `mdcv` and `clli` boxes (ISO/IEC 14496-12, section 12.1.5) of libav's HDR structures."""
+def hdr_boxes(side_data: Mapping[str, bytes]) -> bytes:
+    """The `mdcv` and `clli` boxes (ISO/IEC 14496-12, section 12.1.5) of what there is."""
     boxes = b""
-    if len(mastering := data.get("mastering", b"")) >= 88:
-        ratios = struct.unpack_from("=20i2i", mastering)
-        value = [Fraction(n, d) if d else Fraction(0) for n, d in zip(ratios[0:20:2], ratios[1:20:2], strict=True)]
-        red, green, blue, white, (low, high) = (value[k : k + 2] for k in range(0, 10, 2))
-        points = [round(v * 50000) for v in (*green, *blue, *red, *white)]
-        boxes += struct.pack(">I4s8H2I", 32, b"mdcv", *points, round(high * 10000), round(low * 10000))
-    if len(light := data.get("content_light", b"")) >= 8:
-        boxes += struct.pack(">I4s2H", 12, b"clli", *(min(v, 0xFFFF) for v in struct.unpack_from("=2I", light)))
+    if display := mastering_of(side_data):
+        points = (display.green, display.blue, display.red, display.white)
+        places = [_field(value * 50000, 16) for point in points for value in point]
+        luminance = [_field(value * 10000, 32) for value in (display.brightest, display.darkest)]
+        boxes += struct.pack(">I4s8H2I", 32, b"mdcv", *places, *luminance)
+    if level := content_light_of(side_data):
+        boxes += struct.pack(">I4s2H", 12, b"clli", *(_field(value, 16) for value in level))
     return boxes
+
+
+def _field(value: Fraction | int, bits: int) -> int:
+    """The value that an unsigned field of so many bits holds."""
+    return min(max(round(value), 0), (1 << bits) - 1)

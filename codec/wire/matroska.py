@@ -17,51 +17,7 @@ _TRACKS, _TRACK_ENTRY, _VIDEO = 0x1654AE6B, 0xAE, 0xE0
 _PIXEL_WIDTH, _PIXEL_HEIGHT, _DISPLAY_UNIT = 0xB0, 0xBA, 0x54B2
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT = b"\x54\xb0\x84", b"\x54\xba\x84"  # with the size of a four-byte number
 _ASPECT_RATIO = 3  # DisplayUnit: width and height are a ratio
-_HEAD = 1 << 20
-
-
-class _Element(NamedTuple):
-    """The size field at [size_at, body), the contents at [body, end)."""
-
-    id: int
-    start: int
-    size_at: int
-    body: int
-    end: int
-
-
-def _elements(data: bytes | bytearray, at: int, end: int) -> Iterator[_Element]:
-    while at < min(end, len(data) - 12):
-        size_at = at + 9 - data[at].bit_length()
-        length = 9 - data[size_at].bit_length()
-        body = size_at + length
-        size = int.from_bytes(data[size_at:body]) & (1 << 7 * length) - 1
-        yield _Element(int.from_bytes(data[at:size_at]), at, size_at, body, body + size)
-        at = body + size
-
-
-def _find(data: bytes | bytearray, ids: tuple[int, ...], at: int, end: int) -> list[_Element]:
-    """The path of elements from the outermost id to the innermost; raises ValueError where there is none."""
-    for element in _elements(data, at, end):
-        if element.id == ids[0]:
-            return [element, *(_find(data, ids[1:], element.body, element.end) if ids[1:] else [])]
-    raise ValueError(f"the Matroska file has no element {ids[0]:x}")
-
-
-def _grown(data: bytes | bytearray, path: list[_Element], new: bytes) -> bytes:
-    """The outermost element of `path` with `new` at the end of the innermost."""
-    outer, inner = path[0], path[1:]
-    if inner:
-        child = _grown(data, inner, new)
-        body = data[outer.body : inner[0].start] + child + data[inner[0].end : outer.end]
-    else:
-        body = data[outer.body : outer.end] + new
-    return bytes(data[outer.start : outer.size_at]) + _size(len(body)) + bytes(body)
-
-
-def _size(value: int) -> bytes:
-    """A size field of eight bytes."""
-    return (value | 1 << 56).to_bytes(8)
+_HEAD = 1 << 20  # bytes of a file that hold its headers
 
 
 def set_sample_aspect_ratio(path: str | os.PathLike[str], sar: Fraction) -> None:
@@ -98,3 +54,48 @@ def set_sample_aspect_ratio(path: str | os.PathLike[str], sar: Fraction) -> None
         data[void.size_at : tracks.end] = _size(room) + bytes(room) + moved
         file.seek(0)
         file.write(data)
+
+
+class _Element(NamedTuple):
+    """The size field at [size_at, body), the contents at [body, end)."""
+
+    id: int
+    start: int
+    size_at: int
+    body: int
+    end: int
+
+
+def _elements(data: bytes | bytearray, at: int, end: int) -> Iterator[_Element]:
+    """The elements in data[at:end], as far as their heads are there."""
+    while at < min(end, len(data) - 12):
+        size_at = at + 9 - data[at].bit_length()
+        length = 9 - data[size_at].bit_length()
+        body = size_at + length
+        size = int.from_bytes(data[size_at:body]) & (1 << 7 * length) - 1
+        yield _Element(int.from_bytes(data[at:size_at]), at, size_at, body, body + size)
+        at = body + size
+
+
+def _find(data: bytes | bytearray, ids: tuple[int, ...], at: int, end: int) -> list[_Element]:
+    """The path of elements from the outermost id to the innermost; raises ValueError where there is none."""
+    for element in _elements(data, at, end):
+        if element.id == ids[0]:
+            return [element, *(_find(data, ids[1:], element.body, element.end) if ids[1:] else [])]
+    raise ValueError(f"the Matroska file has no element {ids[0]:x}")
+
+
+def _grown(data: bytes | bytearray, path: list[_Element], new: bytes) -> bytes:
+    """The outermost element of `path` with `new` at the end of the innermost."""
+    outer, inner = path[0], path[1:]
+    if inner:
+        child = _grown(data, inner, new)
+        body = data[outer.body : inner[0].start] + child + data[inner[0].end : outer.end]
+    else:
+        body = data[outer.body : outer.end] + new
+    return bytes(data[outer.start : outer.size_at]) + _size(len(body)) + bytes(body)
+
+
+def _size(value: int) -> bytes:
+    """A size field of eight bytes."""
+    return (value | 1 << 56).to_bytes(8)

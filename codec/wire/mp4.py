@@ -1,4 +1,5 @@
-"""Whether an MP4's index claims more than the file has, told before libav builds its tables from it.
+"""An MP4's index: refused where it claims more than the file has, before libav builds tables from it; given boxes that
+libav does not write.
 
 An index (ISO/IEC 14496-12) is a tree of boxes. Most tables are as long as their boxes, but some only claim: a `stsz`
 of one size for all samples, a run of a fragment without entries, an edit list that plays the same samples again and
@@ -32,7 +33,15 @@ _FOREIGN = {
     b"iloc": "is one of still pictures",
     b"pssh": "is one of an encrypted film",
 }
+# what libav counts by
 _COUNTING = (*_FOREIGN, *_TABLES, b"stsz", b"trun")
+
+
+def check_index(path: str) -> None:
+    """Raise FormatError where the file at `path` is an MP4 whose index claims what cannot be; OSError as files do."""
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        _Walk(file, size).look(0, size, _Track())
 
 
 @dataclass
@@ -45,6 +54,8 @@ class _Track:
 
 @dataclass
 class _Walk:
+    """Goes through the boxes of a file of `size` bytes and raises FormatError for what cannot be."""
+
     file: IO[bytes]
     size: int
     boxes: int = 0
@@ -138,13 +149,6 @@ class _Walk:
         played = track.samples * (track.edits if track.edits > EDITS_MAX else 1)
         if played > self.size or track.edits > self.size:
             raise FormatError(f"its index claims {played:,} samples, more than {self.size:,} bytes can hold")
-
-
-def check_index(path: str) -> None:
-    """Raise FormatError where the file at `path` is an MP4 whose index claims what cannot be; OSError as files do."""
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        _Walk(file, size).look(0, size, _Track())
 
 
 def with_boxes(mp4: bytes, boxes: bytes) -> bytes:

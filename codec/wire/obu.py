@@ -1,4 +1,4 @@
-"""Private payloads inside an AV1 temporal unit, as metadata OBUs that every AV1 decoder skips.
+"""AV1 temporal units: what a sequence header says, and our payloads as metadata OBUs that every AV1 decoder skips.
 
 A temporal unit in the low-overhead format (AV1 bitstream specification, section 5.2) is a run of OBUs:
 
@@ -35,64 +35,18 @@ _TRAILING = b"\x80"
 _HAS_SIZE, _HAS_EXTENSION = 0x02, 0x04
 
 
-def leb128(value: int) -> bytes:
-    """`value` in the fewest bytes, seven bits each, least significant first."""
-    if not 0 <= value < 1 << 32:
-        raise ValueError(f"{value} does not fit a leb128 of the AV1 specification")
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+@dataclass(frozen=True)
+class TemporalUnit:
+    """One coded picture of the base, shown at `pts` for `duration` (0 = unknown), both in the track's time base.
 
+    `payloads` are ours. Writing puts them into `data`; reading takes them out again.
+    """
 
-def read_leb128(data: bytes, at: int) -> tuple[int, int]:
-    """(value, position after it) of the leb128 at `at`; at most eight bytes and 32 bits, as the specification says."""
-    value = 0
-    for k in range(8):
-        if at + k >= len(data):
-            raise FormatError("an AV1 size field is cut off")
-        byte = data[at + k]
-        value |= (byte & 0x7F) << 7 * k
-        if not byte & 0x80:
-            if value >> 32:
-                raise FormatError("an AV1 size field exceeds 32 bits")
-            return value, at + k + 1
-    raise FormatError("an AV1 size field is longer than eight bytes")
-
-
-class Obu(NamedTuple):
-    """Where an OBU lies in its temporal unit: header at `start`, payload in [body, end)."""
-
-    type: int
-    start: int
-    body: int
-    end: int
-
-
-def iter_obus(tu: bytes) -> Iterator[Obu]:
-    """The OBUs of a temporal unit in order. Zero bytes that pad the unit's end are ignored."""
-    at, end = 0, len(tu)
-    while at < end:
-        header = tu[at]
-        if header == 0 and not any(tu[at:]):
-            return
-        if header & 0x80:
-            raise FormatError(f"no AV1 OBU begins at byte {at} of a temporal unit of {end}")
-        body = at + 1 + bool(header & _HAS_EXTENSION)
-        if header & _HAS_SIZE:
-            size, body = read_leb128(tu, body)
-        else:
-            size = end - body
-        if size < 0 or body + size > end:
-            raise FormatError(f"the AV1 OBU at byte {at} reaches past the end of its temporal unit of {end} bytes")
-        yield Obu(header >> 3 & 15, at, body, body + size)
-        at = body + size
-
-
-def _is_ours(tu: bytes, obu: Obu) -> bool:
-    return obu.type == METADATA and tu.startswith(SIGNATURE, obu.body, obu.end)
+    data: bytes
+    pts: int
+    duration: int
+    keyframe: bool
+    payloads: tuple[bytes, ...] = ()
 
 
 def inject(tu: bytes, payloads: Sequence[bytes]) -> bytes:
@@ -136,26 +90,64 @@ def strip(tu: bytes) -> bytes:
     return b"".join([*kept, tu[at:]]) if kept else tu
 
 
-class _Bits:
-    """Reads big-endian bit fields of data[at:end]."""
+def _is_ours(tu: bytes, obu: Obu) -> bool:
+    return obu.type == METADATA and tu.startswith(SIGNATURE, obu.body, obu.end)
 
-    def __init__(self, data: bytes, at: int, end: int):
-        self.data, self.at, self.end = data, at * 8, end * 8
 
-    def take(self, count: int) -> int:
-        if self.at + count > self.end:
-            raise FormatError("the AV1 sequence header is cut off")
-        value = 0
-        for k in range(self.at, self.at + count):
-            value = value << 1 | self.data[k >> 3] >> (7 - (k & 7)) & 1
-        self.at += count
-        return value
+class Obu(NamedTuple):
+    """Where an OBU lies in its temporal unit: header at `start`, payload in [body, end)."""
 
-    def uvlc(self) -> int:
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        return (1 << 32) - 1 if zeros >= 32 else (1 << zeros) - 1 + self.take(zeros)
+    type: int
+    start: int
+    body: int
+    end: int
+
+
+def iter_obus(tu: bytes) -> Iterator[Obu]:
+    """The OBUs of a temporal unit in order. Zero bytes that pad the unit's end are ignored."""
+    at, end = 0, len(tu)
+    while at < end:
+        header = tu[at]
+        if header == 0 and not any(tu[at:]):
+            return
+        if header & 0x80:
+            raise FormatError(f"no AV1 OBU begins at byte {at} of a temporal unit of {end}")
+        body = at + 1 + bool(header & _HAS_EXTENSION)
+        if header & _HAS_SIZE:
+            size, body = read_leb128(tu, body)
+        else:
+            size = end - body
+        if size < 0 or body + size > end:
+            raise FormatError(f"the AV1 OBU at byte {at} reaches past the end of its temporal unit of {end} bytes")
+        yield Obu(header >> 3 & 15, at, body, body + size)
+        at = body + size
+
+
+def leb128(value: int) -> bytes:
+    """`value` in the fewest bytes, seven bits each, least significant first."""
+    if not 0 <= value < 1 << 32:
+        raise ValueError(f"{value} does not fit a leb128 of the AV1 specification")
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_leb128(data: bytes, at: int) -> tuple[int, int]:
+    """(value, position after it) of the leb128 at `at`; at most eight bytes and 32 bits, as the specification says."""
+    value = 0
+    for k in range(8):
+        if at + k >= len(data):
+            raise FormatError("an AV1 size field is cut off")
+        byte = data[at + k]
+        value |= (byte & 0x7F) << 7 * k
+        if not byte & 0x80:
+            if value >> 32:
+                raise FormatError("an AV1 size field exceeds 32 bits")
+            return value, at + k + 1
+    raise FormatError("an AV1 size field is longer than eight bytes")
 
 
 class SequenceHeader(NamedTuple):
@@ -177,31 +169,7 @@ def sequence_header(tu: bytes) -> SequenceHeader | None:
     bits = _Bits(tu, header.body, header.end)
     profile = bits.take(3)
     bits.take(1)  # still_picture
-    tier = 0
-    if bits.take(1):  # reduced_still_picture_header
-        level = bits.take(5)
-    else:
-        decoder_model = False
-        delay_bits = 0
-        levels = []
-        if bits.take(1):  # timing_info_present_flag
-            bits.take(32 + 32)  # num_units_in_display_tick, time_scale
-            if bits.take(1):  # equal_picture_interval
-                bits.uvlc()  # num_ticks_per_picture_minus_1
-            decoder_model = bool(bits.take(1))
-            if decoder_model:
-                delay_bits = bits.take(5) + 1  # buffer_delay_length_minus_1
-                bits.take(32 + 5 + 5)  # num_units_in_decoding_tick, two lengths
-        display_delay = bits.take(1)
-        for _ in range(bits.take(5) + 1):  # operating points
-            bits.take(12)  # operating_point_idc
-            index = bits.take(5)
-            levels.append((index, bits.take(1) if index > 7 else 0))
-            if decoder_model and bits.take(1):
-                bits.take(2 * delay_bits + 1)  # operating_parameters_info
-            if display_delay and bits.take(1):
-                bits.take(4)  # initial_display_delay_minus_1
-        level, tier = levels[0]
+    level, tier = (bits.take(5), 0) if bits.take(1) else _operating_point(bits)  # reduced_still_picture_header
     width_bits, height_bits = bits.take(4) + 1, bits.take(4) + 1
     return SequenceHeader(profile, level, tier, bits.take(width_bits) + 1, bits.take(height_bits) + 1)
 
@@ -212,15 +180,48 @@ def sequence_size(tu: bytes) -> tuple[int, int] | None:
     return header and (header.width, header.height)
 
 
-@dataclass(frozen=True)
-class TemporalUnit:
-    """One coded picture of the base, shown at `pts` for `duration` (0 = unknown), both in the track's time base.
+def _operating_point(bits: _Bits) -> tuple[int, int]:
+    """(level, tier) of the first operating point; passes over what lies around it and the others."""
+    decoder_model = False
+    delay_bits = 0
+    levels = []
+    if bits.take(1):  # timing_info_present_flag
+        bits.take(32 + 32)  # num_units_in_display_tick, time_scale
+        if bits.take(1):  # equal_picture_interval
+            bits.uvlc()  # num_ticks_per_picture_minus_1
+        decoder_model = bool(bits.take(1))
+        if decoder_model:
+            delay_bits = bits.take(5) + 1  # buffer_delay_length_minus_1
+            bits.take(32 + 5 + 5)  # num_units_in_decoding_tick, two lengths
+    display_delay = bits.take(1)
+    for _ in range(bits.take(5) + 1):  # operating points
+        bits.take(12)  # operating_point_idc
+        index = bits.take(5)
+        levels.append((index, bits.take(1) if index > 7 else 0))
+        if decoder_model and bits.take(1):
+            bits.take(2 * delay_bits + 1)  # operating_parameters_info
+        if display_delay and bits.take(1):
+            bits.take(4)  # initial_display_delay_minus_1
+    return levels[0]
 
-    `payloads` are ours. Writing puts them into `data`; reading takes them out again.
-    """
 
-    data: bytes
-    pts: int
-    duration: int
-    keyframe: bool
-    payloads: tuple[bytes, ...] = ()
+class _Bits:
+    """Reads big-endian bit fields of data[at:end]."""
+
+    def __init__(self, data: bytes, at: int, end: int):
+        self.data, self.at, self.end = data, at * 8, end * 8
+
+    def take(self, count: int) -> int:
+        if self.at + count > self.end:
+            raise FormatError("the AV1 sequence header is cut off")
+        value = 0
+        for k in range(self.at, self.at + count):
+            value = value << 1 | self.data[k >> 3] >> (7 - (k & 7)) & 1
+        self.at += count
+        return value
+
+    def uvlc(self) -> int:
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+        return (1 << 32) - 1 if zeros >= 32 else (1 << zeros) - 1 + self.take(zeros)

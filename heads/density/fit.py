@@ -1,13 +1,11 @@
-"""Fit density heads: to many pictures, for those of the package, or to the segment of a film.
+"""Fit density heads: to many pictures, for the pretrained ones, or to the segment of a film.
 
 The loss is what the pictures would cost: bits a sample under a logistic of the head's mean and spread. Everything is
-seeded; a batch is split into equal parts, each computed by one thread and added in order, so that the same pictures and
-settings give the same head on one machine, whatever the number of threads.
+seeded: the same pictures, settings and machine give the same head (`heads.loop`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..exact import single_threads
+from ..exact import has_bfloat16
 from ..layers import Layer
-from ..loop import has_bfloat16
+from ..loop import Batch, Descent, Step, descend, silent
 from .head import FLAGS, INPUT_BITS, LIMIT, Context, DensitySpec, inputs_of, phases
 from .model import DensityModel, bits_of
 
-PARTS = 2  # of a batch
+TOLD_EVERY = 250  # batches
 MARGIN = 3  # cells at the edges of a crop that are not learnt from: their surroundings are cut off
 COARSE_SHARE = 0.2  # of the batches are of the coarse grid, where a head serves both
 
@@ -32,9 +30,9 @@ Shorts = NDArray[np.int16]
 @dataclass(frozen=True)
 class DensityExample:
     """One plane of a picture, int16 arrays of one shape, sides multiples of 4. `error`: sample less prediction;
-    `temporal`: the last picture less the prediction and that picture's error, and `beside`: errors of two planes
-    already coded, where the heads see such; `flags` as `heads.density.head.FLAGS` has them, the first one apart;
-    `known`: the error as decoded, where that is not exact."""
+    `temporal`: the last picture less the prediction and that picture's error, and `others`: errors of two planes
+    already coded, where the heads' context has such; `flags` as `heads.density.head.FLAGS` has them, the first one
+    apart; `known`: the error as decoded, where that is not exact."""
 
     base: Shorts
     error: Shorts
@@ -80,7 +78,7 @@ def _crop(
 
 def draw(
     examples: Sequence[DensityExample], spec: DensitySpec, course: DensityCourse, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Batch:
     """Inputs in real-valued units, flags, and the errors to be found."""
     unit = 2 if spec.known == 0 or rng.random() < COARSE_SHARE else 1
     cells = min(course.crop, *(min(e.base.shape) // (2 * unit) for e in examples))
@@ -104,54 +102,31 @@ def train_density(
     anchor: Sequence[Layer] | None = None,
     start: Sequence[Layer] | None = None,
     coarse: int = 0,
-    listen: Callable[[int, float], None] | None = None,
+    listen: Callable[[Step], None] = silent,
 ) -> list[Layer]:
     """Layers of a head, from noise or from `start`; or a change of `anchor` by multiples of 2^coarse, from there or
-    from `start`. `listen` is told steps done and the mean bits a sample, now and then."""
+    from `start`. `listen` is told now and then; the loss is in bits a sample."""
     model = DensityModel(spec, seed)
     if start or anchor:
         model.load(start or anchor or ())
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=course.rate)
-    settle = round(course.steps * (1 - course.integer_share))
+    plan = Descent(course.steps, round(course.steps * (1 - course.integer_share)), course.rate, clip=10.0)
     narrow = has_bfloat16()
 
-    def gradients(part: Sequence[Tensor]) -> tuple[float, tuple[Tensor, ...]]:
-        inputs, flags, target = part
+    def batch(step: int) -> Batch:
+        return draw(examples, spec, course, np.random.default_rng([seed, step]))
+
+    def loss(inputs: Tensor, flags: Tensor, target: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
             mean, spread = model(inputs, flags)
         m = min(MARGIN, target.shape[1] // 4)
         inner = (slice(None), slice(m, target.shape[1] - m), slice(m, target.shape[2] - m))
-        loss = bits_of(mean[inner], spread[inner], target[inner].clamp(-4 * LIMIT, 4 * LIMIT)).mean() / PARTS
-        return float(loss.detach()), torch.autograd.grad(loss, parameters)
+        return bits_of(mean[inner], spread[inner], target[inner].clamp(-4 * LIMIT, 4 * LIMIT)).mean()
 
-    def batch(step: int) -> tuple[Tensor, ...]:
-        return draw(examples, spec, course, np.random.default_rng([seed, step]))
+    def settle() -> None:
+        if anchor is None:
+            model.choose_scales()
+        else:
+            model.hold(anchor, coarse)
 
-    losses = []
-    with single_threads(PARTS) as pool:
-        following = pool.submit(batch, 0)
-        for step in range(course.steps):
-            if step == settle:
-                if anchor is None:
-                    model.choose_scales()
-                else:
-                    model.hold(anchor, coarse)
-                model.quantised = True
-            rate = min(1.0, (step + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / course.steps)))
-            for group in optimiser.param_groups:
-                group["lr"] = course.rate * rate
-            parts = pool.map(gradients, zip(*(t.chunk(PARTS) for t in following.result()), strict=True))
-            losses.append(0.0)
-            found = []
-            for loss, part in parts:
-                losses[-1] += loss
-                found.append(part)
-            following = pool.submit(batch, step + 1)
-            for parameter, *several in zip(parameters, *found, strict=True):
-                parameter.grad = torch.stack(several).sum(0)
-            torch.nn.utils.clip_grad_norm_(parameters, 10.0)
-            optimiser.step()
-            if listen and (step + 1) % 250 == 0:
-                listen(step + 1, float(np.mean(losses[-250:])))
+    descend(model, plan, batch, loss, settle, listen=listen, every=TOLD_EVERY)
     return model.layers()

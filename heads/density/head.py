@@ -1,9 +1,9 @@
-"""The density head: what a sample will be, and how far it may be off, seen from what the decoder already has.
+"""The density head: what a sample will be, and how far it may be off, by the context that the decoder already has.
 
 A plane is coded in interleaved passes (`codec.loss.density`). On the grid of one pass every cell holds four samples,
-the *phases* of PHASES, coded one after the other. A density head sees, around the sample to come, the cells' samples
-that are known, the plane's prediction, the last picture moved into place, and the errors of planes already coded; it
-gives the mean of the sample, as a correction of its prediction, and the spread around it.
+the *phases* of PHASES, coded one after the other. A head's context is, around the sample to come, the cells' samples
+that are known, the plane's prediction, the last picture moved into place, and the errors of planes already coded. The
+head gives the mean of the sample, as a correction of its prediction, and the spread around it.
 
 It is an integer network whose every operation is exact in bfloat16 with sums in float32, so it runs on matrix units
 (AMX and its like) as well as in float32:
@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..exact import HeadError, exact_kernels, for_all
+from ..exact import HeadError, exact_kernels, for_all, has_bfloat16
 from ..layers import Layer
 
 PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))  # (y, x) in a cell, in the order of coding
@@ -51,7 +51,8 @@ _PATCHES = (7, 10), (BAND + 2 * HALO, 200)  # that a head's kernels are checked 
 @dataclass(frozen=True)
 class DensitySpec:
     """Shape of a head for one phase. `known`: samples of the cell that are coded already, 0..3, which is also the phase
-    to come; `temporal`: whether it sees the last picture; `beside`: whether it sees errors of two planes coded before.
+    to come; `temporal`: whether its context has the last picture; `others`: whether it has errors of two planes coded
+    before.
 
     With at most 32 channels a sum is at most 32 * 9 * 255 * 127 units of its products, and what is added to it (an
     input, a bias) at most 2^7 * 382 more: below 2^24, hence exact in float32. `check` sees to it that products, and not
@@ -83,8 +84,8 @@ def phases(plane: NDArray[np.int16], unit: int) -> Phases:
 
 @dataclass(frozen=True)
 class Context:
-    """What heads look at, on one grid. `error`: at each phase, sample less prediction where it is known, else 0 (views
-    of a plane that is being decoded); `base`: the prediction at each phase; `rest`: bfloat16 (channels, rows,
+    """What heads predict from, on one grid. `error`: at each phase, sample less prediction where it is known, else 0
+    (views of a plane that is being decoded); `base`: the prediction at each phase; `rest`: bfloat16 (channels, rows,
     columns), what else there is, at four phases each."""
 
     error: Phases
@@ -103,8 +104,8 @@ def context_of(
     temporal: Sequence[NDArray[np.int16]],
     others: Sequence[NDArray[np.int16]],
 ) -> Context:
-    """What heads see of whole planes. `temporal`: the last picture less the prediction, and the last picture's error;
-    `beside`: errors of two planes coded before."""
+    """The context in whole planes. `temporal`: the last picture less the prediction, and the last picture's error;
+    `others`: errors of two planes coded before."""
     steady = [np.ascontiguousarray(p) for p in phases(base, unit)]
     channels = [phase for plane in (*temporal, *others) for phase in phases(plane, unit)]
     rest = torch.empty((len(channels), *steady[0].shape), dtype=torch.bfloat16)
@@ -227,5 +228,4 @@ class DensityHead:
 
 def _types() -> list[torch.dtype]:
     """Arithmetic to try, the fastest first."""
-    fast = bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
-    return [torch.bfloat16] * fast + [torch.float32, torch.float64]
+    return [torch.bfloat16] * has_bfloat16() + [torch.float32, torch.float64]

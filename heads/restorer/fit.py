@@ -3,14 +3,11 @@
 The measure is PSNR-YUV = (6·Y + U + V)/8 of per-plane PSNRs averaged over pictures, so the loss is its linearisation:
 squared error of each plane of each picture, divided by the squared error that the base has there. One pass in
 floating point finds the weights, a second one with simulated integer arithmetic (`heads.restorer.model`) settles them.
-Everything is seeded: the same pictures, settings and machine give the same head. Each batch is split into equal parts,
-alike for any number of threads, each part is computed by one thread, and the parts are added in order; kernels that
-share one part among threads would wait for each other in busy loops wherever other work takes a core.
+Everything is seeded: the same pictures, settings and machine give the same head (`heads.loop`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..exact import single_threads
+from ..exact import has_bfloat16
 from ..layers import Layer
-from ..loop import has_bfloat16
+from ..loop import PARTS, Batch, Descent, Step, descend
 from .model import HeadModel
 from .spec import INPUT_BITS, HeadSpec
 
 MSE_FLOOR = 8.0  # of a plane, in squared 10-bit steps (51 dB): pictures that are all but exact do not rule the rest
-PARTS = 2  # of a batch
+TOLD_EVERY = 20  # steps
 PLANE_WEIGHTS = (6 / 8, 1 / 8, 1 / 8)
 
 
@@ -64,9 +61,7 @@ def example(inputs: Tensor, target: Tensor, folds: Sequence[tuple[int, int]]) ->
     return Example(inputs.to(torch.int16), target.to(torch.int16), weight)
 
 
-def _batch(
-    examples: Sequence[Example], schedule: Schedule, rng: np.random.Generator, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
+def _batch(examples: Sequence[Example], schedule: Schedule, rng: np.random.Generator, device: torch.device) -> Batch:
     xs, ts, ws = [], [], []
     h, w = examples[0].target.shape[:2]
     ch, cw = min(schedule.crop, h), min(schedule.crop, w)
@@ -91,51 +86,48 @@ def train(
     anchor: Sequence[Layer] | None = None,
     coarse: int = 0,
     device: str = "cpu",
-    progress: Callable[[float], None] | None = None,
+    listen: Callable[[Step], None] | None = None,
 ) -> list[Layer]:
     """Layers of a head of shape `spec` fitted to `examples`, from `start` (same shape) or from noise.
 
     With `anchor` (and `start`) the head stays what `heads.weights.encode_change` can say of `anchor` with `coarse`.
-    `progress` is called with the fraction done. The result is unchecked: see `heads.restorer.integer.check`.
+    `listen` is told of the beginning, and then now and then; that it ended is told by the result, which is unchecked:
+    see `heads.restorer.integer.check`.
     """
-    torch.manual_seed(seed)
     model = HeadModel(spec, torch.Generator().manual_seed(seed))
     if start is not None:
-        model.load_layers(list(start))
+        model.load(start)
     if anchor is not None:
         model.hold(anchor, coarse)
     model = model.to(device)
     rng = np.random.default_rng(seed)
-    parameters = list(model.parameters())
-    total = schedule.float_steps + schedule.integer_steps
-    optimiser = torch.optim.Adam(parameters, lr=schedule.rate, betas=(0.9, 0.999))
-
+    plan = Descent(schedule.float_steps + schedule.integer_steps, schedule.float_steps, schedule.rate, floor=0.02)
     narrow = anchor is not None and device == "cpu" and has_bfloat16()
 
-    def gradients(part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
-        x, target, weight = part
+    def loss(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         margin = min(spec.layers, x.shape[2] // 4, x.shape[3] // 4)
         inner = (slice(None), slice(None), slice(margin, x.shape[2] - margin), slice(margin, x.shape[3] - margin))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=narrow):
             found = model(x)
         error = found[inner].float() - target[inner]
-        return torch.autograd.grad((error.square() * weight).mean() * spec.planes / PARTS, parameters)
+        return (error.square() * weight).mean() * spec.planes
 
-    with single_threads(PARTS) as pool:
-        for step in range(total):
-            if step == schedule.float_steps:
-                if start is None or schedule.float_steps:
-                    model.choose_scales(schedule.coarser)
-                model.quantised = True
-            done = step / total
-            warm = min(1.0, (step + 1) / 50)
-            for group in optimiser.param_groups:
-                group["lr"] = schedule.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            batch = _batch(examples, schedule, rng, torch.device(device))
-            parts = list(pool.map(gradients, zip(*(tensor.chunk(PARTS) for tensor in batch), strict=True)))
-            for parameter, *found in zip(parameters, *parts, strict=True):
-                parameter.grad = torch.stack(found).sum(0)
-            optimiser.step()
-            if progress and step % 20 == 0:
-                progress(done)
+    def settle() -> None:
+        if start is None or schedule.float_steps:
+            model.choose_scales(schedule.coarser)
+
+    def tell(step: Step) -> None:
+        if listen and step.step < step.steps:
+            listen(step)
+
+    tell(Step(0, plan.steps, 1.0, plan.rate))
+    descend(
+        model,
+        plan,
+        lambda step: _batch(examples, schedule, rng, torch.device(device)),
+        loss,
+        settle,
+        listen=tell,
+        every=TOLD_EVERY,
+    )
     return model.cpu().layers()

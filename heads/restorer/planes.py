@@ -15,19 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def fold_of(plane_shape: tuple[int, int], luma_shape: tuple[int, int]) -> tuple[int, int]:
-    """(rows, columns) of a plane's samples in one cell of the grid: (2, 2) for luma, (1, 1) for 4:2:0 chroma."""
-    grid = grid_of(luma_shape)
-    return (-(-plane_shape[0] // grid[0]), -(-plane_shape[1] // grid[1]))
-
-
 def grid_of(luma_shape: tuple[int, int]) -> tuple[int, int]:
     """(rows, columns) of the grid of a picture whose luma plane has this shape."""
     return -(-luma_shape[0] // 2), -(-luma_shape[1] // 2)
 
 
 def pack(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]], out: Tensor) -> None:
-    """Write `planes` (2-D integer arrays) into `out`, a float32 (h, w, channels) view of the grid."""
+    """Write `planes` (2-D integer arrays) into `out`, a float32 or int16 (h, w, channels) view of the grid."""
     h, w = out.shape[:2]
     at = 0
     for plane, (r, c) in zip(planes, folds, strict=True):
@@ -36,6 +30,13 @@ def pack(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]]
         cells = torch.from_numpy(plane).view(h, r, w, c).permute(0, 2, 1, 3)
         out[:, :, at : at + r * c].unflatten(2, (r, c)).copy_(cells)
         at += r * c
+
+
+def packed(planes: Sequence[NDArray[np.int16]], folds: Sequence[tuple[int, int]]) -> NDArray[np.int16]:
+    """Planes as (h, w, channels)."""
+    out = torch.empty((*grid_of(planes[0].shape), sum(r * c for r, c in folds)), dtype=torch.int16)
+    pack(planes, folds, out)
+    return out.numpy()
 
 
 def unpack(

@@ -20,11 +20,20 @@ SKIP_BITS = 2  # gated differences enter the last layer times 2^SKIP_BITS
 INPUT_MAX = 512  # |10-bit value - 512|
 HISTORY_MAX = 255  # differences to earlier pictures are clipped to this
 
+# (rows, columns) of each plane's samples in one cell of the grid, by the number of planes when packed: luma alone,
+# 4:2:0, 4:2:2 and 4:4:4
+FOLDS = {
+    4: [(2, 2)],
+    6: [(2, 2), (1, 1), (1, 1)],
+    8: [(2, 2), (2, 1), (2, 1)],
+    12: [(2, 2), (2, 2), (2, 2)],
+}
+
 
 @dataclass(frozen=True)
 class HeadSpec:
     """Shape of a head. `planes`: packed planes of a picture; `history`: earlier pictures it sees (0..2);
-    `layers`: convolutions, the last one included (2..8); `width`: channels between them (1..64); `told`: one input
+    `layers`: convolutions, the last one included (2..8); `width`: channels between them (1..64); `base_q`: one input
     more, the same everywhere, that says how coarse the base is; `adding`: every layer between the first and the last
     adds its input to its output (He et al., "Deep Residual Learning", CVPR 2016)."""
 
@@ -36,7 +45,7 @@ class HeadSpec:
     adding: bool = False
 
     def __post_init__(self) -> None:
-        if self.planes not in (4, 6, 8, 12) or self.history not in (0, 1, 2):
+        if self.planes not in FOLDS or self.history not in (0, 1, 2):
             raise ValueError(f"no head for {self.planes} planes and history {self.history}")
         if not (2 <= self.layers <= 8 and 1 <= self.width <= 64):
             raise ValueError(f"no head of {self.layers} layers with {self.width} channels")
@@ -47,8 +56,13 @@ class HeadSpec:
         return self.planes, self.history, self.layers, self.width
 
     @property
+    def folds(self) -> list[tuple[int, int]]:
+        """(rows, columns) of each plane's samples in one cell."""
+        return FOLDS[self.planes]
+
+    @property
     def inputs(self) -> int:
-        """Input channels: the base, for each earlier picture its two differences to the base, what is told."""
+        """Input channels: the base, for each earlier picture its two differences to the base, its quantiser."""
         return self.planes * (1 + 2 * self.history) + self.base_q
 
     def shapes(self) -> list[tuple[int, int, int, int]]:
@@ -73,13 +87,8 @@ class HeadSpec:
         """Whether layer `index` adds its input."""
         return self.adding and 0 < index < self.layers - 1
 
-    def macs(self, width: int, height: int) -> int:
-        """Multiplications for one picture of width x height luma samples."""
-        return self.weights * -(-width // 2) * -(-height // 2)
 
-
-_CELLS = {4: (4,), 6: (4, 1, 1), 8: (4, 2, 2), 12: (4, 4, 4)}  # samples of each plane in one cell of the grid
-_BASES = {
+_BASES = {  # of a plane, by its samples in one cell
     1: [[4]],
     2: [[2, 2], [8, -8]],
     4: [[1, 1, 1, 1], [8, -8, 8, -8], [8, 8, -8, -8], [8, -8, -8, 8]],
@@ -88,7 +97,7 @@ _BASES = {
 
 def input_basis(spec: HeadSpec) -> NDArray[np.int64]:
     """(inputs, inputs) integers: row j is the pattern of input samples that weight j of the first layer sees."""
-    blocks = [np.array(_BASES[n], np.int64) for n in _CELLS[spec.planes]] * (1 + 2 * spec.history)
+    blocks = [np.array(_BASES[n], np.int64) for n in (r * c for r, c in spec.folds)] * (1 + 2 * spec.history)
     blocks += [np.array(_BASES[1], np.int64)] * spec.base_q
     basis, at = np.zeros((spec.inputs, spec.inputs), np.int64), 0
     for block in blocks:

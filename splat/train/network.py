@@ -1,4 +1,4 @@
-"""Teach the network that proposes Gaussians: `python -m splat.train.network FOLDER --out network.bin`.
+"""Train the network that proposes Gaussians: `python -m splat.train.network FOLDER --out network.bin`.
 
 Lessons are tiles out of a folder's pictures with the rows that our own pursuit chooses for them, each picture at a step
 of its own. The network learns to score those rows above all others: cross-entropy over the whole dictionary, and, to
@@ -9,13 +9,13 @@ The result follows from the pictures, the seed and the time given (which says ho
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ def _stacked(parts: list[Tensor]) -> Tensor:
 
 
 class Class:
-    """A network and what it is taught with."""
+    """A network and what it is trained with."""
 
     def __init__(self, given: Lessons, network: Network):
         self.given, self.network = given, network
@@ -210,8 +210,8 @@ def _cross_entropy(score: Tensor, wanted: Tensor) -> Tensor:
     return (value * weight).sum(1).mean()
 
 
-def teach(given: Lessons, seconds: float, seed: int, say: Say) -> Network:
-    """A network that has learnt from those lessons for about that time."""
+def train(given: Lessons, seconds: float, seed: int, say: Say) -> Network:
+    """A network trained on those lessons for about that time."""
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
     network = Network()
@@ -240,25 +240,23 @@ def teach(given: Lessons, seconds: float, seed: int, say: Say) -> Network:
     return network
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m splat.train.network", description=__doc__)
-    parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="of pictures; keep those you measure with elsewhere"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="where network.bin goes")
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where network.bin goes.")
+@click.option("--minutes", default=30.0, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def main(folder: Path, out: Path, minutes: float, seed: int) -> None:
+    """Train the network that proposes Gaussians on the pictures of FOLDER; keep those you measure with elsewhere."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
 
     def say(line: str) -> None:
         print(line, flush=True)
 
-    seconds = asked.minutes * 60
-    given = lessons(pictures(asked.folder), seconds * LABEL_SHARE, asked.seed, say)
-    net.write(teach(given, seconds * (1 - LABEL_SHARE), asked.seed, say), asked.out)
+    seconds = minutes * 60
+    given = lessons(pictures(folder), seconds * LABEL_SHARE, seed, say)
+    net.write(train(given, seconds * (1 - LABEL_SHARE), seed, say), out)
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m splat.train.network")

@@ -17,7 +17,7 @@ import codec
 from codec.cli.console import Console
 from codec.cli.main import cli
 from codec.errors import NvcError, UsageError
-from codec.events import Loose
+from codec.events import Encoding, Note
 from codec.film.info import describe
 from codec.frames import PlaneFormat, VideoInfo
 from codec.media.sinks import open_sink
@@ -110,12 +110,12 @@ def test_progress_line_renews_itself_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    progress = {"stage": "base", "frames": 3.0, "total": 9, "fps": 1.5, "eta": 3700.0, "bytes": 1234567}
+    progress = Encoding("base", 0, frames=3.0, total=9, fps=1.5, eta=3700.0, bytes=1234567, elapsed=2.0)
     with Console() as console:
-        console(Loose("progress", progress))
-        console(Loose("note", {"text": "by the way"}))
+        console(progress)
+        console(Note("by the way"))
         monkeypatch.setattr("codec.cli.console.time.monotonic", lambda: 1e9)
-        console(Loose("progress", progress))
+        console(progress)
     err = capsys.readouterr().err
     line = "\r\033[Kbase     3/9 frames, 1.5 fps, 1:01:40 left, 1.23 MB"
     assert err == f"{line}\r\033[Knote: by the way\n{line}\n"
@@ -357,7 +357,7 @@ def test_keyboard_interrupt_is_no_traceback(run: Run, film: Path, tmp_path: Path
     def interrupt(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("codec.cli.main.encode", interrupt)
+    monkeypatch.setattr("codec.film.encode.encode", interrupt)
     result = run("encode", film, tmp_path / "x.nvc")
     assert result.code == 1
     assert "--resume" in result.err

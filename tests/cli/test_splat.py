@@ -15,7 +15,7 @@ import splat
 from codec.errors import InputError, OutputError
 from codec.media.pictures import Picture, eight_bits, read_picture, write_picture
 from tests.makers import Run, shell
-from tests.splat.test_fit import psnr, scene
+from tests.splat.makers import psnr, scene
 
 
 @pytest.fixture

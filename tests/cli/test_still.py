@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 import codec
 from codec.errors import FormatError
 from codec.media.pictures import Picture, looks_like_picture, parse_picture, read_picture, write_picture
-from codec.still.restore import psnr_of
+from codec.still.encode import psnr_of
 from tests.makers import Run, shell
-from tests.still.test_still import drawn
+from tests.still.makers import drawn
 
 EXIF = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # turned by 90 degrees
 

@@ -21,12 +21,10 @@ from codec.film.writer import write_film
 from codec.frames import Frame, PlaneFormat
 from codec.segment import payload
 from codec.segment.payload import SegmentHeader, read_segment, write_residual, write_segment
-from codec.segment.presets import PRESETS, Preset
 from codec.settings import Settings
 from codec.wire.fields import RESIDUAL, VERSION, kind_of
 from codec.wire.obu import TemporalUnit
-from heads.restorer.fit import Schedule
-from tests.makers import same_planes, scene_frames, write_frames
+from tests.makers import LAVISH, same_planes, scene_frames, shorten, write_frames
 
 YUV = PlaneFormat("420", 8)
 LENGTHS = (11, 10, 12)
@@ -41,13 +39,11 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("films")
     source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, LENGTHS), YUV)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "fast", Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),)))
-        patch.setattr("codec.segment.encoder.WORTH", 1e-6)
-        patch.setattr("codec.segment.encoder.ADAPT_LEAST", 100)
+        shorten(patch, worth=LAVISH)
         wishes = Settings(preset="fast", device="cpu")
         codec.encode(source, folder / "loss.nvc", replace(wishes, scale=Fraction(2), loss=16, history=1))
         codec.encode(source, folder / "shipped.nvc", replace(wishes, scale=Fraction(1)))
-        patch.setattr("codec.segment.encoder.FILM_HEAD", 0)
+        patch.setattr("codec.segment.choice.FILM_HEAD", 0)
         codec.encode(source, folder / "head.nvc", replace(wishes, scale=Fraction(1)))
     kinds = [u.payloads and kind_of(u.payloads[-1]) for u in FilmReader(folder / "loss.nvc").units()]
     assert kinds.count(RESIDUAL) > 25

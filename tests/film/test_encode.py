@@ -25,11 +25,11 @@ from codec.media.libav import ordinary_priority
 from codec.media.source import open_source
 from codec.metrics import plane_psnrs, weighted
 from codec.segment import payload
-from codec.segment.encoder import SegmentEncoder
+from codec.segment.choice import Choice, Chooser
 from codec.segment.head import read_pretrained, write_pretrained
 from codec.segment.payload import SegmentHeader
 from codec.settings import Settings
-from tests.makers import drawn_frames, same_planes, scene_frames, write_frames
+from tests.makers import LAVISH, drawn_frames, same_planes, scene_frames, shorten, write_frames
 
 YUV = PlaneFormat("420", 8)
 FORMATS = [PlaneFormat(chroma, depth) for chroma in ("400", "420", "422", "444") for depth in (8, 10)]
@@ -142,26 +142,26 @@ def film(tmp_path: Path) -> Path:
 def test_measured_quality_is_that_of_the_decoded_pictures(film: Path, tmp_path: Path) -> None:
     result = codec.encode(film, tmp_path / "out.nvc", settings())
     found = decoded(tmp_path / "out.nvc")
-    assert [s["frames"] for s in result.segments] == [12, 10, 11]
+    assert [s.frames for s in result.segments] == [12, 10, 11]
     assert checksums_hold(tmp_path / "out.nvc", found)
     frames = scene_frames(YUV, 64, 48, (12, 10, 11))
     psnrs = np.array([plane_psnrs(a.planes, b.planes, 255) for a, b in zip(found, frames, strict=True)])
     at = 0
     for stats, (_, header) in zip(result.segments, headers(tmp_path / "out.nvc"), strict=True):
         measured = weighted(psnrs[at : at + header.frames])
-        assert stats["psnr"] == pytest.approx(measured, abs=1e-6)
+        assert stats.psnr == pytest.approx(measured, abs=1e-6)
         assert header.psnr == pytest.approx(measured, abs=0.006)
-        assert stats["head_bytes"] == len(header.head) > 0
-        assert measured > float(stats["base_psnr"]), "a head is sent only where it gains"
+        assert stats.head_bytes == len(header.head) > 0
+        assert measured > stats.base_psnr, "a head is sent only where it gains"
         at += header.frames
     assert result.bytes == os.path.getsize(tmp_path / "out.nvc")
 
 
 @pytest.mark.usefixtures("generous")
 def test_head_that_does_not_pay_is_not_sent(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codec.segment.encoder.WORTH", 1e6)
+    monkeypatch.setattr("codec.segment.choice.WORTH", 1e6)
     result = codec.encode(film, tmp_path / "out.nvc", settings())
-    assert [s["head"] for s in result.segments] == ["none"] * 3
+    assert [s.head for s in result.segments] == ["none"] * 3
 
 
 @pytest.mark.usefixtures("generous")
@@ -173,8 +173,8 @@ def test_history_and_loss_stream_decode(history: int, tmp_path: Path) -> None:
     ((_, header),) = headers(tmp_path / "out.nvc")
     assert (header.history, header.loss_kind, header.loss_step) == (history, payload.LOSS_TRANSFORM, 12)
     assert any(header.uses_head(k) for k in range(1, 11))
-    assert result.segments[0]["loss_bytes"] != 0
-    assert result.psnr > float(result.segments[0]["base_psnr"]) + 3
+    assert result.segments[0].loss_bytes != 0
+    assert result.psnr > result.segments[0].base_psnr + 3
     found = decoded(tmp_path / "out.nvc")
     assert len(found) == 11
     assert checksums_hold(tmp_path / "out.nvc", found)
@@ -210,12 +210,15 @@ def test_a_single_picture_is_a_film(tmp_path: Path) -> None:
 # --- the head of the program ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def pretrained(film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three segments that adapt the head of the program."""
-    monkeypatch.setattr("codec.segment.encoder.ADAPT_LEAST", 150)
-    codec.encode(film, tmp_path / "shipped.nvc", settings(scale=Fraction(1)))
-    return tmp_path / "shipped.nvc"
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three segments that change the head of the program, whatever their trainings find."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, worth=LAVISH)
+        codec.encode(source, folder / "shipped.nvc", settings(scale=Fraction(1)))
+    return folder / "shipped.nvc"
 
 
 def test_segments_adapt_the_head_of_the_program(pretrained: Path, tmp_path: Path) -> None:
@@ -233,7 +236,7 @@ def test_segments_adapt_the_head_of_the_program(pretrained: Path, tmp_path: Path
 def test_a_shipped_head_alone_costs_a_byte(
     film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codec.segment.encoder.SegmentEncoder.train", lambda *args, **wishes: None)
+    monkeypatch.setattr("codec.segment.choice.fit_restorer", lambda *args: None)
     codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     found = [header for _, header in headers(tmp_path / "out.nvc")]
     used = [h for h in found if h.head_kind == payload.PRETRAINED_HEAD]
@@ -242,15 +245,15 @@ def test_a_shipped_head_alone_costs_a_byte(
 
 
 def test_a_difference_to_a_shipped_head_is_told_what_that_is(
-    tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, lavish: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the second segment on nothing is adapted, so heads are differences to one of the program."""
-    adapted = SegmentEncoder._adapted
+    with_pretrained = Chooser.with_pretrained
 
-    def first_alone(self: SegmentEncoder, base: Any, number: int, known: Any, best: Any, tried: Any) -> Any:
-        return best if known else adapted(self, base, number, known, best, tried)
+    def first_alone(self: Chooser, best: Choice) -> Choice:
+        return best if self.known else with_pretrained(self, best)
 
-    monkeypatch.setattr(SegmentEncoder, "_adapted", first_alone)
+    monkeypatch.setattr(Chooser, "with_pretrained", first_alone)
     source = write_frames(tmp_path / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
     codec.encode(source, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     found = [header for _, header in headers(tmp_path / "out.nvc")]
@@ -304,14 +307,18 @@ def test_other_films_train_heads_of_their_own(
 # --- seeking and cutting ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def chain(film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three segments; the head of the second is a difference to that of the first, the third's to the second's."""
-    monkeypatch.setattr("codec.segment.encoder.FILM_HEAD", 0)  # heads of their own
-    codec.encode(film, tmp_path / "chain.nvc", settings())
-    kinds = [h.head_kind for _, h in headers(tmp_path / "chain.nvc")]
+    folder = tmp_path_factory.mktemp("chain")
+    source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, worth=LAVISH)
+        patch.setattr("codec.segment.choice.FILM_HEAD", 0)  # heads of their own
+        codec.encode(source, folder / "chain.nvc", settings(scale=Fraction(1)))
+    kinds = [h.head_kind for _, h in headers(folder / "chain.nvc")]
     assert kinds == [payload.WHOLE_HEAD, payload.HEAD_DIFFERENCE, payload.HEAD_DIFFERENCE]
-    return tmp_path / "chain.nvc"
+    return folder / "chain.nvc"
 
 
 def test_seeking_gives_the_pictures_of_a_full_decode(chain: Path) -> None:
@@ -325,11 +332,11 @@ def test_seeking_gives_the_pictures_of_a_full_decode(chain: Path) -> None:
     assert decoded(chain, Fraction(100)) == []
 
 
-@pytest.mark.usefixtures("generous")
+@pytest.mark.usefixtures("lavish")
 def test_a_chain_of_differences_ends_after_a_while(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codec.segment.encoder.FILM_HEAD", 0)
+    monkeypatch.setattr("codec.segment.choice.FILM_HEAD", 0)
     monkeypatch.setattr("codec.jobs.lanes.CHUNK", 2)
-    codec.encode(film, tmp_path / "out.nvc", settings())
+    codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     kinds = [h.head_kind for _, h in headers(tmp_path / "out.nvc")]
     assert kinds == [payload.WHOLE_HEAD, payload.HEAD_DIFFERENCE, payload.WHOLE_HEAD]
 
@@ -419,10 +426,10 @@ def test_size_asked_for_is_kept(make_film: Any, tmp_path: Path) -> None:
 def test_targets_out_of_reach_are_told_and_the_nearest_is_kept(wide: Path, tmp_path: Path) -> None:
     best = codec.encode(wide, tmp_path / "a.nvc", settings(target_psnr=90, head=False))
     assert any("90 dB could not be reached in 2 of 2 segments" in note for note in best.notes)
-    assert [s["crf"] for s in best.segments] == [1.0, 1.0]
+    assert [s.crf for s in best.segments] == [1.0, 1.0]
     least = codec.encode(wide, tmp_path / "b.nvc", settings(bitrate=1, head=False))
     assert any("1 kbit/s could not be reached" in note for note in least.notes)
-    assert [s["crf"] for s in least.segments] == [63.0, 63.0]
+    assert [s.crf for s in least.segments] == [63.0, 63.0]
     small = codec.encode(wide, tmp_path / "c.nvc", settings(target_size=0.0015, head=False))
     assert any("above the 0.0015 MB asked for" in note for note in small.notes)
 

@@ -76,11 +76,11 @@ def test_times_and_payloads(tmp_path, time_base, start):
     units = units_of([start + i for i in range(10)], [1] * 10)
     path = tmp_path / "a.nvc"
     assert write_film(path, units, info, (64, 48)) == []
-    with FilmReader(path) as reader:
-        assert_same_units(reader, units, info)
-        assert (reader.info.width, reader.info.height) == (64, 48)
-        assert reader.info.format == PlaneFormat("420", 10)
-        assert reader.info.frames == 10
+    reader = FilmReader(path)
+    assert_same_units(reader, units, info)
+    assert (reader.info.width, reader.info.height) == (64, 48)
+    assert reader.info.format == PlaneFormat("420", 10)
+    assert reader.info.frames == 10
 
 
 def test_variable_frame_rate(tmp_path):
@@ -308,11 +308,11 @@ def test_remuxing_keeps_everything(tmp_path, make_film, ffmpeg, ending):
     there, back = tmp_path / f"there.{ending}", tmp_path / "back.mp4"
     for old, new in ((path, there), (there, back)):
         subprocess.run([ffmpeg, "-v", "error", "-i", old, "-map", "0", "-c", "copy", new], check=True)
-        with FilmReader(new) as reader:
-            assert_same_units(reader, units, info, Fraction(1, 500))
-            assert abs(reader.info.sar - Fraction(4, 3)) < Fraction(1, 64)  # WebM rounds to whole pixels
-            half = list(reader.units(units[12 // 2].pts * info.time_base))
-            assert half[0].data == units[0].data
+        reader = FilmReader(new)
+        assert_same_units(reader, units, info, Fraction(1, 500))
+        assert abs(reader.info.sar - Fraction(4, 3)) < Fraction(1, 64)  # WebM rounds to whole pixels
+        half = list(reader.units(units[12 // 2].pts * info.time_base))
+        assert half[0].data == units[0].data
     assert [p[0] for p in packets(back, "audio")] == [p[0] for p in packets(source, "audio")]
 
 
@@ -340,10 +340,10 @@ def test_damage(tmp_path):
             changed[at] ^= 1 << int(rng.integers(8))
         broken.write_bytes(changed[: int(rng.integers(len(data) // 2, len(data))) if trial % 3 == 0 else None])
         try:
-            with FilmReader(broken) as reader:
-                list(reader.units())
-                list(reader.units(Fraction(1, 2)))
-                reader.sizes()
+            reader = FilmReader(broken)
+            list(reader.units())
+            list(reader.units(Fraction(1, 2)))
+            reader.sizes()
         except FormatError as error:
             assert "b.nvc" in str(error)
             failures += 1

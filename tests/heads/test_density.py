@@ -18,7 +18,7 @@ from codec.loss.changes import BIAS_COARSE, join_changes, layers_of, split_chang
 from codec.loss.coder import LossCoder, LossKind, LossSettings
 from codec.loss.grid import PASSES
 from codec.loss.guide import Guide
-from codec.segment.fit_density import LEAST_SAMPLES, Adapter, plane_examples
+from codec.segment.fit_density import LEAST_SAMPLES, DensityFit, plane_examples
 from heads.density import store as density_store
 from heads.density.fit import DensityCourse, DensityExample, train_density
 from heads.density.head import BAND, PHASES, WIDTH, DensityHead, DensitySpec, context_of, inputs_of
@@ -209,13 +209,13 @@ TORN = [b"\x01", b"\x01\x08\0\0", b"\x02\x03\0\0\x03\0\0", b"\x01\0\0\x05abcd", 
 def test_changes_that_do_not_fit_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         split_changes(data)
-    coder = LossCoder(PlaneFormat("400", 8), 8, 8, LossSettings(LossKind.LEARNED))
+    coder = LossCoder(PlaneFormat("400", 8), 8, 8, LossSettings(LossKind.DENSITY))
     with pytest.raises(FormatError):
         coder.decode(data, [np.zeros((8, 8), np.uint8)])
 
 
 def moved_by(number: int, seed: int = 0) -> bytes:
-    """A change of a shipped head by small random steps."""
+    """A change of a pretrained head by small random steps."""
     rng = np.random.default_rng(seed)
     _, pretrained = pretrained_density(Family.FILM)[number]
     layers = []
@@ -227,7 +227,7 @@ def moved_by(number: int, seed: int = 0) -> bytes:
 
 
 def test_changed_heads_are_used_by_both_sides() -> None:
-    fmt, settings = PlaneFormat("420", 8), LossSettings(LossKind.LEARNED)
+    fmt, settings = PlaneFormat("420", 8), LossSettings(LossKind.DENSITY)
     rng = np.random.default_rng(0)
     source = [rng.integers(90, 130, s).astype(np.uint8) for s in fmt.shapes(34, 22)]
     flat = [np.full_like(p, 110) for p in source]
@@ -278,7 +278,7 @@ def test_guides_know_all_that_was_decoded(size: tuple[int, int]) -> None:
 
 
 def test_a_restored_coder_forgets_the_heads_of_what_it_gave_up() -> None:
-    fmt, settings = PlaneFormat("400", 8), LossSettings(LossKind.LEARNED)
+    fmt, settings = PlaneFormat("400", 8), LossSettings(LossKind.DENSITY)
     source = [np.random.default_rng(0).integers(90, 130, (20, 20)).astype(np.uint8)]
     flat = [np.full_like(source[0], 110)]
     payloads = [LossCoder(fmt, 20, 20, settings, changes=c).encode(source, flat)[0] for c in ({3: moved_by(3)}, {})]
@@ -313,7 +313,7 @@ def test_training_learns_and_repeats() -> None:
     spec, heard = DensitySpec(3, False, False, 8), list[float]()
     course = DensityCourse(250, batch=4, crop=24)
     before = torch.get_num_threads()
-    found = [train_density(textured(2), spec, course, listen=lambda _, bits: heard.append(bits))]
+    found = [train_density(textured(2), spec, course, listen=lambda at: heard.append(at.loss))]
     try:
         torch.set_num_threads(1)
         found.append(train_density(textured(2), spec, course))
@@ -344,13 +344,13 @@ def clip(frames: int, width: int, height: int) -> tuple[PlaneFormat, list[list[P
 def test_a_segment_changes_heads_where_that_pays() -> None:
     fmt, source, predicted = clip(5, 720, 560)
     assert len(source) * 720 * 560 // 4 >= LEAST_SAMPLES
-    adapter = Adapter(60, {})
+    adapter = DensityFit(60, {})
     changes = adapter.run(source, lambda k: predicted[k], fmt, 0, lambda done: None)
     assert changes and all(n in range(1, 4) for n in changes)
     sizes = []
     for kept in (changes, {}):
-        encoder = LossCoder(fmt, 720, 560, LossSettings(LossKind.LEARNED), changes=kept)
-        decoder = LossCoder(fmt, 720, 560, LossSettings(LossKind.LEARNED))
+        encoder = LossCoder(fmt, 720, 560, LossSettings(LossKind.DENSITY), changes=kept)
+        decoder = LossCoder(fmt, 720, 560, LossSettings(LossKind.DENSITY))
         total = 0
         for s, p in zip(source[:3], predicted, strict=False):
             data, _ = encoder.encode(s, p)
@@ -367,7 +367,7 @@ def test_flat_films_are_learnt_from_where_they_can_be() -> None:
         [[np.tile(p, (1, 4)) for p in planes] for planes in source],
         [[np.tile(p, (1, 4)) for p in q] for q in predicted],
     )
-    adapter = Adapter(2, {})
+    adapter = DensityFit(2, {})
     adapter.run(wide[0], lambda k: wide[1][k], fmt, 0, lambda done: None)
     flat = [[p[:8] if p.shape[0] == 24 else p[:4] for p in planes] for planes in wide[0]]
     assert adapter.run(flat * 4, lambda k: flat[0], fmt, 0, lambda done: None) == {}
@@ -375,6 +375,6 @@ def test_flat_films_are_learnt_from_where_they_can_be() -> None:
 
 def test_small_segments_change_nothing() -> None:
     fmt, source, predicted = clip(3, 64, 48)
-    assert Adapter(60, {}).run(source, lambda k: predicted[k], fmt, 0, lambda done: None) == {}
+    assert DensityFit(60, {}).run(source, lambda k: predicted[k], fmt, 0, lambda done: None) == {}
     fmt, source, predicted = clip(2, 64, 48)
     assert len(plane_examples(source[0], predicted[0], (), fmt, 0)) == 3

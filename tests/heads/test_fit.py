@@ -157,7 +157,9 @@ def test_the_loss_of_no_head_is_one() -> None:
 
 def test_progress_rises_from_nothing_to_nearly_one() -> None:
     told: list[float] = []
-    train([drawn_example(0)], SPEC, Schedule(30, 31, batch=2, crop=8), progress=told.append)
+    train(
+        [drawn_example(0)], SPEC, Schedule(30, 31, batch=2, crop=8), listen=lambda at: told.append(at.step / at.steps)
+    )
     assert told[0] == 0.0
     assert told == sorted(told)
     assert 0.9 < told[-1] < 1.0

@@ -9,7 +9,7 @@ import torch
 from heads.layers import Layer
 from heads.restorer.integer import IntegerHead
 from heads.restorer.model import HeadModel
-from heads.restorer.spec import HeadSpec, effective, input_basis
+from heads.restorer.spec import FOLDS, HeadSpec, effective, input_basis
 from tests.heads.drawn_heads import SPECS, drawn_head
 
 
@@ -26,7 +26,7 @@ def drawn_inputs(spec: HeadSpec, seed: int) -> torch.Tensor:
 def test_quantised_pass_is_the_integer_arithmetic(spec: HeadSpec, seed: int) -> None:
     layers = drawn_head(spec, seed)
     model = HeadModel(spec).double()
-    model.load_layers(layers)
+    model.load(layers)
     model.quantised = True
     x = drawn_inputs(spec, seed)
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_quantised_pass_is_the_integer_arithmetic(spec: HeadSpec, seed: int) -> 
 def test_layers_survive_loading(spec: HeadSpec) -> None:
     layers = drawn_head(spec, 2)
     model = HeadModel(spec)
-    model.load_layers(layers)
+    model.load(layers)
     for a, b in zip(model.layers(), layers, strict=True):
         assert a.scale_bits == b.scale_bits
         assert np.array_equal(a.weight, b.weight) and np.array_equal(a.bias, b.bias)
@@ -118,7 +118,7 @@ def test_counting() -> None:
     assert spec.skips == [*range(6, 12), *range(18, 24)]
     assert spec.shapes() == [(8, 30, 3, 3), (8, 8, 3, 3), (6, 20, 3, 3)]
     assert spec.weights == 9 * (8 * 30 + 8 * 8 + 6 * 20)
-    assert spec.macs(33, 17) == spec.weights * 17 * 9
+    assert [sum(r * c for r, c in HeadSpec(n).folds) for n in FOLDS] == [*FOLDS] == [4, 6, 8, 12]
     layer = Layer(np.zeros((1, 1, 3, 3), np.int8), np.zeros(1, np.int32), 3)
     with pytest.raises(AttributeError):
         layer.scale_bits = 4  # type: ignore[misc]

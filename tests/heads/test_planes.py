@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from codec.frames import PlaneFormat, channels_of, folds_of
-from heads.restorer.planes import fold_of, grid_of, pack, unpack
+from heads.restorer.planes import grid_of, pack, packed, unpack
+from heads.restorer.spec import HeadSpec
 
 CHROMA = ["400", "420", "422", "444"]
 SIZES = [(1, 1), (1, 2), (2, 2), (3, 1), (5, 4), (16, 9), (31, 33)]  # width, height
@@ -47,6 +48,14 @@ def test_packing_is_a_permutation(chroma: str, depth: int, size: tuple[int, int]
     back = unpack(out, shapes, folds, fmt.dtype)
     for a, b in zip(planes, back, strict=True):
         assert b.dtype == fmt.dtype and b.flags.c_contiguous and np.array_equal(a, b)
+    whole = packed([p.astype(np.int16) for p in planes], folds)
+    assert whole.dtype == np.int16 and np.array_equal(whole, out.numpy())
+
+
+def fold_of(plane_shape: tuple[int, int], luma_shape: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns) of a plane's samples in one cell of the grid."""
+    grid = grid_of(luma_shape)
+    return (-(-plane_shape[0] // grid[0]), -(-plane_shape[1] // grid[1]))
 
 
 @pytest.mark.parametrize("chroma, channels, chroma_fold", [
@@ -55,6 +64,7 @@ def test_packing_is_a_permutation(chroma: str, depth: int, size: tuple[int, int]
 def test_layouts(chroma: str, channels: int, chroma_fold: tuple[int, int] | None) -> None:
     assert channels_of(chroma) == channels
     assert folds_of(chroma) == [(2, 2)] + ([chroma_fold] * 2 if chroma_fold else [])
+    assert HeadSpec(channels).folds == folds_of(chroma)
     shapes = PlaneFormat(chroma, 8).shapes(22, 14)
     assert [fold_of(s, shapes[0]) for s in shapes] == folds_of(chroma)
 

@@ -356,7 +356,7 @@ def test_biases_at_their_limit_change_within_it() -> None:
     base = still()
     base[0] = replace(base[0], bias=np.array([BIAS_MAX - 5, 5 - BIAS_MAX, 0], np.int32))
     model = HeadModel(SMALL)
-    model.load_layers(base)
+    model.load(base)
     model.hold(base, 3)
     with torch.no_grad():
         model.bias[0] *= 2

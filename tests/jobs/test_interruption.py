@@ -34,14 +34,14 @@ posix = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
 PROGRAM = f"""
 import os, signal, sys
 sys.path[:0] = [{str(ROOT)!r}]
-import codec.wire.obu, codec.segment.encoder, codec.media.encoded
+import codec.wire.obu, codec.segment.choice, codec.media.encoded
 from codec.cli.main import main
 from codec.jobs.store import Store
 from codec.segment.presets import PRESETS, Preset
 from heads.restorer.fit import Schedule
 
 PRESETS["fast"] = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))
-codec.segment.encoder.ADAPT_LEAST, codec.segment.encoder.WORTH = 20, 1e-6
+codec.segment.choice.FIT_LEAST, codec.segment.choice.WORTH = 20, 1e-6
 
 def killing(owner, name, before):
     original, calls = getattr(owner, name), 0

@@ -15,7 +15,7 @@ import pytest
 
 import codec
 from codec.errors import InputError, OutputError, UsageError, WorkerError
-from codec.events import Event
+from codec.events import Event, silent
 from codec.frames import PlaneFormat
 from codec.jobs.lanes import Lanes
 from codec.jobs.task import Task
@@ -67,7 +67,7 @@ def test_processes_give_the_bytes_of_a_serial_run(
     result = codec.encode(film, tmp_path / "out.nvc", settings, jobs=2, listen=events.append)
     assert (tmp_path / "out.nvc").read_bytes() == serial(settings)
     assert sorted(int(str(e.data["segment"])) for e in events if e.kind == "segment") == list(range(len(SCENES)))
-    assert [s["frames"] for s in result.segments] == list(SCENES), "in order, whatever was finished first"
+    assert [s.frames for s in result.segments] == list(SCENES), "in order, whatever was finished first"
     frames = [float(str(e.data["frames"])) for e in events if e.kind == "progress"]
     assert frames == sorted(frames) and frames[-1] == sum(SCENES)
     assert [p.name for p in tmp_path.iterdir()] == ["out.nvc"]
@@ -132,7 +132,7 @@ class Losing(Workers):
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def attempt(self, lane: int, task: Task, report: Any) -> Segment:
+    def attempt(self, lane: int, task: Task, listen: Any) -> Segment:
         self.asked.append(task.index)
         raise WorkerError(f"the worker of segment {task.index} was lost")
 
@@ -141,7 +141,7 @@ def test_a_segment_that_kills_every_worker_is_given_up(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workers = Losing()
-    monkeypatch.setattr(sys.modules["codec.encode"], "Processes", lambda count: workers)
+    monkeypatch.setattr("codec.film.encode.Processes", lambda count: workers)
     with pytest.raises(WorkerError, match=rf"of segment \d was lost, {ATTEMPTS} times in all"):
         codec.encode(film, tmp_path / "out.nvc", wishes(), jobs=2)
     assert max(map(workers.asked.count, workers.asked)) == ATTEMPTS
@@ -206,7 +206,7 @@ def test_closing_stops_what_is_under_way(film: Path) -> None:
     workers = Processes(1)
     workers.close()
     with pytest.raises(WorkerError, match="being stopped"):
-        workers.run(0, None, lambda stage, done: None, lambda text: None)  # type: ignore[arg-type]
+        workers.run(0, None, silent, lambda text: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("more", [{"jobs": 2}, {"cluster": "tcp://127.0.0.1:1"}, {"resume": True}], ids=str)

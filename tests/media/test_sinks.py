@@ -252,12 +252,14 @@ def test_system_errors(tmp_path):
 
 
 SENDER = """
-import sys; sys.path.insert(0, "tests")
-from tests.makers import drawn_frames
-from tests.media.test_sinks import YUV, info_of
+import sys
+from fractions import Fraction
+from codec.frames import PlaneFormat, VideoInfo
 from codec.media.sinks import open_sink
-with open_sink("-", info_of()) as sink:
-    for frame in drawn_frames(YUV, 64, 48, 200):
+from tests.makers import drawn_frames
+yuv = PlaneFormat("420", 8)
+with open_sink("-", VideoInfo(64, 48, yuv, Fraction(1, 24000), Fraction(24000, 1001))) as sink:
+    for frame in drawn_frames(yuv, 64, 48, 200):
         sink.write(frame)
         if sink.closed:
             break

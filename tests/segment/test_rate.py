@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +15,8 @@ from codec.base.av1 import BasePacket
 from codec.base.coded import Base
 from codec.base.search import TRIALS, search
 from codec.errors import InputError
-from codec.segment.encoder import OVERHEAD
+from codec.events import SegmentStats
+from codec.segment.passes import OVERHEAD
 from codec.segment.rate import CARRY, PSNR_SLACK, RATE_SLACK, RateControl
 from codec.settings import CRF_MAX, CRF_STEP, Settings
 
@@ -129,9 +131,12 @@ def curve_coder() -> Any:
     return Coder(lambda crf: 50 - 0.2 * crf, size_at)
 
 
-def stats(base_bytes: int, **values: float) -> dict[str, float | int | str]:
-    made = {"crf": 30.0, "psnr": 40.0, "base_psnr": 40.0, "base_bytes": base_bytes, "head_bytes": 0, "loss_bytes": 0}
-    return {**made, "frames": 80, **values}
+def stats(base_bytes: int, **values: Any) -> SegmentStats:
+    made = SegmentStats(
+        frames=80, crf=30.0, scale=1.0, base_bytes=base_bytes, head_bytes=0, head="none", history=0, loss_bytes=0,
+        psnr=40.0, base_psnr=40.0, head_gain=0.0,
+    )  # fmt: skip
+    return replace(made, **values)
 
 
 def test_a_quantiser_is_taken_as_it_is() -> None:

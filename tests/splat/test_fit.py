@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 import splat
 from splat.atoms import ATOMS_MAX, STEP_MIN, TILE, UNIT, dictionary
@@ -13,26 +12,7 @@ from splat.fit import KAPPA, Fit, channels_of, costs
 from splat.payload import read
 from splat.pursuit import PIXELS, Prices, Search, pursue, rows
 from splat.rate import sample_of
-
-Pixels = NDArray[np.uint8]
-
-
-def scene(height: int = 96, width: int = 128, channels: int = 3) -> Pixels:
-    """A sloping sky, a disc, an edge and some texture: uint8 (height, width, channels)."""
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    disc = ((y - height / 3) ** 2 + (x - width / 2) ** 2 < (height / 5) ** 2)[..., None]
-    sky = np.stack([90 + y, 130 + 0.5 * y, 200 - 0.3 * x], axis=2)
-    ground = np.stack([70 + 25 * np.sin(x / 2.3), 110 + 20 * np.sin(y / 1.7), 60 + 0 * x], axis=2)
-    drawn = np.where((y + 0.2 * x > 0.7 * height)[..., None], ground, np.where(disc, [230, 180, 40], sky))
-    noise = np.random.default_rng(7).normal(0, 2, drawn.shape)
-    colours = np.clip(drawn + noise, 0, 255).astype(np.uint8)
-    alpha = np.clip(255 * disc + 40, 0, 255).astype(np.uint8)
-    parts = {1: [colours[..., 1:2]], 2: [colours[..., 1:2], alpha], 3: [colours], 4: [colours, alpha]}[channels]
-    return np.concatenate(parts, axis=2)
-
-
-def psnr(a: Pixels, b: Pixels) -> float:
-    return float(10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(float) - b) ** 2))))
+from tests.splat.makers import psnr, scene
 
 
 def test_bpp_is_kept_and_used() -> None:
@@ -129,7 +109,7 @@ def test_progress_never_falls_and_ends_at_one() -> None:
 )
 def test_wishes_that_cannot_be(wishes: dict[str, float], words: str) -> None:
     with pytest.raises(splat.SplatError, match=words.replace(".", r"\.")):
-        splat.encode(scene(32, 64), **{"effort": 0, **wishes})
+        splat.encode(scene(32, 32, 1), **{"effort": 0, **wishes})
 
 
 def test_pixels_of_another_kind_are_refused() -> None:

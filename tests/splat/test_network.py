@@ -1,4 +1,4 @@
-"""The network that proposes Gaussians: its file, its proposals, what the pursuit makes of them, its teaching."""
+"""The network that proposes Gaussians: its file, its proposals, what the pursuit makes of them, its training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from splat.errors import SplatError
 from splat.fit import KAPPA, Fit, chosen, costs
 from splat.network import KINDS, Network, kind_of
 from splat.pursuit import PIXELS, Prices, Search, pursue, rows
-from splat.train import network as teach
+from splat.train import network as training
 
 SEARCH = Search(3, 0.2, 2)
 
@@ -204,13 +204,13 @@ def test_passes_refine_what_proposals_began(fresh: Network) -> None:
 
 
 def test_the_package_network_beats_correlation(fresh: Network) -> None:
-    """Of as many proposals, choosing among the taught network's leaves less than among a fresh one's."""
-    target, taught = _target(12), network.read(stored())
+    """Of as many proposals, choosing among the trained network's leaves less than among a fresh one's."""
+    target, trained = _target(12), network.read(stored())
     fit = Fit(picture(12), costs())
     left, grid = network.leftover(fit.parts[0].values, 60.0), (3, 4)
     thumb, place = network.thumbnail(fit.parts[0].values, grid, 60.0), network.places(grid)
     found = []
-    for one in (taught, fresh):
+    for one in (trained, fresh):
         offered = network.propose(one, left, thumb, place, 60.0)[:, : network.PROPOSALS]
         found.append(_cost(target, pursue(target, _prices(), Search(3, 0.2, 2, passes=0), proposals=offered)))
     assert found[0] < found[1]
@@ -225,27 +225,27 @@ def test_thumbnails_and_places() -> None:
     assert network.places((2, 3))[5].tolist() == pytest.approx([0.75, 5 / 6])
 
 
-def test_teaching(tmp_path: Path) -> None:
+def test_training(tmp_path: Path) -> None:
     for seed in (13, 14):
         cv2.imwrite(str(tmp_path / f"{seed}.png"), picture(seed))
     said: list[str] = []
-    one, two = (teach.lessons(teach.pictures(tmp_path), 0.0, 5, said.append) for _ in range(2))
+    one, two = (training.lessons(training.pictures(tmp_path), 0.0, 5, said.append) for _ in range(2))
     for name in ("values", "picture", "place", "luma", "colour", "step", "thumb"):
         assert torch.equal(getattr(one, name), getattr(two, name))
     assert len(one.step) == 2 and len(one.values) == 24 and (one.luma >= 0).any()
-    made = teach.teach(one, 1e-3, 5, said.append)
+    made = training.train(one, 1e-3, 5, said.append)
     network.write(made, tmp_path / "network.bin")
     network.read((tmp_path / "network.bin").read_bytes())
     assert any("recall" in line for line in said)
 
 
-def test_teaching_needs_pictures(tmp_path: Path) -> None:
+def test_training_needs_pictures(tmp_path: Path) -> None:
     with pytest.raises(SplatError, match="no two pictures"):
-        teach.pictures(tmp_path)
+        training.pictures(tmp_path)
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"no picture")
     with pytest.raises(SplatError, match="is no picture"):
-        teach.lessons(teach.pictures(tmp_path), 0.0, 1, lambda line: None)
+        training.lessons(training.pictures(tmp_path), 0.0, 1, lambda line: None)
 
 
 def test_chosen_tells_luma_and_colour_apart() -> None:

@@ -18,10 +18,11 @@ import splat
 from splat import payload
 from splat.atoms import AMPLITUDE_MAX, ATOMS_MAX, BASE_MAX, SHAPES, STEP_MAX, STEP_MIN, UNIT, Code, dictionary
 from splat.render import ZOOM_MAX, ZOOM_MIN, compose, ramps, render, zoomed
+from tests.makers import GOLDEN
 from tests.splat import reference
 from tests.splat.drawn_codes import drawn_code, empty
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "still-v1.nvs"
+GOLDEN_STILL = GOLDEN / "still-v1.nvs"
 CRC = 0x7D6CFCA0  # of the golden file's pixels
 
 
@@ -169,8 +170,8 @@ def wild(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("way", WAYS)
 def test_files_decode_alike(way: str, wild: Path) -> None:
     found = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(GOLDEN), str(wild)],
-        env={**os.environ, **WAYS[way], "PYTHONPATH": os.pathsep.join([str(GOLDEN.parents[2]), *sys.path])},
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(GOLDEN_STILL), str(wild)],
+        env={**os.environ, **WAYS[way], "PYTHONPATH": os.pathsep.join([str(GOLDEN_STILL.parents[2]), *sys.path])},
         capture_output=True,
         text=True,
         check=False,
@@ -180,7 +181,7 @@ def test_files_decode_alike(way: str, wild: Path) -> None:
 
 
 def test_the_golden_file_exercises_the_decoder() -> None:
-    data = GOLDEN.read_bytes()
+    data = GOLDEN_STILL.read_bytes()
     assert len(data) <= 2000
     assert zlib.crc32(splat.decode(data).tobytes()) == CRC
     picture, alpha = payload.read(data)

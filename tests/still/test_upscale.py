@@ -14,21 +14,23 @@ from numpy.typing import NDArray
 
 from codec.base.colour import TO_RGB
 from codec.errors import InputError, UsageError
+from codec.events import Event, Share
 from codec.media.pictures import Picture, write_picture
-from codec.still.restore import psnr_of
+from codec.still.encode import psnr_of
 from codec.still.upscale import load_upscaler, upscaled_picture
 from codec.train import still as teach
 from codec.train.course import gain
 from codec.train.photos import pictures_in, shrunk
 from heads.exact import HeadError
+from heads.loop import Step
 from heads.restorer import store
 from heads.restorer.integer import IntegerHead
 from heads.restorer.model import HeadModel
 from heads.restorer.pretrain import Course, Trainer, draw
 from heads.restorer.spec import HeadSpec
 from tests.heads.drawn_heads import drawn_head
-from tests.splat.test_fit import scene
-from tests.still.test_still import drawn
+from tests.splat.makers import scene
+from tests.still.makers import drawn
 
 SMALL = HeadSpec(planes=12, layers=3, width=6, adding=True)
 
@@ -87,11 +89,12 @@ def test_no_seams(scale: int, size: tuple[int, int]) -> None:
 
 
 def test_progress_ends_at_one() -> None:
-    told: list[float] = []
+    told: list[Event] = []
     upscaled_picture(Picture(scene(40, 40)), load_upscaler(2, None), tile=16, listen=told.append)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
-    assert len(told) == 9
+    shares = [event.share for event in told if isinstance(event, Share)]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert len(shares) == len(told) == 9
 
 
 def test_what_would_be_too_large_is_refused() -> None:
@@ -179,21 +182,21 @@ def test_an_interrupted_training_ends_as_it_would_have(
     class Stop(Exception):
         pass
 
-    def stop(step: int, loss: float) -> None:
-        if step == 30:
+    def stop(at: Step) -> None:
+        if at.step == 30:
             raise Stop
 
     with pytest.raises(Stop):
         trainer().run(stop, state)
     again = trainer()
-    taken_up = again.run(None, state)
+    taken_up = again.run(state=state)
     assert all((a.weight == b.weight).all() for a, b in zip(whole, taken_up, strict=True))
     with pytest.raises(ValueError, match="another head"):
-        Trainer(samples, replace(SMALL, width=7), course, TO_RGB).run(None, state)
+        Trainer(samples, replace(SMALL, width=7), course, TO_RGB).run(state=state)
     for broken in (b"PK nothing", b"", state.read_bytes()[:-30]):
         state.write_bytes(broken)
         with pytest.raises(ValueError, match="no state of a training"):
-            trainer().run(None, state)
+            trainer().run(state=state)
 
 
 def test_training_does_not_depend_on_threads(folder: Path) -> None:
@@ -209,7 +212,7 @@ def test_float_twin_is_the_integer_head(folder: Path) -> None:
     spec = replace(SMALL, base_q=True)
     layers = drawn_head(spec)
     model = HeadModel(spec)
-    model.load_layers(layers)
+    model.load(layers)
     model.quantised = True
     x, _, _ = draw(samples, spec, Course(batch=1, crop=16), np.random.default_rng(0))
     with torch.no_grad():

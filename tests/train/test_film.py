@@ -16,7 +16,8 @@ from codec.train import film as teach_films
 from codec.train.made_films import SIZE
 from heads.restorer import store
 from heads.restorer.model import HeadModel
-from heads.restorer.pretrain import Course, Sample, draw, packed
+from heads.restorer.planes import packed
+from heads.restorer.pretrain import Course, Sample, draw
 from heads.restorer.spec import HeadSpec
 from samples.texture import relief, sprig
 

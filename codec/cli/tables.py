@@ -1,0 +1,97 @@
+"""What is known of files, as people read it: the text that `codec info` and the end of a folder show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..still.folder import Folder
+
+COLUMNS = ("start", "frames", "scale", "head", "shape", "history", "loss", "base B", "head B", "loss B", "PSNR")
+KINDS = {1: "grey", 2: "grey with alpha", 3: "colour", 4: "colour with alpha"}  # by channels
+
+
+def film_table(found: dict[str, Any]) -> str:
+    """What `codec.film.info.describe` found."""
+    duration = found["duration"] or 1.0
+    lines = [
+        f"{found['path']}: {found['width']}x{found['height']} {found['format']}, {found['rate']} fps, "
+        f"{found['frames']} frames, {found['duration']:.3f} s",
+        "",
+    ]
+    for name, size in found["bytes"].items():
+        if size or name in ("file", "base"):
+            lines.append(f"  {name.replace('_', '-'):12} {size:>12,} B {size * 8 / duration / 1000:10.1f} kbit/s")
+    row = "  {:>9} {:>6} {:>5} {:>10} {:>7} {:>7} {:>9} {:>10} {:>8} {:>10} {:>7}"
+    lines += ["", row.format(*COLUMNS)]
+    for s in found["segments"]:
+        loss = s["loss"]
+        if s["loss_step"]:
+            loss = f"step {s['loss_step']}"
+        elif s["max_error"] is not None:
+            loss = "lossless" if s["max_error"] == 0 else f"±{s['max_error']}"
+        lines.append(
+            row.format(
+                f"{s['start']:.3f}",
+                s["frames"],
+                f"{s['scale']:g}",
+                s["head"],
+                s["head_shape"] or "-",
+                s["history"],
+                loss,
+                f"{s['base_bytes']:,}",
+                f"{s['head_bytes']:,}",
+                f"{s['loss_bytes']:,}",
+                f"{s['psnr']:.2f}",
+            )
+        )
+    return "\n".join(lines)
+
+
+def still_table(found: dict[str, Any]) -> str:
+    """What `codec.still.info.describe_still` found."""
+    quality = "lossless" if found["lossless"] else f"{found['psnr']:.2f} dB"
+    if found["max_error"]:
+        quality += f", every sample within {found['max_error']}"
+    head = "no head" if found["head"] is None else f"head {found['head']}, told {found['told']}"
+    lines = [
+        f"{found['path']}: {found['width']}x{found['height']}, {KINDS[found['channels']]}, {found['depth']} bits; "
+        f"{quality}, {found['bpp']:.4f} bpp, {head}",
+        "",
+    ]
+    for name, size in found["bytes"].items():
+        if size or name in ("file", "base"):
+            lines.append(f"  {name.replace('_', '-'):12} {size:>12,} B")
+    return "\n".join(lines)
+
+
+def gaussians_table(found: dict[str, Any]) -> str:
+    """What `splat.describe` found."""
+    return "\n".join(_lines(found))
+
+
+def _lines(found: dict[str, Any], within: str = "") -> Iterator[str]:
+    for name, value in found.items():
+        name = f"{within}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            yield from _lines(value, f"{name}: ")
+        elif isinstance(value, list):
+            yield f"  {name:24} {', '.join(f'{number:g}' for number in value)}"
+        else:
+            yield f"  {name:24} {value if isinstance(value, str) else f'{value:,.10g}'}"
+
+
+def folder_table(folder: Folder, what: str) -> str:
+    """What became of a folder of pictures that were `what`: "encoded" or "decoded"."""
+    total = folder.event
+    rows = [(f"pictures {what}", f"{total.pictures}")]
+    rows += [(name, f"{count}") for name, count in (("failed", total.failed), ("kept", total.kept)) if count]
+    if total.pictures:
+        rows += [("bytes read", f"{total.source_bytes:,}"), ("bytes written", f"{total.bytes:,}")]
+    if folder.bpp is not None:
+        rows.append(("bits a pixel", f"{folder.bpp:.3f}"))
+    if folder.mean_psnr is not None:
+        rows.append(("mean PSNR-RGB", f"{folder.mean_psnr:.2f} dB"))
+    rows.append(("seconds", f"{folder.seconds:.1f}"))
+    return "\n".join(f"  {name:20} {value:>16}" for name, value in rows)

@@ -1,0 +1,111 @@
+"""What an .nvc file holds, as its headers and its container tell, without decoding a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ..base.resample import base_size
+from ..errors import DamageError, FormatError, NvcError
+from ..frames import VideoInfo
+from ..limits import DEFAULT, Limits
+from ..segment.payload import SegmentHeader, check_film, read_segment
+from ..segment.units import header_of
+from ..wire.avif import is_still
+from ..wire.fields import RESIDUAL, SEGMENT, kind_of
+from .reader import FilmReader
+
+
+@dataclass(frozen=True)
+class SegmentInfo:
+    """A segment as its header describes it, and the bytes of its parts."""
+
+    pts: int
+    header: SegmentHeader
+    base_bytes: int
+    loss_bytes: int
+    frames: int
+
+
+class Contents:
+    """An .nvc file. Nothing is held open between calls.
+
+    Attributes: `first`, the first header that can be read, whose geometry is that of all; `info`, VideoInfo of the
+    full-size film. Raises FormatError where the file is not one of ours, is damaged at its beginning (under
+    `best_effort`: all through), or claims what is beyond `limits`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], limits: Limits = DEFAULT, best_effort: bool = False):
+        self.path, self.limits, self.best_effort = os.fspath(path), limits, best_effort
+        if is_still(self.path):
+            raise FormatError(f"{self.path} is a still picture, not a film")
+        self._reader = FilmReader(path, limits)
+        self.first = self._first_header()
+        shape = base_size(self.first.width, self.first.height, self.first.scale)
+        track = self._reader.info
+        if (track.width, track.height) != shape:
+            raise FormatError(f"{self.path}: the base is {track.width}x{track.height}, not {shape[0]}x{shape[1]}")
+        rate = self.first.rate  # information; libav's numbers have a bit less
+        known = max(rate.numerator, rate.denominator) < 1 << 31
+        self.info: VideoInfo = replace(
+            track,
+            width=self.first.width,
+            height=self.first.height,
+            format=self.first.format,
+            rate=rate if known else track.rate,
+        )
+
+    def _first_header(self) -> SegmentHeader:
+        error: NvcError | None = None
+        found = False
+        for unit in self._reader.units():
+            if not unit.payloads:
+                if unit.keyframe and not found and not self.best_effort:
+                    break
+                continue
+            found = True
+            try:
+                if kind_of(unit.payloads[0]) == SEGMENT:
+                    header = read_segment(unit.payloads[0])
+                    check_film(header, self.limits, self.best_effort)
+                    return header
+            except FormatError as wrong:
+                error = error or wrong
+            if not self.best_effort:
+                break
+        if error is None:
+            raise FormatError(f"{self.path} is no .nvc file: its video carries none of our data")
+        raise FormatError(f"{self.path}: {error}")
+
+    def place(self, pts: int) -> str:
+        """Where the picture at `pts` is, in words."""
+        return f"{self.path}: frame at {float(pts * self.info.time_base):.3f} s"
+
+    def segments(self) -> Iterator[SegmentInfo]:
+        """What the headers say. Raises DamageError at a damaged one, FormatError where there is none."""
+        pending: SegmentInfo | None = None
+        for unit in self._reader.units():
+            try:
+                residuals = [p for p in unit.payloads if kind_of(p) == RESIDUAL]
+                header = header_of(unit, self.first, self.limits, self.best_effort) if unit.keyframe else None
+            except FormatError as error:
+                raise DamageError(f"{self.place(unit.pts)}: {error}", unit.pts) from None
+            if header:
+                if pending:
+                    yield pending
+                pending = SegmentInfo(unit.pts, header, 0, 0, 0)
+            if pending is None:
+                raise FormatError(f"{self.path} does not begin with a keyframe")
+            pending = replace(
+                pending,
+                base_bytes=pending.base_bytes + len(unit.data),
+                loss_bytes=pending.loss_bytes + sum(map(len, residuals)),
+                frames=pending.frames + 1,
+            )
+        if pending:
+            yield pending
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the file by part, as the container tells them."""
+        return self._reader.sizes()

@@ -1,0 +1,231 @@
+"""Which head a segment has and which loss-stream, by one score: PSNR-YUV less what the bytes are worth.
+
+`WORTH` is the slope of AV1's own rate-distortion curve, so a tool is used where it buys quality for fewer bytes than a
+finer quantiser would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from heads.restorer.fit import Example, Schedule
+from heads.restorer.spec import HeadSpec
+from heads.weights import encode_change, encode_layers
+
+from ..base.av1 import BASE_Q_ZERO, base_q_of
+from ..base.coded import Base
+from ..frames import channels_of
+from ..loss.coder import LossKind, LossSettings
+from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
+from .head import Head, film_head, write_pretrained
+from .passes import OVERHEAD, Passes, Run
+from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
+
+WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; measured on AV1, see bench/NOTES.md
+STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; measured, see bench/NOTES.md
+FILM_HEAD = 1  # number of the pretrained head that films are encoded with
+FIT_LEAST, FIT_MOST = 300, 1000  # batches that the pretrained head learns from a segment
+FIT_RATE = 2e-3  # of its gradient descent
+FIT_PILOT = 0.5  # of them at first
+FIT_WORTH = 0.01  # dB that the first must have brought for more to be tried
+BASE_Q_FINER = 32  # told a quantiser finer than the truth by 8, a head often does better
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way to code the segment and its score. `head_kind`, `head_data` and `reference`: how the head is sent; `lam`:
+    of the loss-stream, None for what suits its step; `gain`: dB that the head was chosen for; `changes`: of the density
+    heads, by their numbers."""
+
+    score: float = 0.0
+    head: Head | None = None
+    head_kind: int = NO_HEAD
+    head_data: bytes = b""
+    reference: int = 0
+    loss: LossSettings = LossSettings()
+    lam: float | None = None
+    gain: float = 0.0
+    changes: Mapping[int, bytes] = field(default_factory=dict)
+
+
+def score(psnr: float, size: int) -> float:
+    """What pictures of that PSNR-YUV in so many bytes are worth, in dB."""
+    return psnr - WORTH * math.log(size)
+
+
+def better(best: Choice, trial: Choice | None) -> Choice:
+    """`trial` where there is one and it scores more."""
+    return trial if trial and trial.score > best.score else best
+
+
+class Chooser:
+    """Chooses how a segment is coded on top of `base`. `known`: the head of the segment before, which this one may
+    refer to; None where it is of another kind."""
+
+    def __init__(self, passes: Passes, base: Base, known: Head | None):
+        self._passes, self._base = passes, base
+        self._settings, self._preset = passes.settings, passes.preset
+        self._planes = channels_of(passes.info.format.chroma)
+        usable = known and known.spec.planes == self._planes and not known.spec.history
+        self.known = known if usable else None
+        self._only = passes.evaluated()
+        self._plain = passes.run(base, None, LossSettings(), only=self._only)
+
+    def choose(self) -> Choice:
+        """The best way, within what the settings say."""
+        enlarged, wanted, history = self._passes.scale > 1, self._settings.loss, self._settings.history
+        loss = LossSettings(kind=LossKind.TRANSFORM, step=wanted) if isinstance(wanted, int) else LossSettings()
+        best = Choice(score(self._plain.psnr, self._base.bytes), loss=loss)
+        if self._settings.head:
+            best = self._with_head(best)
+        if enlarged and wanted == "auto":
+            return self._with_loss(best)
+        if self._settings.head and history:
+            return self._with_history(best, history) or best
+        if self._settings.head and history is None and enlarged and loss.kind:
+            best = self._scored(best)
+            return better(best, self._with_history(best, 1))
+        return best
+
+    # --- heads --------------------------------------------------------------------------------------------------
+
+    def _with_head(self, best: Choice) -> Choice:
+        """`best` with the head that the pretrained one, the last segment's or one of the segment's own makes; or as it
+        is."""
+        if self.known:
+            best = better(best, self._difference(best, self.known, self.known))
+        if self._pretrained:
+            return self.with_pretrained(best)
+        if self.known:
+            return self._with_known(best, self.known)
+        return self._with_own(best)
+
+    @property
+    def _pretrained(self) -> int:
+        """Number of the pretrained head for such films, 0 where there is none."""
+        return FILM_HEAD if self._passes.scale == 1 and self._passes.info.format.chroma == "420" else 0
+
+    def with_pretrained(self, best: Choice) -> Choice:
+        """With the pretrained head as it is, or with what it becomes when it learns from the segment, beginning with
+        what the last segment made of it: a little, and more where that paid."""
+        number, truth = self._pretrained, base_q_of(self._base.crf)
+        for base_q in (truth, max(truth - BASE_Q_FINER, -BASE_Q_ZERO)):
+            trial = self._tried(best, film_head(number, base_q), PRETRAINED_HEAD, write_pretrained(base_q), number)
+            best = better(best, trial)
+        base_q = best.head.base_q if best.head else truth
+        anchor = start = film_head(number, base_q)
+        if self.known and self.known.spec == anchor.spec:  # then it is a change of the same head
+            start = replace(self.known, base_q=base_q)
+        samples = self._passes.info.width * self._passes.info.height * len(self._passes.frames)
+        steps = min(max(round(self._preset.fit * samples / 1e6), FIT_LEAST), FIT_MOST)
+        examples, _ = examples_of(self._passes, self._base, base_q=base_q)
+        before = best.score
+        for share in (FIT_PILOT, 1 - FIT_PILOT):
+            schedule = Schedule(0, round(share * steps), rate=FIT_RATE)
+            head = self._fit(examples, start.spec, schedule, start, anchor=anchor)
+            if head is None:
+                break
+            start = head
+            data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, FIT_COARSE))
+            best = better(best, self._tried(best, head, PRETRAINED_HEAD, data, number))
+            if best.score < before + FIT_WORTH:
+                break
+        return best
+
+    def _with_known(self, best: Choice, known: Head) -> Choice:
+        """With what the last segment's head becomes when it learns from this one."""
+        examples, _ = examples_of(self._passes, self._base, base_q=known.base_q if known.spec.base_q else None)
+        schedule = self._preset.schedule
+        short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
+        head = self._fit(examples, known.spec, short, known)
+        return better(best, self._difference(best, head, known)) if head else best
+
+    def _with_own(self, best: Choice) -> Choice:
+        """With a head that learns from the segment alone."""
+        examples, _ = examples_of(self._passes, self._base)
+        for width in self._widths() if self._preset.try_all else self._widths()[-1:]:
+            head = self._fit(examples, HeadSpec(self._planes, 0, LAYERS, width), self._preset.schedule)
+            if head:
+                best = better(best, self._tried(best, head, WHOLE_HEAD, encode_layers(head.layers)))
+        return best
+
+    def _fit(
+        self,
+        examples: Sequence[Example],
+        spec: HeadSpec,
+        schedule: Schedule,
+        start: Head | None = None,
+        gate: int = 0,
+        anchor: Head | None = None,
+    ) -> Head | None:
+        return fit_restorer(self._passes, examples, spec, schedule, start, gate, anchor)
+
+    def _widths(self) -> list[int]:
+        """Widths of heads that are worth a try on so many bytes of base, rising."""
+        return [width for width, least in self._preset.widths if self._base.bytes >= least]
+
+    def _difference(self, best: Choice, head: Head, known: Head) -> Choice:
+        return self._tried(best, head, HEAD_DIFFERENCE, encode_layers(head.layers, known.layers), known.identity)
+
+    def _tried(self, best: Choice, head: Head, kind: int, data: bytes, reference: int = 0) -> Choice:
+        """`best` with that head, scored on a few pictures and without a loss-stream."""
+        run = self._passes.run(self._base, head, LossSettings(), only=self._only)
+        found = score(run.psnr, self._base.bytes + len(data) + OVERHEAD)
+        gain = run.psnr - self._plain.psnr
+        return replace(best, score=found, head=head, head_kind=kind, head_data=data, reference=reference, gain=gain)
+
+    # --- loss-stream and history --------------------------------------------------------------------------------
+
+    def _with_loss(self, best: Choice) -> Choice:
+        """With a loss-stream on top, and history in the head that goes with it; or as it is."""
+        lam = self._lambda()
+        steps = 4.0 if self._passes.info.format.depth == 8 else 1.0  # of the quantiser, for a code value of the film
+        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * steps, 1), 255))
+        trial = self._scored(replace(best, loss=LossSettings(kind=LossKind.TRANSFORM, step=step), lam=lam))
+        found = better(best, trial)
+        history = self._settings.history
+        if history is None:  # earlier pictures know more than the base only where a loss-stream brought detail
+            history = 1 if found.loss.kind else 0
+        if history and self._settings.head and len(self._passes.frames) > 1:
+            found = better(found, self._with_history(found if found.loss.kind else trial, history))
+        return found
+
+    def _lambda(self) -> float:
+        """Squared error that a bit is worth: the slope of the base's own curve, in samples of the film's depth."""
+        info = self._passes.info
+        luma = float(np.mean([info.format.peak**2 / 10 ** (p / 10) for p in self._plain.psnrs[:, 0]]))
+        error = luma * info.width * info.height * len(self._passes.frames)
+        return error * WORTH / (10 / math.log(10)) / (8 * self._base.bytes)
+
+    def _with_history(self, start: Choice, history: int) -> Choice | None:
+        """With a head that sees earlier output, trained on what the decoder shows with the choice `start`, then on what
+        it shows with that head itself: its inputs depend on what it does."""
+        spec = HeadSpec(self._planes, history, LAYERS, self._widths()[-1])
+        schedule = self._preset.schedule
+        outputs = self._run(start, start.head, keep=True).outputs
+        examples, gate = examples_of(self._passes, self._base, history, outputs)
+        head = self._fit(examples, spec, schedule, gate=gate)
+        if head:
+            outputs = self._run(start, head, keep=True).outputs
+            examples, gate = examples_of(self._passes, self._base, history, outputs, gate)
+            again = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps, rate=schedule.rate / 3)
+            head = self._fit(examples, spec, again, head, gate)
+        if head is None:
+            return None
+        run, data = self._run(start, head), encode_layers(head.layers)
+        found = score(run.psnr, self._base.bytes + run.bytes + len(data) + OVERHEAD)
+        gain = run.psnr - self._base.psnr
+        return replace(start, score=found, head=head, head_kind=WHOLE_HEAD, head_data=data, reference=0, gain=gain)
+
+    def _scored(self, choice: Choice) -> Choice:
+        """The choice with its score on all pictures."""
+        run = self._run(choice, choice.head)
+        return replace(choice, score=score(run.psnr, self._base.bytes + run.bytes + len(choice.head_data)))
+
+    def _run(self, choice: Choice, head: Head | None, keep: bool = False) -> Run:
+        """A pass with the choice's loss-stream over all pictures."""
+        return self._passes.run(self._base, head, choice.loss, choice.lam, keep=keep)

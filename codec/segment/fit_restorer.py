@@ -1,0 +1,102 @@
+"""A head that learns to restore one segment: what it is shown, and what comes out.
+
+Runs in the encoder alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from heads.exact import HeadError
+from heads.restorer.fit import Example, Schedule, example, train
+from heads.restorer.history import best_gate, gated
+from heads.restorer.integer import check
+from heads.restorer.planes import grid_of, pack
+from heads.restorer.spec import HeadSpec
+
+from ..base.coded import Base
+from ..events import Stage
+from ..frames import Plane, channels_of, folds_of
+from .head import Head
+from .passes import Passes
+from .restore import Seen
+
+EXAMPLE_BYTES = 384 << 20  # of the pictures that a head learns from
+LAYERS = 4
+FIT_COARSE = 4  # a head of the program changes in multiples of 2^4
+
+
+def examples_of(
+    passes: Passes,
+    base: Base,
+    history: int = 0,
+    outputs: Sequence[list[Plane]] = (),
+    gate: int = 0,
+    base_q: int | None = None,
+) -> tuple[list[Example], int]:
+    """Pictures to learn from, evenly spread, and the gate of their history (found, where none is given). `outputs` are
+    what the decoder showed, where history needs them; `base_q` is for a head that is told of the base."""
+    fmt = passes.info.format
+    grid = grid_of((passes.info.height, passes.info.width))
+    planes = channels_of(fmt.chroma)
+    each = grid[0] * grid[1] * planes * (2 + 2 * history) * 2
+    count = min(len(passes.frames), max(1, EXAMPLE_BYTES // each))
+    restorer, found = passes.restorer(None), []
+    for k in np.unique(np.linspace(0, len(passes.frames) - 1, count).astype(int)).tolist():
+        restorer.history = deque(maxlen=history)
+        for j in range(max(0, k - history), k) if history else ():
+            wide = [p.astype(np.uint16) << (10 - fmt.depth) for p in outputs[j]]
+            restorer.history.append(Seen(restorer.upscaled(base.pictures[j]), wide))
+        x = restorer.inputs(restorer.upscaled(base.pictures[k]), history, gate, base_q)
+        source = torch.empty((*grid, planes))
+        pack(passes.frames[k].planes, folds_of(fmt.chroma), source)
+        target = source * (1 << (10 - fmt.depth)) - (x[:, :, :planes] + 512)
+        found.append((x.to(torch.int16), target.to(torch.int16)))
+    if history and not gate:
+        gate = _gate_found(found, planes, history)
+    return [example(x, target, folds_of(fmt.chroma)) for x, target in found], gate
+
+
+def _gate_found(found: Sequence[tuple[Tensor, Tensor]], planes: int, history: int) -> int:
+    """The gate that suits the history best, put on it in place."""
+    parts = [(x[:, :, planes : 2 * planes], x[:, :, 2 * planes : 3 * planes], t) for x, t in found[1::4]]
+    gate = best_gate([(o.float(), b.float(), t.float()) for o, b, t in parts])
+    for x, _ in found:
+        for k in range(history):
+            at = planes * (1 + 2 * k)
+            outputs, bases = x[:, :, at : at + planes].float(), x[:, :, at + planes : at + 2 * planes].float()
+            x[:, :, at : at + planes] = gated(outputs, bases, gate).to(torch.int16)
+    return gate
+
+
+def fit_restorer(
+    passes: Passes,
+    examples: Sequence[Example],
+    spec: HeadSpec,
+    schedule: Schedule,
+    start: Head | None = None,
+    gate: int = 0,
+    anchor: Head | None = None,
+) -> Head | None:
+    """A head that learns from `examples`, from noise or from `start`; it stays a change of `anchor`, if given. None
+    where it left the range in which it is exact."""
+    layers = train(
+        examples,
+        spec,
+        schedule,
+        start=start.layers if start else None,
+        anchor=anchor.layers if anchor else None,
+        coarse=FIT_COARSE,
+        device=passes.device,
+        listen=lambda at: passes.listen(Stage("head", at.step / at.steps)),
+    )
+    try:
+        check(spec, layers)
+    except HeadError:
+        return None
+    return Head(spec, tuple(layers), gate, start.base_q if start else 0)

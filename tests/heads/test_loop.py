@@ -1,0 +1,98 @@
+"""The training loop: its rates, what it tells, and that an interruption or a number of threads changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from heads.density.head import FLAGS, DensitySpec
+from heads.density.model import DensityModel, bits_of
+from heads.layers import Layer
+from heads.loop import Batch, Descent, Step, descend
+from heads.twin import straight_through
+
+SPEC = DensitySpec(1, False, False, 4)
+PLAN = Descent(24, 12, 4e-3, warm=5, clip=10.0)
+
+
+def drawn(step: int) -> Batch:
+    rng = np.random.default_rng([7, step])
+    inputs = rng.integers(-40, 41, (4, SPEC.inputs, 10, 10)) / 8
+    flags, errors = rng.integers(0, 2, (4, FLAGS)), rng.normal(0, 12, (4, 10, 10)).round()
+    return tuple(torch.from_numpy(x).float() for x in (inputs, flags, errors))
+
+
+def trained(
+    told: list[Step], state: Path | None = None, stop: int = 0, threads: int = 2, spec: DensitySpec = SPEC
+) -> list[Layer]:
+    model = DensityModel(spec, 3)
+
+    def loss(inputs: Tensor, flags: Tensor, errors: Tensor) -> Tensor:
+        return bits_of(*model(inputs, flags), errors).mean()
+
+    def listen(at: Step) -> None:
+        told.append(at)
+        if at.step == stop:
+            raise InterruptedError
+
+    descend(model, PLAN, drawn, loss, model.choose_scales, listen=listen, every=5, state=state, threads=threads)
+    return model.layers()
+
+
+def same(a: list[Layer], b: list[Layer]) -> bool:
+    return all(
+        np.array_equal(x.weight, y.weight) and np.array_equal(x.bias, y.bias) and x.scale_bits == y.scale_bits
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_rates_warm_up_and_fall_along_a_cosine() -> None:
+    plan = Descent(1000, 500, 2.0, warm=10, floor=0.1)
+    assert plan.rate_at(0) == pytest.approx(0.2)
+    assert plan.rate_at(9) == pytest.approx(2.0, rel=1e-3)
+    assert plan.rate_at(500) == pytest.approx(2.0 * (0.1 + 0.9 / 2))
+    assert plan.rate_at(999) == pytest.approx(0.2, rel=1e-3)
+
+
+def test_it_tells_now_and_then_and_of_the_end() -> None:
+    told: list[Step] = []
+    trained(told)
+    assert [at.step for at in told] == [5, 10, 15, 20, 24]
+    assert all(at.steps == 24 and at.rate == PLAN.rate_at(at.step - 1) for at in told)
+    assert told[1].loss < told[0].loss
+    with pytest.raises(AttributeError):
+        told[0].loss = 0.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("stop", [5, 10, 20], ids="stopped after {}".format)
+def test_an_interrupted_training_ends_as_it_would_have(stop: int, tmp_path: Path) -> None:
+    """Before the integers are simulated and after."""
+    state, told = tmp_path / "state", list[Step]()
+    whole = trained(told)
+    with pytest.raises(InterruptedError):
+        trained([], state, stop)
+    again: list[Step] = []
+    assert same(trained(again, state), whole)
+    assert again == told[stop // 5 :]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state"]
+    with pytest.raises(ValueError, match="another head"):
+        trained([], state, spec=DensitySpec(1, False, False, 5))
+    state.write_bytes(state.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="no state of a training"):
+        trained([], state)
+
+
+def test_threads_decide_no_weight() -> None:
+    assert same(trained([], threads=1), trained([], threads=2))
+
+
+def test_rounding_has_the_gradient_of_the_identity() -> None:
+    x = torch.tensor([0.4, 1.5, -2.6], requires_grad=True)
+    y = straight_through(x, torch.round)
+    y.sum().backward()
+    assert y.tolist() == [0.0, 2.0, -3.0]
+    assert x.grad is not None and x.grad.tolist() == [1.0, 1.0, 1.0]
