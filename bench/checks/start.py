@@ -60,7 +60,3 @@ def main(files: tuple[str, ...], runs: int) -> None:
         for name, seconds in counted.items()
     ]
     click.echo(table(HEAD, shown))
-
-
-if __name__ == "__main__":
-    main()

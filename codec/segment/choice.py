@@ -25,8 +25,8 @@ from .head import Head, film_head, write_pretrained
 from .passes import OVERHEAD, Passes, Run
 from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
 
-WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; measured on AV1, see bench/NOTES.md
-STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; measured, see bench/NOTES.md
+WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; see bench/NOTES.md, "What a byte is worth"
+STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; see bench/NOTES.md, "Step of the loss-stream"
 FILM_HEAD = 1  # number of the pretrained head that films are encoded with
 FIT_LEAST, FIT_MOST = 300, 1000  # batches that the pretrained head learns from a segment
 FIT_RATE = 2e-3  # of its gradient descent

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from bench.lzma.file import MAGIC, Header, decode, encode_film, encode_still
-from bench.lzma.group import Choices, Coder, Layout, Order, Packed, Quantiser, decoded_group, lzma_packed
+from bench.lzma.group import Choices, Coder, Order, Packed, decoded_group
+from bench.lzma.layout import Layout, Quantiser
+from bench.lzma.pack import lzma_packed
 from bench.lzma.predict import TAPS, Predictor, fitted_weights, residuals, restored
 from bench.method import Film, Picture, Still
 from bench.methods.lzma import Lzma, StillLzma
