@@ -6,7 +6,6 @@ pictures a segment. Decoding is dav1d; AV1 decoding is exact by specification, s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,8 +22,6 @@ BASE_Q_ZERO = 128  # what headers store for a `base_q` of 0
 STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
 RATE_MAX = Fraction(240)  # pictures a second that SVT-AV1 takes; times are those of the packets in any case
 THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
-
-os.environ.setdefault("SVT_LOG", "1")  # errors only; read when the library is first used
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -34,10 +34,12 @@ class Cut:
 
     @property
     def partial(self) -> bool:
+        """Whether it is less than the whole film."""
         return self.start is not None or self.duration is not None
 
     @property
     def end(self) -> Fraction | None:
+        """When the part ends, None for the film's end."""
         return None if self.duration is None else (self.start or Fraction(0)) + self.duration
 
 
@@ -114,9 +116,10 @@ class EncodedSink(Sink):
         recipe, info = self._recipe, self.info
         options = {"movflags": "+faststart"} if recipe.container in ("mp4", "mov") else {"write_crc32": "0"}
         self._output = av.open(local_url(self._part), "w", format=recipe.container, container_options=options)
-        self._video = cast(Any, self._output.add_stream(recipe.encoder, rate=info.rate, options=recipe.options))
-        self._video.time_base = info.time_base
-        encoder = self._video.codec_context
+        video = self._output.add_stream(recipe.encoder, rate=info.rate, options=recipe.options)
+        assert isinstance(video, av.VideoStream)
+        video.time_base = info.time_base
+        encoder = video.codec_context
         encoder.width, encoder.height = self._size()
         encoder.pix_fmt = recipe.format.av_name
         encoder.time_base = info.time_base
@@ -124,7 +127,8 @@ class EncodedSink(Sink):
         encoder.color_primaries, encoder.color_trc, encoder.colorspace, encoder.color_range = info.colour
         encoder.thread_count = threads
         if info.display_matrix:
-            self._video.set_display_matrix(info.display_matrix)
+            video.set_display_matrix(info.display_matrix)
+        self._video = video
         if info.side_data:
             self.notes.append(f"{self.path} does not hold the film's HDR mastering data")
         if self._size() != (info.width, info.height):

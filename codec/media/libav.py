@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideData
 
 from ..errors import InputError, NvcError
 from ..frames import Colour, Plane, PlaneFormat
 from ..wire.fields import PIXELS_MAX
 from .files import check_file
+
+os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells errors only; read when that library is first used
 
 _IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # display matrix of what is shown as it is coded
 _HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}  # libav's name -> ours
@@ -72,8 +73,7 @@ def duration_of(container: av.container.InputContainer, stream: Any) -> Fraction
 
 def side_data(frame: av.VideoFrame) -> dict[str, bytes]:
     """Side data of a decoded frame by libav's name."""
-    # PyAV declares the container of side data as a dictionary; it iterates over the items
-    items = cast(Iterable[SideData], frame.side_data)
+    items: Any = frame.side_data  # PyAV declares a dictionary of them, but iterates over the items
     return {item.type.name: bytes(item) for item in items}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, InputError, OutputError, UsageError
 from ..wire import avif
-from .files import STDIN, check_target, read_bytes, write_bytes
+from .files import STDIN, STDOUT, check_target, read_bytes, write_bytes
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
 
@@ -94,14 +95,7 @@ def read_picture(path: str) -> Picture:
 
 def parse_picture(data: bytes, name: str) -> Picture:
     """The picture that a file's bytes hold; `name` is for messages. Raises InputError."""
-    try:
-        found, kinds, values = (
-            cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
-            if data
-            else (None, (), ())
-        )
-    except cv2.error:  # larger than allowed
-        found = None
+    found, kinds, values = _decoded(data)
     if found is None:
         raise InputError(f"{name} is no picture that can be read")
     if found.dtype not in (np.uint8, np.uint16):
@@ -111,18 +105,28 @@ def parse_picture(data: bytes, name: str) -> Picture:
         pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
     if pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():  # how OpenCV reads grey with alpha
         pixels = pixels[..., 2:]
-    beside = {int(kind): np.asarray(value).tobytes() for kind, value in zip(kinds, values, strict=True)}
-    icc, lost = beside.get(cv2.IMAGE_METADATA_ICCP, b""), _left_out(data, pixels)
+    metadata = {int(kind): np.asarray(value).tobytes() for kind, value in zip(kinds, values, strict=True)}
+    icc, lost = metadata.get(cv2.IMAGE_METADATA_ICCP, b""), _left_out(data, pixels)
     if avif.is_avif(data):
         icc, pixels = _of_avif(data, icc, pixels)
     if icc[16:20] not in (b"", b"GRAY" if pixels.shape[2] < 3 else b"RGB "):
         icc = b""
         lost.append("its colour profile, which is of another colour space than the samples")
-    if cv2.IMAGE_METADATA_XMP in beside:
+    if cv2.IMAGE_METADATA_XMP in metadata:
         lost.append("its XMP")
-    exif = beside.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(EXIF_PREFIX)
+    exif = metadata.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(EXIF_PREFIX)
     notes = (f"{name}: {' and '.join(lost)} left out",) if lost else ()
     return Picture(np.ascontiguousarray(pixels), icc, exif, notes)
+
+
+def _decoded(data: bytes) -> tuple[Any, Sequence[int], Sequence[Any]]:
+    """Samples as OpenCV orders them, kinds and values of metadata; samples are None where it does not read the file."""
+    if not data:
+        return None, (), ()
+    try:
+        return cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # larger than allowed
+        return None, (), ()
 
 
 def _of_avif(data: bytes, icc: bytes, pixels: Pixels) -> tuple[bytes, Pixels]:
@@ -150,22 +154,9 @@ def _left_out(data: bytes, pixels: Pixels) -> list[str]:
     return lost
 
 
-def to_eight(pixels: Pixels) -> NDArray[np.uint8]:
-    """Samples of 16 bits rounded to 8."""
-    return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-
-
-def eight_bits(picture: Picture, name: str) -> Picture:
-    """The picture with 8-bit samples, and a note where they were of 16."""
-    if picture.peak == 255:
-        return picture
-    note = f"{name}: 16-bit samples are rounded to 8 bits"
-    return replace(picture, pixels=to_eight(picture.pixels), notes=(*picture.notes, note))
-
-
 def check_picture_target(path: str, overwrite: bool) -> None:
     """Raise UsageError or OutputError unless a picture may be written to `path`; "-" is PNG on standard output."""
-    if path == STDIN:
+    if path == STDOUT:
         return
     if Path(path).suffix.lower() not in WRITABLE:
         raise UsageError(f"{path}: pictures are written as {', '.join(WRITABLE)}")
@@ -175,7 +166,7 @@ def check_picture_target(path: str, overwrite: bool) -> None:
 def write_picture(path: str, picture: Picture) -> list[str]:
     """Write a picture, whole or not at all; returns sentences on what the file does not hold. Raises OutputError where
     the format cannot hold it."""
-    ending = ".png" if path == STDIN else Path(path).suffix.lower()
+    ending = ".png" if path == STDOUT else Path(path).suffix.lower()
     pixels, notes = picture.pixels, []
     if pixels.shape[2] in (2, 4) and WRITABLE[ending] < 4:
         raise OutputError(f"{path}: {ending} files hold no transparency")
@@ -217,3 +208,16 @@ def _encoded(ending: str, pixels: Pixels, kinds: list[int], values: list[NDArray
     except cv2.error:
         return None
     return data.tobytes() if done else None
+
+
+def eight_bits(picture: Picture, name: str) -> Picture:
+    """The picture with 8-bit samples, and a note where they were of 16."""
+    if picture.peak == 255:
+        return picture
+    note = f"{name}: 16-bit samples are rounded to 8 bits"
+    return replace(picture, pixels=to_eight(picture.pixels), notes=(*picture.notes, note))
+
+
+def to_eight(pixels: Pixels) -> NDArray[np.uint8]:
+    """Samples of 16 bits rounded to 8."""
+    return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

@@ -8,7 +8,7 @@ import os
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -43,9 +43,11 @@ class PngSequence(Sink):
         self._matrix = colour.matrix if colour.matrix != 2 else 1 if info.width >= 1280 or info.height > 576 else 6
         self._limited = colour.range == 1 or (colour.range == 0 and not self._grey)
         self._reformatter = VideoReformatter()
-        self._encoder = cast(Any, av.CodecContext.create("png", "w"))
-        self._encoder.width, self._encoder.height, self._encoder.pix_fmt = info.width, info.height, self._name
-        self._encoder.time_base = Fraction(1, 25)
+        encoder = av.CodecContext.create("png", "w")
+        assert isinstance(encoder, av.VideoCodecContext)
+        encoder.width, encoder.height, encoder.pix_fmt = info.width, info.height, self._name
+        encoder.time_base = Fraction(1, 25)
+        self._encoder = encoder
 
     def write(self, frame: Frame) -> None:
         path = self.path % (self._written + 1)

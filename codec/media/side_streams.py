@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import av
 from av.audio.resampler import AudioResampler
@@ -62,6 +62,7 @@ class SideStreams:
             output.streams.video[0].disposition = self._film.disposition
 
     def close(self) -> None:
+        """Close the film; `output` stays open."""
         self._input.close()
 
     def _add(self, stream: Any) -> None:
@@ -207,7 +208,8 @@ def _seconds(packet: av.Packet) -> Fraction:
 
 
 class _Copy:
-    """Passes packets on as they are."""
+    """Passes packets on as they are. As all routes: `feed` gives what becomes of a packet in the output's `stream`, and
+    for None what is left at the end."""
 
     def __init__(self, output: av.container.OutputContainer, stream: Any):
         self.stream = output.add_stream_from_template(stream, opaque=True)
@@ -252,11 +254,12 @@ class _Text:
     """Turns any text subtitle into another codec."""
 
     def __init__(self, output: av.container.OutputContainer, stream: Any, codec: str):
-        self._decoder = cast(Any, stream.codec_context)
+        self._decoder: Any = stream.codec_context
         self._decoder.open(strict=False)
-        self.stream = cast(Any, output.add_stream(codec))
+        self.stream = output.add_stream(codec)
+        assert isinstance(self.stream, av.subtitles.stream.SubtitleStream)
         self.stream.time_base = stream.time_base
-        self._encoder = cast(Any, self.stream.codec_context)
+        self._encoder = self.stream.codec_context
         self._encoder.time_base = stream.time_base
         self._encoder.subtitle_header = self._decoder.subtitle_header
 
@@ -274,8 +277,9 @@ class _Sound:
     def __init__(self, output: av.container.OutputContainer, stream: Any, codec: str):
         self._decoder: Any = stream.codec_context
         layout = "stereo" if self._decoder.channels > 1 else "mono"
-        self.stream = cast(Any, output.add_stream(codec, rate=48000, layout=layout))
-        encoder = cast(Any, self.stream.codec_context)
+        sound = output.add_stream(codec, rate=48000, layout=layout)
+        assert isinstance(sound, av.AudioStream)
+        self.stream, encoder = sound, sound.codec_context
         encoder.bit_rate = 160000
         self._resampler = AudioResampler(format=encoder.format, layout=layout, rate=encoder.sample_rate)
 

@@ -103,6 +103,7 @@ class Source:
 
     @property
     def name(self) -> str:
+        """What sentences call the film."""
         return "standard input" if self.path == STDIN else self.path
 
     def __enter__(self) -> Self:
@@ -334,7 +335,7 @@ class Conversion:
 
 
 class _CountingReader:
-    """A file that can be read once, with the bytes that were read of it."""
+    """A file that can be read once; `count`: the bytes that were read of it."""
 
     def __init__(self, file: IO[bytes]):
         self._file, self.count = file, 0
