@@ -23,7 +23,8 @@ from ..base.resample import base_size, plain_prediction
 from ..errors import DamageError, FormatError, NvcError
 from ..frames import Frame, Plane, VideoInfo, channels_of, checksum
 from ..limits import DEFAULT, Limits
-from ..loss.coder import LossCoder, LossKind, LossSettings
+from ..loss.coder import LossCoder, LossSettings
+from ..loss.modes import FILM_MODES
 from ..machine import device_of, use_threads
 from ..segment import payload
 from ..segment.decoder import Decoded, SegmentUnits, by_segment
@@ -261,8 +262,8 @@ class Film:
         restorer = Restorer(first.format, first.width, first.height, first.scale, head, self.device)
         loss = LossSettings()
         if header:
-            loss = LossSettings(LossKind(header.loss_kind), header.loss_step, header.max_error)
-        coder = LossCoder(first.format, first.width, first.height, loss) if usable and loss.kind else None
+            loss = LossSettings(FILM_MODES[header.loss_kind], header.loss_step, header.max_error)
+        coder = LossCoder(first.format, first.width, first.height, loss) if usable and loss.mode else None
         bw, bh = base_size(first.width, first.height, first.scale)
         group: list[Decoded] = []
         count = crc = 0

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from ..limits import DEFAULT, Limits
-from ..loss.coder import LossKind
+from ..loss.modes import FILM_MODES
 from ..segment import payload
 from .film import Film
 
@@ -28,9 +28,9 @@ def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str
             "head_shape": f"{s.header.layers}x{s.header.head_width}" if s.header.layers else None,
             "head_frames": sum(s.header.uses_head(k) for k in range(s.header.frames)),
             "history": s.header.history,
-            "loss": LossKind(s.header.loss_kind).name.lower(),
+            "loss": FILM_MODES[s.header.loss_kind].name,
             "loss_step": s.header.loss_step or None,
-            "max_error": s.header.max_error if LossKind(s.header.loss_kind).bounds else None,
+            "max_error": s.header.max_error if FILM_MODES[s.header.loss_kind].bounds else None,
             "base_bytes": s.base_bytes,
             "head_bytes": len(s.header.head),
             "loss_bytes": s.loss_bytes,

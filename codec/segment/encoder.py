@@ -33,7 +33,8 @@ from ..base.coded import Base, BasePictures
 from ..base.resample import base_size, downscale, plain_prediction, upscale
 from ..frames import Frame, Plane, VideoInfo, channels_of, checksum, folds_of
 from ..loss.changes import split_changes
-from ..loss.coder import LossCoder, LossKind, LossSettings
+from ..loss.coder import LossCoder, LossSettings
+from ..loss.modes import DENSITY, TRANSFORM
 from ..machine import device_of
 from ..metrics import plane_psnrs, weighted
 from ..settings import Settings
@@ -74,7 +75,7 @@ class Segment:
     def changes(self) -> dict[int, bytes]:
         """What the segment changes of the density heads, by their numbers."""
         first = self.units[0].payloads
-        if payload.read_segment(first[0]).loss_kind != LossKind.DENSITY:
+        if payload.read_segment(first[0]).loss_kind != DENSITY.film:
             return {}
         return split_changes(payload.read_residual(first[1]))[0]
 
@@ -258,7 +259,7 @@ class SegmentEncoder:
         """Run the decoder's loop over the pictures (or over `only` those, where none depends on another)."""
         restorer = self._restorer(head)
         size = self.info.width, self.info.height
-        coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.kind else None
+        coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.mode else None
         run = _Run(np.empty(0), [], [], [], [])
         psnrs, crc = [], 0
         group = 1 if coder else GROUP
@@ -308,7 +309,7 @@ class SegmentEncoder:
             return self._within(base, self.settings.max_error, previous.changes if previous else {})
         loss = LossSettings()
         if isinstance(self.settings.loss, int):
-            loss = LossSettings(kind=LossKind.TRANSFORM, step=self.settings.loss)
+            loss = LossSettings(TRANSFORM, step=self.settings.loss)
         only = self._evaluated()
         plain = self.run(base, None, LossSettings(), only=only)
         best = _Choice(self._score(plain.psnr, base.bytes), loss=loss)
@@ -319,7 +320,7 @@ class SegmentEncoder:
             best = self._with_loss(base, best, plain)
         elif heads and history:
             best = self._with_history(base, best, history, force=True)
-        elif heads and history is None and self.scale > 1 and loss.kind == LossKind.TRANSFORM:
+        elif heads and history is None and self.scale > 1 and loss.mode == TRANSFORM:
             run = self.run(base, best.head, loss)
             best = replace(best, score=self._score(run.psnr, base.bytes + run.bytes + len(best.head_data)))
             best = self._with_history(base, best, 1)
@@ -337,7 +338,7 @@ class SegmentEncoder:
             max_error,
             lambda done: self.report("head", done),
         )
-        loss = LossSettings(kind=LossKind.DENSITY, max_error=max_error)
+        loss = LossSettings(DENSITY, max_error=max_error)
         return self._assemble(base, _Choice(0.0, loss=loss, changes=found))
 
     def _score(self, psnr: float, size: int) -> float:
@@ -424,15 +425,15 @@ class SegmentEncoder:
         """Try a loss-stream on top, and history in the head that goes with it."""
         lam = self._lambda(base, plain)
         step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * self._unit(), 1), 255))
-        trial = replace(best, loss=LossSettings(kind=LossKind.TRANSFORM, step=step), lam=lam)
+        trial = replace(best, loss=LossSettings(TRANSFORM, step=step), lam=lam)
         run = self.run(base, trial.head, trial.loss, trial.lam)
         trial = replace(trial, score=self._score(run.psnr, base.bytes + run.bytes + len(trial.head_data)))
         found = max(best, trial, key=lambda c: c.score)
         history = self.settings.history
         if history is None:  # earlier pictures know more than the base only where a loss-stream brought detail
-            history = 1 if found.loss.kind else 0
+            history = 1 if found.loss.mode else 0
         if history and self.settings.head and len(self.frames) > 1:
-            found = self._with_history(base, found if found.loss.kind else trial, history, found)
+            found = self._with_history(base, found if found.loss.mode else trial, history, found)
         return found
 
     def _with_history(
@@ -475,7 +476,7 @@ class SegmentEncoder:
             scale=self.scale,
             rate=self.info.rate.limit_denominator(1 << 20),
             frames=len(self.frames),
-            group=1 if choice.loss.kind else GROUP,
+            group=1 if choice.loss.mode else GROUP,
             psnr=run.psnr,
             head_kind=choice.head_kind,
             history=spec.history if spec else 0,
@@ -483,7 +484,7 @@ class SegmentEncoder:
             layers=spec.layers if spec else 0,
             head_width=spec.width if spec else 0,
             reference=choice.reference,
-            loss_kind=choice.loss.kind,
+            loss_kind=choice.loss.mode.film,
             loss_step=choice.loss.step,
             max_error=choice.loss.max_error,
             head=choice.head_data,

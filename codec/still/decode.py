@@ -11,10 +11,11 @@ from ..base.resample import BASE_FORMAT, base_size
 from ..errors import DamageError, FormatError
 from ..frames import Plane
 from ..limits import DEFAULT, Limits
+from ..loss.modes import GUIDED
 from ..media.pictures import Picture
 from ..wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, iter_obus, sequence_size
 from .exact import exact_decode
-from .payload import ALPHA, GUIDED, OPAQUE, StillHeader, check_still, header_of
+from .payload import ALPHA, OPAQUE, StillHeader, check_still, header_of
 from .restore import ONCE, alpha_prediction, checksum_of, restored, upscaled
 
 
@@ -26,7 +27,7 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Pic
     base = _decoded(still.base, header, threads)
     pixels = restored(upscaled(base, header.width, header.height), header)
     if header.bounded:
-        pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, header.bounded == GUIDED)
+        pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, header.bounded == GUIDED.still)
     peak = (1 << header.depth) - 1
     if header.alpha == OPAQUE:
         pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], peak)], axis=2)

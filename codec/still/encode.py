@@ -28,6 +28,7 @@ from ..base.colour import SRGB, to_planes
 from ..base.search import search
 from ..errors import InputError
 from ..frames import Plane, folds_of
+from ..loss.modes import GUIDED, LINEAR, OFF
 from ..media.pictures import Picture, Pixels
 from ..metrics import PSNR_MAX, squared_error
 from ..settings import StillSettings
@@ -35,7 +36,7 @@ from ..wire import avif
 from ..wire.fields import PIXELS_MAX
 from ..wire.obu import inject
 from .exact import exact_encode
-from .payload import ALPHA, GUIDED, LINEAR, NO_ALPHA, NO_HEAD, OPAQUE, UNBOUNDED, StillHeader, write_still
+from .payload import ALPHA, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, write_still
 from .presets import PRESETS
 from .restore import (
     alpha_prediction,
@@ -135,7 +136,7 @@ class StillEncoder:
         unit, base = base_of(self._planes, self._base_settings(crf))
         self._size = len(unit)
         header, predicted = self._predict(base, crf)
-        loss, loss_low, bounded = b"", b"", UNBOUNDED
+        loss, loss_low, bounded = b"", b"", OFF
         if settings.max_error is not None:
             # heads know photographs, which not every picture is
             tries = [LINEAR, GUIDED] if picture.peak == PEAK_8 else [LINEAR]
@@ -149,7 +150,7 @@ class StillEncoder:
             StillHeader(
                 **{
                     **header,
-                    "bounded": bounded,
+                    "bounded": bounded.still,
                     "max_error": settings.max_error or 0,
                     "psnr": psnr,
                     "checksum": checksum_of(shown),
