@@ -50,7 +50,6 @@ class Limits:
 
 DEFAULT = Limits()
 
-# bytes a luma sample, except where said otherwise; rounded up from what `bench check memory` measured
 FIXED = 64 << 20  # bytes: heads, tables, what each thread needs
 
 

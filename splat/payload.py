@@ -1,8 +1,8 @@
 """The .nvs file: codes to bytes and back, whole or in part.
 
 A file is a header, the lengths of all sections, one head per code, a CRC-32 of all that, then groups of 8x8 tiles, each
-with a CRC-16, so that a crop reads and checks only the groups it needs. The fixed fields are declared once; SPLAT.md
-says what each means. Nothing is allocated before the lengths have been compared with the file's.
+with a CRC-16, so that a crop reads and checks only the groups it needs. Fields are declared once; SPLAT.md says
+what each means. Nothing is allocated before the lengths have been compared with the file's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from .atoms import PIXELS_MAX, SIDE_MAX, STEP_MAX, STEP_MIN, TILE, Code, Ints, grid_of
 from .entropy import SymbolReader, SymbolWriter
 from .errors import SplatError
+from .fields import Record, wire
 from .sections import code_group, code_head, ratios_for
 from .tables import RATIO_MAX, Models, models
 
@@ -32,56 +33,44 @@ _FIXED, _PIXEL = 64 << 20, 20  # bytes in all, and a pixel: of what is read and 
 Region = tuple[int, int, int, int]  # x, y, width, height in pixels
 
 
-@dataclass(frozen=True)
-class Field:
-    """A fixed-width number, big-endian: its struct code, and its smallest and largest legal value."""
-
-    name: str
-    code: str
-    low: int
-    high: int
-
-
 FORM, COLOUR, ALPHA = 4 * VERSION, 1, 2
-FILE_FIELDS = (
-    Field("form", "B", FORM, FORM + COLOUR + ALPHA),
-    Field("width", "H", 1, SIDE_MAX),
-    Field("height", "H", 1, SIDE_MAX),
-)
 
 
-def _code_fields(channels: int) -> tuple[Field, ...]:
-    ratios = [Field(f"ratio {c}.{k}", "B", 1, RATIO_MAX) for c in range(channels) for k in range(3)]
-    return (Field("step", "H", STEP_MIN, STEP_MAX), *ratios)
+@dataclass(frozen=True)
+class Front(Record):
+    """What a file begins with, behind MAGIC."""
+
+    form: int = wire("B", FORM, FORM + COLOUR + ALPHA)
+    width: int = wire("H", 1, SIDE_MAX)
+    height: int = wire("H", 1, SIDE_MAX)
+
+    @property
+    def channels(self) -> list[int]:
+        """Of each code."""
+        return [3 if self.form & COLOUR else 1] + [1] * bool(self.form & ALPHA)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return grid_of(self.height, self.width)
 
 
-def _pack(fields: Sequence[Field], values: Sequence[int]) -> bytes:
-    _check(fields, values)
-    return struct.pack(">" + "".join(field.code for field in fields), *values)
+@dataclass(frozen=True)
+class CodeFront(Record):
+    """What the header says of a code: its quantiser step; three ratios a channel, of the models of means and of
+    gradients along x and y."""
+
+    step: int = wire("H", STEP_MIN, STEP_MAX)
+    ratios: tuple[int, ...] = wire("B", 1, RATIO_MAX, tuple(f"ratio {c}.{k}" for c in range(3) for k in range(3)))
 
 
-def _unpack(fields: Sequence[Field], data: bytes, at: int) -> tuple[list[int], int]:
-    """Values of the fields that begin at `at`, and where they end."""
-    layout = struct.Struct(">" + "".join(field.code for field in fields))
-    if len(data) < at + layout.size:
-        raise SplatError("the file ends inside its header")
-    values = list(layout.unpack_from(data, at))
-    _check(fields, values)
-    return values, at + layout.size
-
-
-def _check(fields: Sequence[Field], values: Sequence[int]) -> None:
-    for field, value in zip(fields, values, strict=True):
-        if not field.low <= value <= field.high:
-            raise SplatError(f"the file's {field.name} is {value}, outside {field.low}..{field.high}")
-
-
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     """LEB128: seven bits a byte, lowest first, the high bit set in all but the last."""
-    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """(the number that begins at `at`, where it ends), at most four bytes. Raises SplatError."""
     value = 0
     for shift in (0, 7, 14, 21):
         if at >= len(data):
@@ -125,18 +114,18 @@ def write(codes: Sequence[Code], tables: Models | None = None) -> bytes:
     if any((alpha.height, alpha.width) != (picture.height, picture.width) for alpha in codes[1:]):
         raise SplatError("picture and alpha differ in size")
     form = FORM + COLOUR * (picture.channels == 3) + ALPHA * (len(codes) == 2)
-    header = MAGIC + _pack(FILE_FIELDS, (form, picture.width, picture.height))
+    header = MAGIC + Front(form, picture.width, picture.height).pack()
     grid, heads, groups = picture.grid, [], []
     for code in codes:
         ratios = ratios_for(code.base, grid)
-        header += _pack(_code_fields(code.channels), (code.step, *ratios))
+        header += CodeFront(code.step, tuple(ratios)).pack()
         counts = np.bincount(code.atoms[:, 0], minlength=grid[0] * grid[1])
         writer = SymbolWriter()
         code_head(writer, tables, grid, ratios, code.base, counts)
         heads.append(writer.finish())
         groups.append(list(_written_groups(code, tables, counts)))
     bodies = [*heads, *(section for pair in zip(*groups, strict=True) for section in pair)]
-    front = header + b"".join(_varint(len(body)) for body in bodies) + b"".join(heads)
+    front = header + b"".join(varint(len(body)) for body in bodies) + b"".join(heads)
     crc = zlib.crc32(front)
     parts = [front, struct.pack(">I", crc)]
     for number, pair in enumerate(zip(*groups, strict=True)):
@@ -179,27 +168,22 @@ def _sealed(data: bytes, crc: int, number: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """The checked front of a file."""
 
-    height: int
-    width: int
-    channels: list[int]  # of each code
-    steps: list[int]
-    ratios: list[list[int]]
+    front: Front
+    codes: list[CodeFront]
     crc: int
     heads: list[bytes]
     groups: list[list[tuple[int, int]]]  # per group, per code: where its section begins and ends; the CRC-16 follows
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        return grid_of(self.height, self.width)
 
-
-def read_layout(data: bytes, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> _Layout:
+def read_layout(data: bytes, max_pixels: int = MAX_PIXELS, max_memory: int = MAX_MEMORY) -> Layout:
+    """The front of a file, and where its groups are. Raises SplatError (see `read`)."""
     if data[: len(MAGIC)] != MAGIC:
         raise SplatError("this is no .nvs file")
-    (form, width, height), at = _unpack(FILE_FIELDS, data, len(MAGIC))
+    front, at = Front.unpack(data, len(MAGIC))
+    height, width, channels = front.height, front.width, front.channels
     if height * width > PIXELS_MAX:
         raise SplatError(f"a picture of {width}x{height} pixels is too large")
     if height * width > max_pixels:
@@ -209,22 +193,21 @@ def read_layout(data: bytes, max_pixels: int = MAX_PIXELS, max_memory: int = MAX
             f"a picture of {width}x{height} may take {needed:,} bytes of memory to decode, more than {max_memory:,} "
             "(--max-memory)"
         )
-    channels = [3 if form & COLOUR else 1] + [1] * bool(form & ALPHA)
-    steps, ratios, lengths = [], [], []
+    codes, lengths = [], []
     for number in channels:
-        (step, *rest), at = _unpack(_code_fields(number), data, at)
-        steps.append(step)
-        ratios.append(rest)
+        code, at = CodeFront.unpack(data, at, 3 * number)
+        codes.append(code)
     side = TILE * GROUP
     groups = -(-height // side) * -(-width // side)
     for _ in range((1 + groups) * len(channels)):
-        length, at = _read_varint(data, at)
+        length, at = read_varint(data, at)
         lengths.append(length)
     ends = at + np.cumsum([0, *lengths[: len(channels)]])
-    front = int(ends[-1])
-    if front + 4 > len(data) or struct.unpack_from(">I", data, front)[0] != zlib.crc32(data[:front]):
+    end = int(ends[-1])
+    crc = zlib.crc32(data[:end])
+    if end + 4 > len(data) or struct.unpack_from(">I", data, end)[0] != crc:
         raise SplatError("the file's header is damaged")
-    sections, at = [], front + 4
+    sections, at = [], end + 4
     for first in range(len(channels), len(lengths), len(channels)):
         section = []
         for length in lengths[first : first + len(channels)]:
@@ -235,7 +218,7 @@ def read_layout(data: bytes, max_pixels: int = MAX_PIXELS, max_memory: int = MAX
     if at != len(data):
         raise SplatError(f"the file has {len(data)} bytes, but its header says {at}")
     heads = [data[a:b] for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
-    return _Layout(height, width, channels, steps, ratios, zlib.crc32(data[:front]), heads, sections)
+    return Layout(front, codes, crc, heads, sections)
 
 
 def read(
@@ -254,16 +237,17 @@ def read(
     """
     data = bytes(data)
     layout, tables = read_layout(data, max_pixels, max_memory), models()
-    top, bottom, left, right = tiles_of(layout.height, layout.width, region)
-    wanted = np.zeros(layout.grid, bool)
+    height, width, grid = layout.front.height, layout.front.width, layout.front.grid
+    top, bottom, left, right = tiles_of(height, width, region)
+    wanted = np.zeros(grid, bool)
     wanted[top:bottom, left:right] = True
     codes = []
-    for which, channels in enumerate(layout.channels):
+    for which, channels in enumerate(layout.front.channels):
         reader = SymbolReader(layout.heads[which], account)
-        base, counts = code_head(reader, tables, layout.grid, layout.ratios[which])
+        base, counts = code_head(reader, tables, grid, layout.codes[which].ratios)
         reader.finish()
         atoms = [np.zeros((0, 3 + channels), np.int64)]
-        for number, tiles in enumerate(groups_of(layout.grid)):
+        for number, tiles in enumerate(groups_of(grid)):
             sections = layout.groups[number]
             if not wanted.reshape(-1)[tiles].any():
                 continue
@@ -280,7 +264,7 @@ def read(
             atoms.append(found)
         joined = np.concatenate(atoms)
         joined = joined[np.argsort(joined[:, 0], kind="stable")]
-        codes.append(Code(layout.height, layout.width, channels, layout.steps[which], base, joined))
+        codes.append(Code(height, width, channels, layout.codes[which].step, base, joined))
     return codes
 
 
@@ -295,10 +279,10 @@ def describe(data: bytes, *, max_pixels: int = MAX_PIXELS, max_memory: int = MAX
     bits = {"header": 8.0 * (len(data) - sections), **account}
     bits["rounding"] = 8.0 * len(data) - sum(bits.values())  # of sections to bytes
     return {
-        "width": layout.width,
-        "height": layout.height,
-        "channels": sum(layout.channels),
-        "steps": [step / 64 for step in layout.steps],  # of the picture and of its alpha, in pixel values
+        "width": layout.front.width,
+        "height": layout.front.height,
+        "channels": sum(layout.front.channels),
+        "steps": [code.step / 64 for code in layout.codes],  # of the picture and of its alpha, in pixel values
         "bytes": len(data),
         "bits": {part: round(value, 1) for part, value in bits.items()},
         "gaussians": sum(len(code.atoms) for code in codes),

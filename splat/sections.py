@@ -7,6 +7,7 @@ SPLAT.md, "Head" and "Group", says the same in words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from math import isqrt
 
@@ -80,7 +81,7 @@ def code_head(
     coder: SymbolCoder,
     models: Models,
     grid: tuple[int, int],
-    ratios: list[int],
+    ratios: Sequence[int],
     base: Ints | None = None,
     counts: Ints | None = None,
 ) -> tuple[Ints, Ints]:

@@ -4,7 +4,7 @@ A `Prior` holds all that was learnt (by `splat.train.tables`, from pictures): in
 `tables.bin` and the same for every file of this version; the CRC-32 below is part of the format. `Models` turns them
 into coding tables by integer arithmetic, each when it is first needed.
 
-tables.bin: "NVST", then all numbers as 16 bits big-endian in the order of FIELDS, then the CRC-32 of all before.
+tables.bin: "NVST", then all numbers as 16 bits big-endian in the order of Prior, then the CRC-32 of all before.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from importlib.resources import files
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,44 +33,44 @@ LENGTHS = 9  # of a tile's number of atoms, in bits: 0..8
 LEVELS = 6  # halvings from a tile to its cells
 RESIDUAL_MAX = 511  # magnitude of the escape symbols of means and gradients
 RATIO_MAX = 254
+_KEY = "numbers"  # of a field's metadata
 
 
 @dataclass(frozen=True)
-class _Field:
-    """An array of the prior: its name, shape and smallest and largest legal number."""
+class Numbers:
+    """What an array of the prior must be: its shape and its smallest and largest legal number."""
 
-    name: str
     shape: tuple[int, ...]
     low: int
     high: int
 
 
-FIELDS = (
-    _Field("shape", (len(SHAPES),), 1, 65535),  # weight of each shape
-    _Field("luma", (len(SCALES), MAGNITUDES), 1, 65535),  # weights of |amplitude| by scale; also grey and alpha
-    _Field("chroma", (2, len(SCALES), MAGNITUDES), 1, 65535),
-    _Field("split", (LEVELS,), 4, 4095),  # evenness of each halving: 4 times the parameter of the beta-binomial
-    _Field("count", (LENGTHS, LENGTHS), 1, 65535),  # weights of a number of atoms' bit length, by the neighbours'
-)
+def _numbers(shape: tuple[int, ...], low: int, high: int) -> Any:
+    return field(metadata={_KEY: Numbers(shape, low, high)})
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Integer arrays as FIELDS says."""
+    """Integer arrays, in the order of tables.bin, each declared once with its shape and legal numbers."""
 
-    shape: NDArray[np.int64]
-    luma: NDArray[np.int64]
-    chroma: NDArray[np.int64]
-    split: NDArray[np.int64]
-    count: NDArray[np.int64]
+    shape: NDArray[np.int64] = _numbers((len(SHAPES),), 1, 65535)  # weight of each shape
+    luma: NDArray[np.int64] = _numbers((len(SCALES), MAGNITUDES), 1, 65535)  # weights of |amplitude| by scale
+    chroma: NDArray[np.int64] = _numbers((2, len(SCALES), MAGNITUDES), 1, 65535)
+    split: NDArray[np.int64] = _numbers((LEVELS,), 4, 4095)  # 4 times the parameter of each halving's beta-binomial
+    count: NDArray[np.int64] = _numbers((LENGTHS, LENGTHS), 1, 65535)  # of a number of atoms' bit length
+
+    @classmethod
+    def numbers(cls) -> dict[str, Numbers]:
+        """What each array must be, by name."""
+        return {declared.name: declared.metadata[_KEY] for declared in fields(cls)}
 
 
 def _packed(prior: Prior) -> bytes:
     parts = []
-    for field in FIELDS:
-        values = np.asarray(getattr(prior, field.name))
-        if values.shape != field.shape or values.min() < field.low or values.max() > field.high:
-            raise SplatError(f"the table {field.name} must be {field.shape} numbers in {field.low}..{field.high}")
+    for name, wanted in Prior.numbers().items():
+        values = np.asarray(getattr(prior, name))
+        if values.shape != wanted.shape or values.min() < wanted.low or values.max() > wanted.high:
+            raise SplatError(f"the table {name} must be {wanted.shape} numbers in {wanted.low}..{wanted.high}")
         parts.append(values.astype(">u2").tobytes())
     return b"".join(parts)
 
@@ -87,15 +88,15 @@ def write(prior: Prior, path: Path) -> None:
 
 def read(data: bytes) -> Prior:
     """The prior in the bytes of a tables.bin. Raises SplatError where they are not what `write` makes."""
-    if len(data) != 8 + 2 * sum(prod(field.shape) for field in FIELDS):
+    if len(data) != 8 + 2 * sum(prod(wanted.shape) for wanted in Prior.numbers().values()):
         raise SplatError("tables.bin has the wrong length")
     if data[:4] != b"NVST" or data[-4:] != struct.pack(">I", zlib.crc32(data[:-4])):
         raise SplatError("tables.bin is damaged")
     values, at = np.frombuffer(data[4:-4], ">u2").astype(np.int64), 0
     arrays = {}
-    for field in FIELDS:
-        size = prod(field.shape)
-        arrays[field.name] = values[at : at + size].reshape(field.shape)
+    for name, wanted in Prior.numbers().items():
+        size = prod(wanted.shape)
+        arrays[name] = values[at : at + size].reshape(wanted.shape)
         at += size
     prior = Prior(**arrays)
     _packed(prior)  # checks the ranges

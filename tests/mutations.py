@@ -24,10 +24,10 @@ from codec.base.colour import SRGB
 from codec.errors import NvcError
 from codec.film.reader import FilmReader
 from codec.film.writer import write_film
-from codec.segment import payload
-from codec.still import payload as still_payload
+from codec.segment.payload import SegmentHeader
+from codec.still.payload import StillHeader
 from codec.wire import avif, obu
-from codec.wire.fields import SEGMENT, Field, layout
+from codec.wire.fields import SEGMENT, Number, layout
 from codec.wire.fields import STILL as STILL_PAYLOAD
 from codec.wire.obu import TemporalUnit
 from splat.errors import SplatError
@@ -165,8 +165,9 @@ def any_bytes(rng: Rng, data: bytes) -> bytes:
 # payloads, sealed again
 
 
-def _fields(kind: int) -> tuple[Field, ...]:
-    return {SEGMENT: payload.SEGMENT_FIELDS, STILL_PAYLOAD: still_payload.FIELDS}.get(kind, ())
+def _fields(kind: int) -> list[Number]:
+    records = {SEGMENT: SegmentHeader, STILL_PAYLOAD: StillHeader}
+    return list(records[kind].numbers.values()) if kind in records else []
 
 
 def resealed(rng: Rng, data: bytes) -> bytes:

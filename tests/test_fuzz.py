@@ -123,7 +123,8 @@ def only(errors: type[Exception], read: object, *words: object) -> None:
 
 def sealed(kind: int) -> st.SearchStrategy[bytes]:
     """Payloads with a right CRC-32: of any bytes, or of fields of any values."""
-    fields = {SEGMENT: payload.SEGMENT_FIELDS, STILL: still_payload.FIELDS}.get(kind, ())
+    records = {SEGMENT: payload.SegmentHeader, STILL: still_payload.StillHeader}
+    fields = list(records[kind].numbers.values()) if kind in records else []
     legal = st.tuples(*(st.integers(f.low, f.high) for f in fields)).map(lambda v: layout(fields).pack(*v))
     front = st.one_of(legal, st.binary(max_size=layout(fields).size))
     return st.builds(lambda a, b: seal(kind, a + b), front, st.binary(max_size=80))
@@ -219,7 +220,7 @@ def test_splats_of_any_header_raise_nothing_but_splat_errors(
 def test_heads_of_any_bytes_raise_nothing_but_head_errors(fields: list[int], coded: bytes, legal: bool) -> None:
     if legal:
         fields = [1, 12, 2, 1 + fields[3] % 3, fields[4] % 4, 2]
-    data = store.MAGIC + bytes(fields) + coded
+    data = store.HeadFront.magic + bytes(fields) + coded
     only(HeadError, store.read, data + zlib.crc32(data).to_bytes(4))
 
 

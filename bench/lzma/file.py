@@ -3,9 +3,9 @@
 It is what a sceptic would try first, in the best form that we found. A film may lose up to `bound` in every sample.
 Memory is that of a group of pictures, whatever the length of the film. A file, numbers little-endian:
 
-- `LZB1`, the fields HEADER, `times` bytes, CRC-32 of all these. Pictures come a number of units of `unit` / `per`
+- `LZB1`, the fields of Header, `times` bytes, CRC-32 of all these. Pictures come a number of units of `unit` / `per`
   seconds after one another: one, where `times` is empty, else what it unpacks to by LZMA, 32 bits each.
-- groups until there are `pictures`: the fields GROUP, `bytes` bytes, CRC-32 of these and of what they decode to, its
+- groups until there are `pictures`: the fields of Group, `bytes` bytes, CRC-32 of these and of what they decode to, its
   samples as in the codec's payloads. Nothing follows the last group.
 - a group unpacks, by raw LZMA2 or zstd, to a predictor for each block of each picture, a byte each; 12 weights, 16 bits
   each, for each plane of each block that FIT predicts; then a byte for each residual, or two where levels exceed 255:
@@ -28,16 +28,19 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from math import gcd
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codec.errors import FormatError
 from codec.frames import Frame, PlaneFormat, checksum
 from codec.segment.payload import CHROMA
-from codec.wire.fields import PIXELS_MAX, Field
+from codec.wire.fields import WORD_MAX, Record, check_picture, key_of, wire
 
 from ..method import Picture
 from ..process import BenchError
@@ -60,30 +63,39 @@ from .group import (
 MAGIC = b"LZB1"
 FILM, STILL = 0, 1
 BOUND_MAX = 127
+GROUP_MAX = 65535  # pictures
 TICKS = np.dtype("<u4")
 _CRC = struct.Struct("<I")
+R = TypeVar("R", bound=Record)
 
-HEADER = (
-    Field("kind", "B", FILM, STILL),
-    Field("width", "H", 1, 65535),
-    Field("height", "H", 1, 65535),
-    Field("chroma", "B", 0, 3),  # of a film, as in the codec's payloads
-    Field("depth", "B", 8, 10),  # 9 is illegal
-    Field("channels", "B", 0, 4),  # of a still; 0 of a film
-    Field("colour", "B", 0, 1),
-    Field("bound", "B", 0, BOUND_MAX),
-    Field("unit", "I", 1, 0xFFFFFFFF),
-    Field("per", "I", 1, 0xFFFFFFFF),
-    Field("pictures", "I", 1, 1 << 24),
-    Field("times", "I", 0, 1 << 27),
-)
-GROUP = (
-    Field("pictures", "H", 1, 65535),
-    Field("quantiser", "B", 0, 1),
-    Field("order", "B", 0, 1),
-    Field("coder", "B", 0, 1),
-    Field("bytes", "I", 1, 0xFFFFFFFF),
-)
+
+@dataclass(frozen=True)
+class Header(Record, what="the header", order="<"):
+    """What a file begins with, behind MAGIC."""
+
+    kind: int = wire("B", FILM, STILL)
+    width: int = wire("H", 1, 65535)
+    height: int = wire("H", 1, 65535)
+    chroma: int = wire("B", 0, 3)  # of a film, as in the codec's payloads
+    depth: int = wire("B", 8, 10, reserved=(9,))
+    channels: int = wire("B", 0, 4)  # of a still; 0 of a film
+    colour: int = wire("B", 0, 1)
+    bound: int = wire("B", 0, BOUND_MAX)
+    unit: int = wire("I", 1, WORD_MAX)
+    per: int = wire("I", 1, WORD_MAX)
+    pictures: int = wire("I", 1, 1 << 24)
+    times: int = wire("I", 0, 1 << 27)
+
+
+@dataclass(frozen=True)
+class Group(Record, what="a group", order="<"):
+    """What a group begins with."""
+
+    pictures: int = wire("H", 1, GROUP_MAX)
+    quantiser: Quantiser = wire("B", 0, 1, of=Quantiser)
+    order: Order = wire("B", 0, 1, of=Order)
+    coder: Coder = wire("B", 0, 1, of=Coder)
+    bytes: int = wire("I", 1, WORD_MAX)
 
 
 def encode_film(
@@ -108,7 +120,7 @@ def encode_film(
             raise BenchError(f"picture {len(times)} is of another size than those before it")
         times.append(frame.pts)
         waiting.append(frame.planes)
-        if layout.room(len(waiting) + 1, Quantiser.CHANGE) > choices.group_bytes or len(waiting) == GROUP[0].high:
+        if layout.room(len(waiting) + 1, Quantiser.CHANGE) > choices.group_bytes or len(waiting) == GROUP_MAX:
             last = _write_group(groups, waiting, last, layout, choices)
             waiting = []
     if layout is None:
@@ -148,22 +160,22 @@ def decode(data: bytes) -> Iterator[Picture]:
     taker = _Taker(data)
     if taker.take(len(MAGIC), "its first bytes") != MAGIC:
         raise BenchError("this is no file of the LZMA baseline")
-    header = taker.fields(HEADER, "the header")
-    packed_times = taker.take(header["times"], "the times of pictures")
+    header = taker.record(Header)
+    packed_times = taker.take(header.times, "the times of pictures")
     if _CRC.unpack(taker.take(_CRC.size, "the header"))[0] != zlib.crc32(data[: taker.at - _CRC.size]):
         raise BenchError("the header does not match its CRC-32")
     layout = _layout(header)
-    ticks = _ticks(packed_times, header["pictures"])
-    unit, time = Fraction(header["unit"], header["per"]), Fraction(0)
+    ticks = _ticks(packed_times, header.pictures)
+    unit, time = Fraction(header.unit, header.per), Fraction(0)
     last: Planes | None = None
     at = 0
-    while at < header["pictures"]:
-        group = _read_group(taker, header["pictures"] - at, last, layout)
+    while at < header.pictures:
+        group = _read_group(taker, header.pictures - at, last, layout)
         for planes in group:
             if at:
                 time += unit * (1 if ticks is None else int(ticks[at - 1]))
-            shown = _plus_green(planes, header["colour"]) if header["kind"] == STILL else planes
-            yield Picture(shown, header["depth"], time)
+            shown = _plus_green(planes, header.colour) if header.kind == STILL else planes
+            yield Picture(shown, header.depth, time)
             at += 1
         last = group[-1]
     if taker.left:
@@ -176,10 +188,7 @@ def _write_group(
     """Append a group; what its last picture decodes to."""
     packed, decoded = encoded_group(pictures, last, layout, choices)
     stored = packed.data
-    fields = _packed_fields(
-        GROUP, pictures=len(pictures), quantiser=packed.quantiser, order=packed.order, coder=packed.coder,
-        bytes=len(stored),
-    )  # fmt: skip
+    fields = _packed(Group(len(pictures), packed.quantiser, packed.order, packed.coder, len(stored)))
     groups += fields + stored + _CRC.pack(_checksum(decoded, fields + stored))
     return decoded[-1]
 
@@ -187,16 +196,16 @@ def _write_group(
 def _read_group(taker: _Taker, pictures: int, last: Planes | None, layout: Layout) -> list[Planes]:
     """The pictures of the next group, of which there may be so many."""
     start = taker.at
-    fields = taker.fields(GROUP, "a group")
-    count, quantiser = fields["pictures"], Quantiser(fields["quantiser"])
+    fields = taker.record(Group)
+    count, quantiser = fields.pictures, fields.quantiser
     if count > pictures:
         raise BenchError("a group has more pictures than the film")
     if count > 1 and layout.room(count, quantiser) > 1 << WINDOW_LOG_MAX:
         raise BenchError(f"a group of {count} pictures is too large")
-    data = taker.take(fields["bytes"], "a group")
+    data = taker.take(fields.bytes, "a group")
     stored = taker.data[start : taker.at]
     (wanted,) = _CRC.unpack(taker.take(_CRC.size, "a group"))
-    packed = Packed(quantiser, Order(fields["order"]), Coder(fields["coder"]), data)
+    packed = Packed(quantiser, fields.order, fields.coder, data)
     decoded = decoded_group(packed, count, last, layout)
     if _checksum(decoded, stored) != wanted:
         raise BenchError("a group does not match its checksum")
@@ -244,31 +253,30 @@ def _written_header(size: tuple[int, int], time_base: Fraction, times: Sequence[
         if ticks.min() < 0 or ticks.max() > np.iinfo(TICKS).max:
             raise BenchError("pictures follow one another by distances that the file cannot hold")
         packed = lzma_packed(ticks.astype(TICKS).tobytes())
-    body = MAGIC + _packed_fields(
-        HEADER,
+    header = Header(
         width=size[0], height=size[1], unit=unit.numerator, per=unit.denominator, pictures=len(times),
         times=len(packed), **values,
-    ) + packed  # fmt: skip
+    )  # fmt: skip
+    body = MAGIC + _packed(header) + packed
     return body + _CRC.pack(zlib.crc32(body))
 
 
-def _layout(header: dict[str, int]) -> Layout:
+def _layout(header: Header) -> Layout:
     """The layout of a header's pictures. Raises BenchError for a header that nobody writes."""
-    width, height, channels = header["width"], header["height"], header["channels"]
-    if width * height > PIXELS_MAX:
-        raise BenchError(f"a picture of {width}x{height} samples is too large")
-    if header["depth"] == 9:
-        raise BenchError("depth is 9")
-    if header["kind"] == STILL:
-        if not channels or header["depth"] != 8 or header["chroma"] or header["bound"] or header["pictures"] != 1:
+    try:
+        check_picture(header.width, header.height)
+    except FormatError as error:
+        raise BenchError(str(error)) from None
+    if header.kind == STILL:
+        if not header.channels or header.depth != 8 or header.chroma or header.bound or header.pictures != 1:
             raise BenchError("the header describes no still")
-        if header["colour"] and channels < 3:
+        if header.colour and header.channels < 3:
             raise BenchError("a grey picture is said to have colours")
-        return Layout.of_still(width, height, channels)
-    if channels or header["colour"]:
+        return Layout.of_still(header.width, header.height, header.channels)
+    if header.channels or header.colour:
         raise BenchError("the header describes no film")
-    chroma = next(name for name, number in CHROMA.items() if number == header["chroma"])
-    return Layout.of_film(width, height, PlaneFormat(chroma, header["depth"]), header["bound"])
+    fmt = PlaneFormat(key_of(CHROMA, header.chroma), header.depth)
+    return Layout.of_film(header.width, header.height, fmt, header.bound)
 
 
 def _ticks(packed: bytes, pictures: int) -> NDArray[np.uint32] | None:
@@ -281,19 +289,11 @@ def _ticks(packed: bytes, pictures: int) -> NDArray[np.uint32] | None:
     return np.frombuffer(data, TICKS)
 
 
-def _struct(declared: Sequence[Field]) -> struct.Struct:
-    return struct.Struct("<" + "".join(field.code for field in declared))
-
-
-def _packed_fields(declared: Sequence[Field], **values: int) -> bytes:
-    _check(declared, values)
-    return _struct(declared).pack(*(values[field.name] for field in declared))
-
-
-def _check(declared: Sequence[Field], values: dict[str, int]) -> None:
-    for field in declared:
-        if not field.low <= values[field.name] <= field.high:
-            raise BenchError(f"{field.name} is {values[field.name]}, outside {field.low}..{field.high}")
+def _packed(record: Record) -> bytes:
+    try:
+        return record.pack()
+    except FormatError as error:
+        raise BenchError(str(error)) from None
 
 
 class _Taker:
@@ -308,11 +308,12 @@ class _Taker:
         self.at += size
         return self.data[self.at - size : self.at]
 
-    def fields(self, declared: Sequence[Field], what: str) -> dict[str, int]:
-        layout = _struct(declared)
-        values = dict(zip((f.name for f in declared), layout.unpack(self.take(layout.size, what)), strict=True))
-        _check(declared, values)
-        return values
+    def record(self, kind: type[R]) -> R:
+        """A record of that kind. Raises BenchError also where it is not legal."""
+        try:
+            return kind.unpack(self.take(kind.layout.size, kind.what))
+        except FormatError as error:
+            raise BenchError(str(error)) from None
 
     @property
     def left(self) -> int:

@@ -47,7 +47,7 @@ def still_table(found: dict[str, Any]) -> str:
     quality = "lossless" if found["lossless"] else f"{found['psnr']:.2f} dB"
     if found["max_error"]:
         quality += f", every sample within {found['max_error']}"
-    head = "no head" if found["head"] is None else f"head {found['head']}, told {found['base_q']}"
+    head = "no head" if found["head"] is None else f"head {found['head']}, told {found['told']}"
     lines = [
         f"{found['path']}: {found['width']}x{found['height']}, {kind}, {found['depth']} bits; {quality}, "
         f"{found['bpp']:.4f} bpp, {head}",

@@ -1,107 +1,87 @@
 """The payload of a still .nvc (kind 3 of FORMAT.md): how its base becomes the picture, and what the base lacks.
 
-Fields are declared as in `codec.segment.payload`; the parts that follow them are as long as the fields say.
+Its header is declared once, field by field, as that of a segment is; the parts that follow are as long as it says.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..base.av1 import BASE_Q_ZERO
 from ..base.resample import BASE_MIN
 from ..errors import FormatError
 from ..limits import FIXED, Limits, check
+from ..metrics import PSNR_MAX
 from ..wire import avif
-from ..wire.fields import STILL, Field, check_fields, layout, read_fields, seal, unseal
+from ..wire.fields import (
+    STILL,
+    WORD_MAX,
+    Record,
+    Values,
+    check_picture,
+    decibels,
+    length,
+    part,
+    seal,
+    unseal,
+    wire,
+)
 from ..wire.obu import extract
 
-BAND_ROWS, BAND_CELL = 96, 768  # rows of cells of a band with those around it; bytes of a cell in all layers
-PLAIN, HEAD, EXACT, GUIDE, DEEP = 36, 44, 56, 70, 20
-
-NO_ALPHA, ALPHA, OPAQUE = 0, 1, 2
+NO_ALPHA, ALPHA, OPAQUE = 0, 1, 2  # none, in an item of its own, opaque everywhere
 NO_HEAD = 0
-UNBOUNDED, LINEAR, GUIDED = 0, 1, 2  # no loss-stream; one of the bounded mode, of that guided by heads
-PSNR_UNIT, PSNR_MAX = 100, 10000
+UNBOUNDED, LINEAR, GUIDED = 0, 1, 2  # no loss-stream; one of the linear mode, of that guided by heads
 PART_MAX = 1 << 30
-
-FIELDS = (
-    Field("width", "H", 1, 65535),
-    Field("height", "H", 1, 65535),
-    Field("channels", "B", 1, 3),  # without alpha; 2 is illegal
-    Field("depth", "B", 8, 16),  # bits a sample; 8 or 16
-    Field("alpha", "B", 0, 2),  # none, in an item of its own, opaque everywhere
-    Field("head", "B", 0, 255),  # none, or the number of the shipped head
-    Field("told", "B", 0, 255),  # what the head is told of the base, plus 128
-    Field("bounded", "B", 0, 2),  # whether a loss-stream follows, and of which kind
-    Field("max_error", "B", 0, 127),  # of its samples
-    Field("psnr", "H", 0, PSNR_MAX),  # PSNR-RGB as the encoder measured it, hundredths of a dB; information
-    Field("checksum", "I", 0, 0xFFFFFFFF),  # CRC-32 of the samples, plane after plane
-    Field("delta_bytes", "I", 0, 1 << 20),  # of the head's last layer as differences to the shipped one
-    Field("loss_bytes", "I", 0, PART_MAX),  # of colour's loss-stream
-    Field("loss_low_bytes", "I", 0, PART_MAX),  # of the lower bytes of 16-bit samples
-    Field("alpha_bytes", "I", 0, PART_MAX),
-    Field("alpha_low_bytes", "I", 0, PART_MAX),
-)
-_LAYOUT = layout(FIELDS)
-PARTS = ("delta", "loss", "loss_low", "alpha_loss", "alpha_low")
 
 
 @dataclass(frozen=True)
-class StillHeader:
+class StillHeader(Record, what="the header of a still picture"):
     """The fields of a still's payload. `psnr` in dB; the loss-streams as `codec.loss.coder` codes them."""
 
-    width: int
-    height: int
-    channels: int
-    depth: int
-    alpha: int = NO_ALPHA
-    head: int = NO_HEAD
-    base_q: int = 0
-    bounded: int = UNBOUNDED
-    max_error: int = 0
-    psnr: float = 0.0
-    checksum: int = 0
-    delta: bytes = b""
-    loss: bytes = b""
-    loss_low: bytes = b""
-    alpha_loss: bytes = b""
-    alpha_low: bytes = b""
+    width: int = wire("H", 1, 65535)
+    height: int = wire("H", 1, 65535)
+    channels: int = wire("B", 1, 3, reserved=(2,))  # without alpha
+    depth: int = wire("B", 8, 16, reserved=range(9, 16))  # bits a sample
+    alpha: int = wire("B", NO_ALPHA, OPAQUE, default=NO_ALPHA)
+    head: int = wire("B", 0, 255, default=NO_HEAD)  # none, or the number of the pretrained head
+    base_q: int = wire(  # what the head is told of the base
+        "B", 0, 255, to=lambda q: q + BASE_Q_ZERO, of=lambda number: number - BASE_Q_ZERO, default=0
+    )
+    bounded: int = wire("B", UNBOUNDED, GUIDED, default=UNBOUNDED)  # whether a loss-stream follows, and of which kind
+    max_error: int = wire("B", 0, 127, default=0)  # of its samples
+    psnr: float = decibels(PSNR_MAX, default=0.0)  # PSNR-RGB as the encoder measured it; information
+    checksum: int = wire("I", 0, WORD_MAX, default=0)  # CRC-32 of the samples, plane after plane
+    delta_bytes = length("delta", "I", 1 << 20)
+    loss_bytes = length("loss", "I", PART_MAX)
+    loss_low_bytes = length("loss_low", "I", PART_MAX)
+    alpha_bytes = length("alpha_loss", "I", PART_MAX)
+    alpha_low_bytes = length("alpha_low", "I", PART_MAX)
+    delta: bytes = part("delta_bytes", b"")  # the head's last layer as differences to the pretrained one
+    loss: bytes = part("loss_bytes", b"")  # colour's loss-stream
+    loss_low: bytes = part("loss_low_bytes", b"")  # that of the lower bytes of 16-bit samples
+    alpha_loss: bytes = part("alpha_bytes", b"")
+    alpha_low: bytes = part("alpha_low_bytes", b"")
 
-
-def _check(v: dict[str, int]) -> None:
-    check_fields(FIELDS, v)
-    if v["channels"] == 2 or v["depth"] not in (8, 16):
-        raise FormatError(f"no picture has {v['channels']} channels of {v['depth']} bits")
-    if v["head"] == NO_HEAD and (v["told"] != 128 or v["delta_bytes"]):
-        raise FormatError("a picture without a head describes one")
-    if not v["bounded"] and (v["max_error"] or v["loss_bytes"] or v["loss_low_bytes"]):
-        raise FormatError("a picture without a loss-stream has one")
-    if v["depth"] == 8 and (v["loss_low_bytes"] or v["alpha_low_bytes"]):
-        raise FormatError("8-bit samples have no lower bytes")
-    if v["depth"] == 16 and (v["max_error"] or v["bounded"] == GUIDED):
-        raise FormatError("16-bit samples have no error bound, and no heads that know them")
-    if v["alpha"] != ALPHA and (v["alpha_bytes"] or v["alpha_low_bytes"]):
-        raise FormatError("a picture without alpha has a loss-stream of it")
+    @classmethod
+    def check(cls, v: Values) -> None:
+        """Raise FormatError unless all numbers are legal, and fit one another."""
+        super().check(v)
+        check_picture(v["width"], v["height"])
+        if v["head"] == NO_HEAD and (v["base_q"] != BASE_Q_ZERO or v["delta_bytes"]):
+            raise FormatError("a picture without a head describes one")
+        if not v["bounded"] and (v["max_error"] or v["loss_bytes"] or v["loss_low_bytes"]):
+            raise FormatError("a picture without a loss-stream has one")
+        if v["depth"] == 8 and (v["loss_low_bytes"] or v["alpha_low_bytes"]):
+            raise FormatError("8-bit samples have no lower bytes")
+        if v["depth"] == 16 and (v["max_error"] or v["bounded"] == GUIDED):
+            raise FormatError("16-bit samples have no error bound, and no heads that know them")
+        if v["alpha"] != ALPHA and (v["alpha_bytes"] or v["alpha_low_bytes"]):
+            raise FormatError("a picture without alpha has a loss-stream of it")
 
 
 def write_still(header: StillHeader) -> bytes:
-    """The payload of a still."""
-    parts = [getattr(header, name) for name in PARTS]
-    values = {
-        "width": header.width,
-        "height": header.height,
-        "channels": header.channels,
-        "depth": header.depth,
-        "alpha": header.alpha,
-        "head": header.head,
-        "told": header.base_q + 128,
-        "bounded": header.bounded,
-        "max_error": header.max_error,
-        "psnr": min(max(round(header.psnr * PSNR_UNIT), 0), PSNR_MAX) if header.psnr < 1000 else PSNR_MAX,
-        "checksum": header.checksum,
-        **dict(zip((f.name for f in FIELDS[-len(PARTS) :]), map(len, parts), strict=True)),
-    }
-    _check(values)
-    return seal(STILL, _LAYOUT.pack(*(values[f.name] for f in FIELDS)) + b"".join(parts))
+    """The payload of a still. Raises FormatError where the header is not legal."""
+    return seal(STILL, header.pack())
 
 
 def read_still(payload: bytes) -> StillHeader:
@@ -109,29 +89,23 @@ def read_still(payload: bytes) -> StillHeader:
     kind, body = unseal(payload)
     if kind != STILL:
         raise FormatError("a payload is not that of a still picture")
-    v, rest = read_fields(FIELDS, body, "the header of a still picture")
-    _check(v)
-    lengths = [v[f.name] for f in FIELDS[-len(PARTS) :]]
-    if len(rest) != sum(lengths):
-        raise FormatError("the header of a still picture is not as long as its fields say")
-    parts, at = [], 0
-    for length in lengths:
-        parts.append(rest[at : at + length])
-        at += length
-    return StillHeader(
-        v["width"],
-        v["height"],
-        v["channels"],
-        v["depth"],
-        v["alpha"],
-        v["head"],
-        v["told"] - 128,
-        v["bounded"],
-        v["max_error"],
-        v["psnr"] / PSNR_UNIT,
-        v["checksum"],
-        *parts,
-    )
+    return StillHeader.unpack(body)
+
+
+def header_of(data: bytes) -> tuple[avif.Still, StillHeader]:
+    """What a still .nvc file holds, and its payload's header. Raises FormatError."""
+    still = avif.read(data)
+    payloads = extract(still.base)
+    if len(payloads) != 1:
+        raise FormatError("this AVIF file holds no payload of NVC: it is an ordinary picture")
+    return still, read_still(payloads[0])
+
+
+# --------------------------------------------------------------------------------------------------------------- memory
+
+# bytes a sample of the base, except where said otherwise; rounded up from what `bench check memory` measured
+BAND_ROWS, BAND_CELL = 96, 768  # rows of cells of a band with those around it; bytes of a cell in all layers
+PLAIN, HEAD, EXACT, GUIDE, DEEP = 36, 44, 56, 70, 20
 
 
 def still_memory(header: StillHeader) -> int:
@@ -150,15 +124,3 @@ def still_memory(header: StillHeader) -> int:
 def check_still(header: StillHeader, limits: Limits) -> None:
     """Raise FormatError where a still is beyond the limits."""
     check(header.width, header.height, limits.still_pixels, still_memory(header), limits.still_memory)
-
-
-# decoding
-
-
-def header_of(data: bytes) -> tuple[avif.Still, StillHeader]:
-    """What a still .nvc file holds, and its payload's header. Raises FormatError."""
-    still = avif.read(data)
-    payloads = extract(still.base)
-    if len(payloads) != 1:
-        raise FormatError("this AVIF file holds no payload of NVC: it is an ordinary picture")
-    return still, read_still(payloads[0])

@@ -1,7 +1,7 @@
-"""The package's density heads as files.
+"""The package's density heads as files, beside this module (FORMAT.md, "Heads as files").
 
-    magic "NVCD", version 1, number of heads, width; of each head the bytes of its coded weights (16 bits, big-endian)
-    and these; CRC-32
+    magic "NVCD", the numbers of DensityFront; of each head the bytes of its coded weights (16 bits, big-endian) and
+    these; CRC-32
 
 Heads stand in the order of `specs`: for the first plane phases 0 to 3, for the planes after it the same.
 """
@@ -10,18 +10,35 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib.resources import files
 
 from ..exact import HeadError
+from ..fields import Front, byte
 from ..layers import Layer
 from ..weights import decode_shapes, encode_layers
 from .head import DensitySpec, check
 
-MAGIC = b"NVCD"
 VERSION = 1
+HEADS = 8  # of a family
+CHANNELS_MAX = 32
 Stored = tuple[DensitySpec, tuple[Layer, ...]]
+
+
+@dataclass(frozen=True)
+class DensityFront(
+    Front,
+    magic=b"NVCD",
+    foreign="this is no file of density heads",
+    damaged="the density heads do not match their CRC-32",
+):
+    """How many heads follow, and their channels."""
+
+    version: int = byte(VERSION, VERSION)
+    heads: int = byte(HEADS, HEADS)
+    width: int = byte(1, CHANNELS_MAX)
 
 
 class Family(Enum):
@@ -43,32 +60,25 @@ def specs(family: Family, width: int) -> list[DensitySpec]:
 
 def write(width: int, heads: Sequence[Sequence[Layer]]) -> bytes:
     """A family's file."""
-    data = MAGIC + bytes([VERSION, len(heads), width])
-    for layers in heads:
-        coded = encode_layers(layers)
-        data += len(coded).to_bytes(2, "big") + coded
-    return data + zlib.crc32(data).to_bytes(4, "big")
+    coded = map(encode_layers, heads)
+    return DensityFront(VERSION, len(heads), width).write(b"".join(len(c).to_bytes(2, "big") + c for c in coded))
 
 
 def read(data: bytes, family: Family) -> list[Stored]:
     """Inverse of `write`. Raises HeadError."""
-    start = len(MAGIC) + 3
-    if len(data) < start + 4 or data[: len(MAGIC)] != MAGIC:
-        raise HeadError("this is no file of density heads")
-    if zlib.crc32(data[:-4]).to_bytes(4, "big") != data[-4:]:
-        raise HeadError("the density heads do not match their CRC-32")
-    version, count, width = data[len(MAGIC) : start]
-    wanted = specs(family, width)
-    if version != VERSION or count != len(wanted):
-        raise HeadError(f"density heads of version {version} or number {count} are unknown")
-    found, at = list[Stored](), start
-    for spec in wanted:
-        size = int.from_bytes(data[at : at + 2], "big")
-        layers = decode_shapes(data[at + 2 : at + 2 + size], spec.shapes())
+    front, coded = DensityFront.read(data)
+    if front.illegal() & {"version", "heads"}:
+        raise HeadError(f"density heads of version {front.version} or number {front.heads} are unknown")
+    if front.illegal():
+        raise HeadError(f"a density head has 1 to {CHANNELS_MAX} channels")
+    found, at = list[Stored](), 0
+    for spec in specs(family, front.width):
+        size = int.from_bytes(coded[at : at + 2], "big")
+        layers = decode_shapes(coded[at + 2 : at + 2 + size], spec.shapes())
         check(spec, layers)
         found.append((spec, tuple(layers)))
         at += 2 + size
-    if at != len(data) - 4:
+    if at != len(coded):
         raise HeadError("the density heads are not as long as they say")
     return found
 

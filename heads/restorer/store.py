@@ -1,30 +1,43 @@
-"""Heads as files: those that the package ships, and those that a user trains.
+"""Heads as files: those of the package, beside this module, and those that a user trains (FORMAT.md, "Heads as files").
 
-    magic "NVCH", version 1, planes, layers, width, flags (1 told, 2 adding), scale; coded weights; CRC-32
-
-`scale` is what an upscaler multiplies both sides by, 1 for a head that restores. Numbers are one byte each.
+magic "NVCH", the numbers of HeadFront, coded weights, CRC-32
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from ..exact import HeadError
+from ..fields import Front, byte
 from ..layers import Layer
 from ..weights import encode_layers
 from .coded import decode_layers
 from .spec import HeadSpec
 
-MAGIC = b"NVCH"
 VERSION = 1
-SCALES = (1, 2, 3, 4)
+BASE_Q, ADDING = 1, 2  # flags
 STILL_HEADS = {1: "still.bin"}  # number in a file -> name; a number is never given another meaning
 FILM_HEADS = {1: "film.bin"}
-_FRAME = len(MAGIC) + 6
+
+
+@dataclass(frozen=True)
+class HeadFront(
+    Front,
+    magic=b"NVCH",
+    foreign="this is no file of a head",
+    damaged="the head does not match its CRC-32",
+):
+    """A head's shape, and what it is for."""
+
+    version: int = byte(VERSION, VERSION)
+    planes: int = byte(4, 12, reserved=(5, 7, 9, 10, 11))  # packed planes of a picture
+    layers: int = byte(2, 8)
+    width: int = byte(1, 64)
+    flags: int = byte(0, BASE_Q | ADDING)
+    scale: int = byte(1, 4)  # what an upscaler multiplies both sides by; 1 for a head that restores
 
 
 @dataclass(frozen=True)
@@ -38,25 +51,22 @@ class Stored:
 
 def write(spec: HeadSpec, scale: int, layers: Sequence[Layer]) -> bytes:
     """A head's file."""
-    fields = (VERSION, spec.planes, spec.layers, spec.width, spec.base_q | spec.adding << 1, scale)
-    data = MAGIC + bytes(fields) + encode_layers(layers)
-    return data + zlib.crc32(data).to_bytes(4, "big")
+    flags = BASE_Q * spec.base_q | ADDING * spec.adding
+    return HeadFront(VERSION, spec.planes, spec.layers, spec.width, flags, scale).write(encode_layers(layers))
 
 
 def read(data: bytes) -> Stored:
     """Inverse of `write`. Raises HeadError."""
-    if len(data) < _FRAME + 4 or data[: len(MAGIC)] != MAGIC:
-        raise HeadError("this is no file of a head")
-    if zlib.crc32(data[:-4]).to_bytes(4, "big") != data[-4:]:
-        raise HeadError("the head does not match its CRC-32")
-    version, planes, layers, width, flags, scale = data[len(MAGIC) : _FRAME]
-    if version != VERSION or flags > 3 or scale not in SCALES:
-        raise HeadError(f"the head is of version {version}, flags {flags} or scale {scale}, which are unknown")
+    front, coded = HeadFront.read(data)
+    if front.illegal() & {"version", "flags", "scale"}:
+        unknown = f"the head is of version {front.version}, flags {front.flags} or scale {front.scale}"
+        raise HeadError(f"{unknown}, which are unknown")
+    told, adding = bool(front.flags & BASE_Q), bool(front.flags & ADDING)
     try:
-        spec = HeadSpec(planes, 0, layers, width, bool(flags & 1), bool(flags & 2))
+        spec = HeadSpec(front.planes, 0, front.layers, front.width, told, adding)  # refuses other shapes
     except ValueError as error:
         raise HeadError(str(error)) from None
-    return Stored(spec, scale, tuple(decode_layers(data[_FRAME:-4], spec)))
+    return Stored(spec, front.scale, tuple(decode_layers(coded, spec)))
 
 
 @cache

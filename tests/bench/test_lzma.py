@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.lzma.file import HEADER, MAGIC, decode, encode_film, encode_still
+from bench.lzma.file import MAGIC, Header, decode, encode_film, encode_still
 from bench.lzma.group import Choices, Coder, Layout, Order, Packed, Quantiser, decoded_group, lzma_packed
 from bench.lzma.predict import TAPS, Predictor, fitted_weights, residuals, restored
 from bench.method import Film, Picture, Still
@@ -223,9 +222,8 @@ def test_what_unpacks_to_another_size_is_an_error() -> None:
 
 def claiming(data: bytes, **claims: int) -> bytes:
     """A film with even times whose header says something else, and has the right checksum."""
-    layout = struct.Struct("<" + "".join(field.code for field in HEADER))
-    values = dict(zip((f.name for f in HEADER), layout.unpack_from(data, len(MAGIC)), strict=True)) | claims
-    header = MAGIC + layout.pack(*values.values())
+    values = dict(zip(Header.numbers, Header.layout.unpack_from(data, len(MAGIC)), strict=True)) | claims
+    header = MAGIC + Header.layout.pack(*values.values())
     return header + zlib.crc32(header).to_bytes(4, "little") + data[len(header) + 4 :]
 
 

@@ -277,8 +277,8 @@ def test_only_the_shortest_varint_is_legal(varint: bytes) -> None:
 
 def test_varints_come_back() -> None:
     for value in (0, 1, 127, 128, 16383, 16384, 2**21 - 1, 2**21, 2**28 - 1):
-        data = payload._varint(value)
-        assert payload._read_varint(b"x" + data + b"x", 1) == (value, 1 + len(data))
+        data = payload.varint(value)
+        assert payload.read_varint(b"x" + data + b"x", 1) == (value, 1 + len(data))
 
 
 def test_groups_stand_for_themselves_only() -> None:
@@ -356,7 +356,7 @@ def test_numbers_of_atoms_that_the_file_cannot_hold_are_refused() -> None:
     ratios, writer = ratios_for(base, grid), SymbolWriter()
     code_head(writer, tables.models(), grid, ratios, base, counts)
     head = writer.finish()
-    lengths = payload._varint(len(head)) + bytes(25)
+    lengths = payload.varint(len(head)) + bytes(25)
     front = b"NVS\x04" + (1280).to_bytes(2, "big") * 2 + (64).to_bytes(2, "big") + bytes(ratios) + lengths + head
     with pytest.raises(SplatError, match="bytes for its 16320 atoms"):
         payload.read(sealed(front, [[b""]] * 25))
