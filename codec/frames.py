@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[Any]  # uint8 or uint16, (rows, columns)
+Planes = tuple[Plane, ...]  # of one picture: luma, then U and V where there is chroma
 
 # chroma name -> (horizontal, vertical) subsampling; None where there is no chroma
 SUBSAMPLING: dict[str, tuple[int, int] | None] = {"400": None, "420": (2, 2), "422": (2, 1), "444": (1, 1)}
@@ -100,7 +101,7 @@ class VideoInfo:
 class Frame:
     """One picture. `pts` and `duration` (0 = unknown) are in the track's time base."""
 
-    planes: tuple[Plane, ...]
+    planes: Planes
     pts: int
     duration: int = 0
 

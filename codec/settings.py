@@ -15,6 +15,7 @@ CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
 PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.presets` and `still.presets`
 JOBS_MAX = 64  # segments encoded at a time
 SCALES = (Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
+MAX_ERROR = 127  # the loosest bound on a sample's error
 
 STILL_LOSSLESS_CRF = 28.0  # of the base below a bounded loss-stream; see bench/NOTES.md, "Still pictures"
 STILL_QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
@@ -47,8 +48,8 @@ def check_quality(wishes: Wishes, asked: str | None) -> None:
     if wishes.max_error is not None:
         if asked not in (None, "crf"):
             raise UsageError(f"{asked} cannot be met together with a bound on the error")
-        if not 0 <= wishes.max_error <= 127:
-            raise UsageError("the bound on the error must lie in 0..127")
+        if not 0 <= wishes.max_error <= MAX_ERROR:
+            raise UsageError(f"the bound on the error must lie in 0..{MAX_ERROR}")
     if wishes.crf is not None and not 1 <= wishes.crf <= CRF_MAX:
         raise UsageError(f"crf must lie in 1..{CRF_MAX:g}")
     if asked not in (None, "crf") and not 0 < getattr(wishes, asked) < 1e9:

@@ -108,7 +108,7 @@ def test_golden_films_exercise_the_whole_decoder() -> None:
     segments = [s for name in CRCS for s in describe(GOLDEN / name)["segments"]]
     assert {s["scale"] for s in segments} >= {1.0, 1.5, 2.0, 3.0}
     assert {s["history"] for s in segments} >= {0, 2}
-    assert {s["loss"] for s in segments} == {"off", "transform", "bounded", "learned"}
+    assert {s["loss"] for s in segments} == {"off", "transform", "linear", "density"}
     assert sum(s["head_frames"] > 0 for s in segments) >= 3
     film = FilmReader(GOLDEN / "learned-v1.nvc")
     learned = next(film.units())

@@ -18,6 +18,7 @@ from codec.errors import DamageError, FormatError
 from codec.film.reader import FilmReader
 from codec.frames import PlaneFormat
 from codec.limits import FILM_MEMORY, FILM_PIXELS, STILL_MEMORY, Limits
+from codec.loss.modes import DENSITY, LINEAR, OFF, TRANSFORM
 from codec.segment import payload
 from codec.segment.payload import SegmentHeader, film_memory
 from codec.segment.units import AHEAD, SegmentUnits
@@ -33,14 +34,14 @@ def film_header(width: int, height: int, **fields: object) -> SegmentHeader:
     usual = {
         "width": width, "height": height, "format": PlaneFormat("420", 10), "scale": Fraction(1), "rate": Fraction(25),
         "frames": 100, "group": 8, "psnr": 40.0, "head_kind": payload.PRETRAINED_HEAD, "history": 0, "gate": 0,
-        "layers": 4, "head_width": 16, "reference": 1, "loss_kind": payload.LOSS_OFF, "loss_step": 0, "max_error": 0,
+        "layers": 4, "head_width": 16, "reference": 1, "loss_kind": OFF.film, "loss_step": 0, "max_error": 0,
         "head": b"\x80", "used": b"", "checksums": (),
     }  # fmt: skip
     return SegmentHeader(**(usual | fields))  # type: ignore[arg-type]
 
 
 def test_defaults_let_films_of_8k_and_the_largest_stills_through() -> None:
-    for loss in (payload.LOSS_OFF, payload.LOSS_TRANSFORM, payload.LOSS_DENSITY):
+    for loss in (OFF.film, TRANSFORM.film, DENSITY.film):
         assert film_memory(film_header(7680, 4320, loss_kind=loss, group=1 if loss else 8)) < FILM_MEMORY
     assert FILM_PIXELS >= 7680 * 4320
     for bounded in (0, 1, 2):
@@ -50,7 +51,7 @@ def test_defaults_let_films_of_8k_and_the_largest_stills_through() -> None:
 def test_memory_is_counted_with_all_that_a_header_claims() -> None:
     plain = film_memory(film_header(1920, 1080))
     for claim in (
-        {"group": 100}, {"head_width": 64}, {"history": 2}, {"loss_kind": payload.LOSS_LINEAR},
+        {"group": 100}, {"head_width": 64}, {"history": 2}, {"loss_kind": LINEAR.film},
         {"format": PlaneFormat("444", 10)},
     ):  # fmt: skip
         assert film_memory(film_header(1920, 1080, **claim)) > plain

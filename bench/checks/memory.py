@@ -28,6 +28,7 @@ from codec.base.colour import SRGB
 from codec.base.resample import BASE_FORMAT, base_size
 from codec.film.writer import write_film
 from codec.frames import Plane, PlaneFormat, VideoInfo, channels_of
+from codec.loss.modes import DENSITY, GUIDED, LINEAR, OFF, TRANSFORM, Mode
 from codec.segment import payload
 from codec.segment.payload import SegmentHeader, film_memory, read_segment, write_residual, write_segment
 from codec.still.payload import StillHeader, header_of, still_memory, write_still
@@ -43,31 +44,31 @@ PICTURES = 6
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
 _SETTINGS = BaseSettings(55.0, 12)
 
-# kind -> (chroma, depth, scale, (layers, width, history) of a head, loss_kind, loss_step)
-FILMS: dict[str, tuple[str, int, Fraction, tuple[int, int, int] | None, int, int]] = {
-    "film-plain": ("420", 8, Fraction(1), None, 0, 0),
-    "film-small": ("420", 8, Fraction(4), None, 0, 0),
-    "film-444": ("444", 10, Fraction(1), None, 0, 0),
-    "film-head-16": ("420", 8, Fraction(1), (4, 16, 0), 0, 0),
-    "film-head-64": ("420", 8, Fraction(1), (8, 64, 0), 0, 0),
-    "film-history": ("420", 8, Fraction(1), (4, 16, 2), 0, 0),
-    "film-444-all": ("444", 10, Fraction(1), (4, 64, 2), 2, 0),
-    "film-transform": ("420", 8, Fraction(1), None, 1, 16),
-    "film-444-transform": ("444", 10, Fraction(1), None, 1, 16),
-    "film-bounded": ("420", 8, Fraction(1), None, 2, 0),
-    "film-444-bounded": ("444", 10, Fraction(1), None, 2, 0),
-    "film-learned": ("420", 8, Fraction(1), None, 3, 0),
-    "film-444-learned": ("444", 10, Fraction(1), None, 3, 0),
+# kind -> (chroma, depth, scale, (layers, width, history) of a head, mode of the loss-stream, its step)
+FILMS: dict[str, tuple[str, int, Fraction, tuple[int, int, int] | None, Mode, int]] = {
+    "film-plain": ("420", 8, Fraction(1), None, OFF, 0),
+    "film-small": ("420", 8, Fraction(4), None, OFF, 0),
+    "film-444": ("444", 10, Fraction(1), None, OFF, 0),
+    "film-head-16": ("420", 8, Fraction(1), (4, 16, 0), OFF, 0),
+    "film-head-64": ("420", 8, Fraction(1), (8, 64, 0), OFF, 0),
+    "film-history": ("420", 8, Fraction(1), (4, 16, 2), OFF, 0),
+    "film-444-all": ("444", 10, Fraction(1), (4, 64, 2), LINEAR, 0),
+    "film-transform": ("420", 8, Fraction(1), None, TRANSFORM, 16),
+    "film-444-transform": ("444", 10, Fraction(1), None, TRANSFORM, 16),
+    "film-bounded": ("420", 8, Fraction(1), None, LINEAR, 0),
+    "film-444-bounded": ("444", 10, Fraction(1), None, LINEAR, 0),
+    "film-learned": ("420", 8, Fraction(1), None, DENSITY, 0),
+    "film-444-learned": ("444", 10, Fraction(1), None, DENSITY, 0),
 }
 # kind -> fields of the header
 STILLS: dict[str, dict[str, int]] = {
     "still-plain": {"channels": 3, "depth": 8},
     "still-head": {"channels": 3, "depth": 8, "head": 1},
     "still-grey": {"channels": 1, "depth": 8, "head": 1},
-    "still-bounded": {"channels": 3, "depth": 8, "head": 1, "bounded": 1},
-    "still-guided": {"channels": 3, "depth": 8, "head": 1, "bounded": 2},
-    "still-guided-rgb": {"channels": 3, "depth": 8, "head": 1, "bounded": 2, "max_error": 1},
-    "still-deep": {"channels": 3, "depth": 16, "head": 1, "bounded": 1, "alpha": 1},
+    "still-bounded": {"channels": 3, "depth": 8, "head": 1, "bounded": LINEAR.still},
+    "still-guided": {"channels": 3, "depth": 8, "head": 1, "bounded": GUIDED.still},
+    "still-guided-rgb": {"channels": 3, "depth": 8, "head": 1, "bounded": GUIDED.still, "max_error": 1},
+    "still-deep": {"channels": 3, "depth": 16, "head": 1, "bounded": LINEAR.still, "alpha": 1},
 }
 
 _CHILD = """
@@ -104,7 +105,7 @@ def _planes(shape: tuple[int, int], fmt: PlaneFormat, number: int) -> list[Plane
 
 def film(path: Path, kind: str, size: tuple[int, int]) -> SegmentHeader:
     """Write a film of that kind, which decodes up to its checksum, and return its header."""
-    chroma, depth, scale, shape, loss_kind, loss_step = FILMS[kind]
+    chroma, depth, scale, shape, mode, loss_step = FILMS[kind]
     data = b""
     if shape:
         layers, width, history = shape
@@ -115,7 +116,7 @@ def film(path: Path, kind: str, size: tuple[int, int]) -> SegmentHeader:
     header = SegmentHeader(
         *size, PlaneFormat(chroma, depth), scale, Fraction(25), PICTURES, PICTURES, 30.0,
         payload.WHOLE_HEAD if shape else payload.NO_HEAD, history, 4 if history else 0, layers, width, 0,
-        loss_kind, loss_step, 0, data, b"\x3f" if shape else b"", (0,),
+        mode.film, loss_step, 0, data, b"\x3f" if shape else b"", (0,),
     )  # fmt: skip
     small = base_size(*size, scale)
     pictures = [_planes(small, BASE_FORMAT, k) for k in range(PICTURES)]
@@ -123,7 +124,7 @@ def film(path: Path, kind: str, size: tuple[int, int]) -> SegmentHeader:
     units = []
     for packet in packets:
         payloads = [write_segment(header)] * packet.keyframe
-        if loss_kind:
+        if mode:
             payloads.append(write_residual(b""))
         units.append(TemporalUnit(packet.data, packet.pts, 1, packet.keyframe, tuple(payloads)))
     info = VideoInfo(*size, header.format, Fraction(1, 25), Fraction(25))

@@ -10,7 +10,7 @@ import click
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
-from ..settings import JOBS_MAX, PRESETS, Settings
+from ..settings import JOBS_MAX, MAX_ERROR, PRESETS, Settings
 from .console import Console
 from .options import Number, Seconds, limited, machine, shared
 from .still import decode_stills, encode_stills, verify_still
@@ -28,7 +28,7 @@ from .tables import film_table, still_table
 @click.option("--scale", type=Number("auto"), default="auto", help="Base smaller by 1, 1.5, 2, 3 or 4.")
 @click.option("--history", type=Number("auto", whole=True), default="auto", help="Pictures the head sees, 0..2.")
 @click.option("--loss", type=Number("auto", "off", whole=True), default="auto", help="Loss-stream: quantiser step.")
-@click.option("--max-error", type=click.IntRange(0, 127), help="Every sample within N of the source.")
+@click.option("--max-error", type=click.IntRange(0, MAX_ERROR), help="Every sample within N of the source.")
 @click.option("--lossless", is_flag=True, help="Every sample equal to the source's.")
 @click.option("--no-head", is_flag=True, help="Train and send no head.")
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)

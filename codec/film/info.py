@@ -6,13 +6,12 @@ import os
 from typing import Any
 
 from ..limits import DEFAULT, Limits
+from ..loss.modes import FILM_MODES
 from ..segment import payload
 from .contents import Contents, SegmentInfo
 
 _HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFFERENCE: "difference",
          payload.PRETRAINED_HEAD: "shipped"}  # fmt: skip
-_LOSS = {payload.LOSS_OFF: "off", payload.LOSS_TRANSFORM: "transform", payload.LOSS_LINEAR: "bounded",
-         payload.LOSS_DENSITY: "learned"}  # fmt: skip
 
 
 def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str
 
 def _segment(found: SegmentInfo, start: float) -> dict[str, Any]:
     header = found.header
-    bounded = header.loss_kind in (payload.LOSS_LINEAR, payload.LOSS_DENSITY)
+    loss = FILM_MODES[header.loss_kind]
     return {
         "start": start,
         "frames": found.frames,
@@ -55,9 +54,9 @@ def _segment(found: SegmentInfo, start: float) -> dict[str, Any]:
         "head_shape": f"{header.layers}x{header.head_width}" if header.layers else None,
         "head_frames": sum(header.uses_head(k) for k in range(header.frames)),
         "history": header.history,
-        "loss": _LOSS[header.loss_kind],
+        "loss": loss.name,
         "loss_step": header.loss_step or None,
-        "max_error": header.max_error if bounded else None,
+        "max_error": header.max_error if loss.bounds else None,
         "base_bytes": found.base_bytes,
         "head_bytes": len(header.head),
         "loss_bytes": found.loss_bytes,

@@ -13,8 +13,6 @@ from heads.weights import decode_shapes
 
 from ..errors import FormatError
 
-# ---------------------------------------------------------------------------------------------- constants of the format
-
 BIAS_COARSE = 0  # biases of heads change in the same multiples as weights
 HEADS = 8  # of a family: one for each phase, for the first plane and for those after it
 

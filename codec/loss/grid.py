@@ -1,23 +1,49 @@
 """The order in which the samples of a plane are coded where every one is sent: interleaved passes.
 
 A coarse grid first, then the samples between, each pass with its decoded neighbours around it (P. G. Howard and
-J. S. Vitter, "MLP", DCC 1991)."""
+J. S. Vitter, "MLP", DCC 1991). Cells, phases and passes are the same for linear forms and for density heads, and
+`PlaneHeads` is what heads have to say of a plane in either mode.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.density.head import PHASES
+from heads.density.head import PHASES, DensityHead, context_of
 
 from ..frames import SUBSAMPLING, PlaneFormat
 from .entropy import Ints
 
 Shorts = NDArray[np.int16]
 COARSE, LAST, BOTH, THIRD = 1, 2, 2, 4  # flags of heads: coarse grid; last picture known; samples of RGB; third plane
-PASSES = ((2, 0), (2, 1), (2, 2), (2, 3), (1, 1), (1, 2), (1, 3))  # unit of the grid, phase
+
+
+class Pass(NamedTuple):
+    """One phase of the grid whose cells have 2 * unit samples a side; its decoded neighbours lie `unit` samples off, or
+    multiples of that."""
+
+    unit: int
+    phase: int
+
+    @property
+    def first(self) -> tuple[int, int]:
+        """Row and column of the first sample."""
+        y, x = PHASES[self.phase]
+        return self.unit * y, self.unit * x
+
+    @property
+    def samples(self) -> tuple[slice, slice]:
+        """Rows and columns of the samples in a plane."""
+        y, x = self.first
+        return slice(y, None, 2 * self.unit), slice(x, None, 2 * self.unit)
+
+
+PASSES = tuple(Pass(*p) for p in ((2, 0), (2, 1), (2, 2), (2, 3), (1, 1), (1, 2), (1, 3)))
+UNITS = (1, 2)
 
 
 def whole_cells(plane: NDArray, mode: Literal["edge", "constant"] = "edge") -> Shorts:
@@ -26,12 +52,6 @@ def whole_cells(plane: NDArray, mode: Literal["edge", "constant"] = "edge") -> S
     h, w = plane.shape
     clipped = np.clip(plane, -(1 << 14), 1 << 14).astype(np.int16)
     return np.pad(clipped, ((0, -h % 4), (0, -w % 4)), mode=mode) if h % 4 or w % 4 else clipped
-
-
-def samples_of(unit: int, phase: int) -> tuple[slice, slice]:
-    """Where a plane's samples of a phase lie, on the grid of that unit."""
-    y, x = PHASES[phase]
-    return slice(unit * y, None, 2 * unit), slice(unit * x, None, 2 * unit)
 
 
 def under_chroma(luma: Ints, fmt: PlaneFormat) -> Ints:
@@ -52,3 +72,43 @@ def under_chroma(luma: Ints, fmt: PlaneFormat) -> Ints:
 def to_chroma(luma: Ints, fmt: PlaneFormat) -> Ints:
     """Twice the mean of the luma samples that lie under each chroma sample, rounded down; in 4:4:4 the samples."""
     return under_chroma(luma, fmt) >> (2 if fmt.chroma == "444" else 1)
+
+
+class PlaneHeads:
+    """What density heads say of the samples of one plane, pass by pass."""
+
+    def __init__(
+        self,
+        heads: Mapping[int, DensityHead],
+        flags: int,
+        base: Ints,
+        others: Sequence[Ints] = (),
+        temporal: Sequence[Shorts] = (),
+    ):
+        """`heads`: by the phase, plus 4 for planes after the first; `flags`: but COARSE and THIRD; `others`: errors of
+        the planes before this one, of its size; `temporal`: whole cells, see `context_of`."""
+        number = len(others)
+        self._heads, self._offset = heads, 4 if number else 0
+        self._flags = flags | (THIRD if number == 2 else 0)
+        self._base, self._recorded = base, 0
+        cells = whole_cells(base)
+        self.error = np.zeros_like(cells)
+        known = [whole_cells(plane) for plane in others]
+        if number == 1:
+            known.append(np.zeros_like(cells))  # heads of chroma take two planes
+        self._contexts = {unit: context_of(unit, self.error, cells, temporal, known) for unit in UNITS}
+
+    def predict(self, number: int, decoded: Ints) -> tuple[Ints, Ints]:
+        """(expected values in 1/16 of a sample, log2 of their spreads in 1/16) of pass `number`; `decoded` holds the
+        samples of those before."""
+        rows, columns = decoded.shape
+        for done in PASSES[self._recorded : number]:  # passes without samples are never asked for
+            self.error[:rows, :columns][done.samples] = decoded[done.samples] - self._base[done.samples]
+        self._recorded = number
+        unit, phase = PASSES[number]
+        base = self._base[PASSES[number].samples]
+        mean, spread = self._heads[phase + self._offset].run(
+            self._contexts[unit], self._flags | (COARSE if unit == 2 else 0)
+        )
+        inner = tuple(slice(n) for n in base.shape)
+        return 16 * base + mean[inner], spread[inner]

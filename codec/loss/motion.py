@@ -1,4 +1,4 @@
-"""Block motion between a frame and the last one of its segment: displacements, their code, and what they fetch.
+"""Block motion between a picture and the last one of its segment: displacements, their code, and what they fetch.
 
 Every 16x16 block of luma has one displacement into the last frame, in quarters of a sample; chroma blocks follow it.
 The decoder's part is exact (see `displace`); how the encoder finds displacements is its own affair.
@@ -6,15 +6,15 @@ The decoder's part is exact (see `displace`); how the encoder finds displacement
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..frames import SUBSAMPLING, Plane, PlaneFormat
+from ..frames import SUBSAMPLING, Plane, PlaneFormat, Planes
 from .entropy import INCREMENT, CountTables, Ints, SymbolCoder, geometric_counts
-
-Planes = tuple[Plane, ...]
 
 BLOCK = 16  # luma samples a side of a motion block
 REACH = 255  # largest displacement, quarters of a luma sample
@@ -28,6 +28,13 @@ INTERPOLATION = np.array(
         [0, 1, -5, 17, 58, -10, 4, -1],
     ]
 )
+
+
+class LastPicture(NamedTuple):
+    """The picture before this one in its segment."""
+
+    decoded: Planes
+    predicted: Planes
 
 
 class MotionTables:
@@ -62,20 +69,29 @@ class MotionTables:
             found[y] = above = (np.stack([dy, dx], axis=1) + above) % size - REACH
         return found
 
-    def follow(self, coder: SymbolCoder, last: Planes, source: Planes | None, depth: int) -> Ints | None:
-        """Displacements into the decoded frame `last`: searched for and written where there is a `source`, or read."""
-        wanted = None if source is None else estimate_motion(source[0], last[0], depth)
+    def follow(self, coder: SymbolCoder, last: LastPicture | None, source: Planes | None, depth: int) -> Ints | None:
+        """Displacements into the last picture, if there is one: searched for and written where there is a `source`, or
+        read."""
+        if last is None:
+            return None
+        wanted = None if source is None else estimate_motion(source[0], last.decoded[0], depth)
         return self.code(coder, wanted, source is not None)
 
 
-def displaced(frames: tuple[Planes, ...], p: int, motion: Ints | None, fmt: PlaneFormat) -> list[Ints]:
-    """Plane `p` of every frame, int32, fetched from where the blocks point."""
-    planes = [frame[p] for frame in frames]
+def displaced(pictures: tuple[Planes, ...], p: int, motion: Ints | None, fmt: PlaneFormat) -> list[Ints]:
+    """Plane `p` of every picture, int32, fetched from where the blocks point."""
+    planes = [picture[p] for picture in pictures]
     if motion is not None:
         sx, sy = (SUBSAMPLING[fmt.chroma] or (1, 1)) if p else (1, 1)
         dy, dx = (motion[..., 0] + sy - 1) // sy, (motion[..., 1] + sx - 1) // sx
         planes = [displace(plane, dy, dx, BLOCK // sy, BLOCK // sx, fmt.peak) for plane in planes]
     return [plane.astype(np.int32) for plane in planes]
+
+
+def temporal_terms(last: LastPicture, p: int, base: Ints, motion: Ints | None, fmt: PlaneFormat) -> tuple[Ints, Ints]:
+    """(the last picture's error, its difference to the prediction `base`) of plane `p`, from where the blocks point."""
+    decoded, predicted = displaced(last, p, motion, fmt)
+    return decoded - predicted, decoded - base
 
 
 def _bands(side: int) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
 """Coding samples to within a bound, given what each is expected to be and how far it may be off.
 
-Both bounded modes of the loss-stream end here: `SampleCoder` turns an expected value (1/16 of a sample) and a class of
-magnitude into a symbol and back. Classes of magnitude grow by 2^(1/3); each has a table that adapts, for each of three
-fractions of a sample that rounding the expected value dropped.
+All modes of the loss-stream that bound the error end here: `SampleCoder` turns an expected value (1/16 of a sample) and
+a class of magnitude into a symbol and back. Classes of magnitude grow by 2^(1/3); each has a table that adapts, for
+each of three fractions of a sample that rounding the expected value dropped.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from heads.weights import encode_change, encode_layers
 from ..base.av1 import BASE_Q_ZERO, base_q_of
 from ..base.coded import Base
 from ..frames import channels_of
-from ..loss.coder import LossKind, LossSettings
+from ..loss.coder import LossSettings
+from ..loss.modes import TRANSFORM
 from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
 from .passes import OVERHEAD, Passes, Run
@@ -78,7 +79,7 @@ class Chooser:
     def choose(self) -> Choice:
         """The best way, within what the settings say."""
         enlarged, wanted, history = self._passes.scale > 1, self._settings.loss, self._settings.history
-        loss = LossSettings(kind=LossKind.TRANSFORM, step=wanted) if isinstance(wanted, int) else LossSettings()
+        loss = LossSettings(TRANSFORM, step=wanted) if isinstance(wanted, int) else LossSettings()
         best = Choice(score(self._plain.psnr, self._base.bytes), loss=loss)
         if self._settings.head:
             best = self._with_head(best)
@@ -86,7 +87,7 @@ class Chooser:
             return self._with_loss(best)
         if self._settings.head and history:
             return self._with_history(best, history) or best
-        if self._settings.head and history is None and enlarged and loss.kind:
+        if self._settings.head and history is None and enlarged and loss.mode:
             best = self._scored(best)
             return better(best, self._with_history(best, 1))
         return best
@@ -185,13 +186,13 @@ class Chooser:
         lam = self._lambda()
         steps = 4.0 if self._passes.info.format.depth == 8 else 1.0  # of the quantiser, for a code value of the film
         step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * steps, 1), 255))
-        trial = self._scored(replace(best, loss=LossSettings(kind=LossKind.TRANSFORM, step=step), lam=lam))
+        trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=step), lam=lam))
         found = better(best, trial)
         history = self._settings.history
         if history is None:  # earlier pictures know more than the base only where a loss-stream brought detail
-            history = 1 if found.loss.kind else 0
+            history = 1 if found.loss.mode else 0
         if history and self._settings.head and len(self._passes.frames) > 1:
-            found = better(found, self._with_history(found if found.loss.kind else trial, history))
+            found = better(found, self._with_history(found if found.loss.mode else trial, history))
         return found
 
     def _lambda(self) -> float:

@@ -18,7 +18,8 @@ from ..base.resample import base_size, plain_prediction
 from ..errors import DamageError, FormatError
 from ..frames import Plane, checksum
 from ..limits import Limits
-from ..loss.coder import LossCoder, LossKind, LossSettings
+from ..loss.coder import LossCoder, LossSettings
+from ..loss.modes import FILM_MODES
 from ..wire.obu import TemporalUnit
 from .head import CHAIN, Head, read_head
 from .payload import NO_HEAD, SegmentHeader, read_residual
@@ -67,7 +68,7 @@ class SegmentDecoder:
         self._usable = self.header is not None and (self.header.head_kind == NO_HEAD or self.head is not None)
         self._coder: LossCoder | None = None
         if self.header and self._usable and self.header.loss_kind:
-            loss = LossSettings(LossKind(self.header.loss_kind), self.header.loss_step, self.header.max_error)
+            loss = LossSettings(FILM_MODES[self.header.loss_kind], self.header.loss_step, self.header.max_error)
             self._coder = LossCoder(fmt, *size, loss)
 
     def _fault(self, pts: int, what: str, rest: str = "is shown by its base alone") -> None:

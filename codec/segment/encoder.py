@@ -20,7 +20,8 @@ from ..errors import FormatError
 from ..events import Listener, SegmentStats, silent
 from ..frames import Frame, VideoInfo
 from ..loss.changes import split_changes
-from ..loss.coder import LossKind, LossSettings
+from ..loss.coder import LossSettings
+from ..loss.modes import DENSITY
 from ..settings import Settings
 from ..wire.obu import TemporalUnit
 from .choice import Choice, Chooser
@@ -49,7 +50,7 @@ class Segment:
             raise FormatError("the segment header is missing")
         header = read_segment(payloads[0])
         changes: Mapping[int, bytes] = {}
-        if header.loss_kind == LossKind.DENSITY and len(payloads) > 1:
+        if header.loss_kind == DENSITY.film and len(payloads) > 1:
             changes, _ = split_changes(read_residual(payloads[1]))
         return cls(units, header, head, changes, stats)
 
@@ -96,7 +97,7 @@ class SegmentEncoder:
             max_error,
             self.listen,
         )
-        return Choice(loss=LossSettings(kind=LossKind.DENSITY, max_error=max_error), changes=found)
+        return Choice(loss=LossSettings(DENSITY, max_error=max_error), changes=found)
 
     # --- pictures -----------------------------------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ class SegmentEncoder:
             scale=self.scale,
             rate=self.info.rate.limit_denominator(1 << 20),
             frames=len(self.frames),
-            group=1 if choice.loss.kind else GROUP,
+            group=1 if choice.loss.mode else GROUP,
             psnr=run.psnr,
             head_kind=choice.head_kind,
             history=spec.history if spec else 0,
@@ -141,7 +142,7 @@ class SegmentEncoder:
             layers=spec.layers if spec else 0,
             head_width=spec.width if spec else 0,
             reference=choice.reference,
-            loss_kind=choice.loss.kind,
+            loss_kind=choice.loss.mode.film,
             loss_step=choice.loss.step,
             max_error=choice.loss.max_error,
             head=choice.head_data,

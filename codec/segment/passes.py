@@ -127,7 +127,7 @@ class Passes:
         checksums). `lam`: see LossCoder.encode; `keep`: outputs; `changes`: of the density heads."""
         restorer = self.restorer(head)
         size = self.info.width, self.info.height
-        coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.kind else None
+        coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.mode else None
         psnrs, crc = [], 0
         run = Run(np.empty(0), [], [], [], [])
         group = 1 if coder else GROUP

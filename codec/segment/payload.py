@@ -14,7 +14,9 @@ from ..base.resample import base_size
 from ..errors import FormatError
 from ..frames import PlaneFormat, channels_of
 from ..limits import FIXED, Limits, check
+from ..loss.modes import FILM_MODES, MAX_STEP
 from ..metrics import PSNR_MAX
+from ..settings import MAX_ERROR
 from ..wire.fields import (
     RESIDUAL,
     SEGMENT,
@@ -38,7 +40,6 @@ from ..wire.fields import (
 CHROMA = {"400": 0, "420": 1, "422": 2, "444": 3}
 SCALE = {Fraction(1): 0, Fraction(3, 2): 1, Fraction(2): 2, Fraction(3): 3, Fraction(4): 4}
 NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE, PRETRAINED_HEAD = 0, 1, 2, 3
-LOSS_OFF, LOSS_TRANSFORM, LOSS_LINEAR, LOSS_DENSITY = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class SegmentHeader(Record, what="a segment header"):
     head_width: int = wire("B", 0, 64)
     reference: int = wire("I", 0, WORD_MAX)  # identity of the head differed from, or number of a pretrained one
     head_bytes = length("head", "I", 1 << 22)
-    loss_kind: int = wire("B", LOSS_OFF, LOSS_DENSITY)
-    loss_step: int = wire("B", 0, 255)
-    max_error: int = wire("B", 0, 127)
+    loss_kind: int = wire("B", 0, max(FILM_MODES))
+    loss_step: int = wire("B", 0, MAX_STEP)
+    max_error: int = wire("B", 0, MAX_ERROR)
     head: bytes = part("head_bytes")
     used: bytes = part(lambda v: -(-v["frames"] // 8) if v["head_kind"] != NO_HEAD else 0)  # see `uses_head`
     checksums: tuple[int, ...] = words(lambda v: -(-v["frames"] // v["group"]))  # of each group's decoded pictures
@@ -94,9 +95,10 @@ class SegmentHeader(Record, what="a segment header"):
             raise FormatError("a whole head refers to another one")
         if v["head_kind"] == PRETRAINED_HEAD and (not v["reference"] or v["history"] or v["scale"]):
             raise FormatError("a head of the program has no number, a history, or a base of another size")
-        if (v["loss_kind"] == LOSS_TRANSFORM) != (v["loss_step"] > 0):
+        loss = FILM_MODES[v["loss_kind"]]
+        if v["loss_step"] not in loss.steps:
             raise FormatError("the quantiser step does not fit the kind of loss-stream")
-        if v["loss_kind"] not in (LOSS_LINEAR, LOSS_DENSITY) and v["max_error"]:
+        if v["max_error"] not in loss.errors:
             raise FormatError("an error bound is given without a bounded loss-stream")
 
 
@@ -135,8 +137,6 @@ def read_residual(payload: bytes) -> bytes:
 BASE = 72  # of the base: dav1d's 8 references and what its threads have under way, 3 bytes each
 UPSCALED = 12  # of each plane's sample
 HISTORY, SEEN = 100, 8  # motion between bases; what is kept, of each plane's sample and earlier picture
-TRANSFORM, LINEAR, DENSITY = (0, 14), (34, 26), (0, 45)  # of luma, and of each plane's sample
-MOVED = 60  # a loss-stream's displaced pictures: blocks with what their filters reach, in float32
 
 
 def film_memory(header: SegmentHeader, best_effort: bool = False) -> int:
@@ -152,9 +152,8 @@ def film_memory(header: SegmentHeader, best_effort: bool = False) -> int:
         planes = channels_of(header.format.chroma)
         each += 2 * (planes * (1 + 2 * header.history) + 1) + 3.5 * header.head_width + 2 * planes
         each += HISTORY + SEEN * samples * header.history if header.history else 0
-    if header.loss_kind != LOSS_OFF:
-        luma, any_plane = {LOSS_TRANSFORM: TRANSFORM, LOSS_LINEAR: LINEAR, LOSS_DENSITY: DENSITY}[header.loss_kind]
-        each += luma + any_plane * samples + MOVED
+    luma, any_plane = FILM_MODES[header.loss_kind].memory
+    each += luma + any_plane * samples
     return memory + round(full * each)
 
 

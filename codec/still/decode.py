@@ -11,10 +11,11 @@ from ..base.resample import BASE_FORMAT, base_size
 from ..errors import DamageError, FormatError
 from ..frames import Plane
 from ..limits import DEFAULT, Limits
+from ..loss.modes import GUIDED
 from ..media.pictures import Picture, Pixels
 from ..wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, iter_obus, sequence_size
 from .exact import exact_decode
-from .payload import GUIDED, NO_ALPHA, OPAQUE, StillHeader, check_still, header_of
+from .payload import NO_ALPHA, OPAQUE, StillHeader, check_still, header_of
 from .restore import BASE_SCALE, alpha_prediction, checksum_of_picture, restored, upscaled
 
 
@@ -25,7 +26,7 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Pic
     check_still(header, limits)
     pixels = restored(upscaled(_base_of(still.base, header, threads), header.width, header.height), header)
     if header.bounded:
-        pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, header.bounded == GUIDED)
+        pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, header.bounded == GUIDED.still)
     if header.alpha != NO_ALPHA:
         pixels = np.concatenate([pixels, _alpha_of(still.alpha, header, threads)], axis=2)
     if checksum_of_picture(pixels) != header.checksum:

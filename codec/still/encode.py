@@ -30,6 +30,7 @@ from ..base.search import search
 from ..errors import InputError
 from ..events import Listener, Trying, silent
 from ..frames import Plane, PlaneFormat, folds_of
+from ..loss.modes import GUIDED, LINEAR
 from ..media.pictures import Picture, Pixels
 from ..metrics import PSNR_MAX, squared_error
 from ..settings import StillSettings
@@ -37,7 +38,7 @@ from ..wire import avif
 from ..wire.fields import PIXELS_MAX
 from ..wire.obu import inject
 from .exact import exact_encode
-from .payload import ALPHA, GUIDED, LINEAR, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, write_still
+from .payload import ALPHA, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, write_still
 from .presets import PRESETS
 from .restore import (
     BASE_SCALE,
@@ -210,7 +211,7 @@ class StillEncoder:
         coded = {k: exact_encode(self.picture.colour, predicted, max_error, k == GUIDED) for k in tries}
         bounded = min(tries, key=lambda k: len(coded[k][0]))
         loss, loss_low, colour = coded[bounded]
-        return replace(header, bounded=bounded, max_error=max_error, loss=loss, loss_low=loss_low), colour
+        return replace(header, bounded=bounded.still, max_error=max_error, loss=loss, loss_low=loss_low), colour
 
     def _code_alpha(self) -> _Alpha:
         alpha, peak = self.picture.alpha, self.picture.peak

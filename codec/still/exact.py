@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import FormatError
 from ..frames import Plane, PlaneFormat
-from ..loss.coder import LossCoder, LossKind, LossSettings
+from ..loss.coder import LossCoder, LossSettings
+from ..loss.modes import GUIDED, LINEAR
 from ..media.pictures import Pixels
 
 
@@ -54,7 +55,7 @@ class EightBitCoder:
     def __init__(self, width: int, height: int, channels: int, max_error: int, guided: bool = False):
         self._mixed = channels == 3 and max_error == 0
         fmt = PlaneFormat("400" if channels == 1 else "444", 10 if self._mixed else 8)
-        settings = LossSettings(LossKind.GUIDED if guided else LossKind.LINEAR, 0, max_error)
+        settings = LossSettings(GUIDED if guided else LINEAR, 0, max_error)
         self._coder = LossCoder(fmt, width, height, settings, rgb=channels == 3 and not self._mixed)
 
     def _planes(self, pixels: Pixels) -> list[Plane]:

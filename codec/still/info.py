@@ -6,8 +6,9 @@ from typing import Any
 
 from ..errors import naming
 from ..limits import DEFAULT, Limits
+from ..loss.modes import STILL_MODES
 from ..media.files import read_bytes
-from .payload import ALPHA, NO_ALPHA, NO_HEAD, UNBOUNDED, check_still, header_of
+from .payload import ALPHA, NO_ALPHA, NO_HEAD, check_still, header_of
 
 
 def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
@@ -20,7 +21,8 @@ def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
     alpha = len(still.alpha) + len(header.alpha_loss) + len(header.alpha_low)
     parts = {"head": len(header.delta), "loss_stream": loss, "alpha": alpha, "icc": len(still.icc)}
     parts["exif"] = len(still.exif)
-    exact = header.bounded != UNBOUNDED and header.max_error == 0
+    bounds = STILL_MODES[header.bounded].bounds
+    exact = bounds and header.max_error == 0
     inside = sum(len(p) for p in (header.delta, header.loss, header.loss_low, header.alpha_loss, header.alpha_low))
     base = len(still.base) - inside
     return {
@@ -33,7 +35,7 @@ def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
         "head": None if header.head == NO_HEAD else header.head,
         "told": None if header.head == NO_HEAD else header.base_q,
         "lossless": exact,
-        "max_error": header.max_error if header.bounded != UNBOUNDED else None,
+        "max_error": header.max_error if bounds else None,
         "psnr": None if exact else header.psnr,
         "bpp": len(data) * 8 / (header.width * header.height),
         "bytes": {"file": len(data), "base": base, **parts, "container": len(data) - base - sum(parts.values())},

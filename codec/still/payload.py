@@ -11,7 +11,9 @@ from ..base.av1 import BASE_Q_ZERO
 from ..base.resample import BASE_MIN
 from ..errors import FormatError
 from ..limits import FIXED, Limits, check
+from ..loss.modes import GUIDED, LINEAR, OFF, STILL_MODES
 from ..metrics import PSNR_MAX
+from ..settings import MAX_ERROR
 from ..wire import avif
 from ..wire.fields import (
     STILL,
@@ -30,7 +32,6 @@ from ..wire.obu import extract
 
 NO_ALPHA, ALPHA, OPAQUE = 0, 1, 2  # none, in an item of its own, opaque everywhere
 NO_HEAD = 0
-UNBOUNDED, LINEAR, GUIDED = 0, 1, 2  # no loss-stream; one of the linear mode, of that guided by heads
 PART_MAX = 1 << 30
 
 
@@ -47,8 +48,8 @@ class StillHeader(Record, what="the header of a still picture"):
     base_q: int = wire(  # what the head is told of the base
         "B", 0, 255, to=lambda q: q + BASE_Q_ZERO, of=lambda number: number - BASE_Q_ZERO, default=0
     )
-    bounded: int = wire("B", UNBOUNDED, GUIDED, default=UNBOUNDED)  # whether a loss-stream follows, and of which kind
-    max_error: int = wire("B", 0, 127, default=0)  # of its samples
+    bounded: int = wire("B", 0, max(STILL_MODES), default=OFF.still)  # whether a loss-stream follows, and of which kind
+    max_error: int = wire("B", 0, MAX_ERROR, default=0)  # of its samples
     psnr: float = decibels(PSNR_MAX, default=0.0)  # PSNR-RGB as the encoder measured it; information
     checksum: int = wire("I", 0, WORD_MAX, default=0)  # CRC-32 of the samples, plane after plane
     delta_bytes = length("delta", "I", 1 << 20)
@@ -73,7 +74,7 @@ class StillHeader(Record, what="the header of a still picture"):
             raise FormatError("a picture without a loss-stream has one")
         if v["depth"] == 8 and (v["loss_low_bytes"] or v["alpha_low_bytes"]):
             raise FormatError("8-bit samples have no lower bytes")
-        if v["depth"] == 16 and (v["max_error"] or v["bounded"] == GUIDED):
+        if v["depth"] == 16 and (v["max_error"] or v["bounded"] == GUIDED.still):
             raise FormatError("16-bit samples have no error bound, and no heads that know them")
         if v["alpha"] != ALPHA and (v["alpha_bytes"] or v["alpha_low_bytes"]):
             raise FormatError("a picture without alpha has a loss-stream of it")
@@ -105,7 +106,7 @@ def header_of(data: bytes) -> tuple[avif.Still, StillHeader]:
 
 # bytes a sample of the base, except where said otherwise; rounded up from what `bench check memory` measured
 BAND_ROWS, BAND_CELL = 96, 768  # rows of cells of a band with those around it; bytes of a cell in all layers
-PLAIN, HEAD, EXACT, GUIDE, DEEP = 36, 44, 56, 70, 20
+PLAIN, HEAD, DEEP = 36, 44, 20
 
 
 def still_memory(header: StillHeader) -> int:
@@ -116,8 +117,8 @@ def still_memory(header: StillHeader) -> int:
         each += HEAD
         # its layers see one band of cells at a time, which in a flat picture is the whole
         band = -(-header.width // 2) * min(-(-header.height // 2), BAND_ROWS) * BAND_CELL
-    if header.bounded or header.alpha == ALPHA:
-        each += GUIDE if header.bounded == GUIDED else EXACT
+    alpha = LINEAR.still_memory if header.alpha == ALPHA else 0
+    each += max(STILL_MODES[header.bounded].still_memory, alpha)
     return FIXED + band + max(header.width, BASE_MIN) * max(header.height, BASE_MIN) * each
 
 

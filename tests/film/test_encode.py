@@ -21,6 +21,7 @@ from codec.events import Event
 from codec.film.reader import FilmReader
 from codec.film.writer import write_film
 from codec.frames import Frame, PlaneFormat
+from codec.loss.modes import TRANSFORM
 from codec.media.libav import ordinary_priority
 from codec.media.source import open_source
 from codec.metrics import plane_psnrs, weighted
@@ -171,7 +172,7 @@ def test_history_and_loss_stream_decode(history: int, tmp_path: Path) -> None:
     source = write_frames(tmp_path / "in.mkv", scene_frames(fmt, 65, 47, (11,)), fmt)
     result = codec.encode(source, tmp_path / "out.nvc", settings(scale=TWO, loss=12, history=history))
     ((_, header),) = headers(tmp_path / "out.nvc")
-    assert (header.history, header.loss_kind, header.loss_step) == (history, payload.LOSS_TRANSFORM, 12)
+    assert (header.history, header.loss_kind, header.loss_step) == (history, TRANSFORM.film, 12)
     assert any(header.uses_head(k) for k in range(1, 11))
     assert result.segments[0].loss_bytes != 0
     assert result.psnr > result.segments[0].base_psnr + 3

@@ -3,6 +3,7 @@ repeatable."""
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from codec.errors import FormatError
 from codec.frames import Plane, PlaneFormat
 from codec.loss.changes import BIAS_COARSE, join_changes, layers_of, split_changes
-from codec.loss.coder import LossCoder, LossKind, LossSettings
+from codec.loss.coder import LossCoder, LossSettings
 from codec.loss.grid import PASSES
 from codec.loss.guide import Guide
+from codec.loss.modes import DENSITY
 from codec.segment.fit_density import LEAST_SAMPLES, DensityFit, plane_examples
 from heads.density import store as density_store
 from heads.density.fit import DensityCourse, DensityExample, train_density
@@ -209,7 +211,7 @@ TORN = [b"\x01", b"\x01\x08\0\0", b"\x02\x03\0\0\x03\0\0", b"\x01\0\0\x05abcd", 
 def test_changes_that_do_not_fit_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         split_changes(data)
-    coder = LossCoder(PlaneFormat("400", 8), 8, 8, LossSettings(LossKind.DENSITY))
+    coder = LossCoder(PlaneFormat("400", 8), 8, 8, LossSettings(DENSITY))
     with pytest.raises(FormatError):
         coder.decode(data, [np.zeros((8, 8), np.uint8)])
 
@@ -227,20 +229,19 @@ def moved_by(number: int, seed: int = 0) -> bytes:
 
 
 def test_changed_heads_are_used_by_both_sides() -> None:
-    fmt, settings = PlaneFormat("420", 8), LossSettings(LossKind.DENSITY)
+    fmt, settings = PlaneFormat("420", 8), LossSettings(DENSITY)
     rng = np.random.default_rng(0)
     source = [rng.integers(90, 130, s).astype(np.uint8) for s in fmt.shapes(34, 22)]
     flat = [np.full_like(p, 110) for p in source]
     changes = {3: moved_by(3), 6: moved_by(6)}
     encoder, decoder = LossCoder(fmt, 34, 22, settings, changes=changes), LossCoder(fmt, 34, 22, settings)
-    start = encoder.snapshot()
+    start = copy.deepcopy(encoder)
     for _ in range(2):
         data, decoded = encoder.encode(source, flat)
         assert all(map(np.array_equal, decoder.decode(data, flat), source))
         assert all(map(np.array_equal, decoded, source))
     assert data[: len(join_changes(changes))] != join_changes(changes)  # only the first payload has them
-    encoder.restore(start)
-    again, _ = encoder.encode(source, flat)
+    again, _ = start.encode(source, flat)
     assert again.startswith(join_changes(changes))
 
 
@@ -265,28 +266,26 @@ def test_guides_know_all_that_was_decoded(size: tuple[int, int]) -> None:
     width, height = size
     rng = np.random.default_rng(0)
     base, decoded = (rng.integers(0, 256, (height, width)).astype(np.int32) for _ in range(2))
-    guide = Guide(0, 0, base, [])
+    guide = Guide(0, base, [])
     for number, (unit, phase) in enumerate(PASSES):
         if decoded[unit * PHASES[phase][0] :: 2 * unit, unit * PHASES[phase][1] :: 2 * unit].size:
-            guide.context(number, decoded)
+            guide.advice(number, decoded)
             last = number
     known = np.zeros((height, width), np.int32)
     for unit, phase in PASSES[:last]:
         grid = tuple(slice(unit * first, None, 2 * unit) for first in PHASES[phase])
         known[grid] = (decoded - base)[grid]
-    assert np.array_equal(guide._error[:height, :width], known)
+    assert np.array_equal(guide.heads.error[:height, :width], known)
 
 
 def test_a_restored_coder_forgets_the_heads_of_what_it_gave_up() -> None:
-    fmt, settings = PlaneFormat("400", 8), LossSettings(LossKind.DENSITY)
+    fmt, settings = PlaneFormat("400", 8), LossSettings(DENSITY)
     source = [np.random.default_rng(0).integers(90, 130, (20, 20)).astype(np.uint8)]
     flat = [np.full_like(source[0], 110)]
     payloads = [LossCoder(fmt, 20, 20, settings, changes=c).encode(source, flat)[0] for c in ({3: moved_by(3)}, {})]
     decoder = LossCoder(fmt, 20, 20, settings)
-    start = decoder.snapshot()
     for data in payloads:
-        decoder.restore(start)
-        assert np.array_equal(decoder.decode(data, flat)[0], source[0])
+        assert np.array_equal(copy.deepcopy(decoder).decode(data, flat)[0], source[0])
 
 
 def test_channels_beyond_what_is_exact_are_refused() -> None:
@@ -349,8 +348,8 @@ def test_a_segment_changes_heads_where_that_pays() -> None:
     assert changes and all(n in range(1, 4) for n in changes)
     sizes = []
     for kept in (changes, {}):
-        encoder = LossCoder(fmt, 720, 560, LossSettings(LossKind.DENSITY), changes=kept)
-        decoder = LossCoder(fmt, 720, 560, LossSettings(LossKind.DENSITY))
+        encoder = LossCoder(fmt, 720, 560, LossSettings(DENSITY), changes=kept)
+        decoder = LossCoder(fmt, 720, 560, LossSettings(DENSITY))
         total = 0
         for s, p in zip(source[:3], predicted, strict=False):
             data, _ = encoder.encode(s, p)
