@@ -38,7 +38,7 @@ def compute_by(kernels):
     torch.backends.mkldnn.set_flags(kernels == "oneDNN")
     heads.density.head._types = (lambda: [torch.float64]) if wide else usual[0]
     heads.restorer.integer.IntegerHead._matches_integers = (lambda head: False) if wide else usual[1]
-    for known in (codec.loss.changes.heads_of, codec.still.restore.shipped_head):
+    for known in (codec.loss.changes.heads_of, codec.still.restore.pretrained_head):
         known.cache_clear()
 
 def crc_of(name, device, threads):
