@@ -22,6 +22,7 @@ import pytest
 
 import codec
 from codec.frames import Frame, PlaneFormat
+from codec.media.libav import planes_to_av
 from codec.media.source import open_source
 from codec.settings import Settings
 from tests.makers import Run, drawn_frames, same_planes, scene_frames, shell, tone, write_frames
@@ -204,7 +205,7 @@ def cut_off(tmp_path: Path) -> Path:
         video: Any = output.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "4", "g": "12"})
         video.width, video.height, video.pix_fmt = 64, 48, fmt.av_name
         for k, frame in enumerate(frames):
-            picture = codec.frames.planes_to_av(frame.planes, fmt)
+            picture = planes_to_av(frame.planes, fmt)
             picture.pts, picture.time_base = k, Fraction(1, 25)
             output.mux(video.encode(picture))
         output.mux(video.encode(None))
