@@ -36,7 +36,7 @@ def _short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_frames(tmp_path_factory.mktemp("film") / "in.mkv", scene_frames(YUV, 48, 32, DRAWN), YUV)
+    return write_frames(tmp_path_factory.mktemp("film") / "in.mkv", scene_frames(YUV, 64, 48, DRAWN), YUV)
 
 
 def wishes(**more: Any) -> Settings:
