@@ -283,7 +283,7 @@ def _command(words: list[str]) -> tuple[int, str]:
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            cli.main()
+            cli()
     except SystemExit as end:
         return int(end.code or 0), err.getvalue()
     finally:

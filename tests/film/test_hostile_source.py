@@ -28,7 +28,8 @@ from codec.settings import Settings
 from tests.makers import Run, drawn_frames, same_planes, scene_frames, shell, tone, write_frames
 
 YUV = PlaneFormat("420", 8)
-QUICK = ("--preset", "fast", "--no-head", "--scale", "1", "--device", "cpu", "-q")
+# two threads: how many pictures come out before damage is noticed depends on their number
+QUICK = ("--preset", "fast", "--no-head", "--scale", "1", "--device", "cpu", "--threads", "2", "-q")
 SETTINGS = Settings(preset="fast", head=False, scale=Fraction(1), device="cpu")
 Make = Callable[[Path, Any], Path]
 
@@ -237,7 +238,7 @@ def test_best_effort_keeps_a_damaged_film_up_to_the_damage(
     assert sum("is damaged or cut off at" in n and n.endswith("; the film is kept up to there") for n in notes) == 1
     begun = [e["segment"] for e in result.events if e["event"] == "progress" and e["stage"] == "base"]
     assert set(begun) <= {2}, "what was finished is taken up"
-    with open_source(cut_off, best_effort=True) as source:
+    with open_source(cut_off, 2, best_effort=True) as source:
         wanted = [f.pts * source.info.time_base for f in source.frames()]
     assert 24 <= len(wanted) < 36
     assert times_of(older) == wanted

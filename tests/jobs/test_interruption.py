@@ -55,7 +55,7 @@ def killing(owner, name, before):
 
 where, number = sys.argv.pop(1), int(sys.argv.pop(1))
 owners = {{"replace": (os, "replace"), "mux": (codec.wire.obu, "inject"), "remove": (Store, "remove"),
-           "picture": (codec.media.encoded.EncodedFilm, "_picture")}}
+           "picture": (codec.media.encoded.EncodedSink, "_picture")}}
 if where in owners:
     killing(*owners[where], number)
 main()
