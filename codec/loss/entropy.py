@@ -82,7 +82,8 @@ def geometric_counts(means: Sequence[int], radius: int, total: int) -> Ints:
         for _ in range(radius):
             powers.append(powers[-1] * ratio >> 16)
         row = powers[:0:-1] + powers
-        rows.append([1 + weight * total // sum(row) for weight in row])
+        whole = sum(row)
+        rows.append([1 + weight * total // whole for weight in row])
     return np.array(rows, np.int32)
 
 
