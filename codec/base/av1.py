@@ -18,7 +18,6 @@ from ..frames import Colour, Frame, Plane
 from ..media.libav import ordinary_priority, planes_from_av, planes_to_av
 from .resample import BASE_FORMAT
 
-BASE_Q_ZERO = 128  # what headers store for a `base_q` of 0
 STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
 RATE_MAX = Fraction(240)  # pictures a second that SVT-AV1 takes; times are those of the packets in any case
 THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
@@ -150,8 +149,3 @@ def base_frames(packets: Sequence[BasePacket], shape: tuple[int, int], threads: 
     """Decode what `encode_base` returned."""
     for pts, planes in decode_base(((p.data, p.pts) for p in packets), shape, threads):
         yield Frame(tuple(planes), pts)
-
-
-def base_q_of(crf: float) -> int:
-    """The base's quantiser as heads know it (`base_q`): in quarters, about 0."""
-    return round(4 * crf) - BASE_Q_ZERO

@@ -16,8 +16,8 @@ from heads.restorer.fit import Example, Schedule
 from heads.restorer.spec import HeadSpec
 from heads.weights import encode_change, encode_layers
 
-from ..base.av1 import BASE_Q_ZERO, base_q_of
 from ..base.coded import Base
+from ..base.quantiser import BASE_Q_ZERO, base_q_of
 from ..frames import channels_of
 from ..loss.coder import LossSettings
 from ..loss.modes import TRANSFORM

@@ -15,7 +15,7 @@ from heads.restorer import store
 from heads.restorer.coded import decode_change, decode_layers
 from heads.restorer.spec import HeadSpec
 
-from ..base.av1 import BASE_Q_ZERO
+from ..base.quantiser import BASE_Q_ZERO
 from ..errors import FormatError
 from ..frames import channels_of
 from .payload import NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD, SegmentHeader

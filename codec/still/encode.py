@@ -23,8 +23,9 @@ from heads.restorer.integer import IntegerHead
 from heads.restorer.last import Moments
 from heads.restorer.planes import grid_of, pack
 
-from ..base.av1 import BaseSettings, base_frames, base_q_of, encode_base
+from ..base.av1 import BaseSettings, base_frames, encode_base
 from ..base.colour import PEAK, SRGB, to_planes
+from ..base.quantiser import base_q_of
 from ..base.resample import downscale
 from ..base.search import search
 from ..errors import InputError

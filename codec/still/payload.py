@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..base.av1 import BASE_Q_ZERO
+from ..base.quantiser import BASE_Q_ZERO
 from ..base.resample import BASE_MIN
 from ..errors import FormatError
 from ..limits import FIXED, Limits, check

@@ -26,7 +26,7 @@ from heads.restorer.integer import IntegerHead
 from heads.restorer.pretrain import Course, Sample
 from heads.restorer.spec import HeadSpec
 
-from ..base.av1 import base_q_of
+from ..base.quantiser import base_q_of
 from ..events import Listener, silent
 from ..frames import Plane, folds_of
 from ..media.files import read_bytes

@@ -26,8 +26,9 @@ from heads.restorer import store
 from heads.restorer.pretrain import Course, Sample
 from heads.restorer.spec import HeadSpec
 
-from ..base.av1 import BaseSettings, base_q_of
+from ..base.av1 import BaseSettings
 from ..base.colour import SRGB
+from ..base.quantiser import base_q_of
 from ..events import Listener, silent
 from ..media.files import read_bytes
 from ..still.encode import base_of, base_planes

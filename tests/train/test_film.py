@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from codec.base.av1 import base_q_of
+from codec.base.quantiser import base_q_of
 from codec.cli.train import train_film_command
 from codec.errors import InputError
 from codec.train import film as teach_films
