@@ -116,8 +116,8 @@ def checksum(planes: Sequence[Plane], crc: int = 0) -> int:
 
 def folds_of(chroma: str) -> list[tuple[int, int]]:
     """Fold of each plane for a chroma layout "400", "420", "422" or "444"."""
-    sub = {"400": [], "420": [(1, 1)] * 2, "422": [(2, 1)] * 2, "444": [(2, 2)] * 2}
-    return [(2, 2), *sub[chroma]]
+    sub = SUBSAMPLING[chroma]
+    return [(2, 2), *([] if sub is None else [(2 // sub[1], 2 // sub[0])] * 2)]
 
 
 def channels_of(chroma: str) -> int:

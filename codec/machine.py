@@ -1,4 +1,4 @@
-"""What a machine has for networks: its device and its threads. No result depends on either."""
+"""What a machine has for networks: its device and its threads. No decoded picture depends on either."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.preset
 JOBS_MAX = 64  # segments encoded at a time
 SCALES = (Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
 MAX_ERROR = 127  # the loosest bound on a sample's error
+MAX_STEP = 255  # of the loss-stream's quantiser
 
 STILL_LOSSLESS_CRF = 28.0  # of the base below a bounded loss-stream; see bench/NOTES.md, "Still pictures"
 STILL_QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
@@ -91,8 +92,8 @@ class Settings:
             raise UsageError(f"scale must be one of {', '.join(f'{float(s):g}' for s in SCALES)}")
         if self.history not in (None, 0, 1, 2):
             raise UsageError("history must be 0, 1 or 2")
-        if not (self.loss in ("auto", "off") or (isinstance(self.loss, int) and 1 <= self.loss <= 255)):
-            raise UsageError("loss must be auto, off or a quantiser step 1..255")
+        if not (self.loss in ("auto", "off") or (isinstance(self.loss, int) and 1 <= self.loss <= MAX_STEP)):
+            raise UsageError(f"loss must be auto, off or a quantiser step 1..{MAX_STEP}")
         if self.preset not in PRESETS:
             raise UsageError(f"preset must be one of {', '.join(PRESETS)}")
         if self.device not in ("auto", "cpu", "cuda"):

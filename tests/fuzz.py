@@ -1,4 +1,4 @@
-"""Mutated files through every reader: `python tests/fuzz.py --count 20000 --seed 1 --log fuzz.jsonl`.
+"""Mutated files through every reader: `python -m tests.fuzz --count 20000 --seed 1 --log fuzz.jsonl`.
 
 File number N of seed S is the same for ever: target, file to mutate and mutation are drawn from (S, N). Each is read in
 a worker process, which a watch-dog ends where it does not answer; a file that took more than `--limit` seconds of the
@@ -620,10 +620,10 @@ def main() -> int:
             thread.join()
         run.again()
         findings = [r for r in run.results if r["outcome"] == "finding"]
-        base_q = [*findings, {"summary": summary(run.results, time.monotonic() - began), "seed": words.seed}]
+        lines = [*findings, {"summary": summary(run.results, time.monotonic() - began), "seed": words.seed}]
         if words.replay is not None:
-            base_q = run.results
-        text = "".join(json.dumps(line) + "\n" for line in base_q)
+            lines = run.results
+        text = "".join(json.dumps(line) + "\n" for line in lines)
         if words.log:
             words.log.write_text(text)
         print(text, end="")

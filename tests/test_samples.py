@@ -125,8 +125,8 @@ def test_shipped_picture(name: str, shape: tuple[int, ...], dtype: type) -> None
 def test_make_writes_every_sample(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--seconds", "0.4", "--size", "64x36", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    pretrained = {path.name for path in FOLDER.iterdir() if path.suffix in (".mp4", ".png")}
-    assert {path.name for path in tmp_path.iterdir()} == pretrained
+    kept = {path.name for path in FOLDER.iterdir() if path.suffix in (".mp4", ".png")}
+    assert {path.name for path in tmp_path.iterdir()} == kept
     with av.open(str(tmp_path / "singer.mp4")) as clip:
         assert sum(1 for _ in clip.decode(video=0)) == 10
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from codec.errors import UsageError
-from codec.segment.presets import PRESETS
-from codec.settings import DEFAULT_CRF, LOSSLESS_CRF, QUALITIES, Settings
+from codec.segment.payload import SCALE
+from codec.segment.presets import PRESETS as film_presets
+from codec.settings import DEFAULT_CRF, LOSSLESS_CRF, PRESETS, QUALITIES, SCALES, Settings
+from codec.still.presets import PRESETS as still_presets
 from codec.wire.hdr import svt_hdr
 
 
@@ -68,6 +70,11 @@ def test_the_key_follows_every_wish_but_threads() -> None:
     assert len(keys) == len(other) + 1
     assert Settings(threads=7).key() == Settings().key()
     assert set(QUALITIES) < set(other)
+
+
+def test_presets_and_scales_have_numbers_everywhere() -> None:
+    assert tuple(film_presets) == tuple(still_presets) == PRESETS
+    assert tuple(SCALE) == SCALES
 
 
 def test_hdr_strings() -> None:

@@ -32,7 +32,7 @@ class Watcher(Protocol):
     """Is told what happens, by any thread."""
 
     def under_way(self, index: int, frames: int, stage: Stage) -> None:
-        """So far is a segment of so many pictures."""
+        """How far a segment of `frames` pictures is."""
 
     def finished(self, index: int, segment: Segment) -> None: ...
 

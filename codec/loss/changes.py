@@ -1,4 +1,4 @@
-"""The density heads that a loss-stream uses: those of the program, and what a segment changes of them."""
+"""The density heads that a loss-stream uses: pretrained ones, and what a segment changes of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def split_changes(data: bytes) -> tuple[dict[int, bytes], bytes]:
 
 
 def layers_of(number: int, change: bytes) -> tuple[Layer, ...]:
-    """A film head of the package with what a segment changes of it. Raises FormatError."""
+    """A pretrained film head with what a segment changes of it. Raises FormatError."""
     spec, layers = pretrained_density(Family.FILM)[number]
     try:
         found = decode_shapes(change, spec.shapes(), layers, BIAS_COARSE)

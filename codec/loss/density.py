@@ -6,7 +6,7 @@ Each plane's error e = source - predicted is coded in the picture domain, in the
 the prediction, the last picture moved into place and the errors of the planes before; the sample is coded against the
 table of its spread, and tables adapt (`codec.loss.samples`).
 
-The heads are those of the package, one for each phase of the grid, for the first plane and for the others. A segment of
+The heads are pretrained, one for each phase of the grid, for the first plane and for the others. A segment of
 a film may change some of them: its first payload says how (`codec.loss.changes`). One routine describes both directions
 (see `SymbolCoder`), and all of it is integer arithmetic, so encoder and decoder cannot drift apart.
 """
@@ -47,7 +47,7 @@ class DensityState:
 
 class DensityCoder(PictureCoder):
     """Codes the pictures of one segment so that every decoded sample lies within `max_error`.
-    `changes`: what the encoder has found to change of the package's heads, coded, by their numbers."""
+    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers."""
 
     def __init__(
         self,

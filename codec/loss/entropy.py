@@ -36,7 +36,6 @@ Ints = NDArray[np.int32]
 
 INCREMENT = 32  # what one coded symbol adds to its count
 _LIMIT = 1 << 15  # a row whose sum exceeds this is halved
-_UNIFORM_MAX = 1 << 24  # constriction's tables have 24 bits
 
 
 class CountTables:

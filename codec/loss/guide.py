@@ -1,6 +1,6 @@
 """Density heads as advisers of the linear mode: one more tap and one more magnitude for its forms.
 
-Heads of the package know photographs at large, linear forms are fitted to the picture at hand; a picture too small to
+Pretrained heads know photographs at large, linear forms are fitted to the picture at hand; a picture too small to
 train heads on is coded best by forms that have what the heads say.
 """
 

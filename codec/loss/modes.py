@@ -14,13 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..settings import MAX_ERROR
+from ..settings import MAX_ERROR, MAX_STEP
 
 if TYPE_CHECKING:
     from ..frames import PlaneFormat, Planes
     from .entropy import SymbolCoder
 
-MAX_STEP = 255
 ABSENT = -1  # instead of a wire number, where there is no such mode
 MOVED = 60  # bytes a luma sample of the displaced pictures of a film: blocks with what their filters reach, in float32
 

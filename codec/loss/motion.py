@@ -1,6 +1,6 @@
 """Block motion between a picture and the last one of its segment: displacements, their code, and what they fetch.
 
-Every 16x16 block of luma has one displacement into the last frame, in quarters of a sample; chroma blocks follow it.
+Every 16x16 block of luma has one displacement into the last picture, in quarters of a sample; chroma blocks follow it.
 The decoder's part is exact (see `displace`); how the encoder finds displacements is its own affair.
 """
 

@@ -168,7 +168,7 @@ class TransformCoder(PictureCoder):
         return tuple(decoded)
 
     def candidates(self, p: int, plane: Plane, motion: Ints | None) -> list[Ints]:
-        """Blocks (rows, columns, 8, 8) of every origin: the prediction and, from the second frame on, the prediction
+        """Blocks (rows, columns, 8, 8) of every origin: the prediction and, from the second picture on, the prediction
         plus the displaced last correction, and the displaced last picture."""
         base = plane.astype(np.int32)
         if self.state.last is None:

@@ -83,7 +83,7 @@ class Sink(ABC):
 
 
 class _Y4mSink(Sink):
-    """Exact planes with one frame rate, into `_file`, which who inherits opens."""
+    """Exact planes with one frame rate, into `_file`, which subclasses open."""
 
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None):
         super().__init__(path, info)

@@ -21,6 +21,7 @@ from ..base.quantiser import BASE_Q_ZERO, base_q_of
 from ..frames import channels_of
 from ..loss.coder import LossSettings
 from ..loss.modes import TRANSFORM
+from ..settings import MAX_STEP
 from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
 from .passes import OVERHEAD, Passes, Run
@@ -185,7 +186,7 @@ class Chooser:
         """With a loss-stream on top, and history in the head that goes with it; or as it is."""
         lam = self._lambda()
         steps = 4.0 if self._passes.info.format.depth == 8 else 1.0  # of the quantiser, for a code value of the film
-        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * steps, 1), 255))
+        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * steps, 1), MAX_STEP))
         trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=step), lam=lam))
         found = better(best, trial)
         history = self._settings.history

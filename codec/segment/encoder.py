@@ -27,7 +27,7 @@ from ..wire.obu import TemporalUnit
 from .choice import Choice, Chooser
 from .fit_density import DensityFit
 from .head import Head
-from .passes import GROUP, Passes, Run
+from .passes import Passes, Run
 from .payload import SegmentHeader, read_residual, read_segment, write_residual, write_segment
 
 
@@ -75,7 +75,7 @@ class SegmentEncoder:
         """Code the segment's base and decode it again."""
         return self.passes.base(crf, preset)
 
-    # --- head ---------------------------------------------------------------------------------------------------
+    # --- head and loss-stream -----------------------------------------------------------------------------------
 
     def finish(self, base: Base, previous: Segment | None = None) -> Segment:
         """Choose the head and the loss-stream, code them, and put the segment together. `previous`: the segment before
@@ -134,7 +134,7 @@ class SegmentEncoder:
             scale=self.scale,
             rate=self.info.rate.limit_denominator(1 << 20),
             frames=len(self.frames),
-            group=1 if choice.loss.mode else GROUP,
+            group=run.group,
             psnr=run.psnr,
             head_kind=choice.head_kind,
             history=spec.history if spec else 0,

@@ -1,4 +1,4 @@
-"""What a segment changes of the package's density heads: trained on some of its own pictures, and kept where it pays.
+"""What a segment changes of the pretrained density heads: trained on some of its own pictures, and kept where it pays.
 
 Runs in the encoder alone.
 """

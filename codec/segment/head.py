@@ -26,7 +26,7 @@ Earlier = Callable[[int], tuple[int, SegmentHeader] | None]  # pts of a segment 
 
 
 def write_pretrained(base_q: int, change: bytes = b"") -> bytes:
-    """The head of a segment that uses one of the program: the base's quantiser, and what the segment changes."""
+    """The head of a segment that uses a pretrained one: the base's quantiser, and what the segment changes."""
     return bytes([base_q + BASE_Q_ZERO]) + change
 
 
@@ -54,7 +54,7 @@ class Head:
 
 
 def film_head(number: int, base_q: int, change: bytes = b"") -> Head:
-    """A head of the package, with what a film changes of it. Raises HeadError."""
+    """A pretrained head, with what a film changes of it. Raises HeadError."""
     stored = store.film_head(number)
     layers = decode_change(change, stored.spec, stored.layers) if change else stored.layers
     return Head(stored.spec, tuple(layers), base_q=base_q)

@@ -34,11 +34,12 @@ OVERHEAD = 16  # bytes around a payload, about
 @dataclass(frozen=True)
 class Run:
     """One pass over the segment's pictures. `psnrs`: in dB, (pictures, planes); `residuals`: payloads of the
-    loss-stream, None where a picture has none; `outputs`: what the decoder shows, if it was to be kept; `used`: whether
-    the head predicted the picture."""
+    loss-stream, None where a picture has none; `group`: pictures under one of the `checksums`; `outputs`: what the
+    decoder shows, if it was to be kept; `used`: whether the head predicted the picture."""
 
     psnrs: NDArray[np.float64]
     residuals: list[bytes | None]
+    group: int
     checksums: list[int]
     outputs: list[list[Plane]]
     used: list[bool]
@@ -72,7 +73,7 @@ class Passes:
     # --- base ---------------------------------------------------------------------------------------------------
 
     def _pictures(self) -> Iterator[list[Plane]]:
-        """The pictures that the base codes; kept for the next base where they are few or took long to make."""
+        """The pictures that the base codes; kept for the next base where they have to be filtered."""
         if self.scale == 1 and self.info.format.chroma != "444":
             yield from (downscale(f.planes, self.info.format, self.scale) for f in self.frames)
             return
@@ -129,8 +130,8 @@ class Passes:
         size = self.info.width, self.info.height
         coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.mode else None
         psnrs, crc = [], 0
-        run = Run(np.empty(0), [], [], [], [])
         group = 1 if coder else GROUP
+        run = Run(np.empty(0), [], group, [], [], [])
         wanted = range(len(self.frames)) if only is None else only
         for n, k in enumerate(wanted):
             if n % 8 == 0:

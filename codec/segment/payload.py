@@ -14,9 +14,9 @@ from ..base.resample import base_size
 from ..errors import FormatError
 from ..frames import PlaneFormat, channels_of
 from ..limits import FIXED, Limits, check
-from ..loss.modes import FILM_MODES, MAX_STEP
+from ..loss.modes import FILM_MODES
 from ..metrics import PSNR_MAX
-from ..settings import MAX_ERROR
+from ..settings import MAX_ERROR, MAX_STEP
 from ..wire.fields import (
     RESIDUAL,
     SEGMENT,

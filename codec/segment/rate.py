@@ -29,7 +29,7 @@ MP4_BYTES = 900, 7.5  # of the container, for a film and for each picture
 
 
 class RateControl:
-    """Chooses each segment's base. `video_bytes`: budget of the whole film's video, where a size is asked for."""
+    """Chooses each segment's base. `start_crf`: where a search begins; `share_size` spreads a size asked for."""
 
     def __init__(self, settings: Settings, start_crf: float):
         self.settings = settings

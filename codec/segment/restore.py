@@ -1,7 +1,7 @@
 """From base pictures to full ones: what encoder and decoder both run, so that they cannot differ.
 
     base ──upscale──> ──┬─────────────────────────────────> + ──> prediction ──(loss-stream)──> output
-    earlier outputs, ───┴──> head (heads.restorer.integer) ──────────┘                                     │
+    earlier outputs, ───┴──> head (heads.restorer.integer) ─┘                                     │
     moved into place  <───────────────────────────────────────────────────────────────────────────┘
 
 Everything here is integer arithmetic.

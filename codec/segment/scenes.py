@@ -25,18 +25,18 @@ GRID = (32, 18)
 
 
 @dataclass(frozen=True)
-class Limits:
+class Lengths:
     """Length of a segment in pictures."""
 
     shortest: int
     longest: int
 
 
-def limits(info: VideoInfo) -> Limits:
+def bounds_of(info: VideoInfo) -> Lengths:
     """Bounds for a film: about ten seconds, and no more than MEMORY of pictures."""
     room = MEMORY // max(1, info.format.frame_bytes(info.width, info.height))
     longest = max(8, min(round(LONGEST * info.rate), room, 1200))
-    return Limits(min(longest, max(1, round(SHORTEST * info.rate))), longest)
+    return Lengths(min(longest, max(1, round(SHORTEST * info.rate))), longest)
 
 
 def _signature(luma: Plane, peak: int) -> NDArray[np.float32]:
@@ -45,7 +45,7 @@ def _signature(luma: Plane, peak: int) -> NDArray[np.float32]:
 
 def split(frames: Iterable[Frame], info: VideoInfo) -> Iterator[list[Frame]]:
     """Lists of consecutive frames, none empty; holds one segment at a time."""
-    bounds = limits(info)
+    bounds = bounds_of(info)
     segment: list[Frame] = []
     before: NDArray[np.float32] | None = None
     usual = 0.0

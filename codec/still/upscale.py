@@ -36,7 +36,7 @@ SIDE_MAX = 65535
 
 
 def load_upscaler(scale: int | None, model: str | None) -> Stored:
-    """The package's head for `scale` (None: 2), or the one in the file `model`. Raises InputError, UsageError."""
+    """The pretrained head for `scale` (None: 2), or the one in the file `model`. Raises InputError, UsageError."""
     if model is None:
         return upscaler(scale or 2)
     try:

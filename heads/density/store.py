@@ -89,11 +89,11 @@ def _file(family: Family) -> bytes:
 
 
 def identity(family: Family) -> int:
-    """Tells a family of the package from any other: what changes of it refer to."""
+    """Tells a pretrained family from any other: what changes of it refer to."""
     return zlib.crc32(_file(family))
 
 
 @cache
 def pretrained_density(family: Family) -> list[Stored]:
-    """A family of the package."""
+    """A pretrained family."""
     return read(_file(family), family)

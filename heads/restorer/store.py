@@ -1,4 +1,4 @@
-"""Heads as files: those of the package, beside this module, and those that a user trains (FORMAT.md, "Heads as files").
+"""Heads as files: the pretrained ones, beside this module, and those that a user trains (FORMAT.md, "Heads as files").
 
 magic "NVCH", the numbers of HeadFront, coded weights, CRC-32
 """
@@ -61,9 +61,9 @@ def read(data: bytes) -> Stored:
     if front.illegal() & {"version", "flags", "scale"}:
         unknown = f"the head is of version {front.version}, flags {front.flags} or scale {front.scale}"
         raise HeadError(f"{unknown}, which are unknown")
-    told, adding = bool(front.flags & BASE_Q), bool(front.flags & ADDING)
+    base_q, adding = bool(front.flags & BASE_Q), bool(front.flags & ADDING)
     try:
-        spec = HeadSpec(front.planes, 0, front.layers, front.width, told, adding)  # refuses other shapes
+        spec = HeadSpec(front.planes, 0, front.layers, front.width, base_q, adding)  # refuses other shapes
     except ValueError as error:
         raise HeadError(str(error)) from None
     return Stored(spec, front.scale, tuple(decode_layers(coded, spec)))
@@ -71,7 +71,7 @@ def read(data: bytes) -> Stored:
 
 @cache
 def pretrained(name: str) -> Stored:
-    """A head of the package."""
+    """A pretrained head."""
     return read((files(__package__) / name).read_bytes())
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from codec.frames import Frame, PlaneFormat, VideoInfo
 from codec.segment import scenes
-from codec.segment.scenes import MEMORY, limits, split
+from codec.segment.scenes import MEMORY, bounds_of, split
 from tests.makers import scene_frames
 
 YUV = PlaneFormat("420", 8)
@@ -33,7 +33,7 @@ def test_cuts_are_found(fmt: PlaneFormat, parts: tuple[int, ...]) -> None:
 
 
 def test_no_two_cuts_are_closer_than_the_shortest_segment() -> None:
-    assert limits(info()).shortest == 10
+    assert bounds_of(info()).shortest == 10
     assert lengths(scene_frames(YUV, 64, 48, (20, 5, 25)), info()) == [20, 30]
     assert lengths(scene_frames(YUV, 64, 48, (4, 30)), info()) == [34]
 
@@ -65,7 +65,7 @@ def test_a_fade_and_noise_are_no_cuts() -> None:
 def test_long_scenes_are_divided() -> None:
     still = [Frame((np.full((16, 16), 50, np.uint8),), k) for k in range(605)]
     about = info(16, 16, PlaneFormat("400", 8))
-    assert limits(about).longest == 250
+    assert bounds_of(about).longest == 250
     assert lengths(still, about) == [250, 250, 105]
 
 
@@ -78,7 +78,7 @@ def test_long_scenes_are_divided() -> None:
     (info(16384, 8192, PlaneFormat("444", 10)), 8, 8),
 ], ids=["film", "fast", "slow", "1080p", "2160p", "huge"])  # fmt: skip
 def test_limits(about: VideoInfo, shortest: int, longest: int) -> None:
-    found = limits(about)
+    found = bounds_of(about)
     assert (found.shortest, found.longest) == (shortest, longest)
     assert found.longest == 8 or found.longest * about.format.frame_bytes(about.width, about.height) <= MEMORY
 
