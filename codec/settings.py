@@ -57,6 +57,23 @@ def check_quality(wishes: Wishes, asked: str | None) -> None:
         raise UsageError(f"{asked} must be positive")
 
 
+def _check_preset(name: str) -> None:
+    if name not in PRESETS:
+        raise UsageError(f"preset must be one of {', '.join(PRESETS)}")
+
+
+def _check_threads(count: int) -> None:
+    if not 0 <= count <= 256:
+        raise UsageError("threads must lie in 0..256")
+
+
+def _start_crf(wishes: Wishes, lossless: float) -> float:
+    """The crf that is asked for, or the default: `lossless` below a bound on the error."""
+    if wishes.crf is not None:
+        return wishes.crf
+    return DEFAULT_CRF if wishes.max_error is None else lossless
+
+
 @dataclass(frozen=True)
 class Settings:
     """Options of an encode.
@@ -94,19 +111,15 @@ class Settings:
             raise UsageError("history must be 0, 1 or 2")
         if not (self.loss in ("auto", "off") or (isinstance(self.loss, int) and 1 <= self.loss <= MAX_STEP)):
             raise UsageError(f"loss must be auto, off or a quantiser step 1..{MAX_STEP}")
-        if self.preset not in PRESETS:
-            raise UsageError(f"preset must be one of {', '.join(PRESETS)}")
+        _check_preset(self.preset)
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError("device must be auto, cpu or cuda")
-        if not 0 <= self.threads <= 256:
-            raise UsageError("threads must lie in 0..256")
+        _check_threads(self.threads)
 
     @property
     def start_crf(self) -> float:
         """The quantiser to use, or to begin a search with."""
-        if self.crf is not None:
-            return self.crf
-        return DEFAULT_CRF if self.max_error is None else LOSSLESS_CRF
+        return _start_crf(self, LOSSLESS_CRF)
 
     def key(self) -> str:
         """All that decides the bytes of the result: what an interrupted encode is resumed by. Threads do not."""
@@ -134,17 +147,13 @@ class StillSettings:
 
     def __post_init__(self) -> None:
         check_quality(self, quality_asked(self, STILL_QUALITIES))
-        if self.preset not in PRESETS:
-            raise UsageError(f"preset must be one of {', '.join(PRESETS)}")
-        if not 0 <= self.threads <= 256:
-            raise UsageError("threads must lie in 0..256")
+        _check_preset(self.preset)
+        _check_threads(self.threads)
 
     @property
     def start_crf(self) -> float:
         """The quantiser to use, or to begin a search with."""
-        if self.crf is not None:
-            return self.crf
-        return DEFAULT_CRF if self.max_error is None else STILL_LOSSLESS_CRF
+        return _start_crf(self, STILL_LOSSLESS_CRF)
 
     def size_of(self, width: int, height: int) -> float | None:
         """Bytes that a file may have, where a size is asked for."""

@@ -7,12 +7,12 @@ finer quantiser would.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from heads.restorer.fit import Example, Schedule
+from heads.restorer.fit import Schedule
 from heads.restorer.spec import HeadSpec
 from heads.weights import encode_change, encode_layers
 
@@ -128,7 +128,7 @@ class Chooser:
         before = best.score
         for share in (FIT_PILOT, 1 - FIT_PILOT):
             schedule = Schedule(0, round(share * steps), rate=FIT_RATE)
-            head = self._fit(examples, start.spec, schedule, start, anchor=anchor)
+            head = fit_restorer(self._passes, examples, start.spec, schedule, start, anchor=anchor)
             if head is None:
                 break
             start = head
@@ -143,28 +143,17 @@ class Chooser:
         examples, _ = examples_of(self._passes, self._base, base_q=known.base_q if known.spec.base_q else None)
         schedule = self._preset.schedule
         short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
-        head = self._fit(examples, known.spec, short, known)
+        head = fit_restorer(self._passes, examples, known.spec, short, known)
         return better(best, self._difference(best, head, known)) if head else best
 
     def _with_own(self, best: Choice) -> Choice:
         """With a head that learns from the segment alone."""
         examples, _ = examples_of(self._passes, self._base)
         for width in self._widths() if self._preset.try_all else self._widths()[-1:]:
-            head = self._fit(examples, HeadSpec(self._planes, 0, LAYERS, width), self._preset.schedule)
+            head = fit_restorer(self._passes, examples, HeadSpec(self._planes, 0, LAYERS, width), self._preset.schedule)
             if head:
                 best = better(best, self._tried(best, head, WHOLE_HEAD, encode_layers(head.layers)))
         return best
-
-    def _fit(
-        self,
-        examples: Sequence[Example],
-        spec: HeadSpec,
-        schedule: Schedule,
-        start: Head | None = None,
-        gate: int = 0,
-        anchor: Head | None = None,
-    ) -> Head | None:
-        return fit_restorer(self._passes, examples, spec, schedule, start, gate, anchor)
 
     def _widths(self) -> list[int]:
         """Widths of heads that are worth a try on so many bytes of base, rising."""
@@ -210,12 +199,12 @@ class Chooser:
         schedule = self._preset.schedule
         outputs = self._run(start, start.head, keep=True).outputs
         examples, gate = examples_of(self._passes, self._base, history, outputs)
-        head = self._fit(examples, spec, schedule, gate=gate)
+        head = fit_restorer(self._passes, examples, spec, schedule, gate=gate)
         if head:
             outputs = self._run(start, head, keep=True).outputs
             examples, gate = examples_of(self._passes, self._base, history, outputs, gate)
             again = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps, rate=schedule.rate / 3)
-            head = self._fit(examples, spec, again, head, gate)
+            head = fit_restorer(self._passes, examples, spec, again, head, gate)
         if head is None:
             return None
         run, data = self._run(start, head), encode_layers(head.layers)

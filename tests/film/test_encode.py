@@ -237,7 +237,7 @@ def test_segments_adapt_the_head_of_the_program(pretrained: Path, tmp_path: Path
 def test_a_shipped_head_alone_costs_a_byte(
     film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codec.segment.choice.fit_restorer", lambda *args: None)
+    monkeypatch.setattr("codec.segment.choice.fit_restorer", lambda *args, **options: None)
     codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     found = [header for _, header in headers(tmp_path / "out.nvc")]
     used = [h for h in found if h.head_kind == payload.PRETRAINED_HEAD]
