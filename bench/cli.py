@@ -91,7 +91,7 @@ def _curves(
     out: Path,
     jobs: int,
 ) -> None:
-    from codec.media.files import write_whole
+    from codec.media.parts import write_whole
 
     from .measure.runner import Runner, run_curves
     from .show import report

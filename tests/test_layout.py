@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "codec.loss": ("ground", *DENSITY),
     "codec.segment": ("ground", "codec.limits", "codec.wire", "codec.base", "codec.loss", "heads"),
     "codec.still": ("ground", "codec.limits", "codec.wire", "codec.base", "codec.loss", "heads", "codec.media"),
-    "codec.jobs": ("ground", "codec.segment", "codec.wire", "codec.media.source", "codec.media.files", "heads"),
+    "codec.jobs": ("ground", "codec.segment", "codec.wire", "codec.media.source", "codec.media.folders", "heads"),
     "codec.film": (
         "ground",
         "codec.limits",

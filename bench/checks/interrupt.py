@@ -82,7 +82,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def writing(folder: Path) -> bool:
     """Whether the film itself is being written, beside its target."""
-    return any(folder.glob(f".{NAME}.*.part"))
+    return any(folder.glob(f".{NAME}.*.part/part"))
 
 
 class Interruption:

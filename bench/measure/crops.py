@@ -16,8 +16,8 @@ from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
 from codec.frames import SUBSAMPLING, Plane
-from codec.media.files import write_whole
 from codec.media.libav import planes_to_av
+from codec.media.parts import write_whole
 
 from ..method import Source, Still
 

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from codec.media.files import write_whole
+from codec.media.parts import write_whole
 
 from .curves import MEAN, MEAN_CURVE, Panel
 from .plot import CEILING, looks, lossless

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from codec.media.files import write_whole
+from codec.media.parts import write_whole
 
 from ..process import BenchError
 from ..results import Record, equal

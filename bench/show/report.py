@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from codec.media.files import write_whole
+from codec.media.parts import write_whole
 
 from ..process import BenchError
 from ..results import COLUMNS, RESULTS, RUN, Record, Results, axes, equal

@@ -24,7 +24,8 @@ from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
-from ..media.files import STDIN, check_not_same, check_target, content_key, part_path, put_in_place
+from ..media.files import STDIN, check_not_same, check_target, content_key
+from ..media.parts import Part
 from ..media.side_streams import sound_bytes
 from ..media.source import Source, open_source
 from ..segment.payload import check_film
@@ -159,19 +160,19 @@ class _Work:
 
     def _write(self, scale: Fraction, control: RateControl) -> Encoded:
         size = base_size(self.info.width, self.info.height, scale)
-        part = part_path(self.target)
         sound = self.film.path if self.film.path != STDIN else None
         stats = [found for _, found in sorted(self.progress.stats.items())]
         try:
-            lost = write_film(part, self.store.units(len(stats)), self.info, size, sound)
-            put_in_place(part, self.target)
+            part = Part(self.target)
+            try:
+                lost = write_film(part.path, self.store.units(len(stats)), self.info, size, sound)
+                part.finish()
+            except OutputError as error:
+                raise OutputError(str(error).replace(part.path, self.target)) from None
+            finally:
+                part.discard()
         except OSError as error:
             raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
-        except OutputError as error:
-            raise OutputError(str(error).replace(part, self.target)) from None
-        finally:
-            if os.path.exists(part):
-                os.unlink(part)
         self.store.remove()
         for text in (*self.film.notes, *lost):
             self._note(text)

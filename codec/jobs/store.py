@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -28,17 +27,13 @@ from heads.weights import encode_layers
 
 from ..errors import FormatError, OutputError
 from ..events import SegmentStats
-from ..media.files import write_whole
+from ..media.folders import workshop
 from ..segment.choice import FILM_HEAD
 from ..segment.encoder import Segment
 from ..segment.head import Head, film_head
 from ..wire.obu import TemporalUnit
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
+_NAMES = re.compile(r"key|[0-9]{6,}\.(segment|new)")
 _LENGTH = struct.Struct(">I")
 ENCODER = 4  # raised whenever the encoder may give other bytes for the same wish
 
@@ -55,96 +50,72 @@ def store_key(source: bytes, settings: str) -> str:
 
 
 class Store:
-    """Finished segments on disk, in `.NAME.parts` beside the target."""
+    """Finished segments on disk, in `.NAME.parts` beside the target.
+
+    Attributes:
+        folder: their folder.
+    """
 
     def __init__(self, target: str, key: str, resume: bool):
-        path = Path(target)
-        self.folder = path.parent / f".{path.name}.parts"
-        self._lock: int | None = None
-        made = not self.folder.exists()
+        """Segments of the same `key` are kept where `resume`, all others removed. Raises OutputError."""
+        self._folder = workshop(target, ".parts", _NAMES, "finished segments")
+        self.folder = Path(self._folder.path)
         try:
-            self.folder.mkdir(exist_ok=True)
-            self._lock = _locked(self.folder)
             if not (resume and self._key() == key):
-                for old in self.folder.iterdir():
-                    old.unlink()
-                (self.folder / "key").write_text(key)
-        except BlockingIOError:
-            raise OutputError(f"{target} is being written by another encode at this moment") from None
+                for old in self._folder.names():
+                    self._folder.unlink(old)
+                with self._folder.create("key") as file:
+                    file.write(key.encode())
         except OSError as error:
-            if made:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            self._unlock()
+            self._folder.remove()
             raise OutputError(f"{self.folder} cannot be used to keep finished segments: {error.strerror}") from None
 
     def _key(self) -> str:
         try:
-            return (self.folder / "key").read_text()
+            return self._folder.read("key").decode(errors="replace")
         except OSError:
             return ""
-
-    def _path(self, index: int) -> Path:
-        return self.folder / f"{index:06d}.segment"
 
     def get(self, index: int) -> Segment | None:
         """A finished segment, or None where there is none or it is damaged."""
         try:
-            return unpack(self._path(index).read_bytes())
+            return unpack(self._folder.read(_name(index)))
         except (OSError, ValueError, KeyError, TypeError, struct.error):
             return None
 
     def put(self, index: int, segment: Segment) -> None:
         """Keep a segment; it is there whole or not at all."""
-        path = self._path(index)
+        name = _name(index)
         try:
-            write_whole(path, pack(segment))
+            self._folder.write(name, pack(segment), f"{index:06d}.new")
         except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+            raise OutputError(f"{self._folder.place(name)} cannot be written: {error.strerror}") from None
 
     def units(self, count: int) -> Iterator[TemporalUnit]:
         """The temporal units of the first `count` segments."""
         for index in range(count):
             segment = self.get(index)
             if segment is None:
-                raise OutputError(f"{self._path(index)} has disappeared or is damaged")
+                raise OutputError(f"{self._folder.place(_name(index))} has disappeared or is damaged")
             yield from segment.units
 
     def leave(self, keep: bool) -> int:
         """The work stops before its end: finished segments stay where `keep`, and where there are any. Returns how many
         do."""
-        kept = sum(1 for _ in self.folder.glob("*.segment")) if keep else 0
+        kept = sum(name.endswith(".segment") for name in self._folder.names()) if keep else 0
         if kept:
-            self._unlock()
+            self._folder.leave()
         else:
-            self.remove()
+            self._folder.remove()
         return kept
 
     def remove(self) -> None:
         """Delete the folder: the work is done."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._folder.remove()
 
 
-def _locked(folder: Path) -> int | None:
-    """A descriptor that holds the folder for this process until it is closed or the process ends, however it does; None
-    where the system has no such locks. Raises BlockingIOError where another process holds it."""
-    if fcntl is None:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    except OSError:  # a file system without locks
-        os.close(descriptor)
-        return None
-    return descriptor
+def _name(index: int) -> str:
+    return f"{index:06d}.segment"
 
 
 def pack(segment: Segment) -> bytes:

@@ -18,8 +18,9 @@ from av.video.reformatter import VideoReformatter
 from ..errors import OutputError
 from ..frames import Frame, Plane, PlaneFormat, VideoInfo
 from ..wire.matroska import set_sample_aspect_ratio
-from .files import check_target, discard, part_path, put_in_place
+from .files import check_target
 from .libav import local_url, ordinary_priority, planes_to_av
+from .parts import Part
 from .side_streams import Interleaver, SideStreams
 from .sink import SWSCALE_FLAGS, Sink
 
@@ -99,12 +100,13 @@ class EncodedSink(Sink):
         super().__init__(path, info)
         check_target(path, overwrite)
         self._recipe, self._cut = recipe, cut
-        self._part = part_path(path)
         self._side: SideStreams | None = None
         self._interleaver: Interleaver | None = None
         self._origin = 0
         self._reformatter = VideoReformatter()
         self.notes += [recipe.note] if recipe.note else []
+        with self._guarded():
+            self._part = Part(path)
         try:
             with self._guarded():
                 self._open(threads)
@@ -115,7 +117,7 @@ class EncodedSink(Sink):
     def _open(self, threads: int) -> None:
         recipe, info = self._recipe, self.info
         options = {"movflags": "+faststart"} if recipe.container in ("mp4", "mov") else {"write_crc32": "0"}
-        self._output = av.open(local_url(self._part), "w", format=recipe.container, container_options=options)
+        self._output = av.open(local_url(self._part.path), "w", format=recipe.container, container_options=options)
         video = self._output.add_stream(recipe.encoder, rate=info.rate, options=recipe.options)
         assert isinstance(video, av.VideoStream)
         video.time_base = info.time_base
@@ -189,11 +191,11 @@ class EncodedSink(Sink):
         self._interleaver.finish()
         self._output.close()
         if self._recipe.container in ("matroska", "webm") and self.info.sar != 1:
-            set_sample_aspect_ratio(self._part, self.info.sar)
+            set_sample_aspect_ratio(self._part.path, self.info.sar)
         if self._side is not None:
-            self.notes += self._side.lost_tags(self._part)
+            self.notes += self._side.lost_tags(self._part.path)
             self._side.close()
-        put_in_place(self._part, self.path)
+        self._part.finish()
 
     def _discard(self) -> None:
         # a file that is thrown away need not be well formed, nor have been opened
@@ -201,4 +203,4 @@ class EncodedSink(Sink):
             self._output.close()
         if self._side is not None:
             self._side.close()
-        discard(self._part)
+        self._part.discard()

@@ -1,21 +1,18 @@
-"""Files as the work needs them: checked before it begins, read whole, written whole or not at all.
-
-A target is written beside itself, under a hidden name that holds the process's number, and gets its own name when it is
-complete and on the disk: whatever happens, an older file is there until then. What a process that was killed left
-unfinished is removed when the same target is written again. The path "-" stands for a standard stream.
+"""Files as the work needs them: checked before it begins, read whole, written whole or not at all (see `parts`). The
+path "-" stands for a standard stream.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import InputError, OutputError, UsageError
+from .folders import resolved
+from .parts import write_whole
 
 STDIN = STDOUT = "-"
 
@@ -65,24 +62,27 @@ def check_not_same(source: str, target: str) -> None:
 
 
 def check_target(path: str, overwrite: bool) -> None:
-    """As `check_free`; then also remove what killed processes left of it unfinished."""
-    check_free(path, overwrite)
-    folder, name = os.path.split(path)
-    remove_stale(folder, re.escape(name))
-
-
-def check_free(path: str, overwrite: bool) -> None:
-    """Raise OutputError unless a file may be written to `path`."""
-    folder = os.path.dirname(path) or "."
+    """Raise OutputError unless a file may be written to `path` or, where that is a link, to what it leads to."""
+    real = resolved(path)
+    folder = os.path.dirname(real) or "."
+    to = path if real == path else f"{path}, a link to {real}"
+    try:
+        taken = bool(os.lstat(path))
+    except FileNotFoundError:
+        taken = False
+    except OSError as error:  # such as a name that is too long
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+    if os.path.islink(real):
+        raise OutputError(f"{path} is a link that leads to itself")
     if not os.path.isdir(folder):
-        raise OutputError(f"{path}: there is no folder {folder}")
+        raise OutputError(f"{to}: there is no folder {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: no permission to write to the folder")
-    if os.path.isdir(path):
+        raise OutputError(f"{to}: no permission to write to the folder")
+    if os.path.isdir(real):
         raise OutputError(f"{path} is a directory")
-    if os.path.exists(path) and not os.path.isfile(path):
+    if os.path.exists(real) and not os.path.isfile(real):
         raise OutputError(f"{path} is a pipe or a device, which a file would replace; write to standard output (-)")
-    if os.path.exists(path) and not overwrite:
+    if taken and not overwrite:
         raise OutputError(f"{path} exists already; it is overwritten only on request")
 
 
@@ -101,61 +101,6 @@ def write_bytes(path: str, data: bytes) -> None:
         write_whole(path, data)
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from None
-
-
-def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file that is there either whole or not at all. Raises OSError."""
-    part = part_path(os.fspath(path))
-    try:
-        Path(part).write_bytes(data)
-        put_in_place(part, path)
-    except OSError:
-        discard(part)
-        raise
-
-
-def part_path(path: str) -> str:
-    """The hidden name beside `path` under which it is written until it is whole."""
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.{os.getpid()}.part")
-
-
-def put_in_place(part: str, path: str | os.PathLike[str]) -> None:
-    """Give a finished file its name, once it is on the disk: a full disk or a power cut must not cost an older one."""
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def discard(path: str) -> None:
-    """Remove a file, if it is there and can be removed."""
-    with suppress(OSError):
-        os.unlink(path)
-
-
-def remove_stale(folder: str, name: str) -> None:
-    """Remove what was written under `part_path` of targets whose name matches `name` by processes that have ended."""
-    ours = re.compile(rf"\.{name}\.(\d{{1,9}})\.part")
-    with suppress(OSError):
-        for found in os.listdir(folder or "."):
-            part = ours.fullmatch(found)
-            if part and not _runs(int(part[1])):
-                discard(os.path.join(folder, found))
-
-
-def _runs(pid: int) -> bool:
-    """Whether there is such a process. Where the system does not tell, no: there an open file cannot be removed."""
-    if pid == os.getpid():
-        return True
-    if os.name != "posix":  # on Windows os.kill would end the process
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def drain(file: IO[Any]) -> None:

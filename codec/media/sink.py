@@ -17,8 +17,9 @@ from av.video.reformatter import Interpolation
 
 from ..errors import OutputError
 from ..frames import Frame, VideoInfo
-from .files import STDOUT, check_target, discard, drain, part_path, put_in_place
+from .files import STDOUT, check_target, drain
 from .libav import faults_as, open_film
+from .parts import Part
 
 SWSCALE_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -119,18 +120,18 @@ class Y4mFile(_Y4mSink):
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None, overwrite: bool):
         super().__init__(path, info, source)
         check_target(path, overwrite)
-        self._part = part_path(path)
         with self._guarded():
-            self._file = open(self._part, "wb")  # noqa: SIM115
+            self._part = Part(path)
+            self._file = self._part.open()
 
     def _finish(self) -> None:
         self._file.close()
-        put_in_place(self._part, self.path)
+        self._part.finish()
 
     def _discard(self) -> None:
         with suppress(OSError):
             self._file.close()
-        discard(self._part)
+        self._part.discard()
 
 
 class Y4mPipe(_Y4mSink):

@@ -51,7 +51,7 @@ def open_sink(
     if ending == ".y4m":
         return Y4mFile(path, info, source, overwrite)
     if ending == ".png":
-        return PngSequence(path, info, source, overwrite)
+        return PngSequence(path, info, source, overwrite, threads)
     if ending in RECIPES:
         recipe = RECIPES[ending](info)
         return EncodedSink(path, info, recipe, Cut(source, start, duration), overwrite, threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +26,12 @@ from ..errors import InputError
 from ..events import Listener, Training
 from ..frames import folds_of
 from ..media.files import write_bytes
+from ..media.folders import workshop
 
 FOLDS = folds_of("444")
 MSE_MIN = 1e-3  # of a picture, so that a flat one has a gain
 MSE_FLOOR = 2.0  # of a base, in squared 10-bit steps
+_STATE = re.compile(r"state\.(npz|part)")  # what `heads.loop` writes
 
 
 def sample_of(upscaled: Sequence[NDArray[np.uint16]], pixels: NDArray[np.uint8], base_q: int, chroma: bool) -> Sample:
@@ -94,9 +97,6 @@ def train_head(
     many dB a head adds to samples. Raises InputError."""
     if not learnt or not held:
         raise InputError("there is no picture of 32 x 32 samples or more to learn from")
-    state = out.with_name(f".{out.name}.state")
-    if not resume:
-        state.unlink(missing_ok=True)
     smallest = min(min(s.source[0].shape) for s in learnt) // 2
     largest = max(min(s.source[0].shape) for s in learnt) // 2
     course = replace(course, crop=min(course.crop, max(smallest, largest // 2, 16)))
@@ -109,11 +109,17 @@ def train_head(
         text = f"{at.step}/{at.steps} steps, {added:+.3f} dB on pictures held back, {speed:.1f} steps/s"
         listen(Training(text, at.step, at.steps, at.loss, added))
 
+    kept = workshop(str(out), ".state", _STATE, "the state of the training")
     try:
-        layers = trainer.run(tell, state)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    data = store.write(spec, scale, layers)
-    write_bytes(str(out), data)
-    state.unlink(missing_ok=True)
+        if not resume:
+            kept.unlink("state.npz")
+        layers = trainer.run(tell, Path(kept.place("state.npz")))
+        data = store.write(spec, scale, layers)
+        write_bytes(str(out), data)
+    except BaseException as error:
+        kept.leave() if kept.names() else kept.remove()
+        if isinstance(error, ValueError):
+            raise InputError(str(error)) from None
+        raise
+    kept.remove()
     return Trained(len(data), gain(held, spec, layers))

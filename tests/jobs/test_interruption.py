@@ -18,7 +18,9 @@ from click.testing import CliRunner
 from bench.checks.interrupt import interrupted, main
 from codec.errors import OutputError
 from codec.frames import PlaneFormat
-from codec.media.files import check_target, part_path, write_whole
+from codec.media.files import check_target
+from codec.media.folders import MARK
+from codec.media.parts import Part, write_whole
 from codec.media.sinks import open_sink
 from codec.media.source import open_source
 from tests.makers import drawn_frames, scene_frames, write_frames
@@ -110,6 +112,34 @@ def test_killed_encode_is_resumed_to_the_same_bytes(
 
 
 @posix
+@pytest.mark.parametrize("letters", [240, 255])
+def test_long_names_are_resumed(letters: int, film: Path, whole: Path, tmp_path: Path) -> None:
+    target = tmp_path / ("n" * (letters - 4) + ".nvc")
+    assert codec("encode", film, target, *QUICK, kill=("replace", 3)) == -signal.SIGKILL
+    (workshop,) = tmp_path.glob(".*.parts")
+    assert len(list(workshop.glob("*.segment"))) == 2
+    assert codec("encode", film, target, *QUICK, "--resume", kill=("mux", 20)) == -signal.SIGKILL
+    assert codec("encode", film, target, *QUICK, "--resume") == 0
+    assert target.read_bytes() == whole.read_bytes()
+    assert os.listdir(tmp_path) == [target.name]
+
+
+@posix
+@pytest.mark.parametrize("kill", [("replace", 2), ("mux", 20), ("replace", SEGMENTS + 1), ("remove", 1)], ids=str)
+def test_link_is_written_through(kill: tuple[str, int], film: Path, whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    real, link = tmp_path / "there" / "real.nvc", tmp_path / "out.nvc"
+    real.write_bytes(b"older")
+    real.chmod(0o640)
+    link.symlink_to("there/real.nvc")
+    assert codec("encode", film, link, *QUICK, "-y", kill=kill) == -signal.SIGKILL
+    assert codec("encode", film, link, *QUICK, "-y", "--resume") == 0
+    assert os.readlink(link) == "there/real.nvc"
+    assert real.read_bytes() == whole.read_bytes() and real.stat().st_mode & 0o777 == 0o640
+    assert sorted(os.listdir(tmp_path)) == ["out.nvc", "there"] and os.listdir(tmp_path / "there") == ["real.nvc"]
+
+
+@posix
 def test_encode_killed_after_its_end_left_a_whole_film(film: Path, whole: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.nvc"
     assert codec("encode", film, target, *QUICK, kill=("remove", 1)) == -signal.SIGKILL
@@ -156,45 +186,89 @@ def test_tool_finds_a_film_that_is_written_in_place(film: Path, tmp_path: Path) 
 
 # --- what killed processes leave --------------------------------------------------------------------------------------
 
-
-def dead_process() -> int:
-    """The number of a process that has ended."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    return process.pid
-
-
-def test_only_what_dead_processes_left_of_the_same_target_is_removed(tmp_path: Path) -> None:
-    dead = dead_process()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
-        stale = [f".a.nvc.{dead}.part"]
-        kept = [f".a.nvc.{os.getpid()}.part", f".b.nvc.{dead}.part", f".aXnvc.{dead}.part", f"a.nvc.{dead}.part",
-                ".a.nvc..part", f".a.nvc.{dead}.parts", f".a.nvc.{'9' * 30}.part"]  # fmt: skip
-        if os.name == "posix":  # elsewhere an open file cannot be removed, and this one is not open
-            kept.append(f".a.nvc.{alive.pid}.part")
-        for name in (*stale, *kept):
-            (tmp_path / name).write_bytes(b"unfinished")
-        check_target(str(tmp_path / "a.nvc"), False)
-        assert sorted(os.listdir(tmp_path)) == sorted(kept)
-        alive.communicate(b"\n")
+HALF = """
+import os, signal, sys
+from codec.media.parts import Part
+part = Part(sys.argv[1])
+part.open().write(b"unfinished")
+for number in (1, 77):
+    part.open(number).write(b"unfinished")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
-def test_a_refused_target_costs_nothing(tmp_path: Path) -> None:
+def killed_part(target: Path) -> Path:
+    """The folder of a process that was killed while it wrote `target`."""
+    before = {*target.parent.iterdir()}
+    done = subprocess.run([sys.executable, "-c", HALF, str(target)], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = {*target.parent.iterdir()} - before
+    assert left.name.startswith(f".{target.name}"[:30]) and left.name.endswith(".part")
+    return left
+
+
+@posix
+@pytest.mark.parametrize("name", ["a.nvc", "a.png", "n" * 251 + ".nvc"], ids=["", "picture", "long name"])
+def test_what_a_killed_process_left_is_removed_when_its_target_is_written(name: str, tmp_path: Path) -> None:
+    killed_part(tmp_path / name)
+    kept = [killed_part(tmp_path / ("b" + name[1:])).name, killed_part(tmp_path / ("aX" + name[2:])).name]
+    under_way = Part(tmp_path / name)
+    write_whole(tmp_path / name, b"whole")
+    kept += [name, os.path.basename(os.path.dirname(under_way.path))]
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+    under_way.discard()
+    assert sorted(os.listdir(tmp_path)) == sorted(kept[:-1])
+
+
+@posix
+def test_a_target_that_is_refused_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.nvc").write_bytes(b"older")
-    (tmp_path / f".a.nvc.{dead_process()}.part").write_bytes(b"unfinished")
+    left = killed_part(tmp_path / "a.nvc")
     with pytest.raises(OutputError, match="exists already"):
         check_target(str(tmp_path / "a.nvc"), False)
-    assert len(os.listdir(tmp_path)) == 2
+    assert sorted(tmp_path.iterdir()) == sorted([left, tmp_path / "a.nvc"])
 
 
+@posix
+@pytest.mark.parametrize("change", ["no mark", "foreign file", "link", "folder", "open to others", "linked"])
+def test_what_only_looks_like_ours_stays(change: str, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"precious")
+    left = killed_part(tmp_path / "a.nvc")
+    if change == "no mark":
+        (left / MARK).unlink()
+    elif change == "foreign file":
+        (left / "part2").write_bytes(b"precious")
+    elif change == "link":
+        (left / "1").unlink()
+        (left / "1").symlink_to("../victim")
+    elif change == "folder":
+        (left / "2").mkdir()
+    elif change == "open to others":
+        left.chmod(0o755)
+    else:
+        left.symlink_to(left.rename(tmp_path / "elsewhere"))
+    before = {p: p.lstat().st_mtime_ns for p in tmp_path.rglob("*") if not p.is_dir()}
+    write_whole(tmp_path / "a.nvc", b"whole")
+    after = {p: p.lstat().st_mtime_ns for p in tmp_path.rglob("*") if not p.is_dir()}
+    del after[tmp_path / "a.nvc"]
+    assert after == before
+
+
+@posix
+def test_an_empty_folder_whose_maker_was_killed_at_once_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".a.nvc.0123abcd.part").mkdir(0o700)
+    (tmp_path / ".a.nvc.0123abcX.part").mkdir(0o700)
+    write_whole(tmp_path / "a.nvc", b"whole")
+    assert sorted(os.listdir(tmp_path)) == [".a.nvc.0123abcX.part", "a.nvc"]
+
+
+@posix
 def test_pictures_of_a_killed_decode_are_removed(film: Path, tmp_path: Path) -> None:
-    dead = dead_process()
-    for name in (f".a_00001.png.{dead}.part", f".a_00077.png.{dead}.part"):
-        (tmp_path / name).write_bytes(b"unfinished")
-    (tmp_path / f".b_00001.png.{dead}.part").write_bytes(b"another's")
+    killed_part(tmp_path / "a_00001.png")
+    kept = killed_part(tmp_path / "b_00001.png")
     with open_source(film) as source, open_sink(tmp_path / "a_%05d.png", source.info) as sink:
         sink.write(next(source.frames()))
-    assert sorted(os.listdir(tmp_path)) == [f".b_00001.png.{dead}.part", "a_00001.png"]
+    assert sorted(os.listdir(tmp_path)) == sorted([kept.name, "a_00001.png"])
 
 
 def test_older_pictures_stay_until_all_new_ones_are_there(film: Path, tmp_path: Path) -> None:
@@ -218,5 +292,4 @@ def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_whole(tmp_path / "a.y4m", b"new")
-    assert not os.path.exists(part_path(str(tmp_path / "a.y4m")))
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.y4m": b"older"}

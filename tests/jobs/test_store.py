@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from codec.frames import PlaneFormat
 from codec.jobs.store import Store, pack, store_key, unpack
 from codec.loss.changes import join_changes
 from codec.loss.modes import DENSITY, OFF
+from codec.media.folders import MARK, Folder
 from codec.segment.encoder import Segment
 from codec.segment.head import Head
 from codec.segment.payload import NO_HEAD, SegmentHeader, write_residual, write_segment
@@ -145,7 +147,7 @@ def test_another_key_starts_afresh(tmp_path: Path) -> None:
     job.put(0, drawn_segment(2))
     job.leave(keep=True)
     job = Store(target, "other", resume=True)
-    assert job.get(0) is None and files(job.folder) == ["key"]
+    assert job.get(0) is None and files(job.folder) == ["key", MARK]
     assert (job.folder / "key").read_text() == "other"
     (job.folder / "key").unlink()
     job.put(0, drawn_segment(2))
@@ -163,6 +165,7 @@ def test_leaving(tmp_path: Path) -> None:
     job.put(0, drawn_segment(1))
     job.leave(keep=True)
     assert job.folder.exists()
+    job = Store(target, "key", resume=True)
     job.leave(keep=False)
     assert not job.folder.exists()
     job = Store(target, "key", resume=False)
@@ -177,7 +180,7 @@ def test_two_encodes_to_one_target_do_not_share_a_workshop(tmp_path: Path) -> No
     job = Store(target, "key", resume=False)
     job.put(0, drawn_segment(1))
     for resume in (False, True):
-        with pytest.raises(OutputError, match=r"film\.nvc is being written by another encode"):
+        with pytest.raises(OutputError, match=r"film\.nvc is being written by another process"):
             Store(target, "key", resume)
     assert same(job.get(0), drawn_segment(1))
     job.leave(keep=True)
@@ -187,18 +190,198 @@ def test_two_encodes_to_one_target_do_not_share_a_workshop(tmp_path: Path) -> No
 def test_a_place_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="finished segments"):
         Store(str(tmp_path / "missing" / "film.nvc"), "key", resume=False)
-    (tmp_path / ".film.nvc.parts").write_text("a file")
-    with pytest.raises(OutputError, match="finished segments"):
-        Store(str(tmp_path / "film.nvc"), "key", resume=False)
 
 
 def test_a_full_disk_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **wishes: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OutputError, match="No space left"):
-        Store(str(tmp_path / "film.nvc"), "key", resume=False)
+    for owner, name in ((os, "write"), (Folder, "create")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, full)
+            with pytest.raises(OutputError, match="No space left"):
+                Store(str(tmp_path / "film.nvc"), "key", resume=False)
+        assert not list(tmp_path.iterdir())
+
+
+# --- folders that have the workshop's name and are not ours ----------------------------------------------------------
+
+
+def tree(folder: Path) -> dict[str, tuple[int, object]]:
+    """All that lies under a folder: mode, and contents or where a link leads."""
+    found: dict[str, tuple[int, object]] = {}
+    for path in sorted(folder.rglob("*")):
+        kind: object = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(folder))] = (path.lstat().st_mode, kind)
+    return found
+
+
+def link_to_a_folder(place: Path) -> None:
+    victim = place.parent / "victim"
+    victim.mkdir(0o700)
+    (victim / "000000.segment").write_bytes(b"precious")
+    place.symlink_to(victim.name)
+
+
+def link_to_nothing(place: Path) -> None:
+    place.symlink_to("nowhere")
+
+
+def a_file(place: Path) -> None:
+    place.write_bytes(b"precious")
+
+
+def our_names_without_the_mark(place: Path) -> None:
+    place.mkdir(0o700)
+    (place / "key").write_bytes(b"key")
+    (place / "000000.segment").write_bytes(b"precious")
+
+
+def foreign_file(place: Path) -> None:
+    place.mkdir(0o700)
+    (place / "diary.txt").write_bytes(b"precious")
+
+
+def foreign_file_beside_ours(place: Path) -> None:
+    kept_work(place)
+    (place / "diary.txt").write_bytes(b"precious")
+
+
+def link_beside_ours(place: Path) -> None:
+    kept_work(place)
+    (place.parent / "victim").write_bytes(b"precious")
+    (place / "000001.segment").symlink_to("../victim")
+
+
+def folder_beside_ours(place: Path) -> None:
+    kept_work(place)
+    (place / "000001.segment").mkdir()
+
+
+def another_mark(place: Path) -> None:
+    kept_work(place)
+    (place / MARK).write_bytes(b"another program's")
+
+
+def link_for_a_mark(place: Path) -> None:
+    place.mkdir(0o700)
+    (place.parent / "victim").write_bytes(b"")
+    (place / MARK).symlink_to("../victim")
+
+
+def open_to_others(place: Path) -> None:
+    kept_work(place)
+    place.chmod(0o777)
+
+
+def kept_work(place: Path) -> None:
+    job = Store(str(place.parent / "film.nvc"), "key", resume=False)
+    job.put(0, drawn_segment(1))
+    job.leave(keep=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and modes")
+@pytest.mark.parametrize("resume", [False, True], ids=["afresh", "resumed"])
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (link_to_a_folder, "is a link"),
+        (link_to_nothing, "is a link"),
+        (a_file, "is no folder"),
+        (our_names_without_the_mark, "was not made by this program"),
+        (foreign_file, r"holds 'diary\.txt'"),
+        (foreign_file_beside_ours, r"holds 'diary\.txt'"),
+        (link_beside_ours, r"holds '000001\.segment'"),
+        (folder_beside_ours, r"holds '000001\.segment'"),
+        (another_mark, "was not made by this program"),
+        (link_for_a_mark, "film.nvc.parts"),
+        (open_to_others, "permissions"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_not_ours_is_left_as_it_is(
+    plant: Callable[[Path], None], words: str, resume: bool, tmp_path: Path
+) -> None:
+    plant(tmp_path / ".film.nvc.parts")
+    before = tree(tmp_path)
+    with pytest.raises(OutputError, match=words):
+        Store(str(tmp_path / "film.nvc"), "key", resume)
+    assert tree(tmp_path) == before
+
+
+def test_another_users_folder_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / ".film.nvc.parts"
+    kept_work(place)
+    before, look = tree(tmp_path), Folder.look
+
+    def from_elsewhere(folder: Folder) -> os.stat_result:
+        seen = list(look(folder))
+        seen[4] += 1
+        return os.stat_result(seen)
+
+    monkeypatch.setattr(Folder, "look", from_elsewhere)
+    with pytest.raises(OutputError, match="belongs to somebody else"):
+        Store(str(tmp_path / "film.nvc"), "key", resume=True)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("mark", [None, b"", b"Unfin"], ids=["no mark", "an empty one", "half of it"])
+def test_a_folder_whose_maker_was_killed_at_once_is_taken(mark: bytes | None, tmp_path: Path) -> None:
+    place = tmp_path / ".film.nvc.parts"
+    place.mkdir(0o700)
+    if mark is not None:
+        (place / MARK).write_bytes(mark)
+    job = Store(str(tmp_path / "film.nvc"), "key", resume=True)
+    job.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_others_put_beside_our_work_stays_when_that_is_done(tmp_path: Path) -> None:
+    job = Store(str(tmp_path / "film.nvc"), "key", resume=False)
+    job.put(0, drawn_segment(1))
+    (job.folder / "diary.txt").write_bytes(b"precious")
+    job.remove()
+    assert (job.folder / "diary.txt").read_bytes() == b"precious"
+
+
+def test_a_killed_removal_can_be_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark goes last, at whatever file the kill comes."""
+    for stop in range(4):
+        job = Store(str(tmp_path / "film.nvc"), "key", resume=False)
+        job.put(0, drawn_segment(1))
+        job.put(1, drawn_segment(2))
+        count, unlink = 0, Folder.unlink
+
+        def killed(folder: Folder, name: str, stop: int = stop, unlink: Callable[..., None] = unlink) -> None:
+            nonlocal count
+            if count == stop:
+                raise KeyboardInterrupt
+            count += 1
+            unlink(folder, name)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Folder, "unlink", killed)
+            job.remove()
+        assert (job.folder / MARK).exists() or not list(job.folder.iterdir())
+        Store(str(tmp_path / "film.nvc"), "key", resume=False).remove()
+        assert not list(tmp_path.iterdir())
+
+
+def test_long_names_have_workshops_of_their_own(tmp_path: Path) -> None:
+    """Names that differ in their last letter alone, of 255 bytes, in letters of one to three bytes."""
+    for letter in ("n", "\u00fc", "\u4e2d"):
+        stem = letter * (250 // len(letter.encode()))
+        stem += "x" * (250 - len(stem.encode()))
+        targets = [str(tmp_path / f"{stem}{k}.nvc") for k in range(2)]
+        jobs = [Store(target, "key", resume=False) for target in targets]
+        assert jobs[0].folder != jobs[1].folder
+        for k, job in enumerate(jobs):
+            job.put(0, drawn_segment(k))
+            job.leave(keep=True)
+        jobs = [Store(target, "key", resume=True) for target in targets]
+        assert [same(job.get(0), drawn_segment(k)) for k, job in enumerate(jobs)] == [True, True]
+        for job in jobs:
+            job.remove()
     assert not list(tmp_path.iterdir())
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from fractions import Fraction
 
@@ -13,6 +15,8 @@ import pytest
 
 from codec.errors import OutputError, UsageError
 from codec.frames import SUBSAMPLING, Colour, Frame, PlaneFormat, VideoInfo
+from codec.media import pngs
+from codec.media.folders import Folder
 from codec.media.sinks import open_sink
 from codec.media.source import open_source
 from tests.makers import drawn_frames
@@ -246,15 +250,70 @@ def test_no_pictures(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_system_errors(tmp_path):
-    with pytest.raises(OutputError, match="cannot be written"):
-        open_sink(tmp_path / ("x" * 250 + ".y4m"), info_of())
+@pytest.mark.parametrize("name", ["a.y4m", "a.mkv", "a.mp4", "a.webm", "a%d.png"])
+def test_system_errors(tmp_path, monkeypatch, name):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "mkdir", full)
+    with pytest.raises(OutputError, match=r"a.*cannot be written: No space left on device$"):
+        open_sink(tmp_path / name, info_of())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [1, 12], ids=["at the end", "meanwhile"])
+def test_an_error_of_a_thread_that_writes_pictures(tmp_path, monkeypatch, count):
+    """It comes at the next pictures, not at the end of the film; and nothing stays."""
+    (tmp_path / "a2.png").write_bytes(b"precious")
+    create, asked = Folder.create, 0
+
+    def full(folder, name):
+        if name == "1":
+            raise OSError(28, "No space left on device")
+        return create(folder, name)
+
+    monkeypatch.setattr(Folder, "create", full)
+    with pytest.raises(OutputError, match="cannot be written: No space left on device"):
+        with open_sink(tmp_path / "a%d.png", info_of(), overwrite=True, threads=2) as sink:
+            for frame in drawn_frames(YUV, 64, 48, count):
+                sink.write(frame)
+                asked += 1
+    assert asked <= 3
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a2.png": b"precious"}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_pictures_are_in_order_whatever_the_threads(tmp_path, monkeypatch, threads):
+    """The first picture takes longest; no more wait than there are threads, and one."""
+    frames, most = drawn_frames(YUV, 64, 48, 12), 0
+    png, begun = pngs.Converter.png, threading.Event()
+
+    def late(converter, planes):
+        if planes is frames[0].planes and threads > 1:
+            begun.wait(20)
+        else:
+            begun.set()
+        return png(converter, planes)
+
+    monkeypatch.setattr(pngs.Converter, "png", late)
+    with open_sink(tmp_path / "a%02d.png", info_of(), threads=threads) as sink:
+        for frame in frames:
+            sink.write(frame)
+            most = max(most, len(sink._pending))
+    assert most <= threads + 1
+    for number, frame in enumerate(frames, 1):
+        with open_sink(tmp_path / f"b{number:02d}_%d.png", info_of()) as sink:
+            sink.write(frame)
+        assert (tmp_path / f"a{number:02d}.png").read_bytes() == (tmp_path / f"b{number:02d}_1.png").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 24
 
 
 SENDER = """
 import sys
 from fractions import Fraction
 from codec.frames import PlaneFormat, VideoInfo
+from codec.media import pngs
+from codec.media.folders import Folder
 from codec.media.sinks import open_sink
 from tests.makers import drawn_frames
 yuv = PlaneFormat("420", 8)

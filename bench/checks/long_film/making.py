@@ -7,7 +7,6 @@ Every picture carries its number.
 from __future__ import annotations
 
 import math
-import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.frames import PlaneFormat
-from codec.media.files import part_path
 from codec.media.libav import planes_to_av
+from codec.media.parts import Part
 from codec.media.source import open_source
 from samples.singer import SOUND_RATE, singer_sound
 
@@ -160,9 +159,9 @@ def make(
     tell: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write a film of `count` pictures with sound; it is there whole or not at all."""
-    part = part_path(path)
+    part = Part(path)
     try:
-        with av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as output:
+        with av.open(part.path, "w", format="mp4", options={"movflags": "+faststart"}) as output:
             video = cast(Any, output.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "20"}))
             video.width, video.height, video.pix_fmt = *size, YUV.av_name
             video.time_base = video.codec_context.time_base = 1 / rate
@@ -181,7 +180,6 @@ def make(
                 tell(number + 1)
             output.mux(video.encode(None))
             output.mux(voice.encode(None))
-        os.replace(part, path)
+        part.finish()
     finally:
-        if os.path.exists(part):
-            os.unlink(part)
+        part.discard()
