@@ -60,9 +60,9 @@ class Part:
         try:
             self._folder.move(name, target)
         except OSError as error:
-            if error.errno != errno.EXDEV:
+            if error.errno != errno.EXDEV or os.path.dirname(target) == os.path.dirname(self._target):
                 raise
-            # one picture of many is a link to another file system
+            # one picture of many is a link, to another file system
             write_whole(target, self._folder.read(name))
 
 

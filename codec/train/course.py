@@ -113,13 +113,14 @@ def train_head(
     try:
         if not resume:
             kept.unlink("state.npz")
-        layers = trainer.run(tell, Path(kept.place("state.npz")))
+        try:
+            layers = trainer.run(tell, Path(kept.place("state.npz")))
+        except ValueError as error:
+            raise InputError(str(error)) from None
         data = store.write(spec, scale, layers)
         write_bytes(str(out), data)
-    except BaseException as error:
+    except BaseException:
         kept.leave() if kept.names() else kept.remove()
-        if isinstance(error, ValueError):
-            raise InputError(str(error)) from None
         raise
     kept.remove()
     return Trained(len(data), gain(held, spec, layers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,7 +16,7 @@ from codec.errors import OutputError
 from codec.frames import PlaneFormat, VideoInfo
 from codec.media import folders
 from codec.media.files import check_target, write_bytes
-from codec.media.folders import Folder, beside
+from codec.media.folders import Folder, beside, workshop
 from codec.media.parts import Part, write_whole
 from codec.media.sinks import open_sink
 from tests.makers import drawn_frames
@@ -185,6 +186,38 @@ def test_a_folder_that_somebody_tidies_up_while_it_is_made(tmp_path: Path, monke
     write_whole(tmp_path / "a", b"whole")
     assert times == 4 and (tmp_path / "a").read_bytes() == b"whole"
     assert [*tmp_path.iterdir()] == [tmp_path / "a"]
+
+
+def test_where_folders_have_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, by paths alone."""
+    monkeypatch.setattr(folders, "_BY_DESCRIPTOR", False)
+    write_bytes(str(tmp_path / "a"), b"older")
+    write_bytes(str(tmp_path / "a"), b"whole")
+    names = re.compile("[ab]|new")
+    kept = workshop(str(tmp_path / "a"), ".parts", names, "work")
+    kept.write("a", b"kept", "new")
+    kept.leave()
+    kept = workshop(str(tmp_path / "a"), ".parts", names, "work")
+    assert kept.names() == ["a"] and kept.read("a") == b"kept"
+    kept.remove()
+    (tmp_path / ".a.parts").mkdir(0o700)
+    (tmp_path / ".a.parts" / "a").write_bytes(b"precious")
+    with pytest.raises(OutputError, match="was not made by this program"):
+        workshop(str(tmp_path / "a"), ".parts", names, "work")
+    assert sorted(os.listdir(tmp_path)) == [".a.parts", "a"] and os.listdir(tmp_path / ".a.parts") == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_file_system_that_moves_nothing_between_folders_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Folder, name: str, path: str) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(Folder, "move", refuse)
+    with pytest.raises(OutputError, match="link"):
+        write_bytes(str(tmp_path / "a"), b"x")
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_locks_nothing_of_others_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from codec.base.colour import TO_RGB
-from codec.errors import InputError, UsageError
+from codec.errors import InputError, OutputError, UsageError
 from codec.events import Event, Share
 from codec.media.pictures import Picture, write_picture
 from codec.still.encode import psnr_of
@@ -197,6 +197,32 @@ def test_an_interrupted_training_ends_as_it_would_have(
         state.write_bytes(broken)
         with pytest.raises(ValueError, match="no state of a training"):
             trainer().run(state=state)
+
+
+def test_the_state_of_a_training_lies_in_a_folder_of_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teach, "UPSCALER", SMALL)
+    monkeypatch.setattr("heads.restorer.pretrain.SAVED_EVERY", 2)
+    out, state = tmp_path / "mine.bin", tmp_path / ".mine.bin.state"
+
+    def stop(event: Any) -> None:
+        if event.data["step"] == 4:
+            raise KeyboardInterrupt
+
+    state.write_bytes(b"precious")
+    for resume in (False, True):
+        with pytest.raises(OutputError, match="state of the training would be kept, is no folder"):
+            teach.train_upscaler(folder, out, 2, steps=6, resume=resume)
+    assert state.read_bytes() == b"precious"
+    state.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        teach.train_upscaler(folder, out, 2, steps=6, listen=stop)
+    assert (state / "state.npz").is_file() and not out.exists()
+    told: list[Any] = []
+    teach.train_upscaler(folder, out, 2, steps=6, resume=True, listen=told.append)
+    assert [event.data["step"] for event in told] == [6] and out.is_file()
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_training_does_not_depend_on_threads(folder: Path) -> None:
