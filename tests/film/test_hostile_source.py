@@ -397,13 +397,27 @@ def test_encode_on_a_full_disk_is_resumed(
     kept = os.listdir(older.parent)
     assert sorted(kept) == [".out.nvc.parts", "out.nvc"][call == 1 :]
     assert ("finished segments are kept, --resume goes on from them" in result.err) == (call > 1)
-    assert not [name for _, _, names in os.walk(older.parent) for name in names if name.endswith(".part")]
+    found = [name for _, folders, names in os.walk(older.parent) for name in (*folders, *names)]
+    assert not [name for name in found if name.endswith((".part", ".new"))]
     if call > 1:
         segments = [name for name in os.listdir(older.parent / ".out.nvc.parts") if name.endswith(".segment")]
         assert len(segments) == call - 1
     assert run("encode", film, older, *QUICK, "-y", "--resume").code == 0
     assert older.read_bytes() == whole.read_bytes()
     assert os.listdir(older.parent) == ["out.nvc"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_workshop_that_is_a_link_is_not_entered(run: Run, film: Path, older: Path) -> None:
+    victim = older.parent / "victim"
+    victim.mkdir()
+    (victim / "000000.segment").write_bytes(b"precious")
+    (older.parent / ".out.nvc.parts").symlink_to("victim")
+    result = run("encode", film, older, *QUICK, "-y")
+    assert result.code == 1 and result.err.count("\n") == 1
+    assert ".out.nvc.parts, where finished segments would be kept, is a link: it is left as it is" in result.err
+    assert older.read_bytes() == b"older" and (victim / "000000.segment").read_bytes() == b"precious"
+    assert sorted(os.listdir(older.parent)) == [".out.nvc.parts", "out.nvc", "victim"] and len(os.listdir(victim)) == 1
 
 
 def test_encode_that_runs_out_of_space_while_the_film_is_written(run: Run, film: Path, older: Path) -> None:
