@@ -26,6 +26,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from ..errors import InputError
 from ..frames import Colour, Frame, Plane, PlaneFormat, VideoInfo
 from .files import STDIN, check_file
+from .identity import Identity
 from .libav import (
     colour_of,
     display_matrix,
@@ -78,6 +79,7 @@ class Source:
 
     Attributes:
         path: as it was given; "-" for standard input.
+        identity: of its file.
         info: VideoInfo; `frames` and `duration` are what the container claims, an estimate.
         exact: whether the planes are the source's own samples, with nothing (such as alpha) left out.
         notes: sentences about what is not kept; more may be added while frames are read.
@@ -91,12 +93,14 @@ class Source:
         self._container: av.container.InputContainer | None = None
         self._file: IO[bytes] | _CountingReader
         self._decoded = self._decode()
+        self.identity = Identity(path)
         try:
             first = next(self._decoded, None)
             if first is None:
                 raise InputError(f"{self.name} holds no picture that can be decoded")
             self._first: av.VideoFrame | None = first
             self.info = self._info_of(first)
+            self.identity.check()
         except BaseException:
             self.close()
             raise
@@ -120,15 +124,28 @@ class Source:
             self._container.close()
             self._container = None
 
+    def again(self, threads: int) -> Source:
+        """The same film opened once more, for another reader. Raises SourceChanged where it is no longer the same."""
+        other = Source(self.path, threads, self.best_effort)
+        try:
+            self.identity.check()
+        except BaseException:
+            other.close()
+            raise
+        other.identity = self.identity
+        return other
+
     def frames(self) -> Iterator[Frame]:
         """Every picture, once. Raises InputError where the film is damaged or changes size, but under `best_effort`
-        notes it and ends."""
+        notes it and ends; SourceChanged where the file changed meanwhile."""
         try:
             yield from self._frames()
         except InputError as fault:
+            self.identity.check()  # a file that was changed is another fault
             if not self.best_effort:
                 raise
             self.notes.append(f"{fault}; the film is kept up to there")
+        self.identity.check()
 
     def _frames(self) -> Iterator[Frame]:
         if self._first is None:
