@@ -24,8 +24,8 @@ class Identity:
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def check(self) -> None:
-        """Raise SourceChanged unless the path still names that file, and it is as it was; a copy with the `content` that
-        was asked for before will do."""
+        """Raise SourceChanged unless the path still names that file, as it was; where `content` was asked for before, a
+        copy will do."""
         try:
             found = self._found()
         except InputError as gone:
