@@ -31,6 +31,7 @@ _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska
 # tags that describe the old file and not the film
 _FILE_TAGS = frozenset(
     ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "handler_name")
+    + ("filename", "mimetype")  # of an attached file
 )
 _STATISTICS = ("_STATISTICS", "NUMBER_OF", "BPS")
 # libav's usual layouts, by the number of channels
