@@ -185,9 +185,9 @@ class _Work:
         stats = [found for _, found in sorted(self.progress.stats.items())]
         try:
             units = self.store.units(len(stats))
+            self.film.identity.check()
             lost = write_film(part, units, self.info, size, sound, self.container, self.side)
-            if self.side and self.side.sums:
-                self.film.identity.check()
+            self.film.identity.check()
             put_in_place(part, self.target)
         except OSError as error:
             raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
