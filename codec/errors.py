@@ -20,6 +20,10 @@ class InputError(NvcError):
     """The source cannot be read, or holds something that cannot be stored as asked."""
 
 
+class SourceChanged(InputError):
+    """The source is no longer what it was when the work began."""
+
+
 class FormatError(NvcError):
     """An .nvc file breaks the rules of FORMAT.md."""
 

@@ -6,6 +6,7 @@ record; who shows it asks for its class. `kind` and `data`, of JSON types, are w
     source, scale           what an encode of a film begins with
     progress                how far a piece of work is: of class UnderWay, in one of five forms
     segment, picture        a part is finished: a segment of a film, a picture of a folder
+    track                   a track beside the pictures was checked
     note, problem           a sentence on what is not kept or not met, or on what failed while the work goes on
     done                    the last one: of class WorkDone, in one form for each kind of work
     stage                   between the parts of an encoder; nobody prints it
@@ -175,6 +176,17 @@ class SegmentDone(Event):
     @property
     def data(self) -> dict[str, Any]:
         return {"segment": self.segment, **asdict(self.stats), "met": int(self.stats.met)}
+
+
+@dataclass(frozen=True)
+class TrackChecked(Event):
+    """What became of a track beside the pictures of a film: its kind, libav's name of its codec, and "right",
+    "differs", "converted", "missing" or "not covered" (by any checksum)."""
+
+    kind: ClassVar[str] = "track"
+    track: str
+    codec: str
+    state: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ import zlib
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ from codec.settings import Settings, StillSettings
 from codec.still.decode import decode_still
 from codec.still.encode import encode_still
 from samples.texture import texture_frames
+from tests.makers import cover_picture, tone
 
 FOLDER = Path(__file__).parent / "golden"
 CRCS = FOLDER / "crc.json"
@@ -101,6 +104,35 @@ def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
 
 
+def tracks() -> None:
+    """A film with sound, subtitles and a cover, which are summed in its first unit."""
+    crcs = json.loads(CRCS.read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        pictures, source = (Path(folder) / name for name in ("pictures.mkv", "in.mkv"))
+        _source(pictures, PlaneFormat("420", 8))
+        with av.open(str(pictures)) as old, av.open(str(source), "w") as new:
+            video: Any = new.add_stream_from_template(old.streams.video[0], opaque=True)
+            voice: Any = new.add_stream("flac", rate=8000, layout="mono")
+            text: Any = new.add_stream("subrip")
+            text.time_base = text.codec_context.time_base = Fraction(1, 1000)
+            text.codec_context.subtitle_header = b"[Script Info]\n[V4+ Styles]\n[Events]\n"
+            new.add_attachment("cover.jpg", "image/jpeg", cover_picture())
+            for packet in old.demux(video=0):
+                if packet.size:
+                    packet.stream = video
+                    new.mux(packet)
+            for k in range(2):
+                new.mux(voice.encode(tone(k, 8000)))
+            new.mux(voice.encode(None))
+            line = av.Packet(b"A line.")
+            line.pts, line.dts, line.duration, line.time_base, line.stream = 100, 100, 100, Fraction(1, 1000), text
+            new.mux(line)
+        target = FOLDER / f"tracks-v{VERSION}.nvc"
+        codec.encode(source, target, Settings(crf=55, scale=Fraction(1), preset="fast", head=False), overwrite=True)
+        crcs[target.name] = crc_of(target)
+    CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
+
+
 def gaussians() -> None:
     """The picture of Gaussians."""
     (FOLDER / f"still-v{VERSION}.nvs").write_bytes(splat.encode(drawn_still(), step=40, threads=1))
@@ -141,6 +173,7 @@ MAKERS = {
     "films": films,
     "shipped": lambda: films(PRETRAINED),
     "learned": lambda: films(DENSITY),
+    "tracks": tracks,
     "gaussians": gaussians,
     "stills": stills,
     "guided": guided,

@@ -120,6 +120,50 @@ def tone(number: int, rate: int, samples: int = 1024) -> av.AudioFrame:
     return frame
 
 
+@cache
+def cover_picture() -> bytes:
+    """A small JPEG."""
+    jpeg = cast(Any, av.CodecContext.create("mjpeg", "w"))
+    jpeg.width, jpeg.height, jpeg.pix_fmt, jpeg.time_base = 16, 16, "yuvj420p", Fraction(1, 25)
+    return bytes(jpeg.encode(av.VideoFrame(16, 16, "yuvj420p"))[0])
+
+
+def with_cover(film: Path, target: Path, first: bool = False) -> bytes:
+    """Copy a film to the MP4 `target`, with a cover as its last stream, or its `first` after the pictures; the cover's
+    bytes."""
+    picture = cover_picture()
+    with av.open(str(film)) as old, av.open(str(target), "w") as new:
+        streams: dict[int, Any] = {}
+        for stream in old.streams if not first else old.streams.video:
+            streams[stream.index] = new.add_stream_from_template(stream, opaque=True)
+        cover: Any = new.add_mux_stream("mjpeg", rate=25, width=16, height=16, time_base=Fraction(1, 90000))
+        cover.disposition = av.stream.Disposition.attached_pic
+        for stream in old.streams:
+            if stream.index not in streams:
+                streams[stream.index] = new.add_stream_from_template(stream, opaque=True)
+        packet = av.Packet(picture)
+        packet.pts = packet.dts = 0
+        packet.stream, packet.is_keyframe, packet.time_base = cover, True, Fraction(1, 90000)
+        for one in old.demux():
+            if one.size:
+                one.stream = streams[one.stream.index]
+                new.mux(one)
+        new.mux(packet)
+    return picture
+
+
+def remuxed(film: Path, target: Path, *kinds: str) -> Path:
+    """Copy a film's packets to another container, without the streams of other types, where `kinds` are given."""
+    with av.open(str(film)) as old, av.open(str(target), "w") as new:
+        kept = [s for s in old.streams if s.type in (kinds or ("video", "audio", "subtitle"))]
+        streams = {s.index: new.add_stream_from_template(s, opaque=True) for s in kept}
+        for packet in old.demux(kept):
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+    return target
+
+
 class Result(NamedTuple):
     code: int
     out: bytes

@@ -14,7 +14,7 @@ from ..settings import JOBS_MAX, MAX_ERROR, PRESETS, Settings
 from .console import Console
 from .options import Number, Seconds, limited, machine, shared
 from .still import decode_stills, encode_stills, verify_still
-from .tables import film_table, still_table
+from .tables import film_table, still_table, tracks_text
 
 
 @click.command("encode")
@@ -140,7 +140,7 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
 @shared
 @limited
 def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Decode every picture of SOURCE and compare every checksum."""
+    """Decode every picture of SOURCE and compare every checksum, those of sound, subtitles and covers too."""
     from ..wire.avif import is_still
 
     if is_still(source):
@@ -150,8 +150,10 @@ def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> N
 
     with Console(as_json, quiet) as console:
         result = verify(source, listen=console, **options)
+        for note in result.notes:
+            console(Note(note))
         console(Verified(source, result.frames))
-        console.say(f"{source}: {result.frames} frames, every checksum right")
+        console.say(f"{source}: {result.frames} frames, every checksum right{tracks_text(result.tracks)}")
 
 
 @click.command("info")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..film.tracks import TrackState
     from ..still.folder import Folder
 
 COLUMNS = ("start", "frames", "scale", "head", "shape", "history", "loss", "base B", "head B", "loss B", "PSNR")
@@ -23,6 +24,10 @@ def film_table(found: dict[str, Any]) -> str:
     for name, size in found["bytes"].items():
         if size or name in ("file", "base"):
             lines.append(f"  {name.replace('_', '-'):12} {size:>12,} B {size * 8 / duration / 1000:10.1f} kbit/s")
+    lines += [""] * bool(found["tracks"])
+    for track in found["tracks"]:
+        what = f"{track['kind']} {track['codec']}".strip()
+        lines.append(f"  {what:22} {track['packets']:>8,} packets {track['size']:>12,} B, CRC-32 {track['crc']:08x}")
     row = "  {:>9} {:>6} {:>5} {:>10} {:>7} {:>7} {:>9} {:>10} {:>8} {:>10} {:>7}"
     lines += ["", row.format(*COLUMNS)]
     for s in found["segments"]:
@@ -47,6 +52,14 @@ def film_table(found: dict[str, Any]) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def tracks_text(tracks: list[TrackState]) -> str:
+    """The end of a sentence on what was checked: how many other tracks were, and how many could not be."""
+    right = sum(track.state == "right" for track in tracks)
+    others = sum(track.found is not None for track in tracks) - right
+    text = f"; {right} other track{'s' * (right != 1)} checked" if right else ""
+    return text + (f"; {others} other track{'s' * (others != 1)} not" if others else "")
 
 
 def still_table(found: dict[str, Any]) -> str:

@@ -11,9 +11,10 @@ from ..errors import DamageError, FormatError, NvcError
 from ..frames import VideoInfo
 from ..limits import DEFAULT, Limits
 from ..segment.payload import SegmentHeader, check_film, read_segment
-from ..segment.units import header_of
+from ..segment.units import has_tracks, header_of
 from ..wire.avif import is_still
 from ..wire.fields import RESIDUAL, SEGMENT, kind_of
+from ..wire.tracks import Track, read_tracks
 from .reader import FilmReader
 
 
@@ -105,6 +106,21 @@ class Contents:
             )
         if pending:
             yield pending
+
+    def tracks(self) -> tuple[Track, ...] | None:
+        """What lay beside the pictures when the film was written, None where it does not tell. Raises DamageError where
+        what tells it is damaged."""
+        first = next(self._reader.units(), None)
+        if first is None or not has_tracks(first):
+            return None
+        try:
+            return read_tracks(first.payloads[1])
+        except FormatError as error:
+            raise DamageError(f"{self.path}: what tells of its other tracks is damaged: {error}", first.pts) from None
+
+    def tracks_found(self) -> list[Track]:
+        """What lies beside the pictures; all of it is read. Raises FormatError."""
+        return self._reader.tracks()
 
     def sizes(self) -> dict[str, int]:
         """Bytes of the file by part, as the container tells them."""

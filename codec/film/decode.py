@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..errors import InputError
-from ..events import Decoding, Listener, Problem, silent
+from ..errors import DamageError, InputError
+from ..events import Decoding, Listener, Problem, TrackChecked, silent
 from ..frames import Frame
 from ..limits import DEFAULT, Limits
 from ..media.files import check_not_same
 from ..media.sinks import open_sink
+from ..wire.tracks import Track
 from .film import Film
+from .tracks import DIFFERS, TrackState, compared
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,13 @@ class Decoded:
     seconds: float
     notes: list[str]
     problems: list[str]
+
+
+@dataclass(frozen=True)
+class Checked(Decoded):
+    """What was checked. `tracks`: what became of those beside the pictures; `notes`: on those that could not be."""
+
+    tracks: list[TrackState]
 
 
 def decode(
@@ -71,12 +80,40 @@ def verify(
     threads: int = 0,
     limits: Limits = DEFAULT,
     listen: Listener = silent,
-) -> Decoded:
-    """Decode every picture of `source` and compare every checksum. Raises DamageError at the first that differs."""
+) -> Checked:
+    """Decode every picture of `source` and compare every checksum, and then those of its other tracks.
+
+    Raises DamageError at the first that differs; under `best_effort` that is a problem. A track that is missing,
+    converted or not covered is none: copying may do that.
+    """
     film = Film(source, best_effort=best_effort, device=device, threads=threads, limits=limits)
     began = time.monotonic()
     count = sum(1 for _ in _watched(film, None, None, listen))
-    return Decoded(count, time.monotonic() - began, [], film.problems)
+    tracks = _checked_tracks(film, listen)
+    notes = [track.text for track in tracks if track.text and track.state != DIFFERS]
+    return Checked(count, time.monotonic() - began, notes, film.problems, tracks)
+
+
+def _checked_tracks(film: Film, listen: Listener) -> list[TrackState]:
+    """What became of the tracks beside the pictures. Raises DamageError for one that is damaged, or notes a problem."""
+
+    def fault(text: str) -> None:
+        if not film.best_effort:
+            raise DamageError(text)
+        film.problems.append(text)
+        listen(Problem(text))
+
+    written: tuple[Track, ...] = ()
+    try:
+        written = film.tracks() or ()
+    except DamageError as error:
+        fault(str(error))
+    tracks = compared(written, film.tracks_found())
+    for track in tracks:
+        listen(TrackChecked(track.kind, track.codec, track.state))
+        if track.state == DIFFERS:
+            fault(f"{film.path}: {track.text}")
+    return tracks
 
 
 def _watched(film: Film, start: Fraction | None, duration: Fraction | None, listen: Listener) -> Iterator[Frame]:

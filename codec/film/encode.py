@@ -1,21 +1,23 @@
 """`codec encode` as a function: a film's pictures into an .nvc file; the mirror of `codec.film.decode`.
 
-    source ──split──> segments ──Lanes, Workers──> temporal units + payloads ──Store──> write_film ──> out.nvc
+    source ──check_side──> other tracks ─────────────────────────────────────────────────────┐
+       └─────split──> segments ──Lanes, Workers──> temporal units + payloads ──Store──> write_film ──> out.nvc
 
+What the other tracks will be is known before the first segment is encoded, and the source must stay what it was then.
 Memory is bounded by one segment for each lane. The target appears whole or not at all.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 
 from ..base.resample import base_size
-from ..errors import FormatError, InputError, NvcError, OutputError, UsageError
+from ..errors import FormatError, InputError, NvcError, OutputError, SourceChanged, UsageError
 from ..events import Event, FilmEncoded, Listener, Note, ScaleChosen, SegmentStats, SourceOpened, Stage, silent
 from ..frames import Frame, VideoInfo
 from ..jobs.lanes import Lanes
@@ -24,16 +26,16 @@ from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
-from ..media.files import STDIN, check_not_same, check_target, content_key
+from ..media.files import STDIN, check_not_same, check_target
 from ..media.parts import Part
-from ..media.side_streams import sound_bytes
 from ..media.source import Source, open_source
 from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
 from ..settings import JOBS_MAX, Settings
+from .containers import container_of
 from .scale import choose_scale
-from .writer import write_film
+from .writer import SideTracks, check_side, write_film
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def encode(
     cluster: str | None = None,
     listen: Listener = silent,
 ) -> Encoded:
-    """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`.
+    """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`: Matroska where that ends in
+    .mkv, WebM where it ends in .webm, else MP4.
 
     `best_effort`: a source that is damaged, or changes its size, is encoded up to there, and a note says so.
     `jobs`: segments encoded at a time, each by a process of its own (default: one, by this process); `cluster`: the
@@ -76,6 +79,7 @@ def encode(
     settings = settings or Settings()
     source, target = os.fspath(source), os.fspath(target)
     check_not_same(source, target)
+    container_of(target)
     check_target(target, overwrite)
     if source == STDIN and (resume or cluster or jobs not in (None, 1)):
         raise UsageError("standard input can be read only once: --resume, --jobs and --cluster need a file")
@@ -91,9 +95,11 @@ def encode(
                 return work.run()
             except BaseException as error:
                 kept = work.store.leave(keep=source != STDIN)
-                if kept and isinstance(error, NvcError):
+                if kept and isinstance(error, NvcError) and work.encoding:
                     how = "--resume goes on from them"
-                    if isinstance(error, InputError) and not best_effort:
+                    if isinstance(error, SourceChanged):
+                        how = "--resume goes on from them where the film is again what it was"
+                    elif isinstance(error, InputError) and not best_effort:
                         how = "--resume --best-effort writes the film up to there"
                     raise type(error)(f"{error}; {kept} finished segments are kept, {how}") from None
                 raise
@@ -125,16 +131,24 @@ class _Work:
     def __init__(self, film: Source, target: str, settings: Settings, resume: bool, listen: Listener, workers: Workers):
         self.film, self.target, self.settings, self.workers = film, target, settings, workers
         self.info: VideoInfo = film.info
-        content = content_key(film.path) if film.path != STDIN else b"standard input"
-        self.store = Store(target, store_key(content, settings.key()), resume)
+        self.container = container_of(target)
+        self.container.check(film.name, film.info)
+        self.store = Store(target, store_key(film.identity.content(), settings.key()), resume)
         self.progress = Progress(film.info.frames, listen)
         self.notes: list[str] = []
+        self.side: SideTracks | None = None  # what accompanies the pictures; of a pipe nothing does
+        self.encoding = False  # whether segments are
 
     def run(self) -> Encoded:
         info = self.info
         opened = SourceOpened(info.width, info.height, info.format.av_name, float(info.rate), info.frames)
         self.progress.tell(opened)
-        segments = split(self.film.frames(), info)
+        if self.film.path != STDIN:
+            self.side = check_side(self.film.path, info, self.container, self.target, self.progress.tell)
+            self.film.identity.check()
+        self._tell_notes()
+        self.encoding = True
+        segments = self._segments()
         first = list(islice(segments, 1))
         if not first:
             raise InputError(f"{self.film.name} holds no pictures")
@@ -143,12 +157,19 @@ class _Work:
         lanes.run(_emptied(first, segments))
         return self._write(scale, control)
 
+    def _segments(self) -> Iterator[list[Frame]]:
+        """The film's segments, as long as it stays what it was: its sound is read when all are encoded."""
+        for frames in split(self.film.frames(), self.info):
+            self.film.identity.check()
+            yield frames
+            del frames  # while the next one is read
+
     def _begin(self, frames: list[Frame]) -> tuple[Fraction, RateControl]:
         """What the film's first segment decides for all of it: the base's scale, and where rate control starts."""
         info, settings = self.info, self.settings
         control = RateControl(settings, settings.start_crf)
         if settings.target_size is not None:
-            control.share_size(sound_bytes(self.film.path), info.frames, info.duration)
+            control.share_size(self.side.bytes if self.side else 0, info.frames, info.duration)
 
         def listen(event: Event) -> None:
             if isinstance(event, Stage):
@@ -162,20 +183,14 @@ class _Work:
         size = base_size(self.info.width, self.info.height, scale)
         sound = self.film.path if self.film.path != STDIN else None
         stats = [found for _, found in sorted(self.progress.stats.items())]
-        try:
-            part = Part(self.target)
-            try:
-                lost = write_film(part.path, self.store.units(len(stats)), self.info, size, sound)
-                part.finish()
-            except OutputError as error:
-                raise OutputError(str(error).replace(part.path, self.target)) from None
-            finally:
-                part.discard()
-        except OSError as error:
-            raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
+        with self._part() as part:
+            self.film.identity.check()
+            units = self.store.units(len(stats))
+            lost = write_film(part.path, units, self.info, size, sound, self.container, self.side)
+            self.film.identity.check()
+            part.finish()
         self.store.remove()
-        for text in (*self.film.notes, *lost):
-            self._note(text)
+        self._tell_notes(lost)
         frames = self.progress.frames
         psnr = sum(s.psnr * s.frames for s in stats) / frames
         size_written = os.path.getsize(self.target)
@@ -186,9 +201,30 @@ class _Work:
         self.progress.tell(done)
         return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), stats, self.notes)
 
+    @contextmanager
+    def _part(self) -> Iterator[Part]:
+        """Where the film is written before it takes its place; what is left there is removed, and errors name the
+        target."""
+        try:
+            part = Part(self.target)
+            try:
+                yield part
+            except OutputError as error:
+                raise OutputError(str(error).replace(part.path, self.target)) from None
+            finally:
+                part.discard()
+        except OSError as error:
+            raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
+
     def _note(self, text: str) -> None:
         self.notes.append(text)
         self.progress.tell(Note(text))
+
+    def _tell_notes(self, lost: Sequence[str] = ()) -> None:
+        """Tell what was not told yet of the source, its other tracks, and what the file has `lost`."""
+        for text in (*self.film.notes, *(self.side.notes if self.side else ()), *lost):
+            if text not in self.notes:
+                self._note(text)
 
     def _note_limits(self) -> None:
         """Tell where decoding needs more than what is allowed unless a user says so."""

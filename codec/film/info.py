@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import Any
 
 from ..limits import DEFAULT, Limits
@@ -39,6 +40,7 @@ def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str
             "other": sizes["other"],
             "container": sizes["container"],
         },
+        "tracks": [asdict(track) for track in film.tracks() or ()],
         "segments": segments,
     }
 

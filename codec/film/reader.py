@@ -30,12 +30,13 @@ from ..media.libav import (
     open_film,
     side_data,
 )
-from ..media.side_streams import film_tags
+from ..media.side_streams import film_tags, tracks_of
 from ..media.timeline import clock
 from ..segment.payload import BASE
 from ..wire.fields import PIXELS_MAX
 from ..wire.mp4 import check_index
 from ..wire.obu import TemporalUnit, extract, strip
+from ..wire.tracks import Track
 
 # what a film of ours may lie in, as libav names it: others, such as playlists, would have it open what they name
 _READ = {"format_whitelist": "mp4,matroska", "protocol_whitelist": "file"}
@@ -103,6 +104,11 @@ class FilmReader:
                     report(fault)
                     data, payloads = tu, ()
                 yield TemporalUnit(data, packet.pts, packet.duration or 0, packet.is_keyframe, payloads)
+
+    def tracks(self) -> list[Track]:
+        """What lies beside the film in its file; all of it is read. Raises FormatError where it cannot be."""
+        with self._open() as (container, _):
+            return tracks_of(container)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of the file by what they hold.

@@ -1,31 +1,141 @@
-"""The .nvc file: an MP4 whose video track is the AV1 base and carries our payloads inside its temporal units.
+"""The .nvc file: an MP4 or a Matroska film whose video track is the AV1 base and carries our payloads inside its
+temporal units.
 
 `write_film` joins the base with the sound, subtitles, covers, chapters and tags of the source. It streams: it holds no
-more of a film than libav's interleaving buffer."""
+more of a film than libav's interleaving buffer. `check_side` does the same before there is a base, with one grey
+picture in its place: what a muxer refuses, and what it makes of the other tracks, is known before the work begins.
+"""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from math import lcm
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import av
 
-from ..errors import FormatError, OutputError
+from ..errors import FormatError, InputError, OutputError, SourceChanged
+from ..events import Listener, Share, silent
 from ..frames import VideoInfo
-from ..media.libav import faults_as, local_url, open_film
-from ..media.side_streams import Interleaver, SideStreams
+from ..media.libav import faults_as, local_url, open_film, reason
+from ..media.side_streams import Interleaver, SideStreams, tracks_of
 from ..wire import obu
 from ..wire.hdr import hdr_boxes
+from ..wire.matroska import set_sample_aspect_ratio
 from ..wire.mp4 import with_boxes
 from ..wire.obu import TemporalUnit
+from ..wire.tracks import Track, write_tracks
+from .containers import MP4, Container, muxer_options
 
-_LARGEST_TIMESCALE = (1 << 31) - 1
+# a grey picture of 16x16 by SVT-AV1, 10 bits: sequence header and frame
+_GREY = bytes.fromhex("0a0a000000019ff895f28080320c1000da811c68a210000075c0")
+_AT_ONCE = 0.5  # seconds
+_BUFFER = 1 << 20  # bytes of a file of Python's that libav asks for at a time
+# where not what is written is at fault but where it is written to
+_OF_DISKS = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EDQUOT)
+
+
+# --------------------------------------------------------------------------------------------------------- other tracks
+
+
+@dataclass(frozen=True)
+class SideTracks:
+    """What a film's other tracks will be. `bytes`: of a file that holds them alone; `sums`: see `SideStreams`; `notes`:
+    sentences on what is lost, converted or repaired."""
+
+    tracks: tuple[Track, ...]
+    bytes: int
+    sums: dict[int, int]
+    notes: list[str]
+
+
+def check_side(
+    source: str, info: VideoInfo, container: Container, target: str, listen: Listener = silent
+) -> SideTracks:
+    """Write what accompanies the pictures of `source` to a nameless file in the folder of `target`, and read it again.
+    How far that is goes to `listen`.
+
+    Raises InputError where a stream cannot be read, or where the muxer refuses it, and names it then; OutputError where
+    the folder has no room.
+    """
+    try:
+        with TemporaryFile(dir=os.path.dirname(target) or ".") as scratch:
+            return _tried(source, info, container, scratch, _teller(listen))
+    except (av.FFmpegError, OSError, ValueError) as fault:
+        if getattr(fault, "errno", None) in _OF_DISKS:
+            raise OutputError(f"{target} cannot be written: {reason(fault)}") from None
+        raise InputError(f"{source}: {_refused(source, info, container)}: {reason(fault)}") from None
+
+
+def _tried(
+    source: str,
+    info: VideoInfo,
+    container: Container,
+    scratch: IO[bytes],
+    tell: Callable[[float], None],
+    only: int | None = None,
+) -> SideTracks:
+    """What comes of writing the streams of `source`, or `only` that one, to `scratch`. Raises what libav raises."""
+    grey = TemporalUnit(_GREY, 0, 0, True)
+    with _joined(scratch, _GREY, info, (16, 16), source, container, only) as (output, video, side):
+        assert side is not None
+        if container.whole_sound and side.silenced:
+            raise InputError(
+                f"{source}: {' and '.join(side.silenced)} cannot be held by {container.format}; "
+                "let the target end in .mkv or .nvc"
+            )
+        output.mux(list(_video_packets([grey], video, info, container)))
+        for packet in side.packets():
+            at = packet.pts
+            output.mux(packet)
+            if info.duration and at is not None:
+                tell(float(at * packet.time_base / info.duration) / 2)
+        output.close()
+        size = scratch.seek(0, os.SEEK_END)
+        scratch.seek(0)
+        with av.open(scratch, "r", buffer_size=_BUFFER) as written:
+            notes = side.notes + side.lost(written)
+            tracks = tuple(tracks_of(written, lambda packet: tell(0.5 + (packet.pos or 0) / size / 2)))
+        return SideTracks(tracks, size if tracks else 0, dict(side.sums), notes)
+
+
+def _refused(source: str, info: VideoInfo, container: Container) -> str:
+    """Which stream of `source` the muxer refuses, in words."""
+    with open_film(source) as film:
+        codecs = {s.index: getattr(s.codec_context, "codec", None) for s in film.streams}
+        names = {s.index: f"{s.type} stream #{s.index}" for s in film.streams}
+    for index, codec in codecs.items():
+        try:
+            with TemporaryFile() as scratch:
+                _tried(source, info, container, scratch, lambda share: None, index)
+        except (av.FFmpegError, OSError, ValueError):
+            what = f" ({codec.canonical_name})" if codec else ""
+            return f"the {names[index]}{what} cannot be copied to {container.format}"
+    return f"sound and subtitles cannot be copied to {container.format} together"
+
+
+def _teller(listen: Listener) -> Callable[[float], None]:
+    """Tells `listen` of a share of the work, at each percent; of what is done at once it tells nothing."""
+    told, began = 0, time.monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal told
+        if told < (percent := min(int(share * 100), 100)) and time.monotonic() - began > _AT_ONCE:
+            told = percent
+            listen(Share("checking", percent / 100))
+
+    return tell
+
+
+# ----------------------------------------------------------------------------------------------------------------- film
 
 
 def write_film(
@@ -34,72 +144,82 @@ def write_film(
     info: VideoInfo,
     base_size: tuple[int, int],
     source: str | os.PathLike[str] | None = None,
+    container: Container = MP4,
+    side: SideTracks | None = None,
 ) -> list[str]:
-    """Write an .nvc file to `path`, replacing what is there, and return sentences on what of `source` is not kept.
+    """Write a film to `path`, replacing what is there, and return sentences on what of `source` is not kept.
 
     Args:
         units: in order of presentation, the first a keyframe; read once, as the file grows.
         info: of the source; gives time base, rate, sample aspect ratio, colour, display matrix and HDR data.
         base_size: width and height of the base track.
         source: the film whose sound, subtitles, chapters and tags are copied; None where there is none.
+        side: what `check_side` made of `source`; its checksums go into the first unit.
 
-    Raises OutputError where the file cannot be written, InputError where `source` cannot be read, FormatError where
-    `units` are no film.
+    Raises OutputError where the file cannot be written, InputError where `source` cannot be read (SourceChanged where
+    it is no longer what `side` was made of), FormatError where `units` are no film.
     """
     path = os.fspath(path)
     units = iter(units)
     first = next(units, None)
     if first is None:
         raise FormatError(f"there are no pictures to write to {path}")
+    if side is not None and side.tracks:
+        first = replace(first, payloads=(*first.payloads[:1], write_tracks(side.tracks), *first.payloads[1:]))
     writing = partial(faults_as, OutputError, f"{path} cannot be written")
-    options = _muxer_options(info, source)
     with ExitStack() as open_files:
-        template = open_files.enter_context(_template(obu.strip(first.data), info, base_size))
         with writing():
-            output = av.open(local_url(path), "w", format="mp4", options=options)
-            open_files.callback(_abandon, output)
-            video = _add_video(output, template, info)
-            side = None
-            if source is not None:
-                side = SideStreams(source, output)
-                open_files.callback(side.close)
-                output.set_chapters(side.chapters())
-            interleaver = Interleaver(output, side.packets() if side else iter(()))
+            joined = _joined(local_url(path), obu.strip(first.data), info, base_size, source, container)
+            output, video, streams = open_files.enter_context(joined)
+            interleaver = Interleaver(output, streams.packets() if streams else iter(()))
         # only what is done here is guarded: an error of whoever makes the units is not one of writing
-        for packet in _video_packets(chain([first], units), video, info):
+        for packet in _video_packets(chain([first], units), video, info, container):
             with writing():
                 interleaver.mux([packet])
         with writing():
             interleaver.finish()
             output.close()
-        return side.notes + side.lost_tags(path) if side else []
+        if side is not None and streams and streams.sums != side.sums:
+            raise SourceChanged(f"the sound or subtitles of {source} were changed while it was encoded")
+        notes = _shaped(path, info, container)
+        if streams is not None:
+            with open_film(path) as written:
+                notes += streams.notes + streams.lost(written)
+        return notes
+
+
+@contextmanager
+def _joined(
+    file: str | IO[bytes],
+    first: bytes,
+    info: VideoInfo,
+    base_size: tuple[int, int],
+    source: str | os.PathLike[str] | None,
+    container: Container,
+    only: int | None = None,
+) -> Iterator[tuple[av.container.OutputContainer, Any, SideStreams | None]]:
+    """A file opened to be written, its video stream for a base that begins with the unit `first`, and the other streams
+    of `source`, or `only` that one."""
+    options = muxer_options(container, info, source)
+    if isinstance(file, str):  # libav opens it once more to make room for the index
+        options |= {"movflags": "+faststart"} if container.format == "mp4" else {"cues_to_front": "1"}
+    with ExitStack() as open_files:
+        template = open_files.enter_context(_template(first, info, base_size))
+        output = av.open(file, "w", format=container.format, options=options, buffer_size=_BUFFER)
+        open_files.callback(_abandon, output)
+        video = _add_video(output, template, info)
+        side = None
+        if source is not None:
+            side = SideStreams(source, output, only=only)
+            open_files.callback(side.close)
+            output.set_chapters(side.chapters())
+        yield output, video, side
 
 
 def _abandon(output: av.container.OutputContainer) -> None:
     """Close a file that is either complete or of no more use."""
     with suppress(av.FFmpegError, OSError, ValueError):
         output.close()
-
-
-def _muxer_options(info: VideoInfo, source: str | os.PathLike[str] | None) -> dict[str, str]:
-    """Time scales in which every track's times, and the offsets between tracks, are exact; the index at the front."""
-    movie = info.time_base.denominator
-    if source is not None:
-        with open_film(source) as film:
-            movie = lcm(movie, *(s.codec_context.sample_rate or 1 for s in film.streams.audio if s.codec_context))
-    options = {
-        "movflags": "+faststart",
-        "video_track_timescale": str(info.time_base.denominator),
-        # without what no player needs: runs of half a second instead of single packets, no encoder tag, no bit rates
-        "chunk_duration": "500000",
-        # packets arrive in order, so none need be held back for streams that are silent or over
-        "max_interleave_delta": "1000000",
-        "fflags": "+bitexact",
-        "write_btrt": "0",
-    }
-    if movie <= _LARGEST_TIMESCALE:
-        options["movie_timescale"] = str(movie)
-    return options
 
 
 def _template(tu: bytes, info: VideoInfo, size: tuple[int, int]) -> av.container.InputContainer:
@@ -131,16 +251,36 @@ def _add_video(output: av.container.OutputContainer, template: av.container.Inpu
     return video
 
 
-def _video_packets(units: Iterable[TemporalUnit], stream: Any, info: VideoInfo) -> Iterator[av.Packet]:
+def _video_packets(
+    units: Iterable[TemporalUnit], stream: Any, info: VideoInfo, container: Container
+) -> Iterator[av.Packet]:
+    """Packets at the times of the units, or at the nearest that the container's clock has left: no two at the same."""
+    tick = container.clock or info.time_base
     last: int | None = None
+    given: int | None = None
     for unit in units:
-        if last is not None and unit.pts <= last:
-            raise FormatError(f"the time stamps of the base stream do not increase: {unit.pts} after {last}")
-        step = max(1, round(1 / (info.rate * info.time_base))) if last is None else unit.pts - last
-        last = unit.pts
-        packet = av.Packet(obu.inject(unit.data, unit.payloads))
-        packet.pts = packet.dts = unit.pts
+        if given is not None and unit.pts <= given:
+            raise FormatError(f"the time stamps of the base stream do not increase: {unit.pts} after {given}")
+        step = max(1, round(1 / (info.rate * info.time_base))) if given is None else unit.pts - given
+        given = unit.pts
         # MP4 needs to know how long the last picture lasts
-        packet.duration = unit.duration or step
-        packet.time_base, packet.is_keyframe, packet.stream = info.time_base, unit.keyframe, stream
+        end = unit.pts + (unit.duration or step)
+        packet = av.Packet(obu.inject(unit.data, unit.payloads))
+        at, end = (round(time * info.time_base / tick) for time in (unit.pts, end))
+        if last is not None:
+            at = max(at, last + 1)
+        packet.pts = packet.dts = last = at
+        packet.duration = max(end - at, 1)
+        packet.time_base, packet.is_keyframe, packet.stream = tick, unit.keyframe, stream
         yield packet
+
+
+def _shaped(path: str, info: VideoInfo, container: Container) -> list[str]:
+    """Give a finished file the pictures' aspect ratio where libav's muxer has not; sentences on what it cannot hold."""
+    if container.format == "mp4" or info.sar == 1:
+        return []
+    try:
+        set_sample_aspect_ratio(path, info.sar)
+    except ValueError:
+        return [f"{container.format} does not hold the aspect ratio of the film's samples, {info.sar}"]
+    return []

@@ -18,7 +18,7 @@ from typing import Protocol
 from ..errors import InputError
 from ..events import Event, Stage
 from ..frames import Frame
-from ..media.source import Source, open_source
+from ..media.source import Source, open_again
 from ..segment.encoder import Segment
 from ..segment.rate import RateControl
 from ..segment.scenes import split
@@ -73,7 +73,7 @@ class Lanes:
 
     def _read(self) -> Iterator[list[Frame]]:
         """The film's segments, read once more."""
-        with open_source(self.film.path, 1, self.film.best_effort) as film:
+        with open_again(self.film, 1) as film:
             yield from split(film.frames(), film.info)
 
 

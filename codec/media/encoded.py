@@ -19,7 +19,7 @@ from ..errors import OutputError
 from ..frames import Frame, Plane, PlaneFormat, VideoInfo
 from ..wire.matroska import set_sample_aspect_ratio
 from .files import check_target
-from .libav import local_url, ordinary_priority, planes_to_av
+from .libav import local_url, open_film, ordinary_priority, planes_to_av
 from .parts import Part
 from .side_streams import Interleaver, SideStreams
 from .sink import SWSCALE_FLAGS, Sink
@@ -139,7 +139,6 @@ class EncodedSink(Sink):
             self.notes.append(f"{info.format.av_name} becomes {recipe.format.av_name}")
         if self._cut.source is not None:
             self._side = SideStreams(self._cut.source, self._output, recipe.sound_codec)
-            self.notes += self._side.notes
 
     def _size(self) -> tuple[int, int]:
         odd = 1 if self._recipe.even else 0
@@ -193,7 +192,8 @@ class EncodedSink(Sink):
         if self._recipe.container in ("matroska", "webm") and self.info.sar != 1:
             set_sample_aspect_ratio(self._part.path, self.info.sar)
         if self._side is not None:
-            self.notes += self._side.lost_tags(self._part.path)
+            with open_film(self._part.path) as written:
+                self.notes += self._side.notes + self._side.lost(written)
             self._side.close()
         self._part.finish()
 

@@ -26,6 +26,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from ..errors import InputError
 from ..frames import Colour, Frame, Plane, PlaneFormat, VideoInfo
 from .files import STDIN, check_file
+from .identity import Identity
 from .libav import (
     colour_of,
     display_matrix,
@@ -73,11 +74,23 @@ def open_source(path: str | os.PathLike[str], threads: int = 0, best_effort: boo
     return Source(os.fspath(path), threads, best_effort)
 
 
+def open_again(film: Source, threads: int) -> Source:
+    """The film of `film`, opened once more for another reader. Raises SourceChanged where it is no longer the same."""
+    other = Source(film.path, threads, film.best_effort)
+    try:
+        film.identity.check()
+    except BaseException:
+        other.close()
+        raise
+    other.identity = film.identity
+    return other
+
+
 class Source:
     """An open film; see the module. A context manager.
 
     Attributes:
-        path: as it was given; "-" for standard input.
+        path: as it was given; "-" for standard input. identity: that of its file.
         info: VideoInfo; `frames` and `duration` are what the container claims, an estimate.
         exact: whether the planes are the source's own samples, with nothing (such as alpha) left out.
         notes: sentences about what is not kept; more may be added while frames are read.
@@ -90,7 +103,7 @@ class Source:
         self._threads = threads
         self._container: av.container.InputContainer | None = None
         self._file: IO[bytes] | _CountingReader
-        self._decoded = self._decode()
+        self._decoded, self.identity = self._decode(), Identity(path)
         try:
             first = next(self._decoded, None)
             if first is None:
@@ -121,14 +134,16 @@ class Source:
             self._container = None
 
     def frames(self) -> Iterator[Frame]:
-        """Every picture, once. Raises InputError where the film is damaged or changes size, but under `best_effort`
-        notes it and ends."""
+        """Every picture, once. Raises SourceChanged where the file changes meanwhile, InputError where the film is
+        damaged or changes size, but under `best_effort` notes that and ends."""
         try:
             yield from self._frames()
         except InputError as fault:
+            self.identity.check()  # a file that was changed is another fault
             if not self.best_effort:
                 raise
             self.notes.append(f"{fault}; the film is kept up to there")
+        self.identity.check()
 
     def _frames(self) -> Iterator[Frame]:
         if self._first is None:
@@ -147,10 +162,10 @@ class Source:
 
     def _check_alike(self, frame: av.VideoFrame, pts: int) -> None:
         """Raise InputError where a picture is of another size or pixel format than the film's first."""
-        width, height, given = self.info.width, self.info.height, self._conversion.given
-        if (frame.width, frame.height) != (width, height):
+        info, given = self.info, self._conversion.given
+        if (frame.width, frame.height) != (info.width, info.height):
             raise InputError(
-                f"{self.name} changes size from {width}x{height} to {frame.width}x{frame.height} at "
+                f"{self.name} changes size from {info.width}x{info.height} to {frame.width}x{frame.height} at "
                 f"{self._clock(pts)}; one film has one size, so cut it there"
             )
         if frame.format.name != given:
@@ -251,19 +266,18 @@ class Source:
         self.notes += self._conversion.notes
         if frame.interlaced_frame:
             self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
-        lost = dict.fromkeys(text for name, text in _LOST_SIDE_DATA.items() if name in data)
-        self.notes += [f"not kept: {text}" for text in lost]
+        lost = (f"not kept: {text}" for name, text in _LOST_SIDE_DATA.items() if name in data)
+        self.notes += dict.fromkeys(lost)
         for other in self._container.streams.video:
             if other.index != stream.index and not other.disposition & av.stream.Disposition.attached_pic:
                 self.notes.append(f"the further video stream #{other.index} is dropped")
-        time_base = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         duration = duration_of(self._container, stream)
         return VideoInfo(
             width=frame.width,
             height=frame.height,
             format=self._conversion.format,
-            time_base=time_base,
+            time_base=stream.time_base,
             rate=rate,
             sar=stream.sample_aspect_ratio or Fraction(1),
             colour=self._conversion.colour,

@@ -11,6 +11,7 @@ from ..base.resample import base_size
 from ..errors import DamageError, FormatError
 from ..limits import Limits
 from ..wire import obu
+from ..wire.fields import TRACKS, claims
 from ..wire.obu import TemporalUnit
 from .payload import SegmentHeader, check_film, read_segment
 
@@ -42,7 +43,7 @@ class SegmentUnits:
         """(data, pts) of each unit."""
         for unit in self._source:
             self.last = unit
-            found = unit.payloads[1:] if unit is self.first else unit.payloads
+            found = unit.payloads[1 + has_tracks(unit) :] if unit is self.first else unit.payloads
             self._payloads[unit.pts] = found
             self._durations[unit.pts] = unit.duration
             self._room -= sum(map(len, found))
@@ -51,7 +52,7 @@ class SegmentUnits:
             yield unit.data, unit.pts
 
     def residual(self, pts: int) -> tuple[bytes, ...]:
-        """Payloads of the picture at `pts`, the segment header left out."""
+        """Payloads of the picture at `pts`; the segment header and what tells of other tracks are left out."""
         found = self._payloads.pop(pts, ())
         self._room += sum(map(len, found))
         return found
@@ -83,6 +84,11 @@ def by_segment(units: Iterator[TemporalUnit], held: int) -> Iterator[SegmentUnit
         group = SegmentUnits(first, rest(), held)
         yield group
         group.drain()
+
+
+def has_tracks(unit: TemporalUnit) -> bool:
+    """Whether the payload behind a segment's header tells of the film's other tracks."""
+    return len(unit.payloads) > 1 and claims(unit.payloads[1], TRACKS)
 
 
 def header_of(unit: TemporalUnit, film: SegmentHeader, limits: Limits, best_effort: bool = False) -> SegmentHeader:

@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from ..errors import FormatError
 
 VERSION = 1
-SEGMENT, RESIDUAL, STILL = 1, 2, 3  # kinds
+SEGMENT, RESIDUAL, STILL, TRACKS = KINDS = 1, 2, 3, 4
 PSNR_UNIT = 100  # stored in hundredths of a dB
 PIXELS_MAX = 1 << 27  # luma samples of a picture, in the format
 WORD_MAX = 0xFFFFFFFF
@@ -45,8 +45,8 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class Number:
-    """A number of fixed width: struct code "B", "H" or "I", its smallest and largest legal value, and those between
-    them that are illegal."""
+    """A number of fixed width: struct code "B", "H", "I" or "Q" (1 to 8 bytes), its smallest and largest legal value,
+    and those between them that are illegal."""
 
     code: str
     low: int
@@ -135,6 +135,17 @@ def part(size: str | Callable[[Values], int], default: Any = MISSING) -> Any:
     return field(default=default, metadata={_KEY: _Part(count, bytes, bytes)})
 
 
+def text(size: str) -> Any:
+    """A field that is printable ASCII, as many letters as the number of that name says."""
+
+    def of(data: bytes) -> str:
+        if not all(32 <= letter < 127 for letter in data):
+            raise FormatError("a name holds what is no printable letter")
+        return data.decode("ascii")
+
+    return field(metadata={_KEY: _Part(itemgetter(size), lambda value: value.encode("ascii", "replace"), of)})
+
+
 def words(count: Callable[[Values], int]) -> Any:
     """A field that is a tuple of 32-bit numbers, as many as follows from the numbers before."""
 
@@ -208,13 +219,21 @@ class Record:
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """Inverse of `pack`. Raises FormatError where that is not what `pack` gives."""
+        record, rest = cls.read(data)
+        if rest:
+            raise FormatError(f"{cls.what} is not as long as its fields say")
+        return record
+
+    @classmethod
+    def read(cls, data: bytes) -> tuple[Self, bytes]:
+        """The record that `data` begins with, and what follows it. Raises FormatError as `unpack` does."""
         if len(data) < cls.layout.size:
             raise FormatError(f"{cls.what} is too short")
         values = dict(zip(cls.numbers, cls.layout.unpack_from(data), strict=True))
         cls.check(values)
         sizes = {name: form.size(values) for name, form in cls._parts.items()}
         at = cls.layout.size
-        if len(data) != at + sum(sizes.values()):
+        if len(data) < at + sum(sizes.values()):
             raise FormatError(f"{cls.what} is not as long as its fields say")
         found: dict[str, Any] = {}
         for name, form in cls._fields.items():
@@ -222,7 +241,7 @@ class Record:
         for name, rest in cls._parts.items():
             found[name] = rest.of(data[at : at + sizes[name]])
             at += sizes[name]
-        return cls(**found)
+        return cls(**found), data[at:]
 
 
 def check_picture(width: int, height: int) -> None:
@@ -250,11 +269,16 @@ def unseal(payload: bytes) -> tuple[int, bytes]:
     version, kind = _FRAME.unpack_from(data)
     if version != VERSION:
         raise FormatError(f"the payload is of version {version}; this program reads version {VERSION}")
-    if kind not in (SEGMENT, RESIDUAL, STILL):
+    if kind not in KINDS:
         raise FormatError(f"a payload is of unknown kind {kind}")
     return kind, data[_FRAME.size :]
 
 
 def kind_of(payload: bytes) -> int:
-    """SEGMENT, RESIDUAL or STILL. Raises FormatError where the payload is damaged or of another version."""
+    """One of KINDS. Raises FormatError where the payload is damaged or of another version."""
     return unseal(payload)[0]
+
+
+def claims(payload: bytes, kind: int) -> bool:
+    """Whether a payload says that it is of that kind; it may still be damaged."""
+    return payload[1:2] == bytes([kind])

@@ -19,7 +19,7 @@ from codec.frames import Colour, PlaneFormat, VideoInfo
 from codec.media.libav import planes_from_av
 from codec.media.source import open_source
 from codec.wire.obu import TemporalUnit
-from tests.makers import base_temporal_units
+from tests.makers import base_temporal_units, with_cover
 
 INFO = VideoInfo(64, 48, PlaneFormat("420", 8), Fraction(1001, 24000), Fraction(24000, 1001))
 
@@ -259,23 +259,8 @@ def test_what_mp4_cannot_hold_is_named(tmp_path, make_film):
 
 
 def test_cover_is_kept(tmp_path, make_film):
-    jpeg = av.CodecContext.create("mjpeg", "w")
-    jpeg.width, jpeg.height, jpeg.pix_fmt, jpeg.time_base = 16, 16, "yuvj420p", Fraction(1, 25)
-    picture = bytes(jpeg.encode(av.VideoFrame(16, 16, "yuvj420p"))[0])
-    film = make_film("a.mp4", sound="aac")
     source = tmp_path / "cover.mp4"
-    with av.open(str(film)) as old, av.open(str(source), "w") as new:
-        streams = [new.add_stream_from_template(s, opaque=True) for s in old.streams]
-        cover = new.add_mux_stream("mjpeg", rate=25, width=16, height=16, time_base=Fraction(1, 90000))
-        cover.disposition = av.stream.Disposition.attached_pic
-        packet = av.Packet(picture)
-        packet.pts = packet.dts = 0
-        packet.stream, packet.is_keyframe, packet.time_base = cover, True, Fraction(1, 90000)
-        for p in old.demux():
-            if p.size:
-                p.stream = streams[p.stream.index]
-                new.mux(p)
-        new.mux(packet)
+    picture = with_cover(make_film("a.mp4", sound="aac"), source)
     path = tmp_path / "a.nvc"
     assert film_of(path, source)[2] == []
     with av.open(str(path)) as film:

@@ -17,7 +17,7 @@ from codec.errors import FormatError
 from codec.segment.payload import SegmentHeader
 from codec.still.payload import StillHeader
 from codec.wire.fields import (
-    SEGMENT,
+    KINDS,
     STILL,
     VERSION,
     Number,
@@ -28,10 +28,12 @@ from codec.wire.fields import (
     one_of,
     part,
     seal,
+    text,
     wire,
     wires,
     words,
 )
+from codec.wire.tracks import Track, read_tracks, write_tracks
 from heads.density.head import DensitySpec, check
 from heads.density.store import DensityFront, Family, specs
 from heads.exact import HeadError
@@ -39,7 +41,7 @@ from heads.restorer.spec import HeadSpec
 from heads.restorer.store import HeadFront
 
 ROOT = Path(__file__).parents[2]
-BITS = {"B": 8, "H": 16, "I": 32}
+BITS = {"B": 8, "H": 16, "I": 32, "Q": 64}
 
 
 # --------------------------------------------------------------------------------------------------- the format's pages
@@ -106,8 +108,14 @@ def named(legal: Mapping[str, list[int]]) -> dict[str, tuple[int, object]]:
 
 def test_the_page_declares_a_payload_as_the_code_does() -> None:
     text = section("FORMAT.md", "\n## 2 Payload\n")
-    assert fields_of(text) == {"version": (8, {VERSION}), "kind": (8, (SEGMENT, STILL))}
+    assert fields_of(text) == {"version": (8, {VERSION}), "kind": (8, (min(KINDS), max(KINDS)))}
     assert seal(STILL, b"body")[:2] == bytes([VERSION, STILL])
+
+
+def test_the_page_declares_tracks_as_the_code_does() -> None:
+    text = section("FORMAT.md", "\n### Tracks\n")
+    assert list(fields_of(text).items()) == list(declared(Track.numbers).items())
+    assert [row[0] for row in rows(text) if len(row) == 3 and row[0] != "part"] == ["codec"]
 
 
 def test_the_page_declares_a_segment_as_the_code_does() -> None:
@@ -250,3 +258,36 @@ def test_an_illegal_record_is_not_read() -> None:
         Drawn.unpack(data[:2] + b"\0\x0d" + data[4:])
     with pytest.raises(FormatError, match="first is 7"):
         Drawn.unpack(b"\7" + data[1:])
+
+
+@dataclass(frozen=True)
+class Named(Record, what="a name"):
+    name_bytes = length("name", "B", 9)
+    long: int = wire("Q", 0, (1 << 63) - 1)
+    name: str = text("name_bytes")
+
+
+def test_records_lie_one_after_the_other() -> None:
+    first, second = Named(name="ab", long=1 << 40), Named(name="", long=0)
+    data = first.pack() + second.pack()
+    assert data == bytes.fromhex("02 0000010000000000") + b"ab" + bytes(9)
+    assert Named.read(data) == (first, second.pack())
+    with pytest.raises(FormatError, match="not as long"):
+        Named.unpack(data)
+    with pytest.raises(FormatError, match="no printable letter"):
+        Named.unpack(bytes.fromhex("01 0000000000000000 0a"))
+
+
+def test_tracks_are_read_as_they_were_written() -> None:
+    sound, cover = Track("audio", 7, 1 << 40, 5, "aac"), Track("cover", 1, 9, 0xFFFFFFFF, "mjpeg")
+    tracks = (sound, cover, Track("attachment", 1, 0, 0, ""))
+    payload = write_tracks(tracks)
+    assert read_tracks(payload) == tracks and read_tracks(write_tracks([])) == ()
+    body = payload[2:-4]
+    for cut in (1, 17, len(body) - 1):
+        with pytest.raises(FormatError, match="the record of a track"):
+            read_tracks(seal(payload[1], body[:cut]))
+    with pytest.raises(FormatError, match="kind is 5"):
+        read_tracks(seal(payload[1], b"\5" + body[1:]))
+    with pytest.raises(FormatError, match="does not tell of tracks"):
+        read_tracks(seal(STILL, body))
