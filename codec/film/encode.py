@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -25,13 +25,14 @@ from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
 from ..media.files import STDIN, check_not_same, check_target, content_key, part_path, put_in_place
-from ..media.side_streams import sound_bytes
 from ..media.source import Source, open_source
 from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
 from ..settings import JOBS_MAX, Settings
+from ..wire.obu import TemporalUnit
 from .scale import choose_scale
+from .size import SizeKeeper, TooLarge, bytes_beside
 from .writer import write_film
 
 
@@ -89,7 +90,7 @@ def encode(
             try:
                 return work.run()
             except BaseException as error:
-                kept = work.store.leave(keep=source != STDIN)
+                kept = work.store.leave(keep=source != STDIN and not isinstance(error, TooLarge))
                 if kept and isinstance(error, NvcError):
                     how = "--resume goes on from them"
                     if isinstance(error, InputError) and not best_effort:
@@ -128,6 +129,7 @@ class _Work:
         self.store = Store(target, store_key(content, settings.key()), resume)
         self.progress = Progress(film.info.frames, listen)
         self.notes: list[str] = []
+        self.keeper: SizeKeeper | None = None
 
     def run(self) -> Encoded:
         info = self.info
@@ -138,16 +140,20 @@ class _Work:
         if not first:
             raise InputError(f"{self.film.name} holds no pictures")
         scale, control = self._begin(first[0])
-        lanes = Lanes(self.film, self.settings, scale, control, self.store, self.workers, self.progress)
+        watcher = self.keeper or self.progress
+        lanes = Lanes(self.film, self.settings, scale, control, self.store, self.workers, watcher)
         lanes.run(_emptied(first, segments))
-        return self._write(scale, control)
+        return self._write(scale, control, lanes)
 
     def _begin(self, frames: list[Frame]) -> tuple[Fraction, RateControl]:
         """What the film's first segment decides for all of it: the base's scale, and where rate control starts."""
         info, settings = self.info, self.settings
         control = RateControl(settings, settings.start_crf)
         if settings.target_size is not None:
-            control.share_size(sound_bytes(self.film.path), info.frames, info.duration)
+            with self._part() as part:
+                beside = bytes_beside(part, info, self.film.path)
+            self.keeper = SizeKeeper(settings, info, self.store, self.progress, beside)
+            control.share(self.keeper.room, float(info.duration))
 
         def listen(event: Event) -> None:
             if isinstance(event, Stage):
@@ -157,14 +163,41 @@ class _Work:
         self.progress.tell(ScaleChosen(float(scale), control.crf))
         return scale, control
 
-    def _write(self, scale: Fraction, control: RateControl) -> Encoded:
+    def _write(self, scale: Fraction, control: RateControl, lanes: Lanes) -> Encoded:
         size = base_size(self.info.width, self.info.height, scale)
-        part = part_path(self.target)
         sound = self.film.path if self.film.path != STDIN else None
-        stats = [found for _, found in sorted(self.progress.stats.items())]
-        try:
-            lost = write_film(part, self.store.units(len(stats)), self.info, size, sound)
+        stats = self.progress.stats
+        with self._part() as part:
+
+            def write(units: Iterator[TemporalUnit]) -> list[str]:
+                return write_film(part, units, self.info, size, sound)
+
+            if self.keeper is None:
+                lost = write(self.store.units(len(stats)))
+            else:
+                lost = self.keeper.write(part, lanes, write)
             put_in_place(part, self.target)
+        self.store.remove()
+        for text in (*self.film.notes, *lost):
+            self._note(text)
+        frames = self.progress.frames
+        segments = [found for _, found in sorted(stats.items())]
+        psnr = sum(s.psnr * s.frames for s in segments) / frames
+        size_written = os.path.getsize(self.target)
+        self._note_missed(control, segments)
+        self._note_limits()
+        seconds = self.progress.seconds
+        done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale))
+        self.progress.tell(done)
+        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), segments, self.notes)
+
+    @contextmanager
+    def _part(self) -> Iterator[str]:
+        """Where the film is written before it takes its place; what is left there is removed, and errors name the
+        target."""
+        part = part_path(self.target)
+        try:
+            yield part
         except OSError as error:
             raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
         except OutputError as error:
@@ -172,18 +205,6 @@ class _Work:
         finally:
             if os.path.exists(part):
                 os.unlink(part)
-        self.store.remove()
-        for text in (*self.film.notes, *lost):
-            self._note(text)
-        frames = self.progress.frames
-        psnr = sum(s.psnr * s.frames for s in stats) / frames
-        size_written = os.path.getsize(self.target)
-        self._note_missed(control, stats, size_written)
-        self._note_limits()
-        seconds = self.progress.seconds
-        done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale))
-        self.progress.tell(done)
-        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), stats, self.notes)
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
@@ -197,14 +218,11 @@ class _Work:
         except FormatError as error:
             self._note(f"decoding will ask for options: {error}")
 
-    def _note_missed(self, control: RateControl, stats: list[SegmentStats], size: int) -> None:
+    def _note_missed(self, control: RateControl, stats: list[SegmentStats]) -> None:
         missed = sum(not s.met for s in stats)
-        if missed:
+        if missed and self.keeper is None:  # a size is kept by the film as a whole
             of = f"{missed} of {len(stats)} segments"
             self._note(f"{control.wish} could not be reached in {of}; the nearest was kept")
-        wish = self.settings.target_size
-        if wish is not None and size > wish * 1e6:
-            self._note(f"the file is {size / 1e6:.3f} MB, above the {wish:g} MB asked for")
 
 
 def _emptied(first: list[list[Frame]], rest: Iterator[list[Frame]]) -> Iterator[list[Frame]]:

@@ -13,7 +13,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +40,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _LENGTH = struct.Struct(">I")
-ENCODER = 4  # raised whenever the encoder may give other bytes for the same wish
+ENCODER = 5  # raised whenever the encoder may give other bytes for the same wish
 
 
 def versions() -> tuple[object, ...]:
@@ -83,36 +83,38 @@ class Store:
         except OSError:
             return ""
 
-    def _path(self, index: int) -> Path:
-        return self.folder / f"{index:06d}.segment"
+    def _path(self, index: int, version: int = 0) -> Path:
+        return self.folder / (f"{index:06d}.{version}.segment" if version else f"{index:06d}.segment")
 
-    def get(self, index: int) -> Segment | None:
-        """A finished segment, or None where there is none or it is damaged."""
+    def get(self, index: int, version: int = 0) -> Segment | None:
+        """A finished segment, or None where there is none or it is damaged. `version`: how often it was coded again,
+        which leaves the ones before in their places."""
         try:
-            return unpack(self._path(index).read_bytes())
+            return unpack(self._path(index, version).read_bytes())
         except (OSError, ValueError, KeyError, TypeError, struct.error):
             return None
 
-    def put(self, index: int, segment: Segment) -> None:
+    def put(self, index: int, segment: Segment, version: int = 0) -> None:
         """Keep a segment; it is there whole or not at all."""
-        path = self._path(index)
+        path = self._path(index, version)
         try:
             write_whole(path, pack(segment))
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
-    def units(self, count: int) -> Iterator[TemporalUnit]:
-        """The temporal units of the first `count` segments."""
+    def units(self, count: int, versions: Mapping[int, int] | None = None) -> Iterator[TemporalUnit]:
+        """The temporal units of the first `count` segments, of those in `versions` that one."""
         for index in range(count):
-            segment = self.get(index)
+            version = (versions or {}).get(index, 0)
+            segment = self.get(index, version)
             if segment is None:
-                raise OutputError(f"{self._path(index)} has disappeared or is damaged")
+                raise OutputError(f"{self._path(index, version)} has disappeared or is damaged")
             yield from segment.units
 
     def leave(self, keep: bool) -> int:
         """The work stops before its end: finished segments stay where `keep`, and where there are any. Returns how many
         do."""
-        kept = sum(1 for _ in self.folder.glob("*.segment")) if keep else 0
+        kept = len({path.name.partition(".")[0] for path in self.folder.glob("*.segment")}) if keep else 0
         if kept:
             self._unlock()
         else:
