@@ -55,13 +55,7 @@ def search(
         if trial == TRIALS:
             following, last = low, TRIALS + MORE
         elif below and above:
-            if above[0] - below[0] <= CRF_STEP:
-                break
-            share = below[1] / (below[1] - above[1])
-            share = min(max(share, 0.1), 0.9)
-            following = below[0] + share * (above[0] - below[0])
-            following = math.floor(following / CRF_STEP) * CRF_STEP
-            following = min(max(following, below[0] + CRF_STEP), above[0] - CRF_STEP)
+            following = _between(below[:2], above[:2])
             if not below[0] < following < above[0]:
                 break
         else:
@@ -78,3 +72,12 @@ def search(
         return below[2], True
     assert above is not None
     return above[2], False
+
+
+def _between(below: tuple[float, float], above: tuple[float, float]) -> float:
+    """Where an excess of zero is expected between two positions with theirs; outside where they are neighbours."""
+    share = below[1] / (below[1] - above[1])
+    share = min(max(share, 0.1), 0.9)
+    following = below[0] + share * (above[0] - below[0])
+    following = math.floor(following / CRF_STEP) * CRF_STEP
+    return min(max(following, below[0] + CRF_STEP), above[0] - CRF_STEP)

@@ -106,7 +106,7 @@ def within(encoder: SegmentEncoder, segment: Segment, most: float, bare: bool) -
     least = segment
     if segment.stats.crf < CRF_MAX:
         least = min(least, _coarser(encoder, segment, most), key=_size)
-    if least.bytes > most and bare:
+    if least.bytes > most and bare and (least.stats.head != "none" or least.stats.loss_bytes):
         least = _bare(encoder, most)
     return _met(least, least.bytes <= most)
 
