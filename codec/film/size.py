@@ -191,7 +191,7 @@ def bytes_beside(path: str, info: VideoInfo, source: str | None) -> int:
     step = max(1, round(1 / (info.rate * info.time_base)))
     first = TemporalUnit(packet.data, 0, step, True)
     empty = bytes([TEMPORAL_DELIMITER << 3 | 2, 0, METADATA << 3 | 2, 1, 0x80])
-    frames = max(1, info.frames)
+    frames = max(1, info.frames or round(info.duration * info.rate))
     times = range(step, min(frames, PICTURES) * step, step)
     units = [first, *(TemporalUnit(empty, pts, step, False) for pts in times)]
     write_film(path, iter(units), info, (info.width, info.height), source)

@@ -29,7 +29,7 @@ SCENES = (12, 10, 11, 10)  # two chunks
 
 
 def settings(megabytes: float, **wishes: Any) -> Settings:
-    options = {"preset": "fast", "device": "cpu", "scale": Fraction(1), "head": False, "threads": 1}
+    options: dict[str, Any] = {"preset": "fast", "device": "cpu", "scale": Fraction(1), "head": False, "threads": 1}
     return Settings(target_size=megabytes, **options | wishes)
 
 
