@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from ..settings import CRF_MAX, CRF_STEP
 
-TRIALS = 6  # codings at most
+TRIALS = 6  # codings at most, where one of them fits
+MORE = 4  # where none does: of the quantiser's end, and on from there
 T = TypeVar("T")
 
 
@@ -27,7 +28,8 @@ def search(
     """What `code` makes at the quantiser whose `excess` is not positive and nearest to zero, and whether there is one.
 
     `excess` rises with crf (`rising`, for a distortion) or falls (for a rate); one in enough..0 ends the search.
-    `step`: change of crf for an excess of one, about. Where none fits, the one of least excess is returned.
+    `step`: change of crf for an excess of one, about. Where none fits, not even the end of the scale, that end is
+    returned.
     """
     sign = 1 if rising else -1  # what follows is written for an excess that rises with position = sign · crf
     low, high = sorted((sign * 1.0, sign * CRF_MAX))
@@ -35,8 +37,10 @@ def search(
     above: tuple[float, float, T] | None = None  # smallest position known not to fit
     before: tuple[float, float] | None = None
     at = sign * start
-    for _ in range(TRIALS):
+    trial, last = 0, TRIALS
+    while True:
         base = code(abs(at))
+        trial += 1
         value = excess(base)
         if value <= 0:
             below = (at, value, base)
@@ -46,14 +50,12 @@ def search(
             above = (at, value, base)
             if at <= low:
                 break
-        if below and above:
-            if above[0] - below[0] <= CRF_STEP:
-                break
-            share = below[1] / (below[1] - above[1])
-            share = min(max(share, 0.1), 0.9)
-            following = below[0] + share * (above[0] - below[0])
-            following = math.floor(following / CRF_STEP) * CRF_STEP
-            following = min(max(following, below[0] + CRF_STEP), above[0] - CRF_STEP)
+        if trial >= last and below:
+            break
+        if trial == TRIALS:
+            following, last = low, TRIALS + MORE
+        elif below and above:
+            following = _between(below[:2], above[:2])
             if not below[0] < following < above[0]:
                 break
         else:
@@ -70,3 +72,12 @@ def search(
         return below[2], True
     assert above is not None
     return above[2], False
+
+
+def _between(below: tuple[float, float], above: tuple[float, float]) -> float:
+    """Where an excess of zero is expected between two positions with theirs; outside where they are neighbours."""
+    share = below[1] / (below[1] - above[1])
+    share = min(max(share, 0.1), 0.9)
+    following = below[0] + share * (above[0] - below[0])
+    following = math.floor(following / CRF_STEP) * CRF_STEP
+    return min(max(following, below[0] + CRF_STEP), above[0] - CRF_STEP)

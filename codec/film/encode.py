@@ -33,8 +33,10 @@ from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
 from ..settings import JOBS_MAX, Settings
+from ..wire.obu import TemporalUnit
 from .containers import container_of
 from .scale import choose_scale
+from .size import SizeKeeper, TooLarge, bytes_beside
 from .writer import SideTracks, check_side, write_film
 
 
@@ -94,7 +96,7 @@ def encode(
             try:
                 return work.run()
             except BaseException as error:
-                kept = work.store.leave(keep=source != STDIN)
+                kept = work.store.leave(keep=source != STDIN and not isinstance(error, TooLarge))
                 if kept and isinstance(error, NvcError) and work.encoding:
                     how = "--resume goes on from them"
                     if isinstance(error, SourceChanged):
@@ -138,6 +140,7 @@ class _Work:
         self.notes: list[str] = []
         self.side: SideTracks | None = None  # what accompanies the pictures; of a pipe nothing does
         self.encoding = False  # whether segments are
+        self.keeper: SizeKeeper | None = None
 
     def run(self) -> Encoded:
         info = self.info
@@ -153,9 +156,10 @@ class _Work:
         if not first:
             raise InputError(f"{self.film.name} holds no pictures")
         scale, control = self._begin(first[0])
-        lanes = Lanes(self.film, self.settings, scale, control, self.store, self.workers, self.progress)
+        watcher = self.keeper or self.progress
+        lanes = Lanes(self.film, self.settings, scale, control, self.store, self.workers, watcher)
         lanes.run(_emptied(first, segments))
-        return self._write(scale, control)
+        return self._write(scale, control, lanes)
 
     def _segments(self) -> Iterator[list[Frame]]:
         """The film's segments, as long as it stays what it was: its sound is read when all are encoded."""
@@ -169,7 +173,10 @@ class _Work:
         info, settings = self.info, self.settings
         control = RateControl(settings, settings.start_crf)
         if settings.target_size is not None:
-            control.share_size(self.side.bytes if self.side else 0, info.frames, info.duration)
+            with self._part() as part:
+                beside = bytes_beside(part.path, info, self.film.path, self.container, self.side)
+            self.keeper = SizeKeeper(settings, info, self.store, self.progress, beside)
+            control.share(self.keeper.room, float(info.duration))
 
         def listen(event: Event) -> None:
             if isinstance(event, Stage):
@@ -179,27 +186,34 @@ class _Work:
         self.progress.tell(ScaleChosen(float(scale), control.crf))
         return scale, control
 
-    def _write(self, scale: Fraction, control: RateControl) -> Encoded:
+    def _write(self, scale: Fraction, control: RateControl, lanes: Lanes) -> Encoded:
         size = base_size(self.info.width, self.info.height, scale)
         sound = self.film.path if self.film.path != STDIN else None
-        stats = [found for _, found in sorted(self.progress.stats.items())]
+        stats = self.progress.stats
         with self._part() as part:
+
+            def write(units: Iterator[TemporalUnit]) -> list[str]:
+                return write_film(part.path, units, self.info, size, sound, self.container, self.side)
+
             self.film.identity.check()
-            units = self.store.units(len(stats))
-            lost = write_film(part.path, units, self.info, size, sound, self.container, self.side)
+            if self.keeper is None:
+                lost = write(self.store.units(len(stats)))
+            else:
+                lost = self.keeper.write(part.path, lanes, write)
             self.film.identity.check()
             part.finish()
         self.store.remove()
         self._tell_notes(lost)
         frames = self.progress.frames
-        psnr = sum(s.psnr * s.frames for s in stats) / frames
+        segments = [found for _, found in sorted(stats.items())]
+        psnr = sum(s.psnr * s.frames for s in segments) / frames
         size_written = os.path.getsize(self.target)
-        self._note_missed(control, stats, size_written)
+        self._note_missed(control, segments)
         self._note_limits()
         seconds = self.progress.seconds
         done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale))
         self.progress.tell(done)
-        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), stats, self.notes)
+        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), segments, self.notes)
 
     @contextmanager
     def _part(self) -> Iterator[Part]:
@@ -234,14 +248,11 @@ class _Work:
         except FormatError as error:
             self._note(f"decoding will ask for options: {error}")
 
-    def _note_missed(self, control: RateControl, stats: list[SegmentStats], size: int) -> None:
+    def _note_missed(self, control: RateControl, stats: list[SegmentStats]) -> None:
         missed = sum(not s.met for s in stats)
-        if missed:
+        if missed and self.keeper is None:  # a size is kept by the film as a whole
             of = f"{missed} of {len(stats)} segments"
             self._note(f"{control.wish} could not be reached in {of}; the nearest was kept")
-        wish = self.settings.target_size
-        if wish is not None and size > wish * 1e6:
-            self._note(f"the file is {size / 1e6:.3f} MB, above the {wish:g} MB asked for")
 
 
 def _emptied(first: list[list[Frame]], rest: Iterator[list[Frame]]) -> Iterator[list[Frame]]:

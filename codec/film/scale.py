@@ -39,6 +39,10 @@ class _Curve:
     def rate_at(self, psnr: float) -> float:
         return _line(psnr, self.psnrs, self.rates)
 
+    def reaches(self, rate: float) -> bool:
+        """Whether the coarsest quantiser takes no more."""
+        return _line(CRF_MAX, self.crfs[::-1], self.rates[::-1]) <= rate
+
     def crf_at(self, rate: float) -> float:
         crf = _line(rate, self.rates, self.crfs)
         return min(max(round(crf / CRF_STEP) * CRF_STEP, 1.0), CRF_MAX)
@@ -64,7 +68,7 @@ def choose_scale(
     middle = max(0, (len(frames) - PROBED) // 2)  # films begin with titles and fades
     frames = frames[middle : middle + PROBED]
     probe = replace(settings, preset="fast")
-    best: tuple[float, Fraction, float] | None = None
+    best: tuple[float, Fraction, float] | None = None  # PSNR, minus infinity where the rate is out of reach
     goal: float | None = None
     for n, scale in enumerate(SCALES):
         if scale > 1 and min(info.width, info.height) / scale < SMALLEST:
@@ -85,9 +89,10 @@ def choose_scale(
                 goal = math.log(max(1.0, bytes_per_second * len(frames) / float(info.rate)))
             else:
                 goal = _line(start, curve.crfs[::-1], curve.rates[::-1])
-        psnr = curve.psnr_at(goal) - (ADVANTAGE if scale > 1 else 0.0)
+        reached = not bytes_per_second or curve.reaches(goal)
+        psnr = curve.psnr_at(goal) - (ADVANTAGE if scale > 1 else 0.0) if reached else -math.inf
         crf = curve.crf_at(goal) if scale > 1 or settings.crf is None else start
-        if best is None or psnr > best[0]:
+        if best is None or psnr > best[0] or best[0] == -math.inf:  # where none reaches it, the smallest
             best = (psnr, scale, crf)
         elif psnr < best[0] - MARGIN:
             break

@@ -9,22 +9,22 @@ lane the same happens in the caller's thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..events import Event, Stage
 from ..frames import Frame
 from ..media.source import Source, open_again
 from ..segment.encoder import Segment
-from ..segment.rate import RateControl
+from ..segment.rate import RateControl, seconds_of
 from ..segment.scenes import split
 from ..settings import Settings
 from .store import Store
-from .task import CHUNK, Task
+from .task import CHUNK, Smaller, Task
 from .workers import Workers
 
 
@@ -54,7 +54,15 @@ class Lanes:
 
     def run(self, segments: Iterable[list[Frame]]) -> None:
         """Encode every segment; the first lane gets them from `segments`, others read the film anew."""
-        run = _Run(self)
+        self._all(_Run(self), segments)
+
+    def again(self, plan: Mapping[int, Smaller], versions: Mapping[int, int], version: int) -> None:
+        """Code the segments of `plan`, by their numbers, again, as the newest ones, which `versions` tells, were coded;
+        they are kept as `version`."""
+        self._all(_Again(self, plan, versions, version), self._read())
+
+    def _all(self, run: _Run, segments: Iterable[list[Frame]]) -> None:
+        """Have all lanes take part in a run."""
         if self.workers.count == 1:
             run.lane(0, segments)
             return
@@ -135,16 +143,60 @@ class _Run:
         segment = of.store.get(index)
         if segment is None:
             task = Task(index, frames, of.film.info, of.settings, of.scale, control, previous)
-
-            def listen(event: Event) -> None:
-                if isinstance(event, Stage):
-                    of.watcher.under_way(index, len(frames), event)
-
-            segment = of.workers.run(lane, task, listen, of.watcher.lost)
+            segment = self._encoded(lane, task)
             of.store.put(index, segment)
-        seconds = float((frames[-1].pts - frames[0].pts) * of.film.info.time_base) + float(1 / of.film.info.rate)
-        control.finished(segment.stats, seconds)
+        control.finished(segment.stats, segment.bytes, seconds_of(frames, of.film.info))
         if index == 0 and not self._learnt.done():
             self._learnt.set_result(control.anew())
         of.watcher.finished(index, segment)
         return segment
+
+    def _encoded(self, lane: int, task: Task) -> Segment:
+        """What a worker makes of a task."""
+        of = self._of
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Stage):
+                of.watcher.under_way(task.index, len(task.frames), event)
+
+        return of.workers.run(lane, task, listen, of.watcher.lost)
+
+
+class _Again(_Run):
+    """A run that codes some segments again, each by the first lane that comes to it: none depends on another."""
+
+    def __init__(self, lanes: Lanes, plan: Mapping[int, Smaller], versions: Mapping[int, int], version: int):
+        super().__init__(lanes)
+        self._plan, self._versions, self._version = plan, versions, version
+        self._left = set(plan)
+
+    def lane(self, number: int, segments: Iterable[list[Frame]]) -> None:
+        index = -1
+        for frames in segments:
+            index += 1
+            if self._stopped or not self._left:
+                return
+            self._compare(index, frames)
+            if self._claim(index):
+                self._once_more(number, index, frames)
+            del frames
+
+    def _claim(self, index: int) -> bool:
+        with self._lock:
+            wanted = index in self._left
+            self._left.discard(index)
+            return wanted
+
+    def _once_more(self, lane: int, index: int, frames: list[Frame]) -> None:
+        of = self._of
+        segment = of.store.get(index, self._version)
+        if segment is None:
+            before = of.store.get(index, self._versions.get(index, 0))
+            if before is None:
+                raise OutputError(f"segment {index} of {of.film.name} has disappeared from {of.store.folder}")
+            if [unit.pts for unit in before.units] != [frame.pts for frame in frames]:
+                raise InputError(f"{of.film.name} gives other pictures when it is read again")
+            task = Task(index, frames, of.film.info, of.settings, of.scale, of.start, before, self._plan[index])
+            segment = self._encoded(lane, task)
+            of.store.put(index, segment, self._version)
+        of.watcher.finished(index, segment)

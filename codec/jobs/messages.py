@@ -23,7 +23,7 @@ from ..frames import Colour, Frame, PlaneFormat, VideoInfo
 from ..segment.rate import RateControl
 from ..settings import Settings
 from .store import pack, unpack
-from .task import Task
+from .task import Smaller, Task
 
 TASK, REPORT, SEGMENT, ERROR = b"T", b"R", b"S", b"E"
 _HEAD = struct.Struct(">cQ")
@@ -71,6 +71,7 @@ def send_task(out: IO[bytes], task: Task) -> None:
             "settings": vars(task.settings),
             "scale": task.scale,
             "control": {k: v for k, v in vars(control).items() if k != "settings"},
+            "smaller": task.smaller and asdict(task.smaller),
         }
     )
     previous = pack(task.previous) if task.previous else b""
@@ -100,7 +101,8 @@ def read_task(body: memoryview) -> Task:
         planes = (np.frombuffer(take(h * w * info.format.dtype.itemsize), info.format.dtype) for h, w in shapes)
         frames.append(Frame(tuple(p.reshape(s) for p, s in zip(planes, shapes, strict=True)), pts, duration))
     known = unpack(previous) if previous else None
-    return Task(meta["index"], frames, info, settings, Fraction(meta["scale"]), control, known)
+    smaller = Smaller(**meta["smaller"]) if meta["smaller"] else None
+    return Task(meta["index"], frames, info, settings, Fraction(meta["scale"]), control, known, smaller)
 
 
 def _info(found: dict[str, Any]) -> VideoInfo:

@@ -12,7 +12,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple
 from importlib.metadata import version
 from pathlib import Path
@@ -33,9 +33,9 @@ from ..segment.encoder import Segment
 from ..segment.head import Head, film_head
 from ..wire.obu import TemporalUnit
 
-_NAMES = re.compile(r"key|[0-9]{6,}\.(segment|new)")
+_NAMES = re.compile(r"key|[0-9]{6,}(\.[0-9]+)?\.(segment|new)")
 _LENGTH = struct.Struct(">I")
-ENCODER = 4  # raised whenever the encoder may give other bytes for the same wish
+ENCODER = 5  # raised whenever the encoder may give other bytes for the same wish
 
 
 def versions() -> tuple[object, ...]:
@@ -76,33 +76,36 @@ class Store:
         except OSError:
             return ""
 
-    def get(self, index: int) -> Segment | None:
-        """A finished segment, or None where there is none or it is damaged."""
+    def get(self, index: int, version: int = 0) -> Segment | None:
+        """A finished segment, or None where there is none or it is damaged. `version`: how often it was coded again,
+        which leaves the ones before in their places."""
         try:
-            return unpack(self._folder.read(_name(index)))
+            return unpack(self._folder.read(_name(index, version)))
         except (OSError, ValueError, KeyError, TypeError, struct.error):
             return None
 
-    def put(self, index: int, segment: Segment) -> None:
+    def put(self, index: int, segment: Segment, version: int = 0) -> None:
         """Keep a segment; it is there whole or not at all."""
-        name = _name(index)
+        name = _name(index, version)
         try:
             self._folder.write(name, pack(segment), f"{index:06d}.new")
         except OSError as error:
             raise OutputError(f"{self._folder.place(name)} cannot be written: {error.strerror}") from None
 
-    def units(self, count: int) -> Iterator[TemporalUnit]:
-        """The temporal units of the first `count` segments."""
+    def units(self, count: int, versions: Mapping[int, int] | None = None) -> Iterator[TemporalUnit]:
+        """The temporal units of the first `count` segments, of those in `versions` that one."""
         for index in range(count):
-            segment = self.get(index)
+            version = (versions or {}).get(index, 0)
+            segment = self.get(index, version)
             if segment is None:
-                raise OutputError(f"{self._folder.place(_name(index))} has disappeared or is damaged")
+                raise OutputError(f"{self._folder.place(_name(index, version))} has disappeared or is damaged")
             yield from segment.units
 
     def leave(self, keep: bool) -> int:
         """The work stops before its end: finished segments stay where `keep`, and where there are any. Returns how many
         do."""
-        kept = sum(name.endswith(".segment") for name in self._folder.names()) if keep else 0
+        finished = (name.partition(".")[0] for name in self._folder.names() if name.endswith(".segment"))
+        kept = len(set(finished)) if keep else 0
         if kept:
             self._folder.leave()
         else:
@@ -114,8 +117,8 @@ class Store:
         self._folder.remove()
 
 
-def _name(index: int) -> str:
-    return f"{index:06d}.segment"
+def _name(index: int, version: int = 0) -> str:
+    return f"{index:06d}.{version}.segment" if version else f"{index:06d}.segment"
 
 
 def pack(segment: Segment) -> bytes:

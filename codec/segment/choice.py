@@ -18,7 +18,7 @@ from heads.weights import encode_change, encode_layers
 
 from ..base.coded import Base
 from ..base.quantiser import BASE_Q_ZERO, base_q_of
-from ..frames import channels_of
+from ..frames import PlaneFormat, channels_of
 from ..loss.coder import LossSettings
 from ..loss.modes import TRANSFORM
 from ..settings import MAX_STEP
@@ -57,6 +57,16 @@ class Choice:
 def score(psnr: float, size: int) -> float:
     """What pictures of that PSNR-YUV in so many bytes are worth, in dB."""
     return psnr - WORTH * math.log(size)
+
+
+def lambda_of(step: int, fmt: PlaneFormat) -> float:
+    """The lambda that a loss-stream's step was chosen for."""
+    return (step / (STEP_OF_LAMBDA * _steps(fmt))) ** 2
+
+
+def _steps(fmt: PlaneFormat) -> float:
+    """Steps of the loss-stream's quantiser for a code value of the film."""
+    return 4.0 if fmt.depth == 8 else 1.0
 
 
 def better(best: Choice, trial: Choice | None) -> Choice:
@@ -174,8 +184,7 @@ class Chooser:
     def _with_loss(self, best: Choice) -> Choice:
         """With a loss-stream on top, and history in the head that goes with it; or as it is."""
         lam = self._lambda()
-        steps = 4.0 if self._passes.info.format.depth == 8 else 1.0  # of the quantiser, for a code value of the film
-        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * steps, 1), MAX_STEP))
+        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * _steps(self._passes.info.format), 1), MAX_STEP))
         trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=step), lam=lam))
         found = better(best, trial)
         history = self._settings.history

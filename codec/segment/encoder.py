@@ -21,10 +21,10 @@ from ..events import Listener, SegmentStats, silent
 from ..frames import Frame, VideoInfo
 from ..loss.changes import split_changes
 from ..loss.coder import LossSettings
-from ..loss.modes import DENSITY
+from ..loss.modes import DENSITY, FILM_MODES, TRANSFORM
 from ..settings import Settings
-from ..wire.obu import TemporalUnit
-from .choice import Choice, Chooser
+from ..wire.obu import TemporalUnit, inject
+from .choice import Choice, Chooser, lambda_of
 from .fit_density import DensityFit
 from .head import Head
 from .passes import Passes, Run
@@ -41,6 +41,11 @@ class Segment:
     head: Head | None
     changes: Mapping[int, bytes]
     stats: SegmentStats
+
+    @property
+    def bytes(self) -> int:
+        """Of all units, as they lie in a file."""
+        return sum(len(inject(u.data, u.payloads)) for u in self.units)
 
     @classmethod
     def read(cls, units: tuple[TemporalUnit, ...], head: Head | None, stats: SegmentStats) -> Segment:
@@ -85,6 +90,29 @@ class SegmentEncoder:
         else:
             choice = Chooser(self.passes, base, previous.head if previous else None).choose()
         return self._assemble(base, choice)
+
+    def again(self, base: Base, segment: Segment) -> Segment:
+        """`segment` with another base: with the head and the loss-stream that were chosen for it, so that whatever
+        refers to its head still does."""
+        header = segment.header
+        loss = LossSettings(FILM_MODES[header.loss_kind], step=header.loss_step)
+        lam = lambda_of(header.loss_step, header.format) if loss.mode and self.settings.loss == "auto" else None
+        choice = Choice(
+            head=segment.head,
+            head_kind=header.head_kind,
+            head_data=header.head,
+            reference=header.reference,
+            loss=loss,
+            lam=lam,
+            gain=segment.stats.head_gain,
+        )
+        return self._assemble(base, choice)
+
+    def bare(self, base: Base) -> Segment:
+        """The segment with the least that it can have: no head, and no loss-stream but one that the settings name."""
+        wanted = self.settings.loss
+        loss = LossSettings(TRANSFORM, step=wanted) if isinstance(wanted, int) else LossSettings()
+        return self._assemble(base, Choice(loss=loss))
 
     def _within(self, base: Base, max_error: int, changes: Mapping[int, bytes]) -> Choice:
         """Every sample within a bound of the source: the base as it is, and density heads that learn from the segment.

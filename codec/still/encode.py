@@ -34,13 +34,13 @@ from ..frames import Plane, PlaneFormat, folds_of
 from ..loss.modes import GUIDED, LINEAR
 from ..media.pictures import Picture, Pixels
 from ..metrics import PSNR_MAX, squared_error
-from ..settings import StillSettings
+from ..settings import CRF_MAX, StillSettings
 from ..wire import avif
 from ..wire.fields import PIXELS_MAX
 from ..wire.obu import inject
 from .exact import exact_encode
 from .payload import ALPHA, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, write_still
-from .presets import PRESETS
+from .presets import NEVER, PRESETS
 from .restore import (
     BASE_SCALE,
     FULL,
@@ -119,23 +119,36 @@ class StillEncoder:
             raise InputError("16-bit samples cannot be kept within an error other than 0")
 
     def run(self) -> CodedStill:
-        """The file that the settings ask for."""
+        """The file that the settings ask for. Raises InputError where a size asked for is out of reach."""
         settings = self.settings
         if settings.target_psnr is not None:
             target = settings.target_psnr
             found, met = search(
                 self.code, settings.start_crf, lambda c: target - min(c.psnr, PSNR_MAX), -PSNR_SLACK, 5.0, rising=True
             )
-            missed = "" if met else f"a PSNR of {target:g} dB"
-        elif settings.size_of(self.width, self.height) is not None:
-            room = settings.size_of(self.width, self.height) or 1.0
-            found, met = search(
-                self.code, settings.start_crf, lambda c: math.log(len(c.data) / room), -RATE_SLACK, 14.0, rising=False
+            return found if met else replace(found, missed=f"a PSNR of {target:g} dB")
+        room = settings.size_of(self.width, self.height)
+        return self.code(settings.start_crf) if room is None else self._within(room)
+
+    def _within(self, room: float) -> CodedStill:
+        """The best file of at most `room` bytes."""
+        found, met = search(
+            self.code,
+            self.settings.start_crf,
+            lambda c: math.log(len(c.data) / max(room, 1.0)),
+            -RATE_SLACK,
+            14.0,
+            rising=False,
+        )
+        if not met and self.width * self.height >= self.preset.tuned_from:
+            self.preset = replace(self.preset, tuned_from=NEVER)
+            found = min(found, self.code(CRF_MAX), key=lambda c: len(c.data))
+            met = len(found.data) <= room
+        if not met:
+            raise InputError(
+                f"a size of {math.floor(room):,} bytes cannot be reached: the smallest file takes {len(found.data):,}"
             )
-            missed = "" if met else f"a size of {room:,.0f} bytes"
-        else:
-            return self.code(settings.start_crf)
-        return CodedStill(found.data, found.crf, found.psnr, found.head, found.parts, missed)
+        return found
 
     def code(self, crf: float) -> CodedStill:
         """The file with a base of that quantiser."""

@@ -15,8 +15,10 @@ class Preset:
     base_q: tuple[int, ...]
 
 
+NEVER = 1 << 62  # samples
+
 PRESETS = {
-    "fast": Preset(5, 1 << 62, (0,)),
+    "fast": Preset(5, NEVER, (0,)),
     "medium": Preset(2, 3_000_000, (-24, 0, 24)),
     "slow": Preset(0, 0, (-64, -40, -24, -12, 0, 12, 24)),
 }

@@ -46,7 +46,7 @@ def sent(task: Task) -> Task:
 @pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.av_name)
 def test_tasks_arrive_as_they_were(fmt: PlaneFormat) -> None:
     control = RateControl(Settings(bitrate=70.5), 31.25)
-    control.gain, control.extra, control.carry = 0.1, 1e-9, -3.3333333333333335
+    control.gain, control.beside, control.carry = 0.1, 1e-9, -3.3333333333333335
     wishes = Settings(bitrate=70.5, scale=Fraction(3, 2), loss=7, threads=3)
     for info, settings, previous in ((PLAIN, Settings(), None), (RICH, wishes, drawn_segment(2))):
         info = replace(info, format=fmt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,11 +13,10 @@ import pytest
 
 from codec.base.av1 import BasePacket
 from codec.base.coded import Base
-from codec.base.search import TRIALS, search
-from codec.errors import InputError
+from codec.base.search import MORE, TRIALS, search
 from codec.events import SegmentStats
-from codec.segment.passes import OVERHEAD
-from codec.segment.rate import CARRY, PSNR_SLACK, RATE_SLACK, RateControl
+from codec.frames import Frame, PlaneFormat, VideoInfo
+from codec.segment.rate import BESIDE, CARRY, PSNR_SLACK, RATE_SLACK, RateControl, seconds_of, within
 from codec.settings import CRF_MAX, CRF_STEP, Settings
 
 CRFS = np.arange(1.0, CRF_MAX + CRF_STEP, CRF_STEP)
@@ -117,7 +116,25 @@ def test_flat_curves_do_not_trap_the_search() -> None:
     assert met and found.crf == 31.0 and len(coder.asked) == 1
     coder = Coder(lambda crf: 40.0)
     assert not search(coder.base, 31.0, lambda b: 40.1 - b.psnr, 0.0, 5.0, rising=True)[1]
-    assert len(coder.asked) <= TRIALS
+    assert len(coder.asked) <= TRIALS + 1 and coder.asked[-1] == 1.0, "the end of the scale is tried"
+
+
+@pytest.mark.parametrize("rising", [True, False], ids=["distortion", "rate"])
+def test_what_fits_only_far_away_is_found(rising: bool) -> None:
+    """A plateau that the usual number of trials does not leave, and a jump behind it."""
+    sign = 1 if rising else -1
+
+    def fits(crf: float) -> bool:
+        return crf <= 4.0 if rising else crf >= 60.0
+
+    coder = Coder(lambda crf: 40 + 5 * sign if fits(crf) else 40 - 0.1 * sign)
+
+    def excess(base: Base) -> float:
+        return sign * (40.0 - base.psnr)
+
+    found, met = search(coder.base, 32.0, excess, -0.02, 1.0, rising=rising)
+    assert met and fits(found.crf)
+    assert TRIALS < len(coder.asked) <= TRIALS + MORE
 
 
 # --- RateControl ------------------------------------------------------------------------------------------------------
@@ -150,7 +167,7 @@ def test_psnr_is_met_with_what_the_head_gained_before() -> None:
     control = RateControl(Settings(target_psnr=42.0), 32.0)
     found, met = control.base(curve_coder(), 4.0)
     assert 42.0 <= found.psnr <= 42.0 + PSNR_SLACK + 0.2 * CRF_STEP and met
-    control.finished(stats(1000, crf=found.crf, psnr=42.9, base_psnr=41.9), 4.0)
+    control.finished(stats(1000, crf=found.crf, psnr=42.9, base_psnr=41.9), 1000, 4.0)
     assert control.crf == found.crf
     found, _ = control.base(curve_coder(), 4.0)
     assert 41.0 <= found.psnr <= 41.0 + PSNR_SLACK + 0.2 * CRF_STEP, "the base is coarser by the gain"
@@ -171,31 +188,106 @@ def test_bit_rate_is_met_and_its_rest_is_carried() -> None:
     control = RateControl(Settings(bitrate=80.0), 32.0)  # 10000 bytes a second
     assert control.bytes_per_second == 10_000
     first, _ = control.base(curve_coder(), 4.0)
-    used = first.bytes + 4 * OVERHEAD
-    assert 40_000 * (1 - RATE_SLACK - 0.07 * CRF_STEP) <= used <= 40_000
-    extra = 300 + 200 + 40
-    control.finished(stats(35_000, head_bytes=300, loss_bytes=200), 4.0)
-    assert control.extra == extra
-    assert control.carry == 40_000 - 35_000 - extra - 2 * OVERHEAD
+    room = 40_000 * (1 - BESIDE)
+    assert room * (1 - RATE_SLACK - 0.07 * CRF_STEP) <= first.bytes <= room
+    control.finished(stats(35_000), 36_000, 4.0)
+    assert control.carry == 40_000 - 36_000
     second, _ = control.base(curve_coder(), 4.0)
-    room = 40_000 + control.carry - extra
-    assert room * 0.96 <= second.bytes + 4 * OVERHEAD <= room
+    room = (40_000 + control.carry) * 35 / 36
+    assert room * 0.96 <= second.bytes <= room
 
 
 @pytest.mark.parametrize("carry, share", [(1e9, 1 + CARRY), (-1e9, 1 - CARRY)])
 def test_what_is_carried_is_bounded(carry: float, share: float) -> None:
     control = RateControl(Settings(bitrate=80.0), 32.0)
     control.carry = carry
-    used = control.base(curve_coder(), 4.0)[0].bytes + 4 * OVERHEAD
+    used = control.base(curve_coder(), 4.0)[0].bytes / (1 - BESIDE)
     assert share * 40_000 * 0.96 <= used <= share * 40_000
 
 
-def test_size_is_shared_out() -> None:
+@dataclass(frozen=True)
+class Made:
+    """What stands for a segment."""
+
+    bytes: int
+    stats: SegmentStats
+
+
+def made_segment(base: Base, beside: int) -> Made:
+    return Made(base.bytes + beside, stats(base.bytes, crf=base.crf, head="none" if beside == 60 else "4x8"))
+
+
+class SegmentCoder:
+    """Codes segments: a base whose size follows a curve, with so many bytes `beside` it for a head, or 60 without."""
+
+    def __init__(self, beside: int):
+        self.beside = beside
+
+    def base(self, crf: float) -> Base:
+        return made(crf, 50 - 0.2 * crf, size_at(crf))
+
+    def finish(self, base: Base, previous: Any = None) -> Made:
+        return made_segment(base, self.beside)
+
+    def again(self, base: Base, segment: Made) -> Made:
+        return made_segment(base, segment.bytes - segment.stats.base_bytes)
+
+    def bare(self, base: Base) -> Made:
+        return made_segment(base, 60)
+
+
+@pytest.mark.parametrize("beside", [60, 400, 3000, 9000])
+def test_a_segment_never_takes_more_than_its_budget(beside: int) -> None:
     control = RateControl(Settings(target_size=1.0), 32.0)
-    control.share_size(100_000, 200, Fraction(8))
-    assert control.bytes_per_second == (1_000_000 - 100_000 - 900 - 7.5 * 200) / 8
-    with pytest.raises(InputError, match=r"1 MB cannot be reached.*1\.001 MB"):
-        control.share_size(999_000, 200, Fraction(8))
+    control.share(100_000.0, 10.0)
+    coder: Any = SegmentCoder(beside)
+    segment = control.segment(coder, 4.0, None)
+    assert segment.stats.met and 40_000 * 0.96 <= segment.bytes <= 40_000
+    control.finished(segment.stats, segment.bytes, 4.0)
+    assert control.carry == 40_000 - segment.bytes
+    following = control.segment(coder, 4.0, None)
+    room = 40_000 + control.carry
+    assert room * 0.96 <= following.bytes <= room
+
+
+def test_a_budget_that_only_a_bare_segment_keeps_costs_it_its_head() -> None:
+    control = RateControl(Settings(target_size=1.0), 32.0)
+    control.share(size_at(CRF_MAX) + 200, 1.0)
+    coder: Any = SegmentCoder(400)
+    segment = control.segment(coder, 1.0, None)
+    assert segment.stats.met and segment.bytes <= size_at(CRF_MAX) + 200
+    assert segment.bytes - segment.stats.base_bytes == 60
+
+
+def test_a_budget_below_the_coarsest_quantiser_gives_the_smallest_segment() -> None:
+    control = RateControl(Settings(target_size=1.0), 32.0)
+    control.share(500.0, 1.0)
+    coder: Any = SegmentCoder(400)
+    segment = control.segment(coder, 1.0, None)
+    assert not segment.stats.met
+    assert (segment.stats.crf, segment.bytes) == (CRF_MAX, round(size_at(CRF_MAX)) + 60)
+
+
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("most", [39_999, 38_000, 20_000, 5000, 3300, 0])
+def test_a_segment_that_is_coded_again_is_no_larger_than_asked_for(most: int, bare: bool) -> None:
+    coder: Any = SegmentCoder(400)
+    crf = next(crf for crf in CRFS if size_at(crf) + 400 <= 40_000)
+    segment = coder.finish(coder.base(crf))
+    found = within(coder, segment, most, bare)
+    least = size_at(CRF_MAX) + (60 if bare else 400)
+    assert found.stats.met == (most >= least)
+    assert found.bytes <= most if found.stats.met else found.bytes == round(least)
+    assert not found.stats.met or found.bytes >= 0.94 * most or found.stats.crf == crf + CRF_STEP
+    assert within(coder, segment, segment.bytes, bare).bytes == segment.bytes, "what is small enough stays"
+
+
+def test_length_of_a_segment_is_what_its_pictures_are_shown_for() -> None:
+    fmt = PlaneFormat("420", 8)
+    info = VideoInfo(8, 8, fmt, Fraction(1, 1000), Fraction(25))
+    frames = [Frame((), pts, duration) for pts, duration in ((100, 40), (140, 60), (200, 50))]
+    assert seconds_of(frames, info) == 0.15
+    assert seconds_of([replace(f, duration=0) for f in frames], info) == 0.14
 
 
 def test_a_resumed_encode_decides_the_same() -> None:
@@ -204,15 +296,15 @@ def test_a_resumed_encode_decides_the_same() -> None:
     whole, resumed = (RateControl(Settings(bitrate=80.0), 32.0) for _ in range(2))
     for one in finished:
         whole.base(curve_coder(), 4.0)
-        whole.finished(one, 4.0)
-        resumed.finished(one, 4.0)
+        whole.finished(one, one.base_bytes + 1200, 4.0)
+        resumed.finished(one, one.base_bytes + 1200, 4.0)
     assert whole.base(curve_coder(), 4.0)[0].crf == resumed.base(curve_coder(), 4.0)[0].crf
 
 
 def test_another_chunk_begins_with_what_was_learnt_and_a_budget_of_its_own() -> None:
     control = RateControl(Settings(bitrate=80.0), 32.0)
-    control.finished(stats(35_000, crf=33.0, head_bytes=300), 4.0)
+    control.finished(stats(35_000, crf=33.0), 35_300, 4.0)
     other = control.anew()
-    assert control.carry and (other.crf, other.extra, other.carry) == (33.0, control.extra, 0.0)
-    other.finished(stats(1, crf=20.0), 4.0)
+    assert control.carry and (other.crf, other.beside, other.carry) == (33.0, control.beside, 0.0)
+    other.finished(stats(1, crf=20.0), 61, 4.0)
     assert control.crf == 33.0, "chunks do not learn from one another"

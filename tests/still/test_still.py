@@ -130,7 +130,18 @@ def test_wishes_are_met() -> None:
     for wish in ({"bpp": 0.8}, {"target_size": 0.8 * 96 * 128 / 8 / 1e6}):
         size = len(encode_still(picture, replace(FAST, **wish)).data)  # type: ignore[arg-type]
         assert 0.85 * 0.8 <= size * 8 / (96 * 128) <= 0.8
-    assert encode_still(picture, replace(FAST, bpp=0.001)).missed == "a size of 2 bytes"
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_still_is_never_larger_than_asked_for(channels: int) -> None:
+    picture = Picture(drawn(48, 64, channels))
+    least = len(encode_still(picture, replace(FAST, crf=63)).data)
+    for size in (least, least + 1, least + 30, 2 * least, 3 * least):
+        found = len(encode_still(picture, replace(FAST, target_size=size / 1e6)).data)
+        assert found <= size
+    for wish in ({"target_size": (least - 40) / 1e6}, {"bpp": (least - 40) * 8 / (48 * 64)}):
+        with pytest.raises(InputError, match=rf"a size of {least - 40:,} bytes cannot be reached: .* takes {least:,}"):
+            encode_still(picture, replace(FAST, **wish))  # type: ignore[arg-type]
 
 
 def test_a_wish_for_psnr_where_trials_are_exact() -> None:
