@@ -21,12 +21,12 @@ from typing import Any, cast
 import av
 import click
 
-from codec.errors import NvcError
+from codec.errors import NvcError, reason
 from codec.media.libav import film_stream, open_film
 from codec.media.source import open_source
 from codec.settings import PRESETS
 
-from ..process import GIB, BenchError, python, run
+from ..process import GIB, python, run
 from ..tables import table
 from .decoding import add_time, decode_afresh
 
@@ -172,8 +172,8 @@ def main(clip: str, preset: str | None, cores: int, seconds: float, gib: float, 
         encode = python("codec", "encode", clip, file, "-q", *(["--preset", preset] if preset else []))
         try:
             check(clip, file, claims, encode, cores, (seconds, gib))
-        except (BenchError, NvcError, av.FFmpegError) as error:
-            fault = str(error)
+        except (NvcError, av.FFmpegError) as error:
+            fault = reason(error)
         if keep and os.path.exists(file):
             shutil.copyfile(file, keep)
     click.echo(table(HEAD, claims.rows))

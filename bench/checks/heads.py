@@ -25,7 +25,6 @@ import click
 
 import codec
 from codec.base.coded import Base
-from codec.errors import NvcError
 from codec.frames import Frame, VideoInfo, channels_of
 from codec.loss.coder import LossSettings
 from codec.media.source import open_source
@@ -199,16 +198,13 @@ def main(
 ) -> None:
     """Measure heads on CLIP."""
     crfs = numbers(crf)
-    try:
-        if history:
-            wish = codec.Settings(crf=crfs[0], scale=Fraction(scale), preset=preset)
-            with open_clip(clip) as film:
-                click.echo(with_history(film, wish, tuple(map(int, numbers(loss)))))
-            return
-        widths = tuple(w for w, _ in PRESETS[preset].widths) if width is None else tuple(map(int, numbers(width)))
-        text, best = gains(clip, Fraction(scale), crfs, preset, widths, frames)
-    except (NvcError, BenchError) as error:
-        raise click.ClickException(str(error)) from None
+    if history:
+        wish = codec.Settings(crf=crfs[0], scale=Fraction(scale), preset=preset)
+        with open_clip(clip) as film:
+            click.echo(with_history(film, wish, tuple(map(int, numbers(loss)))))
+        return
+    widths = tuple(w for w, _ in PRESETS[preset].widths) if width is None else tuple(map(int, numbers(width)))
+    text, best = gains(clip, Fraction(scale), crfs, preset, widths, frames)
     click.echo(text)
     if claim is not None:
         held = min(best) >= claim

@@ -64,4 +64,4 @@ def main(pictures: tuple[str, ...], bpp: float, effort: int, network: bool) -> N
                      fixed(seconds, 1)))  # fmt: skip
     if len(rows) > 1:
         rows.append(("mean", None, None, None, None, fixed(float(np.mean(gaps)), 2, True), None))
-    print(table(("picture", "bpp", "PSNR-RGB", "at seams", "elsewhere", "gap dB", "encode s"), rows))
+    click.echo(table(("picture", "bpp", "PSNR-RGB", "at seams", "elsewhere", "gap dB", "encode s"), rows))

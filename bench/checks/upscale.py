@@ -52,7 +52,7 @@ def speed(size: str, scale: int, model: str | None) -> str:
 def main(pictures: tuple[str, ...], scale: int, model: str | None, size: str | None) -> None:
     """PSNR-RGB of the head beside that of filters, over PICTURES or those in a folder."""
     if size:
-        print(speed(size, scale, model))
+        click.echo(speed(size, scale, model))
         return
     head, rows, sums = load_upscaler(scale, model), [], []
     for path in stills_in(pictures):
@@ -71,4 +71,4 @@ def main(pictures: tuple[str, ...], scale: int, model: str | None, size: str | N
         rows.append((path, *(fixed(dB) for dB in found), fixed(seconds, 1)))
     if len(rows) > 1:
         rows.append(("mean", *(fixed(float(n)) for n in np.mean(sums, axis=0))))
-    print(table(("picture", "codec upscale", *FILTERS, "seconds"), rows))
+    click.echo(table(("picture", "codec upscale", *FILTERS, "seconds"), rows))

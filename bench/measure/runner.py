@@ -17,7 +17,6 @@ from typing import Any
 from codec.errors import NvcError
 
 from ..method import Kind, Method, Source
-from ..process import BenchError
 from ..results import RESULTS, Record, Results, axes, equal
 from ..sources import about, open_source_of
 from .point import measure, point
@@ -50,7 +49,7 @@ class Runner:
                 found = measure(method, clip, source, setting, self.out)
                 found |= {"run": self._id, "jobs": self.jobs}
                 self._tell(line_about(found))
-            except (BenchError, NvcError) as error:
+            except NvcError as error:
                 found = wanted | {"error": str(error)}
                 self._tell(f"{clip}  {method.name} at {setting:g} FAILED: {error}")
         with self._lock:

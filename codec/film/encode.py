@@ -24,7 +24,7 @@ from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
-from ..media.files import STDIN, check_not_same, check_target, content_key, part_path, put_in_place
+from ..media.files import STDIN, STDOUT, check_not_same, check_target, content_key, part_path, put_in_place
 from ..media.side_streams import sound_bytes
 from ..media.source import Source, open_source
 from ..segment.payload import check_film
@@ -74,12 +74,14 @@ def encode(
     """
     settings = settings or Settings()
     source, target = os.fspath(source), os.fspath(target)
+    if target == STDOUT:
+        raise UsageError("a film is not written to standard output: its index, which comes last, begins the file")
     check_not_same(source, target)
     check_target(target, overwrite)
     if source == STDIN and (resume or cluster or jobs not in (None, 1)):
-        raise UsageError("standard input can be read only once: --resume, --jobs and --cluster need a file")
+        raise UsageError("standard input can be read only once: {}, {} and {} need a file", "resume", "jobs", "cluster")
     if jobs is not None and not 1 <= jobs <= JOBS_MAX:
-        raise UsageError(f"jobs must lie in 1..{JOBS_MAX}")
+        raise UsageError(f"{{}} must lie in 1..{JOBS_MAX}", "jobs")
     use_threads(settings.threads)
     with open_source(source, settings.threads, best_effort) as film:
         _check_options(film, settings)
@@ -90,6 +92,8 @@ def encode(
                 return work.run()
             except BaseException as error:
                 kept = work.store.leave(keep=source != STDIN)
+                if kept and isinstance(error, KeyboardInterrupt):
+                    error.add_note(f"{kept} finished segments are kept, --resume goes on from them")
                 if kept and isinstance(error, NvcError):
                     how = "--resume goes on from them"
                     if isinstance(error, InputError) and not best_effort:
@@ -114,7 +118,7 @@ def _check_options(film: Source, settings: Settings) -> None:
     if settings.max_error == 0 and not film.exact:
         raise InputError(f"{film.name} cannot be stored losslessly: {'; '.join(film.notes)}")
     if settings.target_size is not None and not (film.info.duration and film.path != STDIN):
-        raise UsageError("a target size needs a film whose length is known")
+        raise UsageError("{} needs a film whose length is known", "target_size")
     device_of(settings.device)
 
 

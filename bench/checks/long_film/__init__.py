@@ -23,11 +23,10 @@ from fractions import Fraction
 import click
 
 from codec import Film
-from codec.errors import NvcError
 from codec.media.source import open_source
 from codec.settings import PRESETS
 
-from ...process import BenchError, python, run_fresh
+from ...process import python, run_fresh
 from ...tables import fixed, table
 from .making import make
 from .measuring import LOOK, MIB, Watched, decode_part, places, sought, watched
@@ -63,7 +62,7 @@ def make_command(out: str, minutes: float, size: tuple[int, int], rate: int, see
 
     make(out, count, size, Fraction(rate), seed, threads, tell)
     seconds = time.monotonic() - began
-    print(f"{out}: {count} pictures, {os.path.getsize(out) / 1e6:.1f} MB, {count / seconds:.0f} pictures a second")
+    click.echo(f"{out}: {count} pictures, {os.path.getsize(out) / 1e6:.1f} MB, {count / seconds:.0f} pictures a second")
 
 
 @main.command("measure")
@@ -98,15 +97,12 @@ def measure_command(
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         nvc = out or os.path.join(folder, "film.nvc")
-        try:
-            if os.path.exists(nvc):
-                tell(f"{nvc} is there already and is not encoded again")
-            else:
-                words = ["--preset", preset, "--device", device, *options, "--json", "-q", "--resume"]
-                _print_encode(film, nvc, watched([*python("codec", "encode", film, nvc), *words], tell))
-            faults = _print_decode(film, nvc, device, seeks, part, seed, tell)
-        except (BenchError, NvcError) as error:
-            raise click.ClickException(str(error)) from None
+        if os.path.exists(nvc):
+            tell(f"{nvc} is there already and is not encoded again")
+        else:
+            words = ["--preset", preset, "--device", device, *options, "--json", "-q", "--resume"]
+            _print_encode(film, nvc, watched([*python("codec", "encode", film, nvc), *words], tell))
+        faults = _print_decode(film, nvc, device, seeks, part, seed, tell)
     sys.exit(1 if faults else 0)
 
 
@@ -126,7 +122,7 @@ def _print_encode(film: str, nvc: str, seen: Watched) -> None:
     for quarter in range(4) if len(seen.over) >= 4 else ():
         of = [m for done, m in seen.over if quarter <= 4 * done / max(1, frames) < quarter + 1]
         rows.append((f"memory at most, quarter {quarter + 1}", f"{max(of) / MIB:,.0f} MiB" if of else None))
-    print(table(("encode", "measured"), rows), end="\n\n")
+    click.echo(table(("encode", "measured"), rows) + "\n")
 
 
 def _print_decode(
@@ -142,11 +138,11 @@ def _print_decode(
         rows.append((f"{float(start):,.3f}", seek.pictures, fixed(seek.first), fixed(seek.all), fixed(seek.psnr),
                      "; ".join(seek.faults)))  # fmt: skip
         tell(f"at {float(start):.3f} s: first picture after {seek.first:.2f} s, {'; '.join(seek.faults) or 'fine'}")
-    print(table(("seek to s", "pictures", "first after s", "all after s", "PSNR-YUV", "faults"), rows), end="\n\n")
+    click.echo(table(("seek to s", "pictures", "first after s", "all after s", "PSNR-YUV", "faults"), rows) + "\n")
     rows = []
     for name, at in (("beginning", 0.0), ("end", max(0.0, float(info.duration) - part))):
         ran = run_fresh(decode_part, json.dumps([nvc, at, part, device]), "decode")
         count, seconds = json.loads(ran.out)
         rows.append((name, count, fixed(seconds, 1), fixed(count / seconds, 1), f"{ran.memory / MIB:,.0f} MiB"))
-    print(table(("decode", "pictures", "seconds", "a second", "memory at most"), rows))
+    click.echo(table(("decode", "pictures", "seconds", "a second", "memory at most"), rows))
     return faults
