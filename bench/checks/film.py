@@ -21,6 +21,7 @@ from typing import Any, cast
 import av
 import click
 
+from codec.cli.options import Number, amount
 from codec.errors import NvcError, reason
 from codec.media.libav import film_stream, open_film
 from codec.media.source import open_source
@@ -159,9 +160,9 @@ def first_words(text: str, count: int = 12) -> str:
 @click.command()
 @click.argument("clip", type=click.Path(exists=True, dir_okay=False))
 @click.option("--preset", type=click.Choice(PRESETS), help="Of the encode.  [default: that of the codec]")
-@click.option("--cores", type=click.IntRange(0), default=2, show_default=True, help="Processors to use, 0: all.")
-@click.option("--seconds", type=float, default=240, show_default=True, help="Longest that the encode may take.")
-@click.option("--gib", type=float, default=3, show_default=True, help="Most memory that the encode may take.")
+@click.option("--cores", type=Number(int, 0, 4096), default=2, show_default=True, help="Processors to use, 0: all.")
+@click.option("--seconds", type=amount(), default=240, show_default=True, help="Longest that the encode may take.")
+@click.option("--gib", type=amount(), default=3, show_default=True, help="Most memory that the encode may take.")
 @click.option("--keep", type=click.Path(dir_okay=False), help="Keep the .nvc file here.")
 def main(clip: str, preset: str | None, cores: int, seconds: float, gib: float, keep: str | None) -> None:
     """Encode CLIP with the defaults and check what must hold of the result."""

@@ -28,6 +28,8 @@ from pathlib import Path
 
 import click
 
+from codec.cli.options import COUNT, SEED, Number
+
 from ..process import BenchError, environment, python
 from ..tables import table
 
@@ -202,9 +204,9 @@ def interrupted(
 
 @click.command()
 @click.argument("clip", type=click.Path(exists=True, dir_okay=False))
-@click.option("--times", type=click.IntRange(1), default=20, show_default=True, help="Encodes to kill.")
-@click.option("--seed", default=1, show_default=True)
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Encodes at a time.")
+@click.option("--times", type=COUNT, default=20, show_default=True, help="Encodes to kill.")
+@click.option("--seed", type=SEED, default=1, show_default=True)
+@click.option("--jobs", type=Number(int, 1, 64), default=1, show_default=True, help="Encodes at a time.")
 @click.argument("options", nargs=-1)
 def main(clip: str, times: int, seed: int, jobs: int, options: tuple[str, ...]) -> None:
     """Kill encodes of CLIP at random moments and resume them; after "--" stand options of `codec encode`."""

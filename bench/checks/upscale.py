@@ -15,6 +15,7 @@ import click
 import cv2
 import numpy as np
 
+from codec.cli.options import Number
 from codec.media.pictures import Picture
 from codec.metrics import psnr
 from codec.still.upscale import load_upscaler, upscaled_picture
@@ -46,7 +47,7 @@ def speed(size: str, scale: int, model: str | None) -> str:
 
 @click.command()
 @click.argument("pictures", nargs=-1, type=click.Path(exists=True))
-@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
+@click.option("--scale", type=Number(int, 2, 4), default=2, show_default=True)
 @click.option("--model", help="A head of your own.")
 @click.option("--speed", "size", metavar="WxH", help="Time a picture of this size instead.")
 def main(pictures: tuple[str, ...], scale: int, model: str | None, size: str | None) -> None:

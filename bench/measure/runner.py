@@ -6,6 +6,7 @@ interrupted run goes on where it stopped. A point that fails is kept as its erro
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,9 +15,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from codec.errors import NvcError
+from codec.errors import NvcError, reason
 
 from ..method import Kind, Method, Source
+from ..process import BenchError
 from ..results import RESULTS, Record, Results, axes, equal
 from ..sources import about, open_source_of
 from .point import measure, point
@@ -30,7 +32,12 @@ class Runner:
 
     def __init__(self, out: Path, jobs: int, tell: Tell):
         self.out, self.jobs, self._tell = out, jobs, tell
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BenchError(f"{out}: no folder for results can be made there: {reason(error)}") from None
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise BenchError(f"{out}: no permission to write results into it")
         self._results = Results(out / RESULTS)
         self._id = f"{time.time():.0f}"
         self._free = threading.Semaphore(jobs)

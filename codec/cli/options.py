@@ -80,7 +80,7 @@ def _neither(words: tuple[str, ...], due: str) -> str:
     return f"neither {' nor '.join((*words, due))}" if words else f"not {due}"
 
 
-COUNT = Number(int, 1, BOUNDLESS)
+COUNT, SEED = Number(int, 1, BOUNDLESS), Number(int, 0, 2**32 - 1)
 
 
 def amount(*words: str) -> Number:
@@ -150,7 +150,7 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 threads = click.option("--threads", type=Number(int, 0, 256), default=0, help="0: one a core.  [default: 0]")
-seed = click.option("--seed", type=Number(int, 0, 2**32 - 1), default=0, show_default=True)
+seed = click.option("--seed", type=SEED, default=0, show_default=True)
 
 
 def machine(command: Callable[..., Any]) -> Callable[..., Any]:

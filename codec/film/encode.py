@@ -93,7 +93,7 @@ def encode(
             except BaseException as error:
                 kept = work.store.leave(keep=source != STDIN)
                 if kept and isinstance(error, KeyboardInterrupt):
-                    error.add_note(f"{kept} finished segments are kept, --resume goes on from them")
+                    error.add_note(f"finished segments are kept ({kept}), --resume goes on from them")
                 if kept and isinstance(error, NvcError):
                     how = "--resume goes on from them"
                     if isinstance(error, InputError) and not best_effort:

@@ -23,6 +23,7 @@ from fractions import Fraction
 import click
 
 from codec import Film
+from codec.cli.options import SEED, Number, amount
 from codec.media.source import open_source
 from codec.settings import PRESETS
 
@@ -46,11 +47,11 @@ def main() -> None:
 
 @main.command("make")
 @click.argument("out")
-@click.option("--minutes", type=click.FloatRange(min=0.01), default=30.0, show_default=True)
+@click.option("--minutes", type=Number(float, 0.01, 1e5), default=30.0, show_default=True)
 @click.option("--size", default="1280x720", show_default=True, callback=_size)
-@click.option("--rate", type=click.IntRange(1, 120), default=25, show_default=True)
-@click.option("--seed", default=1, show_default=True)
-@click.option("--threads", default=0, show_default=True, help="Of x264; 0: one a core.")
+@click.option("--rate", type=Number(int, 1, 120), default=25, show_default=True)
+@click.option("--seed", type=SEED, default=1, show_default=True)
+@click.option("--threads", type=Number(int, 0, 256), default=0, show_default=True, help="Of x264; 0: one a core.")
 def make_command(out: str, minutes: float, size: tuple[int, int], rate: int, seed: int, threads: int) -> None:
     """Make the film OUT (MP4, H.264 and AAC)."""
     count, began = max(1, round(minutes * 60 * rate)), time.monotonic()
@@ -69,9 +70,9 @@ def make_command(out: str, minutes: float, size: tuple[int, int], rate: int, see
 @click.argument("film", type=click.Path(exists=True, dir_okay=False))
 @click.option("--preset", type=click.Choice(PRESETS), default="fast", show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seeks", type=click.IntRange(0), default=12, show_default=True, help="Places to decode.")
-@click.option("--part", type=float, default=20.0, show_default=True, help="Seconds to decode for speed and memory.")
-@click.option("--seed", default=1, show_default=True)
+@click.option("--seeks", type=Number(int, 0, 10**6), default=12, show_default=True, help="Places to decode.")
+@click.option("--part", type=amount(), default=20.0, show_default=True, help="Seconds to decode for speed and memory.")
+@click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option("--out", help="Keep the coded film here; where it is already, it is measured without being encoded.")
 @click.option("--log", "log_path", help="Add the lines of progress to this file as well.")
 @click.argument("options", nargs=-1)
