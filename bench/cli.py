@@ -1,7 +1,7 @@
 """The command line: `bench rd-curve | images | lossless | speed | report | methods | check`. It holds no logic, and
 imports what a command needs when that is called, so that `--help` does not wait for torch.
 
-Exit codes: 0 fine, 1 a point failed or the input is bad, 2 wrong usage.
+Exit codes: 0 fine, 1 a point failed or the input is bad, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from codec.errors import NvcError
+from codec.cli.command import Group, run_to_end
+from codec.cli.options import COUNT, Number, exact, shown
+from codec.cli.streams import put, say
 
 from .checks import Checks
 from .process import BenchError
@@ -28,11 +31,6 @@ if TYPE_CHECKING:
 VIDEO_DEFAULT = "nvc,x264,x265,svt-av1,svt-av1-p2-10bit,vp9,lzma"
 IMAGE_DEFAULT = "jpeg,webp,avif,jxl"
 ANCHORS: dict[str, str] = {"video": "svt-av1", "image": "jpeg"}
-
-
-def tell(text: str) -> None:
-    """A line for whoever waits."""
-    click.echo(text, err=True)
 
 
 def _methods(kind: Kind, names: str, anchor: str | None) -> tuple[list[Method], Method]:
@@ -53,7 +51,7 @@ def _methods(kind: Kind, names: str, anchor: str | None) -> tuple[list[Method], 
     return (found, same[0]) if same else ([*found, chosen], chosen)
 
 
-_frames = click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each clip.")
+_frames = click.option("--frames", type=COUNT, help="Only so many pictures of each clip.")
 _out = click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="bench-results",
                     show_default=True, help="Folder for results, taken up again.")  # fmt: skip
 
@@ -61,24 +59,36 @@ _out = click.option("--out", type=click.Path(file_okay=False, path_type=Path), d
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the commands that measure curves."""
     for option in (
-        click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
+        click.option("--jobs", type=Number(int, 1, 64), default=1, show_default=True,
                      help="Points measured side by side; above 1, times say little."),
         _out,
         click.option("--anchor", help="What all others are compared with."),
-        click.option("--points", type=click.IntRange(2, 50), default=6, show_default=True,
+        click.option("--points", type=Number(int, 2, 50), default=6, show_default=True,
                      help="About so many a curve."),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def cli() -> None:
     """Rate, quality and speed of NVC and of the usual codecs, measured alike.
 
     A method is named NAME or NAME:key=value with options of its own ("nvc:preset=slow", "x265:preset=veryslow").
     `bench methods` lists them.
+
+    Exit codes: 0 fine, 1 a point failed or the input is bad, 2 wrong usage, 130 interrupted.
     """
+
+
+@contextmanager
+def _kept_points() -> Iterator[None]:
+    """An interruption inside says what becomes of the points that are finished."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note("the same command goes on where it stopped")
+        raise
 
 
 def _curves(
@@ -90,15 +100,16 @@ def _curves(
     frames: int | None,
     out: Path,
     jobs: int,
-) -> None:
+) -> int:
     from codec.media.parts import write_whole
 
     from .measure.runner import Runner, run_curves
     from .show import report
 
     methods, chosen = _methods(kind, names, anchor)
-    runner = Runner(out, jobs, tell)
-    clips = run_curves(kind, paths, methods, chosen, points, frames, runner)
+    with _kept_points():
+        runner = Runner(out, jobs, say)
+        clips = run_curves(kind, paths, methods, chosen, points, frames, runner)
     asked = {
         "command": f"bench {shlex.join(sys.argv[1:])}",
         "kind": kind,
@@ -108,9 +119,9 @@ def _curves(
         "date": time.strftime("%Y-%m-%d"),
     }
     write_whole(out / RUN, json.dumps(asked, indent=1).encode() + b"\n")
-    click.echo(report.build(out))
-    tell(f"{out / 'index.html'} shows the curves; results, tables and plots lie beside it")
-    sys.exit(1 if runner.failed else 0)
+    put(report.build(out))
+    say(f"{out / 'index.html'} shows the curves; results, tables and plots lie beside it")
+    return 1 if runner.failed else 0
 
 
 @cli.command("rd-curve")
@@ -119,20 +130,20 @@ def _curves(
 @_frames
 @_shared
 def rd_curve(clips: tuple[str, ...], methods: str, frames: int | None, anchor: str | None, points: int, out: Path,
-             jobs: int) -> None:  # fmt: skip
+             jobs: int) -> int:  # fmt: skip
     """Rate-distortion curves of video methods on CLIPS, with tables, plots and a page."""
-    _curves("video", clips, methods, anchor, points, frames, out, jobs)
+    return _curves("video", clips, methods, anchor, points, frames, out, jobs)
 
 
 @cli.command("images")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True))
 @click.option("--methods", default=IMAGE_DEFAULT, show_default=True)
 @_shared
-def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: int, out: Path, jobs: int) -> None:
+def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: int, out: Path, jobs: int) -> int:
     """Rate-distortion curves of picture methods on PICTURES or folders of them: the mean over the set."""
     from .sources import stills_in
 
-    _curves("image", stills_in(pictures), methods, anchor, points, None, out, jobs)
+    return _curves("image", stills_in(pictures), methods, anchor, points, None, out, jobs)
 
 
 @cli.command("lossless")
@@ -140,7 +151,7 @@ def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: 
 @click.option("--methods", help="[default: all that are lossless]")
 @_frames
 @_out
-def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | None, out: Path) -> None:
+def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | None, out: Path) -> int:
     """Sizes and speed of lossless methods on CLIPS or pictures; every file is decoded and compared."""
     from .lossless import compare
     from .measure.runner import Runner
@@ -154,17 +165,19 @@ def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | 
     chosen, _ = _methods(kind, methods or ",".join(lossless(kind)), None)
     if lossy := [m.name for m in chosen if m.lossless is None]:
         raise click.BadParameter(f"{', '.join(lossy)} is not lossless")
-    runner = Runner(out, 1, tell)
     paths = stills_in(clips) if kind == "image" else list(clips)
-    click.echo(compare(paths, chosen, frames, runner))
-    sys.exit(1 if runner.failed else 0)
+    with _kept_points():
+        runner = Runner(out, 1, say)
+        text = compare(paths, chosen, frames, runner)
+    put(text)
+    return 1 if runner.failed else 0
 
 
 @cli.command("speed")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--methods", default="nvc@32,x265@24,svt-av1@32", show_default=True, help="NAME or NAME@SETTING.")
 @click.option("--anchor", help="What all others are compared with.  [default: the first]")
-@click.option("--runs", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--runs", type=COUNT, default=3, show_default=True)
 @_frames
 def speed_command(clips: tuple[str, ...], methods: str, anchor: str | None, runs: int, frames: int | None) -> None:
     """Seconds and memory of encoding and decoding, methods in alternation; medians and ratios to the anchor."""
@@ -177,13 +190,13 @@ def speed_command(clips: tuple[str, ...], methods: str, anchor: str | None, runs
             name, _, setting = text.partition("@")
             method, _ = _methods(kind_of(clip), name, None)
             try:
-                entries.append((method[0], float(setting) if setting else usual(method[0])))
+                entries.append((method[0], float(exact(setting)) if setting else usual(method[0])))
             except ValueError:
-                raise click.BadParameter(f"{setting!r} is no setting") from None
+                raise click.BadParameter(f"{shown(setting)} is no setting") from None
         names = [m.name for m, _ in entries]
         if anchor is not None and anchor not in names:
             raise click.BadParameter(f"{anchor} is not among {', '.join(names)}")
-        click.echo(compare(clip, entries, anchor or names[0], runs, frames, tell))
+        put(compare(clip, entries, anchor or names[0], runs, frames, say))
 
 
 @cli.command("report")
@@ -192,7 +205,7 @@ def report_command(folder: Path) -> None:
     """Make the tables, plots and page of a run's FOLDER again."""
     from .show.report import build
 
-    click.echo(build(folder))
+    put(build(folder))
 
 
 @cli.command("methods")
@@ -206,7 +219,7 @@ def methods_command() -> None:
             span = "lossless"
             if knob is not None:
                 span = f"{knob.low:g}..{knob.high:g}, {knob.best:g} is better than {knob.worst:g}"
-            click.echo(f"{kind}  {method.name:18} {span:36} {method.settings}")
+            put(f"{kind}  {method.name:18} {span:36} {method.settings}")
 
 
 @cli.group("check", cls=Checks)
@@ -214,22 +227,6 @@ def check_group() -> None:
     """Checks of NVC alone: exactness, memory, long films and what else must hold."""
 
 
-def main() -> None:
-    """Entry point: every expected fault becomes one sentence and an exit code."""
-    try:
-        sys.exit(cli(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (BenchError, NvcError) as error:
-        click.echo(f"bench: {error}", err=True)
-        sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("bench: interrupted; the same command goes on where it stopped", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.exit(0)
-
-
-if __name__ == "__main__":
-    main()
+def main() -> NoReturn:
+    """Run the command of the command line, and exit."""
+    run_to_end(cli, "bench")

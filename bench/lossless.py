@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from .measure.runner import Runner, unique_names
-from .method import Film, Method, Source
+from .method import Film, Method, Source, Still
 from .process import GIB
 from .results import Record, equal
 from .sources import about, open_source_of
@@ -22,10 +23,16 @@ def raw_bytes(source: Source) -> int:
 
 
 def compare(paths: Sequence[str], methods: Sequence[Method], frames: int | None, runner: Runner) -> str:
-    """Tables of all methods on each film, or of sums over all pictures, with the failures, as Markdown."""
-    parts, sums, raw, notes = [], dict[str, list[Record]](), 0, list[str]()
+    """Tables of all methods on each film, or of sums over all pictures, with the failures, as Markdown. What cannot be
+    read is left out."""
+    parts, sums, raw, read, notes = [], dict[str, list[Record]](), 0, 0, list[str]()
     for name, path in zip(unique_names(paths), paths, strict=True):
-        with open_source_of(path, frames) as source:
+        with ExitStack() as stack:
+            source = runner.opened(open_source_of(path, frames), stack)
+            if source is None:
+                notes.append(f"Note: {name} could not be read and is left out")
+                continue
+            read += isinstance(source, Still)
             records = []
             for method in methods:
                 record = runner.record(method, name, source, method.lossless or 0.0)
@@ -44,10 +51,10 @@ def compare(paths: Sequence[str], methods: Sequence[Method], frames: int | None,
                     sums.setdefault(record["method"], []).append(record)
     if sums:
         for method_name, found in list(sums.items()):
-            if len(found) < len(paths):
+            if len(found) < read:
                 notes.append(f"Note: {method_name} is left out of the sums: it failed on a picture")
                 del sums[method_name]
-        parts.append(f"**{len(paths)} pictures**\n\n{sizes([_sum(found) for found in sums.values()], raw)}")
+        parts.append(f"**{read} pictures**\n\n{sizes([_sum(found) for found in sums.values()], raw)}")
     return "\n\n".join(parts + notes)
 
 

@@ -25,13 +25,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+from codec.errors import NvcError
+
 PROC = Path("/proc")
 GIB = 1 << 30  # bytes
 PAUSE = 0.05  # seconds between samples
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class BenchError(RuntimeError):
+class BenchError(NvcError):
     """A measurement that cannot be made: the program's own words, or what does not fit."""
 
 

@@ -1,5 +1,12 @@
-"""`python -m codec` is the `codec` command."""
+"""`codec`, also as `python -m codec`."""
 
-from .cli.main import main
+from .cli.entry import run
 
-main()
+
+def main() -> None:
+    """Entry point."""
+    run("codec", "codec.cli.main")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,12 @@
 """Everything that can go wrong on purpose, and the exit code each kind ends with.
 
-The command line prints `str(error)` as one sentence and exits with `error.exit_code`; a library user
+The command line prints the message as one sentence and exits with `error.exit_code`; a library user
 catches `NvcError`. Anything else that escapes is a bug of ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -48,9 +48,28 @@ class WorkerError(NvcError):
 
 
 class UsageError(NvcError):
-    """The options contradict each other or lie outside their range."""
+    """The options contradict each other or lie outside their range.
+
+    `names`: the parameters that the message speaks of, in the order of the {} that stand for them in it. A library user
+    reads their own names; the command line spells them as its options. A message without `names` is taken as it is.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *names: str):
+        super().__init__(message.format(*names) if names else message)
+        self._form, self.names = message, names
+
+    def spelt(self, spell: Callable[[str], str]) -> str:
+        """The message, with names as `spell` writes them."""
+        return self._form.format(*map(spell, self.names)) if self.names else self._form
+
+
+def reason(error: BaseException) -> str:
+    """The words of the system, or of a library, for an error: without its number, its file and the names of Python."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
 
 
 @contextmanager

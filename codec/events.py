@@ -10,6 +10,7 @@ record; who shows it asks for its class. `kind` and `data`, of JSON types, are w
     note, problem           a sentence on what is not kept or not met, or on what failed while the work goes on
     done                    the last one: of class WorkDone, in one form for each kind of work
     stage                   between the parts of an encoder; nobody prints it
+    error                   what ended a command; in place of done
 """
 
 from __future__ import annotations
@@ -332,3 +333,13 @@ class GaussiansDecoded(WorkDone):
     path: str
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """The sentence on what ended a command, and its exit code. What works raises errors; the command line tells this of
+    them."""
+
+    kind: ClassVar[str] = "error"
+    text: str
+    code: int

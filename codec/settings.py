@@ -1,4 +1,4 @@
-"""What a user can ask of an encode, and which wishes contradict each other."""
+"""What a user can ask of an encode, and which settings contradict each other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOSSLESS_CRF = 40.0  # of the base below a bounded loss-stream; see bench/NOTES.
 QUALITIES = ("crf", "target_psnr", "bitrate", "target_size")
 
 
-class Wishes(Protocol):
+class AnySettings(Protocol):
     """What settings of films and of stills have in common."""
 
     @property
@@ -36,42 +36,42 @@ class Wishes(Protocol):
     def max_error(self) -> int | None: ...
 
 
-def quality_asked(wishes: Wishes, names: Sequence[str]) -> str | None:
+def quality_asked(settings: AnySettings, names: Sequence[str]) -> str | None:
     """The one of `names` that is asked for, if any. Raises UsageError where there are several."""
-    asked = [name for name in names if getattr(wishes, name) is not None]
+    asked = [name for name in names if getattr(settings, name) is not None]
     if len(asked) > 1:
-        raise UsageError(f"{' and '.join(asked)} contradict each other: ask for one quality")
+        raise UsageError(f"{' and '.join('{}' for _ in asked)} contradict each other: ask for one quality", *asked)
     return asked[0] if asked else None
 
 
-def check_quality(wishes: Wishes, asked: str | None) -> None:
+def check_quality(settings: AnySettings, asked: str | None) -> None:
     """Raise UsageError where the quality asked for is out of range or does not go with a bound on the error."""
-    if wishes.max_error is not None:
+    if settings.max_error is not None:
         if asked not in (None, "crf"):
-            raise UsageError(f"{asked} cannot be met together with a bound on the error")
-        if not 0 <= wishes.max_error <= MAX_ERROR:
+            raise UsageError("{} cannot be met together with a bound on the error", asked)
+        if not 0 <= settings.max_error <= MAX_ERROR:
             raise UsageError(f"the bound on the error must lie in 0..{MAX_ERROR}")
-    if wishes.crf is not None and not 1 <= wishes.crf <= CRF_MAX:
-        raise UsageError(f"crf must lie in 1..{CRF_MAX:g}")
-    if asked not in (None, "crf") and not 0 < getattr(wishes, asked) < 1e9:
-        raise UsageError(f"{asked} must be positive")
+    if settings.crf is not None and not 1 <= settings.crf <= CRF_MAX:
+        raise UsageError(f"{{}} must lie in 1..{CRF_MAX:g}", "crf")
+    if asked not in (None, "crf") and not 0 < getattr(settings, asked) < 1e9:
+        raise UsageError("{} must be positive", asked)
 
 
 def _check_preset(name: str) -> None:
     if name not in PRESETS:
-        raise UsageError(f"preset must be one of {', '.join(PRESETS)}")
+        raise UsageError(f"{{}} must be one of {', '.join(PRESETS)}", "preset")
 
 
 def _check_threads(count: int) -> None:
     if not 0 <= count <= 256:
-        raise UsageError("threads must lie in 0..256")
+        raise UsageError("{} must lie in 0..256", "threads")
 
 
-def _start_crf(wishes: Wishes, lossless: float) -> float:
+def _start_crf(settings: AnySettings, lossless: float) -> float:
     """The crf that is asked for, or the default: `lossless` below a bound on the error."""
-    if wishes.crf is not None:
-        return wishes.crf
-    return DEFAULT_CRF if wishes.max_error is None else lossless
+    if settings.crf is not None:
+        return settings.crf
+    return DEFAULT_CRF if settings.max_error is None else lossless
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,17 @@ class Settings:
         if self.max_error is not None and self.loss != "auto":
             raise UsageError("a quantiser step and a bound on the error contradict each other")
         if self.max_error is not None and self.history:
-            raise UsageError("history and a bound on the error contradict each other: none of its heads has one")
+            raise UsageError("{} and a bound on the error contradict each other: none of its heads has one", "history")
         check_quality(self, asked)
         if self.scale is not None and self.scale not in SCALES:
-            raise UsageError(f"scale must be one of {', '.join(f'{float(s):g}' for s in SCALES)}")
+            raise UsageError(f"{{}} must be one of {', '.join(f'{float(s):g}' for s in SCALES)}", "scale")
         if self.history not in (None, 0, 1, 2):
-            raise UsageError("history must be 0, 1 or 2")
+            raise UsageError("{} must be 0, 1 or 2", "history")
         if not (self.loss in ("auto", "off") or (isinstance(self.loss, int) and 1 <= self.loss <= MAX_STEP)):
-            raise UsageError(f"loss must be auto, off or a quantiser step 1..{MAX_STEP}")
+            raise UsageError(f"{{}} must be auto, off or a quantiser step 1..{MAX_STEP}", "loss")
         _check_preset(self.preset)
         if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError("device must be auto, cpu or cuda")
+            raise UsageError("{} must be auto, cpu or cuda", "device")
         _check_threads(self.threads)
 
     @property

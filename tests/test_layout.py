@@ -31,7 +31,7 @@ ROOMS = {
     "codec.pillow": ("codec.pillow",),
     "api": ("codec", "codec.__main__"),
     "bench.ground": tuple(f"bench.{name}" for name in ("method", "process", "results", "sources", "tables")),
-    "bench.command": ("bench", "bench.cli", "bench.lossless", "bench.speed"),
+    "bench.command": ("bench", "bench.__main__", "bench.cli", "bench.lossless", "bench.speed"),
 }
 
 DENSITY = ("heads.density.head", "heads.density.store", "heads.exact", "heads.layers", "heads.weights")
@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "codec.train": ("ground", "codec.segment", "codec.still", "codec.base", "codec.media", "codec.loss", "heads"),
     "codec.pillow": ("ground", "codec.limits", "codec.still", "codec.wire", "codec.media.pictures"),
-    "api": ("ground", "codec.limits", "codec.film", "codec.still", "codec.media.pictures", "codec.cli.main"),
+    "api": ("ground", "codec.limits", "codec.film", "codec.still", "codec.media.pictures", "codec.cli.entry"),
     "codec.cli": ("ground", "codec", "heads", "splat"),
     "heads": (),
     "samples": (),

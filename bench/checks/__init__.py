@@ -7,10 +7,8 @@ its command is called for, so that the list does not wait for torch.
 from __future__ import annotations
 
 import ast
-import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -50,10 +48,3 @@ class Checks(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Checks"):
             formatter.write_dl([(name, line_about(path)) for name in names() if (path := module_of(name))])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("bench: interrupted", err=True)
-            sys.exit(1)

@@ -18,6 +18,7 @@ import click
 import numpy as np
 
 from codec import Film, Frame, VideoInfo, decode
+from codec.cli.options import Number
 
 from ..process import BenchError, python, run
 
@@ -64,8 +65,8 @@ def decode_afresh(
 
 @click.command()
 @click.argument("file")
-@click.option("--threads", type=int, default=0)
-@click.option("--device", default="auto")
+@click.option("--threads", type=Number(int, 0, 256), default=0)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--to", "target", help="Write the pictures there instead of checking them.")
 def main(file: str, threads: int, device: str, target: str | None) -> None:
     """Decode FILE and print what came out."""

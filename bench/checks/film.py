@@ -21,12 +21,13 @@ from typing import Any, cast
 import av
 import click
 
-from codec.errors import NvcError
+from codec.cli.options import Number, amount
+from codec.errors import NvcError, reason
 from codec.media.libav import film_stream, open_film
 from codec.media.source import open_source
 from codec.settings import PRESETS
 
-from ..process import GIB, BenchError, python, run
+from ..process import GIB, python, run
 from ..tables import table
 from .decoding import add_time, decode_afresh
 
@@ -159,9 +160,9 @@ def first_words(text: str, count: int = 12) -> str:
 @click.command()
 @click.argument("clip", type=click.Path(exists=True, dir_okay=False))
 @click.option("--preset", type=click.Choice(PRESETS), help="Of the encode.  [default: that of the codec]")
-@click.option("--cores", type=click.IntRange(0), default=2, show_default=True, help="Processors to use, 0: all.")
-@click.option("--seconds", type=float, default=240, show_default=True, help="Longest that the encode may take.")
-@click.option("--gib", type=float, default=3, show_default=True, help="Most memory that the encode may take.")
+@click.option("--cores", type=Number(int, 0, 4096), default=2, show_default=True, help="Processors to use, 0: all.")
+@click.option("--seconds", type=amount(), default=240, show_default=True, help="Longest that the encode may take.")
+@click.option("--gib", type=amount(), default=3, show_default=True, help="Most memory that the encode may take.")
 @click.option("--keep", type=click.Path(dir_okay=False), help="Keep the .nvc file here.")
 def main(clip: str, preset: str | None, cores: int, seconds: float, gib: float, keep: str | None) -> None:
     """Encode CLIP with the defaults and check what must hold of the result."""
@@ -172,8 +173,8 @@ def main(clip: str, preset: str | None, cores: int, seconds: float, gib: float, 
         encode = python("codec", "encode", clip, file, "-q", *(["--preset", preset] if preset else []))
         try:
             check(clip, file, claims, encode, cores, (seconds, gib))
-        except (BenchError, NvcError, av.FFmpegError) as error:
-            fault = str(error)
+        except (NvcError, av.FFmpegError) as error:
+            fault = reason(error)
         if keep and os.path.exists(file):
             shutil.copyfile(file, keep)
     click.echo(table(HEAD, claims.rows))

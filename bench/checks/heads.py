@@ -25,7 +25,7 @@ import click
 
 import codec
 from codec.base.coded import Base
-from codec.errors import NvcError
+from codec.cli.options import COUNT, Number, exact, shown
 from codec.frames import Frame, VideoInfo, channels_of
 from codec.loss.coder import LossSettings
 from codec.media.source import open_source
@@ -66,9 +66,9 @@ def tell(text: str) -> None:
 
 def numbers(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(exact(part)) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers such as 25,33,41") from None
+        raise click.BadParameter(f"{shown(text)} is no list of numbers such as 25,33,41") from None
 
 
 def first_segment(path: str, limit: int | None) -> tuple[list[Frame], VideoInfo]:
@@ -182,8 +182,8 @@ def with_history(film: Film, settings: codec.Settings, steps: tuple[int, ...]) -
 @click.option("--crf", default="56,60", show_default=True, help="Of the base; the first alone with --history.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="medium", show_default=True)
 @click.option("--width", help="Channels of the heads.  [default: those of the preset]")
-@click.option("--frames", type=click.IntRange(1), help="At most so many pictures of the first segment.")
-@click.option("--claim", type=float, help="Fail unless the best head of each crf gains so many dB.")
+@click.option("--frames", type=COUNT, help="At most so many pictures of the first segment.")
+@click.option("--claim", type=Number(float, -100, 100), help="Fail unless the best head of each crf gains so many dB.")
 @click.option("--history", is_flag=True, help="Compare x = 0 with x = 1 under a loss-stream.")
 @click.option("--loss", default="24", show_default=True, help="Its quantiser steps.")
 def main(
@@ -199,16 +199,13 @@ def main(
 ) -> None:
     """Measure heads on CLIP."""
     crfs = numbers(crf)
-    try:
-        if history:
-            wish = codec.Settings(crf=crfs[0], scale=Fraction(scale), preset=preset)
-            with open_clip(clip) as film:
-                click.echo(with_history(film, wish, tuple(map(int, numbers(loss)))))
-            return
-        widths = tuple(w for w, _ in PRESETS[preset].widths) if width is None else tuple(map(int, numbers(width)))
-        text, best = gains(clip, Fraction(scale), crfs, preset, widths, frames)
-    except (NvcError, BenchError) as error:
-        raise click.ClickException(str(error)) from None
+    if history:
+        wish = codec.Settings(crf=crfs[0], scale=Fraction(scale), preset=preset)
+        with open_clip(clip) as film:
+            click.echo(with_history(film, wish, tuple(map(int, numbers(loss)))))
+        return
+    widths = tuple(w for w, _ in PRESETS[preset].widths) if width is None else tuple(map(int, numbers(width)))
+    text, best = gains(clip, Fraction(scale), crfs, preset, widths, frames)
     click.echo(text)
     if claim is not None:
         held = min(best) >= claim

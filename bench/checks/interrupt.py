@@ -28,6 +28,8 @@ from pathlib import Path
 
 import click
 
+from codec.cli.options import COUNT, SEED, Number
+
 from ..process import BenchError, environment, python
 from ..tables import table
 
@@ -202,17 +204,14 @@ def interrupted(
 
 @click.command()
 @click.argument("clip", type=click.Path(exists=True, dir_okay=False))
-@click.option("--times", type=click.IntRange(1), default=20, show_default=True, help="Encodes to kill.")
-@click.option("--seed", default=1, show_default=True)
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Encodes at a time.")
+@click.option("--times", type=COUNT, default=20, show_default=True, help="Encodes to kill.")
+@click.option("--seed", type=SEED, default=1, show_default=True)
+@click.option("--jobs", type=Number(int, 1, 64), default=1, show_default=True, help="Encodes at a time.")
 @click.argument("options", nargs=-1)
 def main(clip: str, times: int, seed: int, jobs: int, options: tuple[str, ...]) -> None:
     """Kill encodes of CLIP at random moments and resume them; after "--" stand options of `codec encode`."""
     command = [*python("codec", "encode", os.path.abspath(clip)), *options, "-q"]
-    try:
-        trials = interrupted(command, times, seed, jobs, lambda text: click.echo(text, err=True))
-    except BenchError as error:
-        raise click.ClickException(str(error)) from None
+    trials = interrupted(command, times, seed, jobs, lambda text: click.echo(text, err=True))
     rows = [
         (
             str(number),
@@ -224,8 +223,8 @@ def main(clip: str, times: int, seed: int, jobs: int, options: tuple[str, ...]) 
         )
         for number, trial in enumerate(trials, 1)
     ]
-    print(table(("trial", "killed at s", "then found", "segments done", "same bytes", "faults"), rows))
+    click.echo(table(("trial", "killed at s", "then found", "segments done", "same bytes", "faults"), rows))
     kills = sum(len(trial.moments) for trial in trials)
     bad = sum(bool(trial.faults) or not trial.same for trial in trials)
-    print(f"\n{kills} kills of {len(trials)} encodes; {bad} of them with faults")
+    click.echo(f"\n{kills} kills of {len(trials)} encodes; {bad} of them with faults")
     sys.exit(1 if bad else 0)

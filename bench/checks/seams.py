@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import splat
+from codec.cli.options import Number, amount
 from codec.metrics import psnr
 from splat.atoms import TILE
 
@@ -45,8 +46,8 @@ def measured(pixels: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[flo
 
 @click.command()
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True))
-@click.option("--bpp", default=0.3, show_default=True)
-@click.option("--effort", default=1, show_default=True)
+@click.option("--bpp", type=amount(), default=0.3, show_default=True)
+@click.option("--effort", type=Number(int, 0, 2), default=1, show_default=True)
 @click.option("--network", is_flag=True)
 def main(pictures: tuple[str, ...], bpp: float, effort: int, network: bool) -> None:
     """PSNR at the seams of PICTURES or of those in a folder, beside PSNR elsewhere."""
@@ -64,4 +65,4 @@ def main(pictures: tuple[str, ...], bpp: float, effort: int, network: bool) -> N
                      fixed(seconds, 1)))  # fmt: skip
     if len(rows) > 1:
         rows.append(("mean", None, None, None, None, fixed(float(np.mean(gaps)), 2, True), None))
-    print(table(("picture", "bpp", "PSNR-RGB", "at seams", "elsewhere", "gap dB", "encode s"), rows))
+    click.echo(table(("picture", "bpp", "PSNR-RGB", "at seams", "elsewhere", "gap dB", "encode s"), rows))

@@ -17,6 +17,8 @@ from statistics import median
 
 import click
 
+from codec.cli.options import COUNT
+
 from ..process import environment, python
 from ..tables import fixed, table
 
@@ -45,7 +47,7 @@ def seconds_of(command: Sequence[str]) -> float:
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False))
-@click.option("--runs", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--runs", type=COUNT, default=7, show_default=True)
 def main(files: tuple[str, ...], runs: int) -> None:
     """Measure how long `codec` takes to show its help, its version and what FILES are made of."""
     rows = commands(files)

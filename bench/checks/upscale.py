@@ -15,6 +15,7 @@ import click
 import cv2
 import numpy as np
 
+from codec.cli.options import Number
 from codec.media.pictures import Picture
 from codec.metrics import psnr
 from codec.still.upscale import load_upscaler, upscaled_picture
@@ -46,13 +47,13 @@ def speed(size: str, scale: int, model: str | None) -> str:
 
 @click.command()
 @click.argument("pictures", nargs=-1, type=click.Path(exists=True))
-@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
+@click.option("--scale", type=Number(int, 2, 4), default=2, show_default=True)
 @click.option("--model", help="A head of your own.")
 @click.option("--speed", "size", metavar="WxH", help="Time a picture of this size instead.")
 def main(pictures: tuple[str, ...], scale: int, model: str | None, size: str | None) -> None:
     """PSNR-RGB of the head beside that of filters, over PICTURES or those in a folder."""
     if size:
-        print(speed(size, scale, model))
+        click.echo(speed(size, scale, model))
         return
     head, rows, sums = load_upscaler(scale, model), [], []
     for path in stills_in(pictures):
@@ -71,4 +72,4 @@ def main(pictures: tuple[str, ...], scale: int, model: str | None, size: str | N
         rows.append((path, *(fixed(dB) for dB in found), fixed(seconds, 1)))
     if len(rows) > 1:
         rows.append(("mean", *(fixed(float(n)) for n in np.mean(sums, axis=0))))
-    print(table(("picture", "codec upscale", *FILTERS, "seconds"), rows))
+    click.echo(table(("picture", "codec upscale", *FILTERS, "seconds"), rows))

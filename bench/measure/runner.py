@@ -6,15 +6,16 @@ interrupted run goes on where it stopped. A point that fails is kept as its erro
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
-from codec.errors import NvcError
+from codec.errors import NvcError, reason
 
 from ..method import Kind, Method, Source
 from ..process import BenchError
@@ -31,7 +32,12 @@ class Runner:
 
     def __init__(self, out: Path, jobs: int, tell: Tell):
         self.out, self.jobs, self._tell = out, jobs, tell
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BenchError(f"{out}: no folder for results can be made there: {reason(error)}") from None
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise BenchError(f"{out}: no permission to write results into it")
         self._results = Results(out / RESULTS)
         self._id = f"{time.time():.0f}"
         self._free = threading.Semaphore(jobs)
@@ -50,13 +56,22 @@ class Runner:
                 found = measure(method, clip, source, setting, self.out)
                 found |= {"run": self._id, "jobs": self.jobs}
                 self._tell(line_about(found))
-            except (BenchError, NvcError) as error:
+            except NvcError as error:
                 found = wanted | {"error": str(error)}
                 self._tell(f"{clip}  {method.name} at {setting:g} FAILED: {error}")
         with self._lock:
             self.failed += "error" in found
             self._results.add(found)
         return found
+
+    def opened(self, sources: AbstractContextManager[Source], stack: ExitStack) -> Source | None:
+        """A source, open until `stack` is closed. One that cannot be read is told of, and None: the others go on."""
+        try:
+            return stack.enter_context(sources)
+        except NvcError as error:
+            self._tell(f"{error}; it is left out")
+            self.failed += 1
+            return None
 
     def _whole(self, record: Record) -> bool:
         return all((self.out / record[name]).exists() for name in ("crop", "crop_source") if record.get(name))
@@ -119,19 +134,26 @@ def run_curves(
     frames: int | None,
     runner: Runner,
 ) -> list[dict[str, Any]]:
-    """Measure curves: of each film for itself, of pictures all together. What `run.json` says of the clips."""
+    """Measure curves: of each film for itself, of pictures all together. What `run.json` says of the clips. Raises
+    BenchError where none can be read."""
     clips = []
     names = unique_names(paths)
     with ExitStack() as stack:
         if kind == "image":
-            sources = {n: stack.enter_context(open_source_of(p)) for n, p in zip(names, paths, strict=True)}
+            found = {n: runner.opened(open_source_of(p), stack) for n, p in zip(names, paths, strict=True)}
+            sources = {name: source for name, source in found.items() if source is not None}
             clips = [described_clip(name, source) for name, source in sources.items()]
-            runner.curves(sources, methods, anchor, points)
+            if clips:
+                runner.curves(sources, methods, anchor, points)
         else:
             for name, path in zip(names, paths, strict=True):
-                with open_source_of(path, frames) as source:
-                    clips.append(described_clip(name, source))
-                    runner.curves({name: source}, methods, anchor, points)
+                with ExitStack() as alone:
+                    source = runner.opened(open_source_of(path, frames), alone)
+                    if source is not None:
+                        clips.append(described_clip(name, source))
+                        runner.curves({name: source}, methods, anchor, points)
+    if not clips:
+        raise BenchError("there is nothing to measure")
     return clips
 
 

@@ -24,7 +24,6 @@ from codec.errors import NvcError
 
 from ..method import Film, Picture, Still
 from ..methods import find
-from ..process import BenchError
 from ..sources import found_again
 from .crops import write_crop
 from .quality import measure_film, measure_still
@@ -108,6 +107,6 @@ def main(path: str) -> None:
     wanted = json.loads(Path(path).read_text())
     try:
         answer = STEPS[wanted["step"]](wanted)
-    except (BenchError, NvcError) as error:
+    except NvcError as error:
         sys.exit(str(error))
     print(json.dumps(answer))

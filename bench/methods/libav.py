@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self, cast
 
 import av
 
+from codec.errors import reason
 from codec.frames import PlaneFormat
 from codec.media.libav import ordinary_priority, planes_from_av, planes_to_av
 from codec.segment.scenes import LONGEST
@@ -97,7 +98,7 @@ class Libav(Method):
                     output.mux(stream.encode(picture))
                 output.mux(stream.encode(None))
         except av.FFmpegError as error:
-            raise BenchError(f"{self.encoder} failed: {error}") from None
+            raise BenchError(f"{self.encoder} failed: {reason(error)}") from None
         return data.getvalue()
 
     def decode(self, data: bytes) -> Iterator[Picture]:
@@ -114,7 +115,7 @@ class Libav(Method):
                     first = at if first is None else first
                     yield Picture(planes_from_av(frame, fmt), fmt.depth, at - first)
         except av.FFmpegError as error:
-            raise BenchError(f"the decoder failed: {error}") from None
+            raise BenchError(f"the decoder failed: {reason(error)}") from None
 
 
 def _x264_cpu() -> str:

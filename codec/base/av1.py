@@ -13,7 +13,7 @@ from fractions import Fraction
 import av
 from av.error import FFmpegError
 
-from ..errors import DamageError, InputError
+from ..errors import DamageError, InputError, reason
 from ..frames import Colour, Frame, Plane
 from ..media.libav import ordinary_priority, planes_from_av, planes_to_av
 from .resample import BASE_FORMAT
@@ -71,7 +71,7 @@ def encode_base(
             raise InputError("a segment without pictures cannot be encoded")
         take(context.encode(None))
     except FFmpegError as error:
-        raise InputError(f"the AV1 encoder failed: {error}") from None
+        raise InputError(f"the AV1 encoder failed: {reason(error)}") from None
     if [p.pts for p in packets] != list(pts):
         raise InputError("the AV1 encoder returned other pictures than it was given")
     return packets
@@ -142,7 +142,7 @@ def decode_base(
             yield from frames(context.decode(packet))
         yield from frames(context.decode(None))
     except FFmpegError as error:
-        raise DamageError(f"the base does not decode: {error}", last) from None
+        raise DamageError(f"the base does not decode: {reason(error)}", last) from None
 
 
 def base_frames(packets: Sequence[BasePacket], shape: tuple[int, int], threads: int = 0) -> Iterator[Frame]:

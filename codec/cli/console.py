@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from ..errors import OutputError
 from ..events import (
     Decoding,
     Encoding,
@@ -22,20 +23,22 @@ from ..events import (
     Trying,
     UnderWay,
 )
-from ..media.files import drain
+from .streams import give_up, put, say
 
 EVERY = 5.0  # seconds between progress lines where standard error is no terminal
 
 
 class Console:
-    """A listener for all work. A context manager: leaves the terminal on a fresh line."""
+    """A listener for all work. A context manager: leaves the terminal on a fresh line, and raises OutputError where
+    standard output failed while the work, which that must not end, went on."""
 
     def __init__(self, as_json: bool = False, quiet: bool = False):
         self._json, self._quiet = as_json, quiet
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._open = False  # whether a progress line stands unfinished
         self._shown = 0.0  # when progress was last shown
-        self._deaf = False  # whether nobody reads standard output any more
+        self._deaf = False  # whether standard output takes no more
+        self._fault: OutputError | None = None  # why, if its reader has not just gone
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +47,8 @@ class Console:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._finish_line()
+        if self._fault and error is None:
+            raise self._fault
 
     def __call__(self, event: Event) -> None:
         """Show an event. Programs see all of them; people notes and problems, and more where no program listens."""
@@ -62,12 +67,14 @@ class Console:
                 self._line(f"[{event.number}/{event.total}] {event.name}: {_picture(event.done)}")
 
     def _tell(self, line: str) -> None:
-        """A line to standard output. A reader that goes away costs nobody the work."""
+        """A line to standard output. That it fails costs nobody the work."""
         try:
-            print(line, flush=True)
+            put(line)
         except BrokenPipeError:
             self._deaf = True
-            drain(sys.stdout)
+            give_up(sys.stdout)
+        except OutputError as error:
+            self._deaf, self._fault = True, error
 
     def say(self, text: str) -> None:
         """The last word of a command, on standard error."""
@@ -82,19 +89,18 @@ class Console:
 
     def _renew(self, text: str) -> None:
         if self._terminal:
-            sys.stderr.write(f"\r\033[K{text}")
-            sys.stderr.flush()
+            say(f"\r\033[K{text}", end="")
             self._open = True
         else:
             self._line(text)
 
     def _line(self, text: str) -> None:
         self._finish_line(erase=True)
-        print(text, file=sys.stderr, flush=True)
+        say(text)
 
     def _finish_line(self, erase: bool = False) -> None:
         if self._open:
-            sys.stderr.write("\r\033[K" if erase else "\n")
+            say("\r\033[K" if erase else "\n", end="")
             self._open = False
 
 

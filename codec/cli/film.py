@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from typing import Any
 
 import click
@@ -10,29 +11,30 @@ import click
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
-from ..settings import JOBS_MAX, MAX_ERROR, PRESETS, Settings
+from ..settings import CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PRESETS, Settings
 from .console import Console
-from .options import Number, Seconds, limited, machine, shared
+from .options import Number, Seconds, amount, limited, machine, shared
 from .still import decode_stills, encode_stills, verify_still
+from .streams import put
 from .tables import film_table, still_table, tracks_text
 
 
 @click.command("encode")
 @click.argument("source")
 @click.argument("target")
-@click.option("--crf", type=click.FloatRange(1, 63), help="Quality on AV1's scale, lower is better.  [default: 32]")
-@click.option("--target-psnr", type=float, metavar="DB", help="Smallest file of this PSNR-YUV (pictures: PSNR-RGB).")
-@click.option("--bitrate", type=float, metavar="KBPS", help="Best file of about this video bit rate.")
-@click.option("--target-size", type=float, metavar="MB", help="Best file of at most this size (10^6 bytes).")
-@click.option("--bpp", type=float, metavar="BITS", help="Pictures: best file of at most so many bits a pixel.")
-@click.option("--scale", type=Number("auto"), default="auto", help="Base smaller by 1, 1.5, 2, 3 or 4.")
-@click.option("--history", type=Number("auto", whole=True), default="auto", help="Pictures the head sees, 0..2.")
-@click.option("--loss", type=Number("auto", "off", whole=True), default="auto", help="Loss-stream: quantiser step.")
-@click.option("--max-error", type=click.IntRange(0, MAX_ERROR), help="Every sample within N of the source.")
+@click.option("--crf", type=Number(float, 1, CRF_MAX), help="Quality on AV1's scale, lower is better.  [default: 32]")
+@click.option("--target-psnr", type=amount(), metavar="DB", help="Smallest file of this PSNR-YUV (pictures: PSNR-RGB).")
+@click.option("--bitrate", type=amount(), metavar="KBPS", help="Best file of about this video bit rate.")
+@click.option("--target-size", type=amount(), metavar="MB", help="Best file of at most this size (10^6 bytes).")
+@click.option("--bpp", type=amount(), metavar="BITS", help="Pictures: best file of at most so many bits a pixel.")
+@click.option("--scale", type=Number(Fraction, 1, 4, "auto"), default="auto", help="Base smaller by 1, 1.5, 2, 3 or 4.")
+@click.option("--history", type=Number(int, 0, 2, "auto"), default="auto", help="Earlier pictures the head sees.")
+@click.option("--loss", type=Number(int, 1, MAX_STEP, "auto", "off"), default="auto", help="Step of the loss-stream.")
+@click.option("--max-error", type=Number(int, 0, MAX_ERROR), help="Every sample within N of the source.")
 @click.option("--lossless", is_flag=True, help="Every sample equal to the source's.")
 @click.option("--no-head", is_flag=True, help="Train and send no head.")
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
-@click.option("--jobs", type=click.IntRange(1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
+@click.option("--jobs", type=Number(int, 1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
 @click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
 @click.option("--best-effort", is_flag=True, help="Encode a damaged film up to the damage.")
 @machine
@@ -57,7 +59,7 @@ def encode_command(
     cluster: str | None,
     quiet: bool,
     as_json: bool,
-    **wishes: Any,
+    **options: Any,
 ) -> None:
     """Encode the film or picture SOURCE to the .nvc file TARGET.
 
@@ -72,17 +74,17 @@ def encode_command(
     if is_of_pictures(source):
         if jobs or cluster or best_effort:
             raise UsageError("--jobs, --cluster and --best-effort are for films")
-        wishes |= {"max_error": 0 if lossless else max_error, "head": not no_head}
-        encode_stills(context, source, target, wishes, overwrite, resume, quiet, as_json)
+        options |= {"max_error": 0 if lossless else max_error, "head": not no_head}
+        encode_stills(context, source, target, options, overwrite, resume, quiet, as_json)
         return
-    if wishes.pop("bpp") is not None:
+    if options.pop("bpp") is not None:
         raise UsageError(f"--bpp is for pictures, and {source} is none: ask for --bitrate")
     settings = Settings(
         scale=None if scale == "auto" else scale,
         history=None if history == "auto" else history,
         max_error=0 if lossless else max_error,
         head=not no_head,
-        **wishes,
+        **options,
     )
     from ..film.encode import encode
 
@@ -170,6 +172,6 @@ def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> Non
         from ..film.info import describe
     found = describe(source, limits)
     if as_json:
-        click.echo(json.dumps(found))
+        put(json.dumps(found))
     elif not quiet:
-        click.echo(still_table(found) if still else film_table(found))
+        put(still_table(found) if still else film_table(found))

@@ -15,8 +15,9 @@ from ..events import GaussiansDecoded, GaussiansEncoded, Note, Share
 from ..limits import Limits
 from ..media.files import STDOUT, check_not_same, check_target, read_bytes, write_bytes
 from .console import Console
-from .options import limited, shared
+from .options import BOUNDLESS, Number, amount, limited, shared, shown, whole
 from .options import threads as threads_option
+from .streams import put
 from .tables import gaussians_table
 
 
@@ -44,9 +45,9 @@ class _Region(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            x, y, w, h = (int(part) for part in str(value).split(","))
+            x, y, w, h = map(whole, str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} is no region such as 64,32,320,240", param, ctx)
+            self.fail(f"{shown(value)} is no region such as 64,32,320,240", param, ctx)
         return x, y, w, h
 
 
@@ -58,12 +59,10 @@ def splat_group() -> None:
 @splat_group.command("encode")
 @click.argument("source")
 @click.argument("target")
-@click.option(
-    "--bpp", type=click.FloatRange(0, min_open=True), help="Best file of so many bits a pixel.  [default: 0.5]"
-)
-@click.option("--psnr", type=float, metavar="DB", help="Smallest file of at least this PSNR-RGB.")
-@click.option("--gaussians", type=click.IntRange(0), metavar="N", help="Best file of at most so many Gaussians.")
-@click.option("--effort", type=click.IntRange(0, 2), default=1, show_default=True, help="Time against quality.")
+@click.option("--bpp", type=amount(), metavar="BITS", help="Best file of so many bits a pixel.  [default: 0.5]")
+@click.option("--psnr", type=amount(), metavar="DB", help="Smallest file of at least this PSNR-RGB.")
+@click.option("--gaussians", type=Number(int, 0, BOUNDLESS), help="Best file of at most so many Gaussians.")
+@click.option("--effort", type=Number(int, 0, 2), default=1, show_default=True, help="Time against quality.")
 @click.option("--network", is_flag=True, help="Let the network propose each tile's Gaussians.")
 @threads_option
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
@@ -82,10 +81,10 @@ def encode_command(
     as_json: bool,
 ) -> None:
     """Encode the picture SOURCE to the .nvs file TARGET; "-" is standard input or output."""
-    asked = {"bpp": bpp, "psnr": psnr, "gaussians": gaussians}
-    wishes = {name: value for name, value in asked.items() if value is not None}
-    if len(wishes) > 1:
-        raise UsageError(f"--{' and --'.join(wishes)} contradict each other: ask for one")
+    known = {"bpp": bpp, "psnr": psnr, "gaussians": gaussians}
+    asked = {name: value for name, value in known.items() if value is not None}
+    if len(asked) > 1:
+        raise UsageError(f"--{' and --'.join(asked)} contradict each other: ask for one")
     if target == STDOUT and as_json:
         raise UsageError("--json and a file on standard output exclude each other")
     import splat
@@ -106,7 +105,7 @@ def encode_command(
 
         with _faults_of(source, InputError):
             options = {"effort": effort, "network": network, "threads": threads, "listen": listen}
-            data = splat.encode(pixels, **(wishes or {"bpp": 0.5}), **options)
+            data = splat.encode(pixels, **(asked or {"bpp": 0.5}), **options)
             found = splat.describe(data)
         write_bytes(target, data)
         rate = len(data) * 8 / (pixels.shape[0] * pixels.shape[1])
@@ -118,7 +117,7 @@ def encode_command(
 @click.argument("source")
 @click.argument("target")
 @click.option("--crop", type=_Region(), help="Only this part of the picture, which is all that is drawn.")
-@click.option("--zoom", type=click.FloatRange(0.1, 16), default=1.0, show_default=True, help="Draw it so much larger.")
+@click.option("--zoom", type=Number(float, 0.1, 16), default=1.0, show_default=True, help="Draw it so much larger.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
 @limited
@@ -161,6 +160,6 @@ def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> Non
     with _faults_of(source, FormatError):
         found = {"path": source, **splat.describe(data, **_asked(limits))}
     if as_json:
-        click.echo(json.dumps(found))
+        put(json.dumps(found))
     elif not quiet:
-        click.echo(gaussians_table(found))
+        put(gaussians_table(found))

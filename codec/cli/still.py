@@ -15,7 +15,7 @@ from ..limits import Limits
 from ..media.files import STDOUT, check_not_same, read_bytes
 from ..settings import StillSettings
 from .console import Console
-from .options import limited, shared
+from .options import Number, limited, shared
 from .options import threads as threads_option
 from .tables import folder_table
 
@@ -40,7 +40,7 @@ def encode_stills(
     context: click.Context,
     source: str,
     target: str,
-    wishes: dict[str, Any],
+    options: dict[str, Any],
     overwrite: bool,
     resume: bool,
     quiet: bool,
@@ -51,8 +51,8 @@ def encode_stills(
     for name in sorted(context.params.keys() - known - _ALSO):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
-    settings = StillSettings(**{name: value for name, value in wishes.items() if name in known})
-    _check_machine(source, target, wishes["device"])
+    settings = StillSettings(**{name: value for name, value in options.items() if name in known})
+    _check_machine(source, target, options["device"])
     if target == STDOUT and as_json:
         raise UsageError("--json and a file on standard output exclude each other")
     from ..still.files import encode_picture, is_folder
@@ -122,9 +122,9 @@ def _finish(console: Console, folder: Folder, what: str) -> None:
 @click.command("upscale")
 @click.argument("source")
 @click.argument("target")
-@click.option("--scale", type=click.IntRange(2, 4), help="Times larger in both directions.  [default: 2]")
+@click.option("--scale", type=Number(int, 2, 4), help="Times larger in both directions.  [default: 2]")
 @click.option("--model", type=click.Path(dir_okay=False), help="A head of your own, from codec train-upscaler.")
-@click.option("--tile", type=click.IntRange(16), default=256, show_default=True, help="Samples a side at once.")
+@click.option("--tile", type=Number(int, 16, 1 << 20), default=256, show_default=True, help="Samples a side at once.")
 @threads_option
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared

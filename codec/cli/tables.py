@@ -67,7 +67,7 @@ def still_table(found: dict[str, Any]) -> str:
     quality = "lossless" if found["lossless"] else f"{found['psnr']:.2f} dB"
     if found["max_error"]:
         quality += f", every sample within {found['max_error']}"
-    head = "no head" if found["head"] is None else f"head {found['head']}, told {found['told']}"
+    head = "no head" if found["head"] is None else f"pretrained head {found['head']}, base quantiser {found['base_q']}"
     lines = [
         f"{found['path']}: {found['width']}x{found['height']}, {KINDS[found['channels']]}, {found['depth']} bits; "
         f"{quality}, {found['bpp']:.4f} bpp, {head}",

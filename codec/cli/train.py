@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
+from ..errors import UsageError
 from ..events import HeadTrained
-from ..media.files import check_target
+from ..media.files import STDOUT, check_target
+from .command import run_to_end
 from .console import Console
-from .options import shared
+from .entry import run
+from .options import COUNT, Number, amount, shared
+from .options import seed as seed_option
 
 # What trains is imported where it is wanted, which is seldom: `codec` has this module for one of its commands.
 
@@ -18,9 +23,9 @@ from .options import shared
 @click.command("train-upscaler")
 @click.argument("folder", type=click.Path(file_okay=False))
 @click.option("--out", required=True, metavar="MODEL", help="The file for the trained head.")
-@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=14000, show_default=True, help="Batches; about 0.1 s each.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--scale", type=Number(int, 2, 4), default=2, show_default=True)
+@click.option("--steps", type=COUNT, default=14000, show_default=True, help="Batches; about 0.1 s each.")
+@seed_option
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training of this MODEL stopped.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
@@ -42,6 +47,8 @@ def train_upscaler_command(
     """
     from ..train.still import train_upscaler
 
+    if out == STDOUT:
+        raise UsageError("a head is not written to standard output: {} takes the name of a file", "out")
     check_target(out, overwrite)
     with Console(as_json, quiet) as console:
         result = train_upscaler(Path(folder), Path(out), scale, steps=steps, seed=seed, resume=resume, listen=console)
@@ -67,12 +74,18 @@ def of_training(command: Callable[..., None]) -> Callable[..., None]:
 
 @train_group.command("still")
 @of_training
-@click.option("--steps", default=26000, show_default=True)
-@click.option("--rate", default=2e-3, show_default=True, help="Of the gradient descent, at first.")
-@click.option("--integer-share", default=0.15, show_default=True, help="Of the steps, in simulated integers.")
-@click.option("--preset", default=5, show_default=True, help="Of SVT-AV1.")
-@click.option("--rounds", default=5, show_default=True, help="How often each picture is coded.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--steps", type=COUNT, default=26000, show_default=True)
+@click.option("--rate", type=amount(), default=2e-3, show_default=True, help="Of the gradient descent, at first.")
+@click.option(
+    "--integer-share",
+    type=Number(float, 0, 1),
+    default=0.15,
+    show_default=True,
+    help="Of the steps, in simulated integers.",
+)
+@click.option("--preset", type=Number(int, 0, 13), default=5, show_default=True, help="Of SVT-AV1.")
+@click.option("--rounds", type=COUNT, default=5, show_default=True, help="How often each picture is coded.")
+@seed_option
 @click.option("--resume", is_flag=True)
 def train_still_command(
     folder: Path,
@@ -110,10 +123,29 @@ def train_still_command(
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["film", "still"]), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--films", "count", default=260, show_default=True, help="To make and code, for the kind film.")
-@click.option("--rounds", default=1, show_default=True, help="Times each photograph is used, for the kind still.")
-@click.option("--steps", default=5000, show_default=True, help="Of heads that code much; the others take fewer.")
-@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--films",
+    "count",
+    type=COUNT,
+    default=260,
+    show_default=True,
+    help="To make and code, for the kind film.",
+)
+@click.option(
+    "--rounds",
+    type=COUNT,
+    default=1,
+    show_default=True,
+    help="Times each photograph is used, for the kind still.",
+)
+@click.option(
+    "--steps",
+    type=COUNT,
+    default=5000,
+    show_default=True,
+    help="Of heads that code much; the others take fewer.",
+)
+@seed_option
 def train_density_command(folder: Path, kind: str, out: Path, count: int, rounds: int, steps: int, seed: int) -> None:
     """Train the pretrained density heads."""
     from heads.density.store import Family
@@ -135,11 +167,11 @@ def train_density_command(folder: Path, kind: str, out: Path, count: int, rounds
 
 @train_group.command("film")
 @of_training
-@click.option("--films", "count", default=900, show_default=True, help="To make and code.")
-@click.option("--steps", default=13000, show_default=True)
-@click.option("--rate", default=2.5e-3, show_default=True, help="Of the gradient descent, at first.")
-@click.option("--preset", default=2, show_default=True, help="Of SVT-AV1.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--films", "count", type=COUNT, default=900, show_default=True, help="To make and code.")
+@click.option("--steps", type=COUNT, default=13000, show_default=True)
+@click.option("--rate", type=amount(), default=2.5e-3, show_default=True, help="Of the gradient descent, at first.")
+@click.option("--preset", type=Number(int, 0, 13), default=2, show_default=True, help="Of SVT-AV1.")
+@seed_option
 @click.option("--resume", is_flag=True)
 def train_film_command(
     folder: Path,
@@ -171,5 +203,10 @@ def train_film_command(
         console.say(f"{out}: {result.bytes:,} bytes, {result.gain:+.3f} dB on films held back")
 
 
+def main() -> NoReturn:
+    """Run a training of the pretrained heads, and exit."""
+    run_to_end(train_group, "train")
+
+
 if __name__ == "__main__":
-    train_group(prog_name="python -m codec.cli.train")
+    run("train", "codec.cli.train")

@@ -26,7 +26,7 @@ from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
-from ..media.files import STDIN, check_not_same, check_target
+from ..media.files import STDIN, STDOUT, check_not_same, check_target
 from ..media.parts import Part
 from ..media.source import Source, open_source
 from ..segment.payload import check_film
@@ -80,13 +80,15 @@ def encode(
     """
     settings = settings or Settings()
     source, target = os.fspath(source), os.fspath(target)
+    if target == STDOUT:
+        raise UsageError("a film is not written to standard output: its index, which comes last, begins the file")
     check_not_same(source, target)
     container_of(target)
     check_target(target, overwrite)
     if source == STDIN and (resume or cluster or jobs not in (None, 1)):
-        raise UsageError("standard input can be read only once: --resume, --jobs and --cluster need a file")
+        raise UsageError("standard input can be read only once: {}, {} and {} need a file", "resume", "jobs", "cluster")
     if jobs is not None and not 1 <= jobs <= JOBS_MAX:
-        raise UsageError(f"jobs must lie in 1..{JOBS_MAX}")
+        raise UsageError(f"{{}} must lie in 1..{JOBS_MAX}", "jobs")
     use_threads(settings.threads)
     with open_source(source, settings.threads, best_effort) as film:
         _check_options(film, settings)
@@ -97,6 +99,8 @@ def encode(
                 return work.run()
             except BaseException as error:
                 kept = work.store.leave(keep=source != STDIN and not isinstance(error, TooLarge))
+                if kept and isinstance(error, KeyboardInterrupt):
+                    error.add_note(f"finished segments are kept ({kept}), --resume goes on from them")
                 if kept and isinstance(error, NvcError) and work.encoding:
                     how = "--resume goes on from them"
                     if isinstance(error, SourceChanged):
@@ -123,7 +127,7 @@ def _check_options(film: Source, settings: Settings) -> None:
     if settings.max_error == 0 and not film.exact:
         raise InputError(f"{film.name} cannot be stored losslessly: {'; '.join(film.notes)}")
     if settings.target_size is not None and not (film.info.duration and film.path != STDIN):
-        raise UsageError("a target size needs a film whose length is known")
+        raise UsageError("{} needs a film whose length is known", "target_size")
     device_of(settings.device)
 
 

@@ -12,7 +12,7 @@ from ..segment import payload
 from .contents import Contents, SegmentInfo
 
 _HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFFERENCE: "difference",
-         payload.PRETRAINED_HEAD: "shipped"}  # fmt: skip
+         payload.PRETRAINED_HEAD: "pretrained"}  # fmt: skip
 
 
 def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str, Any]:

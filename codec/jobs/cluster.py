@@ -8,12 +8,15 @@ run code on its workers: that is how Dask works, so it belongs into a network th
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import re
 import threading
 import uuid
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
-from ..errors import UsageError, WorkerError
+from ..errors import UsageError, WorkerError, reason
 from ..events import Event, Listener, Stage
 from ..segment.encoder import Segment
 from ..settings import JOBS_MAX
@@ -21,9 +24,10 @@ from .store import versions
 from .task import Task, run_task
 from .workers import Workers, now_and_then
 
-CONNECT = 20  # seconds that a scheduler may take to answer
+ANSWER, CONNECT = 5, 20  # seconds that a scheduler may take to say that it is one, and to take in a client
 TELL_EVERY = 1.0  # seconds between a worker's reports
 TOPIC = "nvc-"
+_ADDRESS = re.compile(r"((tcp|tls|wss?|ucx)://)?([\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}", re.ASCII)
 
 
 class Cluster(Workers):
@@ -31,16 +35,22 @@ class Cluster(Workers):
     or as there are. Raises UsageError where there are none, or where they would not give the bytes that we would."""
 
     def __init__(self, address: str, count: int | None = None):
+        if not _ADDRESS.fullmatch(address):
+            raise UsageError(f"{address} is no address of a Dask scheduler, such as tcp://10.0.0.1:8786")
         try:
             from distributed import Client
         except ImportError:
             raise UsageError("a cluster needs Dask: pip install 'nvc[cluster]'") from None
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says is raised here
         try:
+            with ThreadPoolExecutor(1) as pool:  # the caller's thread may have an event loop
+                pool.submit(asyncio.run, _greet(address)).result()
             self._client: Any = Client(address, timeout=CONNECT, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"there is no Dask scheduler at {address}: {error}") from None
+        except Exception:  # whatever Dask makes of a stranger's answer; its words are for those who know its classes
+            raise UsageError(f"no Dask scheduler answers at {address} within {ANSWER} s") from None
         try:
             self._check(address)
+            self._address = address
             self.count = count or min(len(self._client.ncores()), JOBS_MAX)
         except BaseException:
             self._client.close()
@@ -53,7 +63,7 @@ class Cluster(Workers):
         try:
             found = self._client.run(versions)
         except Exception as error:  # whatever a worker raises that has no NVC, or another one
-            raise UsageError(f"the workers at {address} cannot run NVC: {type(error).__name__}: {error}") from None
+            raise UsageError(f"the workers at {address} cannot run NVC: {reason(error)}") from None
         if not found:
             raise UsageError(f"the Dask scheduler at {address} has no workers")
         for worker, theirs in found.items():
@@ -73,14 +83,31 @@ class Cluster(Workers):
             # pictures that went as an argument would stay with the scheduler until the segment is done
             pictures = self._client.scatter(task, hash=False)
             return self._client.submit(_run, pictures, self._topic, versions(), pure=False).result()
-        except (KilledWorker, CancelledError, OSError) as error:
-            raise WorkerError(f"the worker that encoded segment {task.index} was lost: {error}") from None
+        except (KilledWorker, CancelledError, OSError, RuntimeError) as error:
+            if self._client.status != "running":  # it has tried for a while to find the scheduler again
+                self.closed = True
+                raise WorkerError(f"the Dask scheduler at {self._address} was lost") from None
+            if isinstance(error, RuntimeError):
+                raise
+            raise WorkerError(f"the worker that encoded segment {task.index} was lost: {reason(error)}") from None
         finally:
             del self._listeners[task.index]
 
     def close(self) -> None:
         super().close()
         self._client.close()
+
+
+async def _greet(address: str) -> None:
+    """Raise unless a scheduler answers. A client that failed to connect would try for a minute to say goodbye, and
+    print why it could not."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    arguments = Security().get_connection_args("client")
+    async with asyncio.timeout(ANSWER):
+        comm = await connect(address, timeout=ANSWER, **arguments)
+        await comm.close()
 
 
 _ALONE = threading.Lock()  # one segment at a time in a process: what torch is told holds for all its threads

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..frames import Plane, PlaneFormat, Planes
-from .entropy import SymbolCoder, SymbolReader, SymbolWriter
-from .modes import OFF, CoderPlan, Mode, PictureCoder
+from .entropy import SymbolReader, SymbolWriter
+from .modes import OFF, CoderPlan, Mode
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,6 @@ class LossSettings:
             raise ValueError(f"loss mode {self.mode.name} has no step {self.step}")
         if self.max_error not in self.mode.errors:
             raise ValueError(f"loss mode {self.mode.name} has no error bound {self.max_error}")
-
-
-class NoCoder(PictureCoder):
-    """Without a loss-stream the prediction is the result."""
-
-    def code(
-        self, coder: SymbolCoder, predicted: Planes, source: Planes | None = None, lam: float | None = None
-    ) -> Planes:
-        return predicted
 
 
 class LossCoder:

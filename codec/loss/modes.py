@@ -81,9 +81,7 @@ class Mode:
 
 
 def _no_coder(plan: CoderPlan) -> PictureCoder:
-    from .coder import NoCoder
-
-    return NoCoder()
+    raise ValueError("without a loss-stream there is nothing to code: the prediction is the result")
 
 
 def _transform_coder(plan: CoderPlan) -> PictureCoder:

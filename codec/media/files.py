@@ -8,9 +8,9 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
-from ..errors import InputError, OutputError, UsageError
+from ..errors import InputError, OutputError, UsageError, reason
 from .folders import resolved
 from .parts import write_whole
 
@@ -31,10 +31,29 @@ def check_file(path: str) -> None:
         raise InputError(f"{path} is empty")
 
 
+def standard_input() -> BinaryIO:
+    """Standard input as bytes. Raises InputError where it is closed, and where somebody would have to type them."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed")
+    if sys.stdin.buffer.isatty():
+        raise InputError("standard input is a terminal; pipe a film or a picture into it")
+    return sys.stdin.buffer
+
+
+def standard_output() -> BinaryIO:
+    """Standard output as bytes. Raises OutputError where it is closed."""
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
+    return sys.stdout.buffer
+
+
 def read_bytes(path: str) -> bytes:
     """A whole file, or standard input for "-". Raises InputError."""
     if path == STDIN:
-        return sys.stdin.buffer.read()
+        try:
+            return standard_input().read()
+        except OSError as error:
+            raise InputError(f"standard input cannot be read: {reason(error)}") from None
     check_file(path)
     try:
         return Path(path).read_bytes()
@@ -83,15 +102,16 @@ def check_target(path: str, overwrite: bool) -> None:
     if os.path.exists(real) and not os.path.isfile(real):
         raise OutputError(f"{path} is a pipe or a device, which a file would replace; write to standard output (-)")
     if taken and not overwrite:
-        raise OutputError(f"{path} exists already; it is overwritten only on request")
+        raise OutputError(f"{path} exists already; --overwrite replaces it")
 
 
 def write_bytes(path: str, data: bytes) -> None:
     """Write a file, whole or not at all; "-" is standard output. Raises OutputError."""
     if path == STDOUT:
         try:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            output = standard_output()
+            output.write(data)
+            output.flush()
         except BrokenPipeError:
             raise
         except OSError as error:

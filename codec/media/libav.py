@@ -16,7 +16,7 @@ from typing import Any
 import av
 import numpy as np
 
-from ..errors import InputError, NvcError
+from ..errors import InputError, NvcError, reason
 from ..frames import Colour, Plane, PlaneFormat
 from ..wire.fields import PIXELS_MAX
 from .files import check_file
@@ -34,11 +34,6 @@ def faults_as(kind: type[NvcError], message: str) -> Iterator[None]:
         yield
     except (av.FFmpegError, OSError, ValueError) as fault:
         raise kind(f"{message}: {reason(fault)}") from None
-
-
-def reason(error: BaseException) -> str:
-    """libav's or the system's own words for an error, without number and file name."""
-    return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
 
 
 def open_film(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, InputError, OutputError, UsageError
 from ..wire import avif
-from .files import STDIN, STDOUT, check_target, read_bytes, write_bytes
+from .files import STDIN, STDOUT, check_target, read_bytes, standard_input, write_bytes
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
 
@@ -74,7 +73,11 @@ class Picture:
 def looks_like_picture(path: str) -> bool:
     """Whether a file, or what stands on standard input, begins like a still picture."""
     if path == STDIN:
-        head = sys.stdin.buffer.peek(avif.PEEK) if hasattr(sys.stdin.buffer, "peek") else b""
+        source = standard_input()
+        try:
+            head = source.peek(avif.PEEK) if hasattr(source, "peek") else b""
+        except OSError:  # said by whoever reads it
+            return False
     else:
         if not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
             return False

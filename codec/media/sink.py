@@ -5,7 +5,6 @@ A sink writes beside its target and puts it in place when it is whole; where the
 from __future__ import annotations
 
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from av.video.reformatter import Interpolation
 
 from ..errors import OutputError
 from ..frames import Frame, VideoInfo
-from .files import STDOUT, check_target, drain
+from .files import STDOUT, check_target, drain, standard_output
 from .libav import faults_as, open_film
 from .parts import Part
 
@@ -140,7 +139,7 @@ class Y4mPipe(_Y4mSink):
     def __init__(self, info: VideoInfo, source: str | os.PathLike[str] | None):
         super().__init__(STDOUT, info, source)
         self.path = "standard output"
-        self._file = sys.stdout.buffer
+        self._file = standard_output()
 
     def write(self, frame: Frame) -> None:
         if not self.closed:

@@ -12,7 +12,6 @@ bounded by libav's decoder delay. Every fault raises InputError; no libav except
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -23,9 +22,9 @@ from typing import IO, Any, Self
 import av
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from ..errors import InputError
+from ..errors import InputError, reason
 from ..frames import Colour, Frame, Plane, PlaneFormat, VideoInfo
-from .files import STDIN, check_file
+from .files import STDIN, check_file, standard_input
 from .identity import Identity
 from .libav import (
     colour_of,
@@ -36,7 +35,6 @@ from .libav import (
     hdr_side_data,
     local_url,
     planes_from_av,
-    reason,
     side_data,
 )
 from .timeline import Timeline, clock
@@ -180,9 +178,8 @@ class Source:
     def _open(self) -> av.container.InputContainer:
         file: Any
         if self.path == STDIN:
-            if sys.stdin is None or sys.stdin.buffer.isatty():
-                raise InputError("standard input is a terminal; pipe a film into it")
-            file = self._file = sys.stdin.buffer if sys.stdin.buffer.seekable() else _CountingReader(sys.stdin.buffer)
+            source = standard_input()
+            file = self._file = source if source.seekable() else _CountingReader(source)
         else:
             check_file(self.path)
             file = local_url(self.path)

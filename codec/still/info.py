@@ -33,7 +33,7 @@ def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
         "depth": header.depth,
         "alpha": header.alpha == ALPHA,
         "head": None if header.head == NO_HEAD else header.head,
-        "told": None if header.head == NO_HEAD else header.base_q,
+        "base_q": None if header.head == NO_HEAD else header.base_q,
         "lossless": exact,
         "max_error": header.max_error if bounds else None,
         "psnr": None if exact else header.psnr,

@@ -172,7 +172,7 @@ def test_transform_keeps_what_was_paid_for() -> None:
 def test_a_copy_codes_as_its_original_did() -> None:
     """All that a coder carries from picture to picture is its own."""
     fmt = PlaneFormat("420", 8)
-    for settings in (LOSSLESS, DENSITY, LossSettings(modes.TRANSFORM, step=30), LossSettings()):
+    for settings in (LOSSLESS, DENSITY, LossSettings(modes.TRANSFORM, step=30)):
         encoder = LossCoder(fmt, 64, 48, settings)
         frames = [picture(fmt, 64, 48, t) for t in range(3)]
         encoder.encode(frames[0], blurred(frames[0]))

@@ -23,11 +23,11 @@ from fractions import Fraction
 import click
 
 from codec import Film
-from codec.errors import NvcError
+from codec.cli.options import SEED, Number, amount
 from codec.media.source import open_source
 from codec.settings import PRESETS
 
-from ...process import BenchError, python, run_fresh
+from ...process import python, run_fresh
 from ...tables import fixed, table
 from .making import make
 from .measuring import LOOK, MIB, Watched, decode_part, places, sought, watched
@@ -47,11 +47,11 @@ def main() -> None:
 
 @main.command("make")
 @click.argument("out")
-@click.option("--minutes", type=click.FloatRange(min=0.01), default=30.0, show_default=True)
+@click.option("--minutes", type=Number(float, 0.01, 1e5), default=30.0, show_default=True)
 @click.option("--size", default="1280x720", show_default=True, callback=_size)
-@click.option("--rate", type=click.IntRange(1, 120), default=25, show_default=True)
-@click.option("--seed", default=1, show_default=True)
-@click.option("--threads", default=0, show_default=True, help="Of x264; 0: one a core.")
+@click.option("--rate", type=Number(int, 1, 120), default=25, show_default=True)
+@click.option("--seed", type=SEED, default=1, show_default=True)
+@click.option("--threads", type=Number(int, 0, 256), default=0, show_default=True, help="Of x264; 0: one a core.")
 def make_command(out: str, minutes: float, size: tuple[int, int], rate: int, seed: int, threads: int) -> None:
     """Make the film OUT (MP4, H.264 and AAC)."""
     count, began = max(1, round(minutes * 60 * rate)), time.monotonic()
@@ -63,16 +63,16 @@ def make_command(out: str, minutes: float, size: tuple[int, int], rate: int, see
 
     make(out, count, size, Fraction(rate), seed, threads, tell)
     seconds = time.monotonic() - began
-    print(f"{out}: {count} pictures, {os.path.getsize(out) / 1e6:.1f} MB, {count / seconds:.0f} pictures a second")
+    click.echo(f"{out}: {count} pictures, {os.path.getsize(out) / 1e6:.1f} MB, {count / seconds:.0f} pictures a second")
 
 
 @main.command("measure")
 @click.argument("film", type=click.Path(exists=True, dir_okay=False))
 @click.option("--preset", type=click.Choice(PRESETS), default="fast", show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seeks", type=click.IntRange(0), default=12, show_default=True, help="Places to decode.")
-@click.option("--part", type=float, default=20.0, show_default=True, help="Seconds to decode for speed and memory.")
-@click.option("--seed", default=1, show_default=True)
+@click.option("--seeks", type=Number(int, 0, 10**6), default=12, show_default=True, help="Places to decode.")
+@click.option("--part", type=amount(), default=20.0, show_default=True, help="Seconds to decode for speed and memory.")
+@click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option("--out", help="Keep the coded film here; where it is already, it is measured without being encoded.")
 @click.option("--log", "log_path", help="Add the lines of progress to this file as well.")
 @click.argument("options", nargs=-1)
@@ -98,15 +98,12 @@ def measure_command(
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         nvc = out or os.path.join(folder, "film.nvc")
-        try:
-            if os.path.exists(nvc):
-                tell(f"{nvc} is there already and is not encoded again")
-            else:
-                words = ["--preset", preset, "--device", device, *options, "--json", "-q", "--resume"]
-                _print_encode(film, nvc, watched([*python("codec", "encode", film, nvc), *words], tell))
-            faults = _print_decode(film, nvc, device, seeks, part, seed, tell)
-        except (BenchError, NvcError) as error:
-            raise click.ClickException(str(error)) from None
+        if os.path.exists(nvc):
+            tell(f"{nvc} is there already and is not encoded again")
+        else:
+            words = ["--preset", preset, "--device", device, *options, "--json", "-q", "--resume"]
+            _print_encode(film, nvc, watched([*python("codec", "encode", film, nvc), *words], tell))
+        faults = _print_decode(film, nvc, device, seeks, part, seed, tell)
     sys.exit(1 if faults else 0)
 
 
@@ -126,7 +123,7 @@ def _print_encode(film: str, nvc: str, seen: Watched) -> None:
     for quarter in range(4) if len(seen.over) >= 4 else ():
         of = [m for done, m in seen.over if quarter <= 4 * done / max(1, frames) < quarter + 1]
         rows.append((f"memory at most, quarter {quarter + 1}", f"{max(of) / MIB:,.0f} MiB" if of else None))
-    print(table(("encode", "measured"), rows), end="\n\n")
+    click.echo(table(("encode", "measured"), rows) + "\n")
 
 
 def _print_decode(
@@ -142,11 +139,11 @@ def _print_decode(
         rows.append((f"{float(start):,.3f}", seek.pictures, fixed(seek.first), fixed(seek.all), fixed(seek.psnr),
                      "; ".join(seek.faults)))  # fmt: skip
         tell(f"at {float(start):.3f} s: first picture after {seek.first:.2f} s, {'; '.join(seek.faults) or 'fine'}")
-    print(table(("seek to s", "pictures", "first after s", "all after s", "PSNR-YUV", "faults"), rows), end="\n\n")
+    click.echo(table(("seek to s", "pictures", "first after s", "all after s", "PSNR-YUV", "faults"), rows) + "\n")
     rows = []
     for name, at in (("beginning", 0.0), ("end", max(0.0, float(info.duration) - part))):
         ran = run_fresh(decode_part, json.dumps([nvc, at, part, device]), "decode")
         count, seconds = json.loads(ran.out)
         rows.append((name, count, fixed(seconds, 1), fixed(count / seconds, 1), f"{ran.memory / MIB:,.0f} MiB"))
-    print(table(("decode", "pictures", "seconds", "a second", "memory at most"), rows))
+    click.echo(table(("decode", "pictures", "seconds", "a second", "memory at most"), rows))
     return faults
