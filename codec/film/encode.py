@@ -8,7 +8,7 @@ Memory is bounded by one segment for each lane. The target appears whole or not 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -27,6 +27,7 @@ from ..machine import device_of, use_threads
 from ..media.files import STDIN, check_not_same, check_target, content_key, part_path, put_in_place
 from ..media.side_streams import sound_bytes
 from ..media.source import Source, open_source
+from ..segment.effort import Effort
 from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
@@ -126,8 +127,12 @@ class _Work:
         self.info: VideoInfo = film.info
         content = content_key(film.path) if film.path != STDIN else b"standard input"
         self.store = Store(target, store_key(content, settings.key()), resume)
-        self.progress = Progress(film.info.frames, listen)
+        self.progress = Progress(film.info.frames, listen, self._expected(settings.scale or Fraction(1)))
         self.notes: list[str] = []
+
+    def _expected(self, scale: Fraction) -> Callable[[int, bool], Mapping[str, float]]:
+        """What the stages of a segment are expected to take."""
+        return lambda frames, first: Effort(self.settings, self.info, scale, frames).stages(first)
 
     def run(self) -> Encoded:
         info = self.info
@@ -154,6 +159,7 @@ class _Work:
                 self.progress.under_way(0, len(frames), event)
 
         scale, control.crf = choose_scale(frames, info, settings, control.bytes_per_second, listen)
+        self.progress.expected = self._expected(scale)
         self.progress.tell(ScaleChosen(float(scale), control.crf))
         return scale, control
 
@@ -162,6 +168,7 @@ class _Work:
         part = part_path(self.target)
         sound = self.film.path if self.film.path != STDIN else None
         stats = [found for _, found in sorted(self.progress.stats.items())]
+        self.progress.writing()
         try:
             lost = write_film(part, self.store.units(len(stats)), self.info, size, sound)
             put_in_place(part, self.target)
