@@ -17,8 +17,8 @@ from ..segment.encoder import Segment
 from ..segment.payload import SegmentHeader, film_memory
 from .task import CHUNK
 
-PRIOR = 0.1  # of what a segment's stage is expected to take: how much what was expected weighs beside what was seen
-BELIEF = 0.7  # in other stages' prices, as an exponent, where a stage has none: half of it is the machine's speed
+PRIOR = 0.03  # of what a segment's stage is expected to take: how much what was expected weighs beside what was seen
+BELIEF = 0.85  # in other stages' prices, as an exponent, where a stage has none: most of it is the machine's speed
 WRITING = 0.2, 5e-4  # seconds, and for each picture: of writing the file
 UNLIKELY = 0.1  # share of a stage that is still to come where more time has passed than was to be
 
@@ -43,10 +43,11 @@ class _UnderWay:
     done: dict[str, float] = field(default_factory=dict)
 
     def tell(self, stage: Stage, now: float) -> None:
-        if stage.stage != self.stage and self.stage:
-            self.done[self.stage] = 1.0  # whatever it was thought to be
+        passed = self.stage or stage.stage  # a stage that begins does not know how long the one before took to end
+        self.spent[passed] = self.spent.get(passed, 0.0) + now - self.told
+        if stage.stage != passed:
+            self.done[passed] = 1.0  # whatever it was thought to be
         self.stage = stage.stage
-        self.spent[self.stage] = self.spent.get(self.stage, 0.0) + now - self.told
         self.done[self.stage] = min(max(self.done.get(self.stage, 0.0), stage.done), 1.0)
         self.told = now
 

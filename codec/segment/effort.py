@@ -15,19 +15,20 @@ from fractions import Fraction
 import numpy as np
 
 from ..events import Listener, Stage
-from ..frames import VideoInfo
+from ..frames import VideoInfo, channels_of
 from ..settings import SCALES, Settings
+from .fit_density import LEAST_SAMPLES
 from .presets import PRESETS, Preset
 
 # seconds for each megasample of luma
 CODED = {0: 1.6, 1: 0.75, 2: 0.35, 3: 0.2, 4: 0.13, 5: 0.1, 6: 0.085, 8: 0.05, 12: 0.02}  # by SVT-AV1's preset
-COMPARED = 0.03  # a base decoded, enlarged and compared
-PREDICTED = 0.06  # by a head, and compared
+COMPARED = 0.008  # a base decoded, enlarged and compared
+PREDICTED = 0.05  # by a head, and compared
 TRANSFORMED, EXACT = 0.3, 1.2  # a loss-stream
-PREPARED = 0.05  # examples
+PREPARED = 0.015  # examples
 # seconds for each batch
-BATCH = 0.013  # that changes a pretrained head
-BATCH_OF_OWN = 0.0015  # of a head from noise, for each of its channels
+BATCH = 0.012  # that changes a pretrained head
+BATCH_OF_OWN = 0.0011  # of a head from noise, for each of its channels
 BATCH_OF_DENSITY = 0.03
 
 EVALUATED = 16  # pictures that a comparison of heads looks at
@@ -79,7 +80,12 @@ class Effort:
 
     def density(self) -> float:
         """Density heads that learn."""
-        return self._preset.density * 5 * BATCH_OF_DENSITY + self.examples() if self.settings.head else 0.0
+        if not self.settings.head:
+            return 0.0
+        luma = self.frames * self._picture * 1e6 / 4  # samples that a head codes
+        chroma = luma * (channels_of(self.info.format.chroma) / 4 - 1)
+        heads = 3 * (luma >= LEAST_SAMPLES) + 3 / 2 * (chroma >= LEAST_SAMPLES)  # of chroma half as many batches
+        return heads * self._preset.density * BATCH_OF_DENSITY + bool(heads) * self.examples()
 
     def choosing(self, batches: int | None = None) -> float:
         """The head; `batches` of the pretrained one's, where that is known."""
@@ -95,7 +101,8 @@ class Effort:
         widths = [width for width, _ in self._preset.widths]
         tried = widths if self._preset.try_all else widths[-1:]
         steps = schedule.float_steps + schedule.integer_steps
-        return total + self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried)
+        total += self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried)
+        return total + (self.restoring() if self.settings.loss == "auto" and self.scale > 1 else 0.0)
 
     def restoring(self) -> float:
         """The pictures as a decoder shows them, with their loss-stream."""
