@@ -76,9 +76,10 @@ class UnderWay(Event):
 
 @dataclass(frozen=True)
 class Encoding(UnderWay):
-    """An encode of a film. `stage`: that of `segment`, see `Stage`, or "segment" where it is finished; `frames`: done
-    in all segments, parts of them too; `total`: 0 is unknown; `fps`: pictures a second; `eta`: seconds left, None is
-    unknown; `bytes`: of finished segments; `elapsed`: seconds."""
+    """An encode of a film. `stage`: that of `segment`, see `Stage`, "segment" where it is finished, or "write" where
+    all are; `frames`: done in all segments, parts of them too; `total`: 0 is unknown; `fps`: pictures encoded a second,
+    without those that an earlier run left; `eta`: seconds left, about, None is unknown; `bytes`: of finished segments;
+    `elapsed`: seconds."""
 
     segment: int
     frames: float
@@ -134,8 +135,8 @@ class Training(UnderWay):
 
 @dataclass(frozen=True)
 class Stage(Event):
-    """Of the piece of work at hand, the share `done` (0..1) of a `stage` is finished: of a segment "scale", "base",
-    "head" or "restore"."""
+    """Of the piece of work at hand, the share `done` (0..1) of a `stage` is finished, by the time that it takes, about:
+    of a segment "scale", "base", "head" or "restore", in this order."""
 
     kind: ClassVar[str] = "stage"
     stage: str

@@ -96,6 +96,18 @@ def single_threads(count: int) -> ThreadPoolExecutor:
     return pool
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within, torch kernels of the calling thread keep to one thread. Threads of OpenMP that have shared a kernel wait
+    for the next one in busy loops, and take the cores of those that train side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @cache
 def workers() -> ThreadPoolExecutor:
     """Threads for bands of pictures, kept for the life of the process."""

@@ -4,7 +4,9 @@
 
 Everything is seeded by the caller's `draw`, and the parts are the same for any number of threads: kernels that share
 one part among threads would sum in another order, and wait for each other in busy loops wherever other work takes a
-core. So the same pictures, settings and machine give the same head.
+core. The thread that adds and steps keeps to one of its own for the same reason: it took a third of a training's time
+and gave nothing (bench/NOTES.md, "Threads around a training"). So the same pictures, settings and machine give the same
+head.
 
 An interrupted training goes on from its state file (NumPy arrays, nothing pickled).
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .exact import single_threads
+from .exact import one_thread, single_threads
 from .twin import FloatTwin
 
 PARTS = 2  # of a batch
@@ -62,6 +64,30 @@ class Step:
     rate: float
 
 
+class Adam:
+    """Moves `parameters`, by the arithmetic of torch.optim.Adam, bit for bit on a CPU; to make one of those would first
+    import torch's compiler, which takes as long as 200 batches. `means` and `squares` of gradients, after `steps`."""
+
+    DECAY, EPSILON = (0.9, 0.999), 1e-8
+
+    def __init__(self, parameters: Sequence[Tensor]):
+        self.parameters, self.steps = parameters, 0
+        self.means = [torch.zeros_like(p) for p in parameters]
+        self.squares = [torch.zeros_like(p) for p in parameters]
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """One step down the gradients."""
+        self.steps += 1
+        first, second = self.DECAY
+        size, spread = rate / (1 - first**self.steps), math.sqrt(1 - second**self.steps)
+        for parameter, mean, square in zip(self.parameters, self.means, self.squares, strict=True):
+            assert parameter.grad is not None
+            mean.lerp_(parameter.grad, 1 - first)
+            square.mul_(second).addcmul_(parameter.grad, parameter.grad, value=1 - second)
+            parameter.addcdiv_(mean, (square.sqrt() / spread).add_(self.EPSILON), value=-size)
+
+
 def silent(step: Step) -> None:
     """A listener that does nothing."""
 
@@ -85,7 +111,7 @@ def descend(
     A state that is there is gone on from; raises ValueError where it is none of this training.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=plan.rate)
+    optimiser = Adam(parameters)
     step = load_state(state, model, optimiser, plan) if state and state.exists() else 0
 
     def gradients(part: Batch) -> tuple[float, Batch]:
@@ -93,14 +119,12 @@ def descend(
         return float(share.detach()), torch.autograd.grad(share, parameters)
 
     losses: list[float] = []
-    with single_threads(max(1, min(threads, PARTS))) as pool:
+    with single_threads(max(1, min(threads, PARTS))) as pool, one_thread():
         following = pool.submit(draw, step)
         while step < plan.steps:
             if step == plan.float_steps:
                 settle()
                 model.quantised = True
-            for group in optimiser.param_groups:
-                group["lr"] = plan.rate_at(step)
             batch = zip(*(tensor.chunk(PARTS) for tensor in following.result()), strict=True)
             found = list(pool.map(gradients, batch))
             following = pool.submit(draw, step + 1)  # while this one is being taken
@@ -108,7 +132,7 @@ def descend(
                 parameter.grad = torch.stack(parts).sum(0)
             if plan.clip < math.inf:
                 torch.nn.utils.clip_grad_norm_(parameters, plan.clip)
-            optimiser.step()
+            optimiser.step(plan.rate_at(step))
             losses.append(sum(part for part, _ in found))
             step += 1
             if step % every == 0 or step == plan.steps:
@@ -122,22 +146,21 @@ def descend(
 # moments mK and vK.
 
 
-def save_state(path: Path, model: FloatTwin, optimiser: torch.optim.Optimizer, step: int) -> None:
+def save_state(path: Path, model: FloatTwin, optimiser: Adam, step: int) -> None:
     """Write the state of a training, whole or not at all."""
     arrays: dict[str, Any] = {"scales": np.array(model.scale_bits), "step": np.array(step)}
-    for k, parameter in enumerate(optimiser.param_groups[0]["params"]):
-        kept = optimiser.state[parameter]
+    for k, parameter in enumerate(optimiser.parameters):
         arrays[f"p{k}"] = parameter.detach().numpy()
-        arrays[f"m{k}"], arrays[f"v{k}"] = kept["exp_avg"].numpy(), kept["exp_avg_sq"].numpy()
+        arrays[f"m{k}"], arrays[f"v{k}"] = optimiser.means[k].numpy(), optimiser.squares[k].numpy()
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez(file, **arrays)
     os.replace(part, path)
 
 
-def load_state(path: Path, model: FloatTwin, optimiser: torch.optim.Optimizer, plan: Descent) -> int:
+def load_state(path: Path, model: FloatTwin, optimiser: Adam, plan: Descent) -> int:
     """Go on from the state in `path`: the steps that it has behind it. Raises ValueError where it does not fit."""
-    parameters = optimiser.param_groups[0]["params"]
+    parameters = optimiser.parameters
     try:
         with np.load(path, allow_pickle=False) as kept:
             found = {name: kept[name] for name in kept.files}
@@ -152,12 +175,10 @@ def load_state(path: Path, model: FloatTwin, optimiser: torch.optim.Optimizer, p
     step = int(found["step"])
     model.scale_bits = [int(s) for s in found["scales"]]
     model.quantised = step > plan.float_steps
-    for k, parameter in enumerate(parameters):
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(found[f"p{k}"]))
-        optimiser.state[parameter] = {
-            "step": torch.tensor(float(step)),
-            "exp_avg": torch.from_numpy(found[f"m{k}"].copy()),
-            "exp_avg_sq": torch.from_numpy(found[f"v{k}"].copy()),
-        }
+    optimiser.steps = step
+    with torch.no_grad():
+        for k in range(len(parameters)):
+            parameters[k].copy_(torch.from_numpy(found[f"p{k}"]))
+            optimiser.means[k].copy_(torch.from_numpy(found[f"m{k}"]))
+            optimiser.squares[k].copy_(torch.from_numpy(found[f"v{k}"]))
     return step

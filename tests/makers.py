@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from heads.restorer.fit import Schedule
 
 NTSC = Fraction(24000, 1001)
 GOLDEN = Path(__file__).parent / "golden"
-QUICK = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),))  # a weak base, hardly any training
+QUICK = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),), least=20)  # hardly any training
 GENEROUS, LAVISH = 1e-6, -1e6  # dB for each factor e of rate: bytes cost nothing; bytes are what is wanted
 
 
@@ -31,8 +32,8 @@ def shorten(patch: pytest.MonkeyPatch, batches: int = 20, worth: float | None = 
     """Makes the preset "fast" much faster, with so many batches that a pretrained head learns at the least. `worth`
     rules what is chosen: GENEROUS takes heads wherever they gain, LAVISH takes the longest one that there is, so that
     what is sent does not depend on how a training comes out."""
-    patch.setitem(PRESETS, "fast", QUICK)
-    patch.setattr("codec.segment.choice.FIT_LEAST", batches)
+    patch.setitem(PRESETS, "fast", replace(QUICK, least=batches))
+    patch.setattr("codec.segment.choice.FIT_BYTES", 1)
     if worth is not None:
         patch.setattr("codec.segment.choice.WORTH", worth)
 

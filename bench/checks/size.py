@@ -22,8 +22,9 @@ from pathlib import Path
 import click
 
 from codec.errors import NvcError
+from codec.film.containers import MP4
+from codec.film.writer import check_side
 from codec.frames import Frame
-from codec.media.side_streams import sound_bytes
 from codec.media.sinks import open_sink
 from codec.media.source import open_source
 from codec.settings import PRESETS
@@ -83,8 +84,10 @@ def samples_of(path: str) -> tuple[int, int]:
         rows, columns, _ = open_still(path).pixels.shape
         return rows * columns, 0
     with open_source(path) as source:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            sound = check_side(path, source.info, MP4, os.path.join(folder, "a.nvc")).bytes
         count = sum(1 for _ in source.frames())
-        return count * source.info.width * source.info.height, sound_bytes(path)
+        return count * source.info.width * source.info.height, sound
 
 
 def tried(path: str, wish: float, options: Sequence[str]) -> tuple[int | None, float, str]:

@@ -6,7 +6,7 @@ pictures a segment. Decoding is dav1d; AV1 decoding is exact by specification, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -52,13 +52,18 @@ def encode_base(
     time_base: Fraction,
     rate: Fraction,
     settings: BaseSettings,
+    coded: Callable[[int], None] = lambda packets: None,
 ) -> list[BasePacket]:
-    """Encode 10-bit 4:2:0 pictures (uint16 planes, all of one size) as one closed group of pictures."""
+    """Encode 10-bit 4:2:0 pictures (uint16 planes, all of one size) as one closed group of pictures. `coded` is told
+    how many packets there are, whenever there are more."""
     context: av.VideoCodecContext | None = None
     packets: list[BasePacket] = []
 
     def take(found: Iterable[av.Packet]) -> None:
-        packets.extend(BasePacket(bytes(p), p.pts or 0, bool(p.is_keyframe)) for p in found if p.size)
+        for p in found:
+            if p.size:
+                packets.append(BasePacket(bytes(p), p.pts or 0, bool(p.is_keyframe)))
+                coded(len(packets))
 
     try:
         for picture, at in zip(pictures, pts, strict=True):
@@ -69,7 +74,7 @@ def encode_base(
             take(context.encode(frame))
         if context is None:
             raise InputError("a segment without pictures cannot be encoded")
-        take(context.encode(None))
+        take(context.encode_lazy(None))  # most of the work is done while this waits
     except FFmpegError as error:
         raise InputError(f"the AV1 encoder failed: {reason(error)}") from None
     if [p.pts for p in packets] != list(pts):

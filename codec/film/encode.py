@@ -10,7 +10,7 @@ Memory is bounded by one segment for each lane. The target appears whole or not 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -29,6 +29,7 @@ from ..machine import device_of, use_threads
 from ..media.files import STDIN, STDOUT, check_not_same, check_target
 from ..media.parts import Part
 from ..media.source import Source, open_source
+from ..segment.effort import Effort
 from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
@@ -140,11 +141,15 @@ class _Work:
         self.container = container_of(target)
         self.container.check(film.name, film.info)
         self.store = Store(target, store_key(film.identity.content(), settings.key()), resume)
-        self.progress = Progress(film.info.frames, listen)
+        self.progress = Progress(film.info.frames, listen, self._expected(settings.scale or Fraction(1)))
         self.notes: list[str] = []
         self.side: SideTracks | None = None  # what accompanies the pictures; of a pipe nothing does
         self.encoding = False  # whether segments are
         self.keeper: SizeKeeper | None = None
+
+    def _expected(self, scale: Fraction) -> Callable[[int, bool], Mapping[str, float]]:
+        """What the stages of a segment are expected to take."""
+        return lambda frames, first: Effort(self.settings, self.info, scale, frames).stages(first)
 
     def run(self) -> Encoded:
         info = self.info
@@ -187,6 +192,7 @@ class _Work:
                 self.progress.under_way(0, len(frames), event)
 
         scale, control.crf = choose_scale(frames, info, settings, control.bytes_per_second, listen)
+        self.progress.expected = self._expected(scale)
         self.progress.tell(ScaleChosen(float(scale), control.crf))
         return scale, control
 
@@ -194,6 +200,7 @@ class _Work:
         size = base_size(self.info.width, self.info.height, scale)
         sound = self.film.path if self.film.path != STDIN else None
         stats = self.progress.stats
+        self.progress.writing()
         with self._part() as part:
 
             def write(units: Iterator[TemporalUnit]) -> list[str]:

@@ -13,14 +13,14 @@ from fractions import Fraction
 
 import numpy as np
 
+from ..base.coded import Base
 from ..events import Listener, Stage
 from ..frames import Frame, VideoInfo
+from ..segment.effort import PROBE_PRESET, PROBED, PROBED_SIZES
 from ..segment.encoder import SegmentEncoder
 from ..settings import CRF_MAX, CRF_STEP, SCALES, Settings
 
-PROBED = 24  # pictures
 PROBE_CRFS = (24.0, 40.0, 56.0)
-PROBE_PRESET = 8
 SMALLEST = 64  # samples: no base is made narrower or lower than this
 ADVANTAGE = 0.1  # dB by which a smaller base must win: short probes flatter it
 MARGIN = 0.5  # dB by which a size may fall behind before smaller ones are no longer tried
@@ -70,12 +70,15 @@ def choose_scale(
     probe = replace(settings, preset="fast")
     best: tuple[float, Fraction, float] | None = None  # PSNR, minus infinity where the rate is out of reach
     goal: float | None = None
+    work = sum(1 / float(s) ** 2 for s in SCALES)
     for n, scale in enumerate(SCALES):
         if scale > 1 and min(info.width, info.height) / scale < SMALLEST:
             break
-        listen(Stage("scale", n / len(SCALES)))
-        encoder = SegmentEncoder(frames, info, probe, scale)
-        points = [encoder.base(crf, PROBE_PRESET) for crf in reversed(PROBE_CRFS)]
+        encoder, points = SegmentEncoder(frames, info, probe, scale), list[Base]()
+        for crf in reversed(PROBE_CRFS):
+            done = sum(1 / float(s) ** 2 for s in SCALES[:n]) + len(points) / len(PROBE_CRFS) / float(scale) ** 2
+            listen(Stage("scale", min(done / (work * PROBED_SIZES), 1.0)))
+            points.append(encoder.base(crf, PROBE_PRESET))
         curve = _Curve(
             scale,
             tuple(math.log(p.bytes) for p in points),

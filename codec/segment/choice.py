@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from heads.restorer.fit import Schedule
+from heads.restorer.fit import Example, Schedule
 from heads.restorer.spec import HeadSpec
 from heads.weights import encode_change, encode_layers
 
@@ -30,11 +30,12 @@ from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; see bench/NOTES.md, "What a byte is worth"
 STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; see bench/NOTES.md, "Step of the loss-stream"
 FILM_HEAD = 1  # number of the pretrained head that films are encoded with
-FIT_LEAST, FIT_MOST = 300, 1000  # batches that the pretrained head learns from a segment
+# bytes of the base for each batch, and the fewest batches: what a change wins of a small base is less than its price;
+# see bench/NOTES.md, "What a segment changes of the head"
+FIT_BYTES, FIT_FEWEST = 120, 150
 FIT_RATE = 2e-3  # of its gradient descent
 FIT_PILOT = 0.5  # of them at first
 FIT_WORTH = 0.01  # dB that the first must have brought for more to be tried
-BASE_Q_FINER = 32  # told a quantiser finer than the truth by 8, a head often does better
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class Chooser:
         usable = known and known.spec.planes == self._planes and not known.spec.history
         self.known = known if usable else None
         self._only = passes.evaluated()
-        self._plain = passes.run(base, None, LossSettings(), only=self._only)
+        self._agenda = passes.begin("head", passes.effort.choosing(self._batches()))
+        with self._agenda.part(passes.effort.trial()):
+            self._plain = passes.run(base, None, LossSettings(), only=self._only)
 
     def choose(self) -> Choice:
         """The best way, within what the settings say."""
@@ -124,17 +127,19 @@ class Chooser:
     def with_pretrained(self, best: Choice) -> Choice:
         """With the pretrained head as it is, or with what it becomes when it learns from the segment, beginning with
         what the last segment made of it: a little, and more where that paid."""
-        number, truth = self._pretrained, base_q_of(self._base.crf)
-        for base_q in (truth, max(truth - BASE_Q_FINER, -BASE_Q_ZERO)):
+        number, truth = self._pretrained, base_q_of(self._passes.quantiser(self._base.crf))
+        for finer in self._preset.finer:  # told a quantiser finer than the truth, a head often does better
+            base_q = max(truth - finer, -BASE_Q_ZERO)
             trial = self._tried(best, film_head(number, base_q), PRETRAINED_HEAD, write_pretrained(base_q), number)
             best = better(best, trial)
         base_q = best.head.base_q if best.head else truth
         anchor = start = film_head(number, base_q)
         if self.known and self.known.spec == anchor.spec:  # then it is a change of the same head
             start = replace(self.known, base_q=base_q)
-        samples = self._passes.info.width * self._passes.info.height * len(self._passes.frames)
-        steps = min(max(round(self._preset.fit * samples / 1e6), FIT_LEAST), FIT_MOST)
-        examples, _ = examples_of(self._passes, self._base, base_q=base_q)
+        steps = self._batches()
+        if not steps:
+            return best
+        examples = self._examples(base_q)
         before = best.score
         for share in (FIT_PILOT, 1 - FIT_PILOT):
             schedule = Schedule(0, round(share * steps), rate=FIT_RATE)
@@ -148,9 +153,21 @@ class Chooser:
                 break
         return best
 
+    def _batches(self) -> int:
+        """How many batches the pretrained head learns from the segment: by its samples, within the preset's bounds,
+        and no more than what its base leaves to be won can pay."""
+        samples = self._passes.info.width * self._passes.info.height * len(self._passes.frames)
+        steps = min(self._preset.batches(samples / 1e6), self._base.bytes // FIT_BYTES)
+        return steps if steps >= min(FIT_FEWEST, self._preset.least) else 0
+
+    def _examples(self, base_q: int | None = None) -> list[Example]:
+        """Pictures to learn from, without history."""
+        with self._agenda.part(self._passes.effort.examples()):
+            return examples_of(self._passes, self._base, base_q=base_q)[0]
+
     def _with_known(self, best: Choice, known: Head) -> Choice:
         """With what the last segment's head becomes when it learns from this one."""
-        examples, _ = examples_of(self._passes, self._base, base_q=known.base_q if known.spec.base_q else None)
+        examples = self._examples(known.base_q if known.spec.base_q else None)
         schedule = self._preset.schedule
         short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
         head = fit_restorer(self._passes, examples, known.spec, short, known)
@@ -158,7 +175,7 @@ class Chooser:
 
     def _with_own(self, best: Choice) -> Choice:
         """With a head that learns from the segment alone."""
-        examples, _ = examples_of(self._passes, self._base)
+        examples = self._examples()
         for width in self._widths() if self._preset.try_all else self._widths()[-1:]:
             head = fit_restorer(self._passes, examples, HeadSpec(self._planes, 0, LAYERS, width), self._preset.schedule)
             if head:
@@ -174,7 +191,8 @@ class Chooser:
 
     def _tried(self, best: Choice, head: Head, kind: int, data: bytes, reference: int = 0) -> Choice:
         """`best` with that head, scored on a few pictures and without a loss-stream."""
-        run = self._passes.run(self._base, head, LossSettings(), only=self._only)
+        with self._agenda.part(self._passes.effort.trial()):
+            run = self._passes.run(self._base, head, LossSettings(), only=self._only)
         found = score(run.psnr, self._base.bytes + len(data) + OVERHEAD)
         gain = run.psnr - self._plain.psnr
         return replace(best, score=found, head=head, head_kind=kind, head_data=data, reference=reference, gain=gain)
@@ -228,4 +246,5 @@ class Chooser:
 
     def _run(self, choice: Choice, head: Head | None, keep: bool = False) -> Run:
         """A pass with the choice's loss-stream over all pictures."""
-        return self._passes.run(self._base, head, choice.loss, choice.lam, keep=keep)
+        with self._agenda.part(self._passes.effort.restoring()):
+            return self._passes.run(self._base, head, choice.loss, choice.lam, keep=keep)

@@ -71,7 +71,7 @@ class SegmentEncoder:
         scale: Fraction,
         listen: Listener = silent,
     ):
-        self.frames, self.info, self.settings, self.scale, self.listen = frames, info, settings, scale, listen
+        self.frames, self.info, self.settings, self.scale = frames, info, settings, scale
         self.passes = Passes(frames, info, settings, scale, listen)
 
     # --- base ---------------------------------------------------------------------------------------------------
@@ -117,20 +117,24 @@ class SegmentEncoder:
     def _within(self, base: Base, max_error: int, changes: Mapping[int, bytes]) -> Choice:
         """Every sample within a bound of the source: the base as it is, and density heads that learn from the segment.
         They see what a head that restores would see, and do its work."""
+        agenda = self.passes.begin("head", self.passes.effort.density())
         restorer = self.passes.restorer(None)
-        found = DensityFit(self.passes.preset.density if self.settings.head else 0, changes).run(
-            [f.planes for f in self.frames],
-            lambda k: restorer.predict(base.pictures[k]),
-            self.info.format,
-            max_error,
-            self.listen,
-        )
+        with agenda.part(self.passes.effort.density()):
+            found = DensityFit(self.passes.preset.density if self.settings.head else 0, changes).run(
+                [f.planes for f in self.frames],
+                lambda k: restorer.predict(base.pictures[k]),
+                self.info.format,
+                max_error,
+                agenda.tell,
+            )
         return Choice(loss=LossSettings(DENSITY, max_error=max_error), changes=found)
 
     # --- pictures -----------------------------------------------------------------------------------------------
 
     def _assemble(self, base: Base, choice: Choice) -> Segment:
-        run = self.passes.run(base, choice.head, choice.loss, choice.lam, changes=choice.changes)
+        seconds = self.passes.effort.restoring()
+        with self.passes.begin("restore", seconds).part(seconds):
+            run = self.passes.run(base, choice.head, choice.loss, choice.lam, changes=choice.changes)
         header = self._header(choice, run)
         units = []
         for k, (packet, residual) in enumerate(zip(base.packets, run.residuals, strict=True)):

@@ -18,9 +18,9 @@ from heads.density.model import bits_of
 from heads.density.store import Family, pretrained_density
 from heads.exact import HeadError
 from heads.layers import Layer
+from heads.loop import Step, silent
 from heads.weights import encode_change
 
-from ..events import Listener, Stage
 from ..frames import Plane, PlaneFormat
 from ..loss.changes import BIAS_COARSE, layers_of
 from ..loss.grid import COARSE, LAST, PASSES, THIRD, to_chroma, whole_cells
@@ -33,6 +33,7 @@ LEAST_SIDE = 16  # samples of a plane that crops are cut from
 MEMORY, EXAMPLE_BYTES = 1 << 30, 14  # of all examples; of one sample in them
 UNIT_BITS = 0  # changes are multiples of 2^UNIT_BITS
 RATE = 4e-3
+TOLD_EVERY = 20  # batches
 Layers = tuple[Layer, ...]
 
 
@@ -104,7 +105,7 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
             mean, spread = head.run(context, one.flags | (COARSE if unit == 2 else 0))
             target = torch.from_numpy(phases(one.error, unit)[spec.known].astype(np.float32))
             found = bits_of(torch.from_numpy(mean / 16).float(), torch.from_numpy(spread / 16).float(), target)
-            bits += float(found.sum())
+            bits += float(found.numpy().sum(dtype=np.float64))  # torch's order of summing would follow its threads
             samples += found.numel()
     return bits / max(samples, 1)
 
@@ -123,10 +124,10 @@ class DensityFit:
         predicted: Callable[[int], Sequence[Plane]],
         fmt: PlaneFormat,
         max_error: int,
-        listen: Listener,
+        listen: Callable[[float], None],
     ) -> dict[int, bytes]:
         """The changes that save more than they cost, by the numbers of their heads. `predicted` gives the prediction of
-        a picture."""
+        a picture; `listen` is told the share that is done."""
         wanted = _served(source)
         if not wanted or not self.steps or len(source) < 2:
             return {}
@@ -135,27 +136,51 @@ class DensityFit:
             k: picture_examples(source[k], predicted(k), (source[k - 1], predicted(k - 1)), fmt, max_error)
             for k in sorted({*learnt, *judged})
         }
-        found = {}
-        for done, (number, samples) in enumerate(wanted.items()):
-            listen(Stage("head", done / len(wanted)))
+        found, done, total = {}, 0, sum(self._steps(number) for number in wanted)
+        for number, samples in wanted.items():
+            before = done
+
+            def tell(at: Step, before: int = before) -> None:
+                listen((before + at.step) / total)
+
             part = slice(0, 1) if number < 4 else slice(1, None)
             learn, judge = ([e for k in pictures for e in examples[k][part]] for pictures in (learnt, judged))
-            change = self.change(number, learn, judge, samples)
+            change = self.change(number, learn, judge, samples, tell)
             if change:
                 found[number] = change.data
+            done += self._steps(number)
         return found
 
+    def _steps(self, number: int) -> int:
+        """Batches that a head learns: chroma is few of the bits."""
+        return self.steps if number < 4 else self.steps // 2
+
     def change(
-        self, number: int, learn: Sequence[DensityExample], judge: Sequence[DensityExample], samples: int
+        self,
+        number: int,
+        learn: Sequence[DensityExample],
+        judge: Sequence[DensityExample],
+        samples: int,
+        listen: Callable[[Step], None] = silent,
     ) -> Change | None:
         """What is best done to a head that codes so many samples: a change that it learns now, the one of the segment
         before, or none."""
         spec, pretrained = pretrained_density(Family.FILM)[number]
         before = self.previous.get(number)
-        steps = self.steps if number < 4 else self.steps // 2  # chroma is few of the bits
-        course = DensityCourse(steps, batch=8, crop=64, rate=RATE, turns=False)
+        course = DensityCourse(self._steps(number), batch=8, crop=64, rate=RATE, turns=False)
         start = before.layers if before else None
-        layers = tuple(train_density(learn, spec, course, anchor=pretrained, start=start, coarse=UNIT_BITS))
+        layers = tuple(
+            train_density(
+                learn,
+                spec,
+                course,
+                anchor=pretrained,
+                start=start,
+                coarse=UNIT_BITS,
+                listen=listen,
+                every=TOLD_EVERY,
+            )
+        )
         best: Change | None = None
         cost = samples * mean_bits(DensityHead(spec, pretrained), judge)
         own = Change(layers, encode_change(layers, pretrained, UNIT_BITS, BIAS_COARSE))

@@ -20,7 +20,6 @@ from heads.restorer.planes import grid_of, pack
 from heads.restorer.spec import HeadSpec
 
 from ..base.coded import Base
-from ..events import Stage
 from ..frames import Plane, channels_of, folds_of
 from .head import Head
 from .passes import Passes
@@ -85,16 +84,18 @@ def fit_restorer(
 ) -> Head | None:
     """A head that learns from `examples`, from noise or from `start`; it stays a change of `anchor`, if given. None
     where it left the range in which it is exact."""
-    layers = train(
-        examples,
-        spec,
-        schedule,
-        start=start.layers if start else None,
-        anchor=anchor.layers if anchor else None,
-        coarse=FIT_COARSE,
-        device=passes.device,
-        listen=lambda at: passes.listen(Stage("head", at.step / at.steps)),
-    )
+    steps = schedule.float_steps + schedule.integer_steps
+    with passes.agenda.part(passes.effort.learning(steps, 0 if anchor else spec.width)):
+        layers = train(
+            examples,
+            spec,
+            schedule,
+            start=start.layers if start else None,
+            anchor=anchor.layers if anchor else None,
+            coarse=FIT_COARSE,
+            device=passes.device,
+            listen=lambda at: passes.agenda.tell(at.step / at.steps),
+        )
     try:
         check(spec, layers)
     except HeadError:

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from ..base.av1 import BaseSettings, base_frames, encode_base
 from ..base.coded import Base, BasePictures
 from ..base.resample import base_size, downscale, plain_prediction, upscale
-from ..events import Listener, Stage, silent
+from ..events import Listener, silent
 from ..frames import Frame, Plane, VideoInfo, checksum
 from ..loss.coder import LossCoder, LossSettings
 from ..machine import device_of
 from ..metrics import plane_psnrs, weighted
 from ..settings import Settings
 from ..wire.hdr import svt_hdr
+from .effort import EVALUATED, Agenda, Effort, coded_share
 from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
 
-EVALUATED = 16  # pictures that a comparison of heads looks at
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
 
@@ -65,10 +65,19 @@ class Passes:
         scale: Fraction,
         listen: Listener = silent,
     ):
-        self.frames, self.info, self.settings, self.scale, self.listen = frames, info, settings, scale, listen
+        self.frames, self.info, self.settings, self.scale = frames, info, settings, scale
         self.preset = PRESETS[settings.preset]
+        self.effort = Effort(settings, info, scale, len(frames))
+        self._listen = listen
+        self._bases = Agenda(listen, "base", self.effort.stages()["base"])  # one base, or a search among them
+        self.agenda = self._bases  # of the stage at hand
         self.device = device_of(settings.device)
         self._small: list[list[Plane]] | None = None
+
+    def begin(self, stage: str, expected: float) -> Agenda:
+        """A stage begins that takes about so many seconds; passes and trainings tell how far it is."""
+        self.agenda = Agenda(self._listen, stage, expected)
+        return self.agenda
 
     # --- base ---------------------------------------------------------------------------------------------------
 
@@ -81,27 +90,34 @@ class Passes:
             self._small = [downscale(f.planes, self.info.format, self.scale) for f in self.frames]
         yield from self._small
 
+    def quantiser(self, crf: float) -> float:
+        """The quantiser of the base where `crf` is asked for: about the same quality by every preset. Below a bound on
+        the error the base is not what is seen, so there nothing is moved."""
+        return crf if self.settings.max_error is not None else self.preset.quantiser(crf)
+
     def base(self, crf: float, preset: int | None = None) -> Base:
         """Code the segment's base and decode it again. `preset`: SVT-AV1's, if not that of the settings."""
         threads, fmt = self.settings.threads, self.info.format
         speed = self.preset.base if preset is None else preset
-        settings = BaseSettings(crf, speed, threads, self.info.colour, *svt_hdr(self.info.side_data))
+        quantiser = self.quantiser(crf) if preset is None else crf
+        settings = BaseSettings(quantiser, speed, threads, self.info.colour, *svt_hdr(self.info.side_data))
 
-        def watched() -> Iterator[list[Plane]]:
-            for k, picture in enumerate(self._pictures()):
-                self.listen(Stage("base", k / len(self.frames)))
-                yield picture
+        def coded(packets: int) -> None:
+            self._bases.tell(coded_share(packets, len(self.frames)))
 
         pts = [f.pts for f in self.frames]
-        packets = encode_base(watched(), pts, self.info.time_base, self.info.rate, settings)
+        with self._bases.part(self.effort.coding(preset)):
+            packets = encode_base(self._pictures(), pts, self.info.time_base, self.info.rate, settings, coded)
         bw, bh = base_size(self.info.width, self.info.height, self.scale)
         compared, kept, psnrs = set(self.evaluated()), {}, []
-        for k, (found, frame) in enumerate(zip(base_frames(packets, (bh, bw), threads), self.frames, strict=True)):
-            picture = list(found.planes)
-            if k in compared:
-                kept[k] = picture
-            full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
-            psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
+        with self._bases.part(self.effort.comparing()):
+            for k, (found, frame) in enumerate(zip(base_frames(packets, (bh, bw), threads), self.frames, strict=True)):
+                picture = list(found.planes)
+                if k in compared:
+                    kept[k] = picture
+                full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
+                psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
+                self._bases.tell((k + 1) / len(self.frames))
         return Base(crf, packets, BasePictures(packets, (bh, bw), threads, kept), weighted(np.array(psnrs)))
 
     def evaluated(self) -> list[int]:
@@ -135,7 +151,7 @@ class Passes:
         wanted = range(len(self.frames)) if only is None else only
         for n, k in enumerate(wanted):
             if n % 8 == 0:
-                self.listen(Stage("restore", n / len(wanted)))
+                self.agenda.tell(n / len(wanted))
             source = self.frames[k].planes
             output, used = self._better(restorer, base.pictures[k], source, head is not None)
             data = None

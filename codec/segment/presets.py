@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from heads.restorer.fit import Schedule
+
+from ..settings import CRF_MAX, CRF_STEP
 
 
 @dataclass(frozen=True)
 class Preset:
     """Time against size. `base`: SVT-AV1's preset; `fit`: batches that the pretrained head learns from a segment for
-    each megasample of it, within bounds; `density`: batches that each density head learns from one, below a bound on
-    the error. Where no pretrained head suits, one is trained from noise: `schedule`, and `widths`: channels to choose
-    from, each with the fewest bytes of base from which it is worth a try."""
+    each megasample of it, `least` and `most` of them; `density`: batches that each density head learns from one, below
+    a bound on the error. Where no pretrained head suits, one is trained from noise: `schedule`, and `widths`: channels
+    to choose from, each with the fewest bytes of base from which it is worth a try; `try_all`: each of them. `finer`:
+    quantisers that a pretrained head is told of, in its own steps below the truth, each in turn. `shift`: what the
+    base's crf differs by from the one that is asked for, at its `crf`s, straight between them."""
 
     base: int
     fit: float
@@ -20,10 +26,43 @@ class Preset:
     schedule: Schedule
     widths: tuple[tuple[int, int], ...]
     try_all: bool = False
+    least: int = 300
+    most: int = 1000
+    finer: tuple[int, ...] = (0, 32)
+    shift: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
+
+    def quantiser(self, crf: float) -> float:
+        """The crf of SVT-AV1 that gives, at this preset, about the quality that `crf` stands for; in its steps."""
+        crfs, shifts = zip(*self.shift, strict=True)
+        found = round((crf + float(np.interp(crf, crfs, shifts))) / CRF_STEP) * CRF_STEP
+        return min(max(found, 1.0), CRF_MAX)
+
+    def batches(self, megasamples: float) -> int:
+        """That the pretrained head learns from a segment of that size, if its bytes allow."""
+        return min(max(round(self.fit * megasamples), self.least), self.most)
 
 
 PRESETS = {
-    "fast": Preset(6, 4, 150, Schedule(600, 400), ((8, 0),)),
+    "fast": Preset(
+        6,
+        4,
+        150,
+        Schedule(600, 400),
+        ((8, 0),),
+        least=150,
+        most=600,
+        shift=((10.0, 0.0), (22.0, -1.5), (32.0, -2.75), (44.0, -4.0), (54.0, -4.0), (63.0, 0.0)),
+    ),
     "medium": Preset(2, 8, 400, Schedule(2200, 1200), ((8, 0), (16, 150_000))),
-    "slow": Preset(2, 16, 1200, Schedule(4500, 2500), ((8, 0), (16, 60_000), (32, 700_000)), try_all=True),
+    "slow": Preset(
+        1,
+        16,
+        1200,
+        Schedule(4500, 2500),
+        ((8, 0), (16, 60_000), (32, 700_000)),
+        try_all=True,
+        least=1000,
+        most=2000,
+        finer=(0, 16, 32, 48, 64),
+    ),
 }

@@ -103,9 +103,10 @@ def train_density(
     start: Sequence[Layer] | None = None,
     coarse: int = 0,
     listen: Callable[[Step], None] = silent,
+    every: int = TOLD_EVERY,
 ) -> list[Layer]:
     """Layers of a head, from noise or from `start`; or a change of `anchor` by multiples of 2^coarse, from there or
-    from `start`. `listen` is told now and then; the loss is in bits a sample."""
+    from `start`. `listen` is told after `every` so many batches; the loss is in bits a sample."""
     model = DensityModel(spec, seed)
     if start or anchor:
         model.load(start or anchor or ())
@@ -128,5 +129,5 @@ def train_density(
         else:
             model.hold(anchor, coarse)
 
-    descend(model, plan, batch, loss, settle, listen=listen, every=TOLD_EVERY)
+    descend(model, plan, batch, loss, settle, listen=listen, every=every)
     return model.layers()

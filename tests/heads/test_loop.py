@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,10 @@ from torch import Tensor
 from heads.density.head import FLAGS, DensitySpec
 from heads.density.model import DensityModel, bits_of
 from heads.layers import Layer
-from heads.loop import Batch, Descent, Step, descend
+from heads.loop import Adam, Batch, Descent, Step, descend
 from heads.twin import straight_through
 
+ROOT = Path(__file__).parents[2]
 SPEC = DensitySpec(1, False, False, 4)
 PLAN = Descent(24, 12, 4e-3, warm=5, clip=10.0)
 
@@ -96,3 +99,46 @@ def test_rounding_has_the_gradient_of_the_identity() -> None:
     y.sum().backward()
     assert y.tolist() == [0.0, 2.0, -3.0]
     assert x.grad is not None and x.grad.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_calling_thread_keeps_to_one_thread_of_torch_and_gets_its_own_number_back() -> None:
+    before, found = torch.get_num_threads(), []
+    model = DensityModel(SPEC, 3)
+
+    def loss(inputs: Tensor, flags: Tensor, errors: Tensor) -> Tensor:
+        return bits_of(*model(inputs, flags), errors).mean()
+
+    def settle() -> None:
+        found.append(torch.get_num_threads())
+        raise InterruptedError
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(InterruptedError):
+            descend(model, PLAN, drawn, loss, settle, every=5)
+        assert found == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_steps_are_those_of_torchs_own_adam() -> None:
+    rng = np.random.default_rng(5)
+    start = torch.from_numpy(rng.normal(size=(6, 4)).astype(np.float32))
+    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    optimiser, reference = Adam([ours]), torch.optim.Adam([theirs], lr=1.0)
+    for step in range(8):
+        ours.grad = torch.from_numpy(rng.normal(size=(6, 4)).astype(np.float32))
+        theirs.grad = ours.grad.clone()
+        optimiser.step(1e-2 / (step + 1))
+        reference.param_groups[0]["lr"] = 1e-2 / (step + 1)
+        reference.step()
+    assert torch.allclose(ours, theirs, rtol=1e-6, atol=0)
+
+
+def test_training_does_not_import_torchs_compiler() -> None:
+    program = (
+        "import sys, torch; from heads.loop import Adam\n"
+        "p = torch.nn.Parameter(torch.ones(2)); p.grad = torch.ones(2); Adam([p]).step(0.1)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=300)
