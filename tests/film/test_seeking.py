@@ -89,8 +89,8 @@ def test_parts_of_films_of_every_kind(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "count", "work"), [
-    (0, 1, 8), (7, 1, 8), (7, 2, 16), (8, 1, 8), (8, 8, 8), (15, None, 8 + 4 + 11), (16, 4, 4), (19, 1, 4), (19, 2, 4 + 8),
-    (20, 8, 8), (28, None, 3), (None, 20, 20)
+    (0, 1, 8), (7, 1, 8), (7, 2, 16), (8, 1, 8), (8, 8, 8), (15, None, 8 + 4 + 11), (16, 4, 4), (19, 1, 4),
+    (19, 2, 4 + 8), (20, 8, 8), (28, None, 3), (None, 20, 20)
 ])  # fmt: skip
 def test_only_groups_that_are_shown_are_restored(
     film: Path, restored: list[int], start: int | None, count: int | None, work: int

@@ -130,9 +130,9 @@ def test_bands_of_a_picture_fit_together(spec: HeadSpec, monkeypatch: pytest.Mon
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         monkeypatch.setattr("heads.restorer.integer.BAND_LEAST", least)
         monkeypatch.setattr("heads.restorer.integer.BAND", most * row)
-        seen = []
-        head.in_bands(101, 9, lambda rows, *_: seen.append((rows.start, rows.stop)), held)
-        edges = sorted(seen)
+        seen: list[slice] = []
+        head.in_bands(101, 9, lambda rows, inner, outer, seen=seen: seen.append(rows), held)
+        edges = sorted((rows.start, rows.stop) for rows in seen)
         assert len(seen) == bands and edges[0][0] == 0 and edges[-1][1] == 101
         assert all(a[1] == b[0] for a, b in pairwise(edges))
         assert torch.equal(head.whole(x, lambda part: head.predict(part, 10)), wanted)
