@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -118,17 +119,23 @@ if hasattr(os, "register_at_fork"):  # threads do not come along
     os.register_at_fork(after_in_child=workers.cache_clear)
 
 
-def for_all(work: Callable[[int], None], items: Sequence[int]) -> None:
-    """Do `work` with all items, side by side on as many threads as torch may use, each with kernels of one thread."""
-    if torch.get_num_threads() == 1 or len(items) == 1:
+def for_all(work: Callable[[int], None], items: Sequence[int], most: int | None = None) -> None:
+    """Do `work` with all items, side by side on as many threads as torch may use, `most` of them at most, each with
+    kernels of one thread."""
+    share = min(torch.get_num_threads(), len(items), most or len(items))
+    if share <= 1:
         for item in items:
             work(item)
         return
-    share = torch.get_num_threads()
+    left = deque(items)  # whoever is done takes the next: threads are not equally fast on a busy machine
 
-    def some(first: int) -> None:
-        for item in items[first::share]:
+    def some() -> None:
+        while True:
+            try:
+                item = left.popleft()
+            except IndexError:
+                return
             work(item)
 
-    for done in [workers().submit(some, k) for k in range(min(share, len(items)))]:
+    for done in [workers().submit(some) for _ in range(share)]:
         done.result()

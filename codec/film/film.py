@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from fractions import Fraction
+from math import ceil
 
 from ..errors import DamageError, FormatError
 from ..frames import Frame
@@ -50,21 +51,26 @@ class Film(Contents):
     def frames(self, start: Fraction | None = None, duration: Fraction | None = None) -> Iterator[Frame]:
         """Pictures in order, from time `start` for `duration` (seconds on the film's clock); all by default.
 
-        Planes are fresh arrays in `info.format`. Raises DamageError, or notes the damage under `best_effort`.
+        Planes are fresh arrays in `info.format`. Raises DamageError, or notes the damage under `best_effort`; damage
+        before `start` or behind the end is not looked for.
         """
-        unit_time = self.info.time_base
         end = None if duration is None else (start or Fraction(0)) + duration
+        since, until = self._pts(start), self._pts(end)
         known: Head | None = None
         chain = CHAIN  # after a seek; later the segment before has just been read
         for units in by_segment(self._units(start), self.limits.film_memory):
+            if until is not None and units.first.pts >= until:
+                return
             segment = SegmentDecoder(self._context, units, known, chain)
             known, chain = segment.head, 0
-            for picture in segment.pictures():
-                at = picture.pts * unit_time
-                if end is not None and at >= end:
-                    return
-                if start is None or at >= start:
-                    yield Frame(tuple(picture.output), picture.pts, picture.duration)
+            for picture in segment.pictures(since, until):
+                yield Frame(tuple(picture.output), picture.pts, picture.duration)
+            if segment.over:
+                return
+
+    def _pts(self, time: Fraction | None) -> int | None:
+        """The first pts that is not before `time`."""
+        return None if time is None else ceil(time / self.info.time_base)
 
     def _units(self, start: Fraction | None) -> Iterator[TemporalUnit]:
         """The file's units; under `best_effort`, what cannot be read is noted."""

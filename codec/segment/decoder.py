@@ -3,13 +3,16 @@
     units ──┬──> payloads: header, head, residuals
             └──> AV1 ──> base pictures ──Restorer, LossCoder──> pictures ──checksums──> checked pictures
 
-No picture leaves before the checksum of its group was compared.
+No picture leaves before the checksum of its group was compared. After a seek, groups that nobody asked for are not
+restored, as far as those after them do not depend on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from heads.exact import HeadError
 
@@ -52,15 +55,31 @@ class DecodedPicture:
     output: list[Plane]
 
 
+class _Waiting(NamedTuple):
+    """A picture of which only the base is decoded. `index`: in its segment."""
+
+    index: int
+    pts: int
+    base: list[Plane]
+
+
+def _within(pictures: Iterable[DecodedPicture], since: int | None, until: int | None) -> Iterator[DecodedPicture]:
+    """Those of a time."""
+    for picture in pictures:
+        if (since is None or picture.pts >= since) and (until is None or picture.pts < until):
+            yield picture
+
+
 class SegmentDecoder:
     """Decodes the pictures of one segment. `known`: the head of the segment before, `chain`: how far to go back for it;
     nowhere, where that segment has just been read, as looking again would be in vain.
 
-    Attributes: `header` and `head`, None where there is none or it is damaged.
+    Attributes: `header` and `head`, None where there is none or it is damaged; `over`: pictures were left out because
+    they are behind those that were asked for.
     """
 
     def __init__(self, film: FilmContext, units: SegmentUnits, known: Head | None, chain: int = CHAIN):
-        self._film, self._units = film, units
+        self._film, self._units, self.over = film, units, False
         self.header = self._header()
         self.head = self._head(known, chain)
         fmt, size = film.first.format, (film.first.width, film.first.height)
@@ -105,28 +124,57 @@ class SegmentDecoder:
 
     # --- pictures -----------------------------------------------------------------------------------------------
 
-    def pictures(self) -> Iterator[DecodedPicture]:
-        """The segment's pictures in order. Damage goes to `FilmContext.fault`; what that lets pass is shown as far as
-        it can be, by the base alone."""
+    def pictures(self, since: int | None = None, until: int | None = None) -> Iterator[DecodedPicture]:
+        """The segment's pictures in order, from the one at pts `since` to the last before `until`. Damage goes to
+        `FilmContext.fault`; what that lets pass is shown as far as it can be, by the base alone.
+
+        Where pictures do not depend on each other, groups before `since` are neither restored nor checked. What lies
+        behind the group that `until` falls into is not decoded; then `over` is set.
+        """
         header = self.header
+        waiting: deque[_Waiting] = deque()  # of the present group, restored only if one of it is asked for
         group: list[DecodedPicture] = []
         count = crc = 0
         for pts, base in self._base():
-            output = self._picture(count, pts, base)
-            kept = base if self._film.best_effort else []
-            group.append(DecodedPicture(pts, self._units.duration(pts), kept, output))
-            crc = checksum(output, crc)
+            if until is not None and pts >= until and not group:
+                self.over = True
+                return
+            waiting.append(_Waiting(count, pts, base))
             count += 1
-            if header is None or count % header.group == 0 or count == header.frames:
+            ends = header is None or count % header.group == 0 or count == header.frames
+            if since is not None and pts < since and not group and self._apart():
+                if ends:
+                    self._forget(waiting)
+                continue
+            while waiting:
+                group.append(self._restored(waiting.popleft()))
+                crc = checksum(group[-1].output, crc)
+            if ends:
                 if header and self._usable:
                     self._check(header, count, crc, group)
-                yield from group
+                yield from _within(group, since, until)
                 group, crc = [], 0
         self._units.drain()
         if header and count != header.frames:
             what = f"the segment has {count} of its {header.frames} pictures"
             self._fault(self._units.last.pts, what, "is incomplete")
-        yield from group
+        yield from _within(group, since, until)
+
+    def _apart(self) -> bool:
+        """Whether pictures can be left out without harm to those after them."""
+        return self.header is None or not self._usable or self.header.apart
+
+    def _forget(self, waiting: deque[_Waiting]) -> None:
+        """Leave pictures out."""
+        for picture in waiting:
+            self._units.residual(picture.pts)
+            self._units.duration(picture.pts)
+        waiting.clear()
+
+    def _restored(self, picture: _Waiting) -> DecodedPicture:
+        output = self._picture(picture.index, picture.pts, picture.base)
+        kept = picture.base if self._film.best_effort else []
+        return DecodedPicture(picture.pts, self._units.duration(picture.pts), kept, output)
 
     def _picture(self, k: int, pts: int, base: list[Plane]) -> list[Plane]:
         """The finished picture `k` of the segment."""

@@ -75,6 +75,11 @@ class SegmentHeader(Record, what="a segment header"):
     used: bytes = part(lambda v: -(-v["frames"] // 8) if v["head_kind"] != NO_HEAD else 0)  # see `uses_head`
     checksums: tuple[int, ...] = words(lambda v: -(-v["frames"] // v["group"]))  # of each group's decoded pictures
 
+    @property
+    def apart(self) -> bool:
+        """Whether every picture is made of its base alone, and of no other picture."""
+        return not self.history and not self.loss_kind
+
     def uses_head(self, picture: int) -> bool:
         """Whether the head predicts that picture of the segment: one bit a picture, lowest first."""
         return picture >> 3 < len(self.used) and bool(self.used[picture >> 3] >> (picture & 7) & 1)
@@ -146,7 +151,8 @@ def film_memory(header: SegmentHeader, best_effort: bool = False) -> int:
     samples = header.format.frame_bytes(header.width, header.height) // header.format.dtype.itemsize / full
     held = min(header.group, header.frames) + 1
     memory = FIXED + base * (BASE + 3 * held * best_effort)
-    memory += held * header.format.frame_bytes(header.width, header.height)
+    picture = header.format.frame_bytes(header.width, header.height)
+    memory += held * (max(picture, 3 * base) if header.apart else picture)  # after a seek a group's bases are kept
     each = UPSCALED * samples
     if header.head_kind != NO_HEAD:
         planes = channels_of(header.format.chroma)

@@ -22,7 +22,7 @@ from heads.restorer.history import gated
 from heads.restorer.integer import IntegerHead
 from heads.restorer.matching import motion, moved
 from heads.restorer.planes import grid_of, pack, unpack
-from heads.restorer.spec import HISTORY_MAX
+from heads.restorer.spec import HISTORY_MAX, INPUT_MAX
 
 from ..base.resample import plain_prediction, upscale
 from ..frames import SUBSAMPLING, Plane, PlaneFormat, channels_of, folds_of
@@ -58,42 +58,71 @@ class Restorer:
 
     def inputs(self, upscaled: Sequence[Plane], history: int, gate: int, base_q: int | None = None) -> Tensor:
         """What a head with that much history sees: float32 (h, w, inputs), integers. A gate of 0 is an open one."""
+        rows = slice(0, grid_of(self.shapes[0])[0])
+        return self._inputs(upscaled, self._moved(upscaled, history), gate, base_q, rows)
+
+    def _moved(self, upscaled: Sequence[Plane], history: int) -> list[Seen | None]:
+        """So many pictures of the past, the nearest first, moved into the present one's place; None where there is
+        none."""
+        if not history:
+            return []
+        small = (upscaled[0] >> 2).astype(np.uint8)
+        sub = SUBSAMPLING[self.format.chroma] or (1, 1)
+        found: list[Seen | None] = [None] * history
+        for k, seen in enumerate(list(self.history)[::-1][:history]):
+            vectors = motion(small, (seen.upscaled[0] >> 2).astype(np.uint8))
+            found[k] = Seen(moved(seen.upscaled, vectors, sub), moved(seen.output, vectors, sub))
+        return found
+
+    def _inputs(
+        self, upscaled: Sequence[Plane], past: Sequence[Seen | None], gate: int, base_q: int | None, rows: slice
+    ) -> Tensor:
+        """The inputs in some rows of the grid; the gate of the first and the last sees no further."""
+
+        def put(planes: Sequence[Plane], to: Tensor) -> None:
+            parts = [p[rows.start * r : rows.stop * r] for p, (r, _) in zip(planes, self.folds, strict=True)]
+            pack(parts, self.folds, to)
+
         planes = channels_of(self.format.chroma)
-        inputs = planes * (1 + 2 * history) + (base_q is not None)
-        x = torch.empty((*grid_of(self.shapes[0]), inputs), dtype=torch.float32)
+        columns, inputs = grid_of(self.shapes[0])[1], planes * (1 + 2 * len(past)) + (base_q is not None)
+        x = torch.empty((rows.stop - rows.start, columns, inputs), dtype=torch.float32)
+        now, *others = x[:, :, : planes * (1 + 2 * len(past))].split(planes, 2)
+        put(upscaled, now)
+        for seen, outputs, bases in zip(past, others[::2], others[1::2], strict=True):
+            if seen:
+                put(seen.output, outputs)
+                put(seen.upscaled, bases)
+        x -= INPUT_MAX  # of differences it does not matter; of some channels alone it takes ten times as long
+        for seen, outputs, bases in zip(past, others[::2], others[1::2], strict=True):
+            for difference in (outputs, bases):
+                if seen:
+                    difference.sub_(now).clamp_(-HISTORY_MAX, HISTORY_MAX)
+                else:
+                    difference.zero_()
+            if seen and gate:
+                outputs.copy_(gated(outputs, bases, gate))
         if base_q is not None:
             x[:, :, -1] = base_q
-        now = x[:, :, :planes]
-        pack(upscaled, self.folds, now)
-        if history:
-            small = (upscaled[0] >> 2).astype(np.uint8)
-            sub = SUBSAMPLING[self.format.chroma] or (1, 1)
-            for k in range(history):
-                at = planes * (1 + 2 * k)
-                past = x[:, :, at : at + 2 * planes]
-                if k >= len(self.history):
-                    past.zero_()
-                    continue
-                seen = self.history[-1 - k]
-                vectors = motion(small, (seen.upscaled[0] >> 2).astype(np.uint8))
-                pack(moved(seen.output, vectors, sub), self.folds, past[:, :, :planes])
-                pack(moved(seen.upscaled, vectors, sub), self.folds, past[:, :, planes:])
-                past[:, :, :planes] -= now
-                past[:, :, planes:] -= now
-                past.clamp_(-HISTORY_MAX, HISTORY_MAX)
-                if gate:
-                    past[:, :, :planes] = gated(past[:, :, :planes], past[:, :, planes:], gate)
-        now -= 512
         return x
 
     def predict(self, base: Sequence[Plane], use_head: bool = True) -> list[Plane]:
         """The next picture from its base, in the format of the film; without the head where it is not used."""
         self._upscaled = self.upscaled(base)
-        if self._head is None or not use_head:
+        head = self._head
+        if head is None or not use_head:
             return self.plain()
-        x = self.inputs(self._upscaled, self._head.spec.history, self._gate, self._base_q)
-        y = self._head.predict(x.to(self._head.device), self.format.depth)
-        return unpack(y, self.shapes, self.folds, self.format.dtype)
+        past = self._moved(self._upscaled, head.spec.history)
+        out: list[Plane] = [np.empty(shape, self.format.dtype) for shape in self.shapes]
+
+        def band(rows: slice, seen: slice, inner: slice) -> None:
+            x = self._inputs(self._upscaled, past, self._gate, self._base_q, seen)
+            y = head.predict(x.to(head.device), self.format.depth)[inner]
+            unpack(
+                y, self.folds, [p[rows.start * r : rows.stop * r] for p, (r, _) in zip(out, self.folds, strict=True)]
+            )
+
+        head.in_bands(*grid_of(self.shapes[0]), band)
+        return out
 
     def plain(self) -> list[Plane]:
         """The picture last predicted, by the fixed filter alone."""

@@ -105,7 +105,7 @@ def header_of(data: bytes) -> tuple[avif.Still, StillHeader]:
 # --------------------------------------------------------------------------------------------------------------- memory
 
 # bytes a sample of the base, except where said otherwise; rounded up from what `bench check memory` measured
-BAND_ROWS, BAND_CELL = 96, 768  # rows of cells of a band with those around it; bytes of a cell in all layers
+BAND_ROWS, BAND_CELL = 320, 768  # rows of cells of bands under way; bytes of a cell in all layers
 PLAIN, HEAD, DEEP = 36, 44, 20
 
 
@@ -115,7 +115,7 @@ def still_memory(header: StillHeader) -> int:
     band = 0
     if header.head != NO_HEAD:
         each += HEAD
-        # its layers see one band of cells at a time, which in a flat picture is the whole
+        # its layers see bands of cells, which in a flat picture are the whole
         band = -(-header.width // 2) * min(-(-header.height // 2), BAND_ROWS) * BAND_CELL
     alpha = LINEAR.still_memory if header.alpha == ALPHA else 0
     each += max(STILL_MODES[header.bounded].still_memory, alpha)

@@ -26,10 +26,10 @@ from ..base.resample import upscale
 from ..errors import FormatError
 from ..frames import Plane, PlaneFormat, checksum, folds_of
 from ..media.pictures import Pixels
-from .payload import NO_HEAD, StillHeader
+from .payload import BAND_ROWS, NO_HEAD, StillHeader
 
-BAND = 64  # rows of cells that a head restores at once: bounds the memory
-BIAS = 1 << 15  # added to corrections, so that `unpack` finds them positive; larger ones are limited
+BAND = 64  # rows of cells that `bands` gives at once
+LIMIT = 1 << 15  # of corrections
 BASE_SCALE = Fraction(1)  # a still's base is as large as the picture
 FULL = PlaneFormat("444", 10)
 
@@ -72,13 +72,17 @@ def corrected(head: IntegerHead, planes: Sequence[Plane], base_q: int = 0) -> li
     """Three full-size 10-bit planes as a head restores them, with BITS more bits."""
     folds = folds_of("444")
     out = [np.empty(p.shape, np.int32) for p in planes]
-    for first, last, top, x in bands(head.spec, planes, base_q):
-        y = head.correction(x.to(head.device))[first - top : last - top]
-        here = [p[2 * first : 2 * last] for p in planes]
-        added = unpack((y + BIAS).clamp_(0, 2 * BIAS - 1), [p.shape for p in here], folds, np.dtype(np.uint16))
-        for plane, upscaled, add in zip(out, here, added, strict=True):
-            value = (upscaled.astype(np.int32) << BITS) + add.astype(np.int32) - BIAS
-            plane[2 * first : 2 * last] = np.clip(value, 0, PEAK << BITS)
+
+    def band(rows: slice, seen: slice, inner: slice) -> None:
+        y = head.correction(inputs(head.spec, planes, base_q, seen).to(head.device))[inner]
+        here = slice(2 * rows.start, 2 * rows.stop)
+        parts = [plane[here] for plane in out]
+        unpack(y.clamp_(-LIMIT, LIMIT - 1), folds, parts)
+        for part, upscaled in zip(parts, planes, strict=True):
+            part += upscaled[here].astype(np.int32) << BITS
+            np.clip(part, 0, PEAK << BITS, out=part)
+
+    head.in_bands(*grid_of(planes[0].shape), band, BAND_ROWS)
     return out
 
 
@@ -90,14 +94,21 @@ def plain(planes: Sequence[Plane]) -> list[NDArray[np.int32]]:
 def bands(spec: HeadSpec, planes: Sequence[Plane], base_q: int) -> Iterator[tuple[int, int, int, Tensor]]:
     """(first and last + 1 row of cells, row where the inputs begin, inputs of a head): band by band, each with as many
     rows around it as the layers see."""
-    rows, columns = grid_of(planes[0].shape)
+    rows = grid_of(planes[0].shape)[0]
     for first in range(0, rows, BAND):
         last = min(first + BAND, rows)
         top, bottom = max(first - spec.layers, 0), min(last + spec.layers, rows)
-        x = torch.full((bottom - top, columns, spec.inputs), float(base_q), dtype=torch.float32)
-        pack([p[2 * top : 2 * bottom] for p in planes], folds_of("444"), x[:, :, :12])
-        x[:, :, :12] -= INPUT_MAX
-        yield first, last, top, x
+        yield first, last, top, inputs(spec, planes, base_q, slice(top, bottom))
+
+
+def inputs(spec: HeadSpec, planes: Sequence[Plane], base_q: int, rows: slice) -> Tensor:
+    """The inputs of a head in some rows of cells: float32 (rows, columns, inputs), integers."""
+    x = torch.empty((rows.stop - rows.start, grid_of(planes[0].shape)[1], spec.inputs), dtype=torch.float32)
+    pack([p[2 * rows.start : 2 * rows.stop] for p in planes], folds_of("444"), x[:, :, :12])
+    x -= INPUT_MAX
+    if spec.base_q:
+        x[:, :, -1] = base_q
+    return x
 
 
 def alpha_prediction(base: Sequence[Plane], width: int, height: int, peak: int) -> Pixels:

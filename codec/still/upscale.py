@@ -108,6 +108,6 @@ def _additions(head: IntegerHead, planes: list[NDArray[np.uint16]], shape: tuple
     x = torch.empty((rows, columns, head.spec.inputs), dtype=torch.float32)
     pack(planes, folds_of("444"), x)
     x -= INPUT_MAX
-    y = head.correction(x).to(torch.int32).numpy()
+    y = head.whole(x, head.correction).to(torch.int32).numpy()
     cells = y.reshape(rows, columns, 3, 2, 2).transpose(2, 0, 3, 1, 4).reshape(3, 2 * rows, 2 * columns)
     return [plane[: shape[0], : shape[1]].astype(np.int64) for plane in cells]

@@ -52,7 +52,7 @@ def errors_of(sample: Sample, folds: Sequence[tuple[int, int]], head: IntegerHea
     x = packed(sample.upscaled, folds).astype(np.float32) - INPUT_MAX
     if head.spec.base_q:
         x = np.concatenate([x, np.full((*x.shape[:2], 1), sample.base_q, np.float32)], axis=2)
-    y = head.correction(torch.from_numpy(x)).numpy() / (1 << CORRECTION_BITS)
+    y = head.whole(torch.from_numpy(x), head.correction).numpy() / (1 << CORRECTION_BITS)
     before = (packed(sample.upscaled, folds) - packed(sample.source, folds)).astype(np.float64)
     return [before, before + y]
 

@@ -13,20 +13,20 @@ transforms.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..exact import HeadError, exact_kernels, workers
+from ..exact import HeadError, exact_kernels, for_all
 from ..layers import BIAS_MAX, EXACT, WEIGHT_MAX, Layer
 from .spec import ACT_MAX, HISTORY_MAX, INPUT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
 
 CORRECTION_BITS = 4
 PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
+BAND = 4 << 20  # bytes of a layer's activations that are computed at once
 BAND_LEAST = 32  # rows of cells that are worth a thread
 CORNER = 32  # columns of a patch that are compared
 
@@ -88,6 +88,12 @@ class IntegerHead:
             if i < last:  # the shift is folded into the kernel: a power of two, so as exact as the integers
                 w, bias = w * 2.0**-shift, (bias + (1 << shift >> 1)) * 2.0**-shift
             self._kernels.append((w.contiguous(memory_format=torch.channels_last), bias))
+        # of pictures: the last layer with the shift and the constants of a prediction folded in likewise
+        self._finals = {}
+        for depth in (8, 10):
+            drop = shift + 10 - depth
+            bias = self._kernels[-1][1] + ((INPUT_MAX << shift) + (1 << drop >> 1))
+            self._finals[depth] = self._kernels[-1][0] * 2.0**-drop, bias * 2.0**-drop
 
     def _matches_integers(self) -> bool:
         """Compare this machine's kernels with integer arithmetic on patches of extreme inputs."""
@@ -98,7 +104,7 @@ class IntegerHead:
         x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, rows, columns)).astype(np.int64)
         x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, rows, columns))
         grid = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, self._dtype)
-        found = [sums(grid).cpu().numpy() for sums in (self._band_sums, self._sums)]
+        found = [y.cpu().numpy() for y in (self._sums(grid), self.whole(grid, self._sums))]
         # columns at the left: what lies beyond them by more cells than there are layers does not matter
         columns = min(columns, CORNER + self.spec.layers)
         x = x[:, :, :columns]
@@ -119,35 +125,42 @@ class IntegerHead:
         wanted = x.transpose(1, 2, 0)[:, :wide]
         return all(np.array_equal(sums[:, :wide], wanted) for sums in found)
 
-    def _bands(self, x: Tensor) -> Iterator[tuple[slice, slice, slice]]:
-        """The picture in bands, one a thread: rows of it, the same with all rows that bear on them, and where in those
-        the first lie. Layers of few channels are bound by memory, and kernels that share one layer among threads wait
-        for each other after every one."""
-        rows, halo = x.shape[0], self.spec.layers
-        count = torch.get_num_threads()
-        if self.device.type != "cpu" or rows < count * BAND_LEAST:
-            count = 1  # kernels that share their work among all threads waste less than idle threads would
-        edges = [rows * k // count for k in range(count + 1)]
-        for top, bottom in pairwise(edges):
-            above, below = max(0, top - halo), min(rows, bottom + halo)
-            yield slice(top, bottom), slice(above, below), slice(top - above, bottom - above)
+    def in_bands(
+        self, rows: int, columns: int, work: Callable[[slice, slice, slice], None], held: int | None = None
+    ) -> None:
+        """Do `work` with every band of a picture of so many cells: rows of it, the same with all rows that bear on
+        them, and where in those the first lie. `held`: rows of cells that may be under way at once.
 
-    def _sums(self, x: Tensor) -> Tensor:
-        """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
-        bands = list(self._bands(x))
-        if len(bands) == 1:
-            return self._band_sums(x)
-        out = torch.empty((*x.shape[:2], self.spec.planes), dtype=self._dtype)
+        Bands run side by side, each on one thread: kernels that share one layer among threads wait for each other after
+        every one. And they are small: memory that a large one gives back goes to the system, which clears it for the
+        next (bench/NOTES.md, "Kernels")."""
+        halo = self.spec.layers + bool(self.spec.history)  # the gate looks at neighbours
+        threads, count = torch.get_num_threads(), 1
+        most = max(BAND_LEAST, BAND // (4 * self.spec.width * columns))
+        if held is not None:
+            threads = max(1, min(threads, held // (most + 2 * halo)))
+        if self.device.type == "cpu":
+            count = min(threads * -(-rows // (threads * most)), max(1, rows // BAND_LEAST))
+
+        def band(k: int) -> None:
+            top, bottom = rows * k // count, rows * (k + 1) // count
+            above, below = max(0, top - halo), min(rows, bottom + halo)
+            with exact_kernels():
+                work(slice(top, bottom), slice(above, below), slice(top - above, bottom - above))
+
+        for_all(band, range(count), threads)
+
+    def whole(self, x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
+        """(h, w, planes) of a picture (h, w, inputs), by a method of this head that takes bands."""
+        out = torch.empty((*x.shape[:2], self.spec.planes), dtype=self._dtype, device=self.device)
 
         def band(rows: slice, seen: slice, inner: slice) -> None:
-            found = self._band_sums(x[seen])[inner]
-            with torch.inference_mode():
-                out[rows] = found
+            out[rows] = part(x[seen])[inner]
 
-        with exact_kernels():
-            for done in [workers().submit(band, *slices) for slices in bands]:
-                done.result()
+        self.in_bands(*x.shape[:2], band)
         return out
+
+    # what follows takes a picture, or a band of one with no regard to what lies around it
 
     def activations(self, x: Tensor) -> Tensor:
         """(h, w, inputs) integers to (1, width, h, w): what the last layer sees, 0..ACT_MAX."""
@@ -158,14 +171,17 @@ class IntegerHead:
                 y = (z.add_(y) if self.spec.adds(i) else z).floor_().clamp_(0, ACT_MAX)
             return y
 
-    def _band_sums(self, x: Tensor) -> Tensor:
-        """The accumulators of a picture, or of a band with no regard to what lies around it."""
+    def _sums(self, x: Tensor) -> Tensor:
+        """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
+        return self._last(x, *self._kernels[-1])
+
+    def _last(self, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        """What the last layer, with these weights, makes of (h, w, inputs) integers: (h, w, planes)."""
         y = self.activations(x)
         with exact_kernels():
             if self.spec.history:
                 skips = x[:, :, self.spec.skips].to(self._dtype) * (1 << SKIP_BITS)
                 y = torch.cat([y, skips.permute(2, 0, 1)[None]], 1)
-            w, bias = self._kernels[-1]
             return F.conv2d(y, w, bias, padding=1)[0].permute(1, 2, 0)
 
     def correction(self, x: Tensor) -> Tensor:
@@ -179,14 +195,12 @@ class IntegerHead:
             return y.add_(float(1 << drop >> 1)).mul_(2.0**-drop).floor_()
 
     def predict(self, x: Tensor, depth: int) -> Tensor:
-        """Predict a picture.
+        """Predict samples.
 
         x: (h, w, inputs) integers as float32; the first `planes` channels are the upscaled base, 10-bit, less 512;
         the others are differences within ±255. Returns (h, w, planes) samples of `depth` bits (8 or 10).
         """
-        shift = shift_of(self.spec.layers - 1, self.spec.layers - 1, self.layers[-1].scale_bits)
-        drop = shift + 10 - depth
+        y = self._last(x, *self._finals[depth])
         with exact_kernels():
-            y = self._sums(x)
-            y = y + (x[:, :, : self.spec.planes] + INPUT_MAX) * float(1 << shift)
-            return y.add_(float(1 << drop >> 1)).mul_(2.0**-drop).floor_().clamp_(0, (1 << depth) - 1)
+            y.add_(x[:, :, : self.spec.planes], alpha=2.0 ** (depth - 10))
+            return y.floor_().clamp_(0, (1 << depth) - 1)

@@ -2,7 +2,7 @@
 
 A luma plane becomes four channels (the samples of each 2x2 cell), a chroma plane one (4:2:0), two (4:2:2, one under
 the other) or four (4:4:4). Planes of odd size are first continued by repeating their last row and column. The fold
-is a permutation: `unpack(pack(x))` is x.
+is a permutation: `unpack` undoes `pack`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ def grid_of(luma_shape: tuple[int, int]) -> tuple[int, int]:
 
 def pack(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]], out: Tensor) -> None:
     """Write `planes` (2-D integer arrays) into `out`, a float32 or int16 (h, w, channels) view of the grid."""
-    h, w = out.shape[:2]
+    grid = out.numpy()
+    h, w = grid.shape[:2]
     at = 0
     for plane, (r, c) in zip(planes, folds, strict=True):
         if plane.shape != (h * r, w * c):
             plane = np.pad(plane, ((0, h * r - plane.shape[0]), (0, w * c - plane.shape[1])), mode="edge")
-        cells = torch.from_numpy(plane).view(h, r, w, c).permute(0, 2, 1, 3)
-        out[:, :, at : at + r * c].unflatten(2, (r, c)).copy_(cells)
-        at += r * c
+        for y in range(r):
+            for x in range(c):  # channel by channel: torch's copies of permuted views take six times as long
+                grid[:, :, at] = plane[y::r, x::c]
+                at += 1
 
 
 def packed(planes: Sequence[NDArray[np.int16]], folds: Sequence[tuple[int, int]]) -> NDArray[np.int16]:
@@ -39,16 +41,13 @@ def packed(planes: Sequence[NDArray[np.int16]], folds: Sequence[tuple[int, int]]
     return out.numpy()
 
 
-def unpack(
-    grid: Tensor, shapes: Sequence[tuple[int, int]], folds: Sequence[tuple[int, int]], dtype: np.dtype
-) -> list[NDArray[np.generic]]:
-    """Planes of the given shapes and dtype from `grid`, an (h, w, channels) tensor of integers."""
-    h, w = grid.shape[:2]
-    at, planes = 0, []
-    kind = torch.uint8 if dtype == np.uint8 else torch.uint16
-    for shape, (r, c) in zip(shapes, folds, strict=True):
-        plane = torch.empty((h, r, w, c), dtype=kind, device=grid.device)
-        plane.copy_(grid[:, :, at : at + r * c].unflatten(2, (r, c)).permute(0, 2, 1, 3))
-        planes.append(np.ascontiguousarray(plane.view(h * r, w * c).cpu().numpy()[: shape[0], : shape[1]]))
-        at += r * c
-    return planes
+def unpack(grid: Tensor, folds: Sequence[tuple[int, int]], out: Sequence[NDArray[np.generic]]) -> None:
+    """Write `grid`, an (h, w, channels) tensor of integers that the planes' dtype holds, into the planes `out`."""
+    cells = grid.cpu().numpy()
+    at = 0
+    for plane, (r, c) in zip(out, folds, strict=True):
+        for y in range(r):
+            for x in range(c):
+                to = plane[y::r, x::c]
+                to[:] = cells[: to.shape[0], : to.shape[1], at]
+                at += 1

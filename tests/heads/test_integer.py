@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -119,13 +120,22 @@ def test_double_precision_gives_the_same(spec: HeadSpec, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("spec", [SPECS[3], SPECS[6], SPECS[7]], ids=str)
 def test_bands_of_a_picture_fit_together(spec: HeadSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     head = IntegerHead(spec, drawn_head(spec, 6))
-    x = drawn_inputs(spec, 101, 9, 6, True)
-    found = []
-    for threads, bands in ((1, 1), (2, 2), (3, 3), (64, 1)):
+    x = torch.from_numpy(np.ascontiguousarray(drawn_inputs(spec, 101, 9, 6, True).transpose(1, 2, 0))).float()
+    wanted = head.predict(x, 10)
+    row = 4 * spec.width * 9  # bytes of a layer's activations
+    for threads, held, least, most, bands in (
+        (1, None, 32, 200, 1), (1, None, 4, 20, 6), (2, None, 32, 200, 2), (2, None, 4, 20, 6), (64, None, 32, 200, 3),
+        (64, 60, 4, 4, 25), (2, 1, 32, 200, 1),
+    ):  # fmt: skip
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        assert len(list(head._bands(torch.from_numpy(x.transpose(1, 2, 0))))) == bands
-        found.append(predicted(head, x, 10))
-    assert all(np.array_equal(y, found[0]) for y in found[1:])
+        monkeypatch.setattr("heads.restorer.integer.BAND_LEAST", least)
+        monkeypatch.setattr("heads.restorer.integer.BAND", most * row)
+        seen: list[slice] = []
+        head.in_bands(101, 9, lambda rows, inner, outer, seen=seen: seen.append(rows), held)
+        edges = sorted((rows.start, rows.stop) for rows in seen)
+        assert len(seen) == bands and edges[0][0] == 0 and edges[-1][1] == 101
+        assert all(a[1] == b[0] for a, b in pairwise(edges))
+        assert torch.equal(head.whole(x, lambda part: head.predict(part, 10)), wanted)
 
 
 def test_bands_leave_torch_its_threads() -> None:
@@ -134,7 +144,7 @@ def test_bands_leave_torch_its_threads() -> None:
     head = IntegerHead(SPECS[0], drawn_head(SPECS[0], 6))
     torch.set_num_threads(2)
     try:
-        head.predict(torch.zeros(80, 8, 4), 8)
+        head.whole(torch.zeros(80, 8, 4), lambda x: head.predict(x, 8))
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(torch.get_num_threads).result() == 2
         assert torch.get_num_threads() == 2

@@ -19,7 +19,6 @@ from codec.errors import DamageError, FormatError, InputError, UsageError
 from codec.media.pictures import Picture
 from codec.settings import StillSettings
 from codec.still import encode as still
-from codec.still import restore
 from codec.still.decode import decode_still
 from codec.still.encode import encode_still, psnr_of
 from codec.still.exact import irreversible, reversible
@@ -28,6 +27,7 @@ from codec.still.presets import PRESETS
 from codec.wire import avif
 from codec.wire.fields import seal
 from codec.wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, strip
+from heads.restorer import integer
 from heads.restorer.store import STILL_HEADS, pretrained
 from tests.still.makers import drawn
 
@@ -185,7 +185,8 @@ def test_pixels_do_not_depend_on_threads_nor_on_bands(monkeypatch: pytest.Monkey
     try:
         for threads, band in ((1, 64), (2, 7), (1, 1000)):
             torch.set_num_threads(threads)
-            monkeypatch.setattr(restore, "BAND", band)
+            monkeypatch.setattr(integer, "BAND_LEAST", band)
+            monkeypatch.setattr(integer, "BAND", 1)
             assert (decode_still(data).pixels == whole).all()
     finally:
         torch.set_num_threads(before)
