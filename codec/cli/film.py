@@ -9,7 +9,7 @@ import click
 
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
-from ..limits import Limits
+from ..limits import DEFAULT, Limits
 from ..settings import JOBS_MAX, MAX_ERROR, PRESETS, Settings
 from .console import Console
 from .options import Number, Seconds, limited, machine, shared
@@ -39,6 +39,7 @@ from .tables import film_table, still_table
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")
 @shared
+@limited
 @click.pass_context
 def encode_command(
     context: click.Context,
@@ -55,6 +56,7 @@ def encode_command(
     best_effort: bool,
     jobs: int | None,
     cluster: str | None,
+    limits: Limits,
     quiet: bool,
     as_json: bool,
     **wishes: Any,
@@ -73,8 +75,10 @@ def encode_command(
         if jobs or cluster or best_effort:
             raise UsageError("--jobs, --cluster and --best-effort are for films")
         wishes |= {"max_error": 0 if lossless else max_error, "head": not no_head}
-        encode_stills(context, source, target, wishes, overwrite, resume, quiet, as_json)
+        encode_stills(context, source, target, wishes, overwrite, resume, limits, quiet, as_json)
         return
+    if limits != DEFAULT:
+        raise UsageError(f"--max-pixels and --max-memory are for pictures, and {source} is none")
     if wishes.pop("bpp") is not None:
         raise UsageError(f"--bpp is for pictures, and {source} is none: ask for --bitrate")
     settings = Settings(
