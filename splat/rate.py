@@ -273,14 +273,15 @@ class _Found:
                 continue
             if at == job.ends[0] and value < wish.goal:
                 return self._beyond(codes, data)
-            again = abs(off) > wish.far and tries < TRIES and at not in job.ends
+            stuck = at == job.ends[1] and value > wish.goal
+            again = abs(off) > wish.far and tries < TRIES and not stuck
             if again:
                 low, high, best = 0.0, inf, None
             else:
                 if wish.allows(value) and (best is None or abs(off) < best[0]):
                     best = abs(off), data
                 low, high = (max(low, at), high) if value > wish.goal else (low, min(high, at))
-                if best and (abs(off) <= CLOSE or high - low < 2 or at in job.ends):
+                if best and (abs(off) <= CLOSE or high - low < 2 or stuck):
                     break
             if low and isfinite(high):
                 step = (low * high) ** 0.5 / 64
