@@ -1,4 +1,4 @@
-"""What a decoder may take on the word of a file: checked before anything is allocated, and what a user can raise.
+"""What may be taken on the word of a file: checked before anything is allocated, and what a user can raise.
 
     codec.open("film.nvc", limits=Limits(max_memory=8 << 30))
     codec decode film.nvc film.mkv --max-memory 8GiB
@@ -6,13 +6,16 @@
 A header tells how large a picture is and what has to be computed for it; from that `film_memory` and `still_memory`
 tell how much memory a decoder takes at most. Their constants are measured: `bench check memory` (bench/NOTES.md,
 "Limits of memory"). Memory grows with the picture alone, never with the length of a film.
+
+Pictures that are read to be encoded or enlarged are checked by what their files' headers claim, before they are
+decoded; `Work` tells what that takes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import FormatError
+from .errors import FormatError, InputError
 from .wire.fields import PIXELS_MAX
 
 FILM_PIXELS, FILM_MEMORY = 1 << 26, 16 << 30  # twice an 8K film's pictures; what one with head and loss-stream takes
@@ -21,7 +24,7 @@ STILL_PIXELS, STILL_MEMORY = PIXELS_MAX, 24 << 30  # the largest of the format, 
 
 @dataclass(frozen=True)
 class Limits:
-    """max_pixels: luma samples of a picture; max_memory: bytes that decoding may take beside the program itself, the
+    """max_pixels: luma samples of a picture; max_memory: bytes that the work may take beside the program itself, the
     file and its index. None is FILM_PIXELS and FILM_MEMORY for films, STILL_PIXELS and STILL_MEMORY for stills."""
 
     max_pixels: int | None = None
@@ -51,6 +54,39 @@ class Limits:
 DEFAULT = Limits()
 
 FIXED = 64 << 20  # bytes: heads, tables, what each thread needs
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with a picture: `verb`, and the most bytes that it takes for each of its samples, about."""
+
+    verb: str
+    each: int
+
+
+READING = Work("read", 32)  # 16 bits, four channels, three copies
+ENCODING = Work("encode", 190)  # lossless, with alpha
+GAUSSIANS = Work("encode", 150)  # at 3 bits a pixel; what is known of it
+
+
+def enlarging(scale: int) -> Work:
+    """By a head: a tile at a time, but the result is whole, and copied where it is written."""
+    return Work("enlarge", READING.each + 24 * scale * scale)
+
+
+def check_source(width: int, height: int, limits: Limits, work: Work = READING) -> None:
+    """Raise InputError where a picture that is to be read has too many samples, or takes too much memory."""
+    if width * height > limits.still_pixels:
+        raise InputError(
+            f"a picture of {width}x{height} is claimed, more than {limits.still_pixels:,} samples; "
+            "--max-pixels raises that"
+        )
+    needed = FIXED + width * height * work.each
+    if needed > limits.still_memory:
+        raise InputError(
+            f"a picture of {width}x{height} may take {_amount(needed)} of memory to {work.verb}, more than "
+            f"{_amount(limits.still_memory)}; --max-memory raises that"
+        )
 
 
 def check(width: int, height: int, pixels: int, needed: int, memory: int) -> None:

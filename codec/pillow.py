@@ -4,7 +4,10 @@
     from PIL import Image
     Image.open("a.nvc").save("b.nvc", crf=30)
 
-`save` takes what `codec.StillSettings` takes, by name, and `lossless=True`, `icc_profile`, `exif`.
+`save` takes what `codec.StillSettings` takes, by name, and what Pillow's AVIF and WebP plug-ins take: `quality`,
+`lossless=True`, `icc_profile` (without it, the image's own) and `exif` (without it, none). `quality` is 0..100 on the
+scale of libavif, hence of Pillow's AVIF: crf = 63 (100 - quality) / 100, at least 1. So 100 is the best lossy file, 75
+is crf 15.75, and 50 is 31.5, near the default; with `lossless` it is ignored, as options of other formats are.
 An AVIF file that is not ours is left to Pillow's own reader.
 """
 
@@ -18,7 +21,7 @@ import numpy as np
 from .errors import FormatError, NvcError
 from .limits import DEFAULT
 from .media.pictures import EXIF_PREFIX, Picture, to_eight
-from .settings import StillSettings
+from .settings import CRF_MAX, CRF_STEP, STILL_QUALITIES, StillSettings
 from .still.decode import decode_still
 from .still.encode import encode_still
 from .still.payload import NO_ALPHA, check_still, header_of
@@ -82,14 +85,30 @@ class NvcImageFile(ImageFile.ImageFile):
         return super().load()
 
 
+def _settings(wishes: dict[str, Any]) -> dict[str, Any]:
+    """The fields of StillSettings that the options of a `save` stand for. Raises ValueError for a wrong `quality`."""
+    known = {f.name for f in fields(StillSettings)}
+    found = {key: value for key, value in wishes.items() if key in known}
+    if wishes.get("lossless"):
+        found["max_error"] = 0
+    quality = wishes.get("quality")
+    if quality is None:
+        return found
+    if not isinstance(quality, int) or not 0 <= quality <= 100:
+        raise ValueError(f"quality must be a whole number in 0..100, not {quality!r}")
+    others = [name for name in STILL_QUALITIES if found.get(name) is not None]
+    if others:
+        raise ValueError(f"quality and {' and '.join(others)} contradict each other: ask for one quality")
+    if found.get("max_error") is None:
+        found["crf"] = max(1.0, round(CRF_MAX * (100 - quality) / 100 / CRF_STEP) * CRF_STEP)
+    return found
+
+
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     wishes = dict(image.encoderinfo)
-    known = {f.name for f in fields(StillSettings)}
-    settings = {key: value for key, value in wishes.items() if key in known}
-    if wishes.get("lossless"):
-        settings["max_error"] = 0
+    settings = _settings(wishes)
     icc = wishes.get("icc_profile", image.info.get("icc_profile")) or b""
-    exif = wishes.get("exif", image.info.get("exif")) or b""
+    exif = wishes.get("exif") or b""
     if isinstance(exif, Image.Exif):
         exif = exif.tobytes()
     clear = "transparency" in image.info

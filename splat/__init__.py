@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .atoms import check_size
 from .errors import SplatError
 from .payload import MAX_MEMORY, MAX_PIXELS, Region, describe, read
 from .render import compose
 
-__all__ = ["Region", "SplatError", "decode", "describe", "encode"]
+__all__ = ["Region", "SplatError", "check_size", "decode", "describe", "encode"]
 
 
 def encode(pixels: NDArray[np.uint8], **wishes: Any) -> bytes:

@@ -80,6 +80,14 @@ def grid_of(height: int, width: int) -> tuple[int, int]:
     return -(-height // TILE), -(-width // TILE)
 
 
+def check_size(height: int, width: int) -> None:
+    """Raise SplatError for a size that a picture cannot have in the format."""
+    if not (1 <= height <= SIDE_MAX and 1 <= width <= SIDE_MAX):
+        raise SplatError(f"a picture of {width}x{height} pixels cannot be coded")
+    if height * width > PIXELS_MAX:
+        raise SplatError(f"a picture of {width}x{height} pixels is too large")
+
+
 @dataclass(frozen=True)
 class Code:
     """What one .nvs file says of a grey or colour picture, or of its alpha.
@@ -103,10 +111,7 @@ class Code:
 
     def check(self) -> Code:
         """Itself, if all its numbers are legal and its arrays fit; raises SplatError otherwise."""
-        if not (1 <= self.height <= SIDE_MAX and 1 <= self.width <= SIDE_MAX):
-            raise SplatError(f"a picture of {self.width}x{self.height} pixels cannot be coded")
-        if self.height * self.width > PIXELS_MAX:
-            raise SplatError(f"a picture of {self.width}x{self.height} pixels is too large")
+        check_size(self.height, self.width)
         if self.channels not in (1, 3) or not STEP_MIN <= self.step <= STEP_MAX:
             raise SplatError(f"{self.channels} channels with a step of {self.step}/64 cannot be coded")
         rows, columns = self.grid

@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
-from ..limits import Limits
+from ..limits import DEFAULT, Limits
 from ..settings import CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PRESETS, Settings
 from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
@@ -41,6 +41,7 @@ from .tables import film_table, still_table, tracks_text
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")
 @shared
+@limited
 @click.pass_context
 def encode_command(
     context: click.Context,
@@ -57,6 +58,7 @@ def encode_command(
     best_effort: bool,
     jobs: int | None,
     cluster: str | None,
+    limits: Limits,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -75,8 +77,10 @@ def encode_command(
         if jobs or cluster or best_effort:
             raise UsageError("--jobs, --cluster and --best-effort are for films")
         options |= {"max_error": 0 if lossless else max_error, "head": not no_head}
-        encode_stills(context, source, target, options, overwrite, resume, quiet, as_json)
+        encode_stills(context, source, target, options, overwrite, resume, limits, quiet, as_json)
         return
+    if limits != DEFAULT:
+        raise UsageError(f"--max-pixels and --max-memory are for pictures, and {source} is none")
     if options.pop("bpp") is not None:
         raise UsageError(f"--bpp is for pictures, and {source} is none: ask for --bitrate")
     settings = Settings(

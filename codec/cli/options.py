@@ -139,7 +139,7 @@ def limited(command: Callable[..., Any]) -> Callable[..., Any]:
     most = f"[default: {FILM_PIXELS >> 20}Mi; of stills {STILL_PIXELS >> 20}Mi]"
     pixels = click.option("--max-pixels", type=Amount(), help=f"Largest picture that a file may claim.  {most}")
     most = f"[default: {FILM_MEMORY >> 30}GiB; for stills {STILL_MEMORY >> 30}GiB]"
-    memory = click.option("--max-memory", type=Amount(), help=f"Most memory that decoding may take.  {most}")
+    memory = click.option("--max-memory", type=Amount(), help=f"Most memory that the work may take.  {most}")
     return pixels(memory(with_limits))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +12,7 @@ import click
 
 from ..errors import FormatError, InputError, UsageError
 from ..events import GaussiansDecoded, GaussiansEncoded, Note, Share
-from ..limits import Limits
+from ..limits import GAUSSIANS, Limits, check_source
 from ..media.files import STDOUT, check_not_same, check_target, read_bytes, write_bytes
 from .console import Console
 from .options import BOUNDLESS, Number, amount, limited, shared, shown, whole
@@ -34,6 +34,20 @@ def _faults_of(path: str, kind: type[Exception]) -> Iterator[None]:
 def _asked(limits: Limits) -> dict[str, int]:
     """What the user asked for, as `splat` takes it, which has defaults of its own."""
     return {name: value for name, value in asdict(limits).items() if value is not None}
+
+
+def _admit(limits: Limits) -> Callable[[int, int], None]:
+    """What refuses a picture that is too large to be encoded."""
+    import splat
+
+    def admit(width: int, height: int) -> None:
+        check_source(width, height, limits, GAUSSIANS)
+        try:
+            splat.check_size(height, width)
+        except splat.SplatError as error:
+            raise InputError(str(error)) from None
+
+    return admit
 
 
 class _Region(click.ParamType):
@@ -67,6 +81,7 @@ def splat_group() -> None:
 @threads_option
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
+@limited
 def encode_command(
     source: str,
     target: str,
@@ -79,6 +94,7 @@ def encode_command(
     overwrite: bool,
     quiet: bool,
     as_json: bool,
+    limits: Limits,
 ) -> None:
     """Encode the picture SOURCE to the .nvs file TARGET; "-" is standard input or output."""
     known = {"bpp": bpp, "psnr": psnr, "gaussians": gaussians}
@@ -95,7 +111,7 @@ def encode_command(
     if target != STDOUT:
         check_target(target, overwrite)
     with Console(as_json, quiet) as console:
-        picture = eight_bits(read_picture(source), source)
+        picture = eight_bits(read_picture(source, _admit(limits)), source)
         pixels = picture.pixels
         for note in picture.notes:
             console(Note(note))
@@ -103,9 +119,12 @@ def encode_command(
         def listen(done: float) -> None:
             console(Share("encode", done))
 
+        def remark(words: str) -> None:
+            console(Note(f"{source}: {words}"))
+
         with _faults_of(source, InputError):
             options = {"effort": effort, "network": network, "threads": threads, "listen": listen}
-            data = splat.encode(pixels, **(asked or {"bpp": 0.5}), **options)
+            data = splat.encode(pixels, **(asked or {"bpp": 0.5}), **options, remark=remark)
             found = splat.describe(data)
         write_bytes(target, data)
         rate = len(data) * 8 / (pixels.shape[0] * pixels.shape[1])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..still.folder import Folder
 
 _ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "resume", "quiet", "as_json", "device"}
+_ALSO |= {"max_pixels", "max_memory"}
 
 
 def _check_machine(source: str, target: str, device: str) -> None:
@@ -43,6 +44,7 @@ def encode_stills(
     options: dict[str, Any],
     overwrite: bool,
     resume: bool,
+    limits: Limits,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -60,12 +62,12 @@ def encode_stills(
 
     with Console(as_json, quiet) as console:
         if is_folder(source):
-            found = encode_folder(source, target, settings, overwrite=overwrite, resume=resume, listen=console)
-            _finish(console, found, "encoded")
+            how = {"overwrite": overwrite, "resume": resume, "limits": limits}
+            _finish(console, encode_folder(source, target, settings, **how, listen=console), "encoded", quiet)
             return
         if resume:
             raise UsageError("--resume is for films and folders; a single picture takes seconds")
-        _tell(console, encode_picture(source, target, settings, overwrite=overwrite, listen=console))
+        _tell(console, encode_picture(source, target, settings, overwrite=overwrite, limits=limits, listen=console))
 
 
 def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool, as_json: bool) -> None:
@@ -80,7 +82,7 @@ def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool
     with Console(as_json, quiet) as console:
         kept = {name: options[name] for name in ("overwrite", "threads", "limits")}
         if is_folder(source):
-            _finish(console, decode_folder(source, target, **kept, listen=console), "decoded")
+            _finish(console, decode_folder(source, target, **kept, listen=console), "decoded", quiet)
         else:
             _tell(console, decode_picture(source, target, **kept))
 
@@ -111,11 +113,14 @@ def _line(done: Done) -> str:
     return f"{done.target}: {done.bytes:,} bytes, {done.bpp:.3f} bpp, {quality}, {done.seconds:.1f} s"
 
 
-def _finish(console: Console, folder: Folder, what: str) -> None:
-    """The table under a folder's lines; InputError where a picture failed."""
+def _finish(console: Console, folder: Folder, what: str, quiet: bool) -> None:
+    """The table under a folder's lines; InputError where a picture failed. What failed is an error, hence named to who
+    wants to hear nothing else too."""
     console(folder.event)
     console.say(folder_table(folder, what))
     if folder.failed:
+        for sentence in folder.failed if quiet else ():
+            click.echo(f"problem: {sentence}", err=True)
         raise InputError(f"{len(folder.failed)} of {len(folder.failed) + len(folder.done)} pictures failed")
 
 
@@ -149,14 +154,15 @@ def upscale_command(
         raise UsageError("--json and a picture on standard output exclude each other")
     from ..media.pictures import check_picture_target, write_picture
     from ..still.files import any_picture
-    from ..still.upscale import load_upscaler, upscaled_picture
+    from ..still.upscale import admit_to_enlarge, load_upscaler, upscaled_picture
 
     check_not_same(source, target)
     check_picture_target(target, overwrite)
     head = load_upscaler(scale, model)
     with Console(as_json, quiet) as console:
         began = time.monotonic()
-        picture = upscaled_picture(any_picture(source, limits), head, tile=tile, threads=threads, listen=console)
+        found = any_picture(source, admit_to_enlarge(head.scale, limits), limits)
+        picture = upscaled_picture(found, head, tile=tile, threads=threads, listen=console)
         for note in write_picture(target, picture):
             console(Note(note))
         rows, columns = picture.pixels.shape[:2]

@@ -2,13 +2,15 @@
 
 Samples are uint8 or uint16, (rows, columns, channels): grey, grey and alpha, RGB or RGBA. Nothing is turned by EXIF,
 and colours are those of the file: a profile is not applied, but kept beside the samples where file formats allow.
+
+A file is decoded only after the size that its header claims (`codec.media.claims`) was admitted.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, InputError, OutputError, UsageError
+from ..limits import DEFAULT, check_source
 from ..wire import avif
+from .claims import PNG, TIFF, claimed_sizes, has_more_pages
 from .files import STDIN, STDOUT, check_target, read_bytes, standard_input, write_bytes
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
@@ -31,10 +35,16 @@ KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profi
 READABLE = {*WRITABLE, ".avif", ".pgm", ".pnm", ".jpe"}
 _LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
 EXIF_PREFIX = b"Exif\0\0"
-_TIFF = (b"II*\0", b"MM\0*")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_MAGICS = (_PNG, b"\xff\xd8\xff", *_TIFF, b"BM")
+_MAGICS = (PNG, b"\xff\xd8\xff", *TIFF, b"BM")
 _PNM = re.compile(rb"P[1-6]\s")
+
+
+Admit = Callable[[int, int], None]  # is told width and height; raises InputError where they are too large
+
+
+def admit_readable(width: int, height: int) -> None:
+    """Raise InputError for a picture that is larger than what is read unasked."""
+    check_source(width, height, DEFAULT)
 
 
 @dataclass(frozen=True)
@@ -91,14 +101,21 @@ def looks_like_picture(path: str) -> bool:
     return head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_avif(head)
 
 
-def read_picture(path: str) -> Picture:
-    """The picture in a file, or on standard input for "-". Raises InputError for what is no picture."""
-    return parse_picture(read_bytes(path), path)
+def read_picture(path: str, admit: Admit = admit_readable) -> Picture:
+    """The picture in a file, or on standard input for "-". Raises InputError for what is no picture, and where `admit`
+    does, which is asked before anything is decoded."""
+    return parse_picture(read_bytes(path), path, admit)
 
 
-def parse_picture(data: bytes, name: str) -> Picture:
+def parse_picture(data: bytes, name: str, admit: Admit = admit_readable) -> Picture:
     """The picture that a file's bytes hold; `name` is for messages. Raises InputError."""
-    found, kinds, values = _decoded(data)
+    sizes = claimed_sizes(data)
+    for size in sizes:
+        try:
+            admit(*size)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+    found, kinds, values = _decoded(data if sizes else b"")
     if found is None:
         raise InputError(f"{name} is no picture that can be read")
     if found.dtype not in (np.uint8, np.uint16):
@@ -147,12 +164,11 @@ def _of_avif(data: bytes, icc: bytes, pixels: Pixels) -> tuple[bytes, Pixels]:
 def _left_out(data: bytes, pixels: Pixels) -> list[str]:
     """What OpenCV passes over without a word."""
     lost = []
-    if data.startswith(_TIFF):
-        several, _ = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(1, 2))
-        lost += ["all pages but the first"] if several else []
-    if data.startswith(_PNG) and b"acTL" in data[:4096]:
+    if has_more_pages(data):
+        lost.append("all pages but the first")
+    if data.startswith(PNG) and b"acTL" in data[:4096]:
         lost.append("all frames but the first")
-    if data.startswith(_PNG) and b"tRNS" in data[:4096] and pixels.shape[2] in (1, 3):
+    if data.startswith(PNG) and b"tRNS" in data[:4096] and pixels.shape[2] in (1, 3):
         lost.append("its transparency")
     return lost
 

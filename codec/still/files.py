@@ -12,16 +12,17 @@ from dataclasses import dataclass
 
 from ..errors import FormatError, InputError, naming
 from ..events import Listener, PictureDone, silent
-from ..limits import DEFAULT, Limits
+from ..limits import DEFAULT, ENCODING, Limits, check_source
 from ..machine import use_threads
 from ..media.files import STDIN, STDOUT, check_not_same, check_target, read_bytes, write_bytes
-from ..media.pictures import Picture, check_picture_target, looks_like_picture, parse_picture, write_picture
+from ..media.pictures import Admit, Picture, check_picture_target, looks_like_picture, parse_picture, write_picture
 from ..settings import StillSettings
 from ..wire.avif import is_avif, is_still
 from ..wire.avif import read as read_avif
 from ..wire.obu import SIGNATURE, extract
 from .decode import decode_still
-from .encode import encode_still
+from .encode import HIGHEST, WIDEST, encode_still
+from .payload import header_of
 
 NVC = ".nvc"
 
@@ -83,9 +84,9 @@ def is_of_stills(source: str) -> bool:
     return is_folder(source) or (looks_like_picture(source) if source == STDIN else is_still(source))
 
 
-def any_picture(path: str, limits: Limits = DEFAULT) -> Picture:
-    """The picture in a file of any kind that can be read, a still .nvc as it is restored. Raises InputError, or
-    FormatError for a damaged .nvc."""
+def any_picture(path: str, admit: Admit, limits: Limits = DEFAULT) -> Picture:
+    """The picture in a file of any kind that can be read, a still .nvc as it is restored. Raises InputError, also where
+    `admit` does, which is asked for the size before anything is decoded, or FormatError for a damaged .nvc."""
     data = read_bytes(path)
     if is_avif(data):
         try:
@@ -94,12 +95,22 @@ def any_picture(path: str, limits: Limits = DEFAULT) -> Picture:
             ours = SIGNATURE in data  # a damaged one: its base alone would be another picture
         if ours:
             with naming(path):
+                _, header = header_of(data)
+                try:
+                    admit(header.width, header.height)
+                except InputError as error:
+                    raise InputError(f"{path}: {error}") from None
                 return decode_still(data, limits=limits)
-    picture = parse_picture(data, path)
-    height, width = picture.pixels.shape[:2]
-    if width * height > limits.still_pixels:
-        raise InputError(f"{path} is of {width}x{height} pixels, more than {limits.still_pixels:,}: see --max-pixels")
-    return picture
+    return parse_picture(data, path, admit)
+
+
+def _admit_to_encode(limits: Limits) -> Admit:
+    def admit(width: int, height: int) -> None:
+        check_source(width, height, limits, ENCODING)
+        if width > WIDEST or height > HIGHEST:
+            raise InputError(f"a picture of {width}x{height} is larger than {WIDEST}x{HIGHEST}")
+
+    return admit
 
 
 def encode_picture(
@@ -108,11 +119,13 @@ def encode_picture(
     settings: StillSettings | None = None,
     *,
     overwrite: bool = False,
+    limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Done:
     """Encode the picture at `source` ("-": standard input) to the still .nvc file `target` ("-": standard output).
 
-    Raises InputError, OutputError or UsageError; then nothing is at `target` that was not there before.
+    A source that is larger than `limits` allow is refused before it is decoded. Raises InputError, OutputError or
+    UsageError; then nothing is at `target` that was not there before.
     """
     source, target = os.fspath(source), os.fspath(target)
     check_not_same(source, target)
@@ -121,7 +134,7 @@ def encode_picture(
     began = time.monotonic()
     settings = settings or StillSettings()
     use_threads(settings.threads)
-    picture = any_picture(source)
+    picture = any_picture(source, _admit_to_encode(limits), limits)
     try:
         coded = encode_still(picture, settings, listen)
     except InputError as error:

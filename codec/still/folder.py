@@ -75,6 +75,7 @@ def encode_folder(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Folder:
     """Encode every picture below the folder `source` to a still .nvc file below the folder `target`, as many at a time
@@ -83,7 +84,7 @@ def encode_folder(
     alone = replace(settings, threads=1)
 
     def work(name: str, to: str) -> Done:
-        return encode_picture(name, to, alone, overwrite=overwrite)
+        return encode_picture(name, to, alone, overwrite=overwrite, limits=limits)
 
     return _folder(source, target, READABLE, NVC, work, settings.threads, resume, listen)
 

@@ -26,9 +26,10 @@ from ..base.resample import filtered, upscale_plane
 from ..errors import InputError, UsageError
 from ..events import Listener, Share, silent
 from ..frames import folds_of
+from ..limits import Limits, check_source, enlarging
 from ..machine import use_threads
 from ..media.files import read_bytes
-from ..media.pictures import Picture, Pixels
+from ..media.pictures import Admit, Picture, Pixels
 from ..wire.fields import PIXELS_MAX
 
 REACH = 4  # source samples around a tile that the filter sees
@@ -50,6 +51,26 @@ def load_upscaler(scale: int | None, model: str | None) -> Stored:
     return stored
 
 
+def admit_to_enlarge(scale: int, limits: Limits) -> Admit:
+    """What refuses a picture that is too large to be enlarged by `scale`; the result counts as well."""
+
+    def admit(width: int, height: int) -> None:
+        check_source(width, height, limits, enlarging(scale))
+        _check_result(width, height, scale, limits.still_pixels)
+
+    return admit
+
+
+def _check_result(width: int, height: int, scale: int, pixels: int) -> None:
+    """Raise InputError where the result has more samples than `pixels` or than can be stored."""
+    larger = width * scale, height * scale
+    if max(larger) > SIDE_MAX or larger[0] * larger[1] > PIXELS_MAX:
+        raise InputError(f"a picture of {width}x{height} samples is too large to be enlarged by {scale}")
+    if larger[0] * larger[1] > pixels:
+        asked = f"a picture of {width}x{height} enlarged by {scale}"
+        raise InputError(f"{asked} has more than {pixels:,} samples; --max-pixels raises that")
+
+
 def upscaled_planes(pixels: Pixels, peak: int, scale: int) -> list[NDArray[np.uint16]]:
     """Three 10-bit planes of RGB or grey samples of 0..peak, larger by the fixed filter."""
     shape, factor = (pixels.shape[0] * scale, pixels.shape[1] * scale), Fraction(scale)
@@ -67,8 +88,7 @@ def upscaled_picture(
     use_threads(threads)
     scale = stored.scale
     rows, columns, channels = picture.pixels.shape
-    if max(rows, columns) * scale > SIDE_MAX or rows * columns * scale * scale > PIXELS_MAX:
-        raise InputError(f"a picture of {columns}x{rows} samples is too large to be enlarged by {scale}")
+    _check_result(columns, rows, scale, PIXELS_MAX)
     head = IntegerHead(stored.spec, stored.layers)
     margin = REACH + -(-2 * stored.spec.layers // scale)
     margin += margin * scale % 2  # so that tiles begin on whole cells

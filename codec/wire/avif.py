@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ..errors import FormatError
 from ..frames import Colour
-from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header
+from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header, sequence_size
 
 PEEK = 256  # bytes that tell what a file is
 _BRANDS = (b"avif", b"mif1", b"miaf")
@@ -224,6 +224,33 @@ def read(data: bytes) -> Still:
         elif name == b"av1C" and len(value) >= 4:
             depth = 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
     return Still(meta.content(meta.primary, data), alpha, icc, exif, width, height, depth)
+
+
+def claimed_sizes(data: bytes) -> Iterator[tuple[int, int]]:
+    """(width, height) of whatever the AVIF file `data` describes: items, tracks, and the AV1 of its picture and alpha.
+
+    Raises FormatError where its boxes cannot be read.
+    """
+    pending = list(_Cursor(data, 0, len(data)).boxes())
+    while pending:
+        kind, box = pending.pop(0)
+        if kind == b"meta":
+            box.take(4)
+        if kind in (b"meta", b"iprp", b"ipco", b"moov", b"trak"):
+            pending += box.boxes()
+        elif kind == b"ispe":
+            box.take(4)
+            yield box.number(4), box.number(4)
+        elif kind == b"tkhd":
+            yield (
+                int.from_bytes(data[box.end - 8 : box.end - 6], "big"),
+                int.from_bytes(data[box.end - 4 : box.end - 2], "big"),
+            )
+    try:
+        found = read(data)
+    except FormatError:  # tiles or a sequence: their sizes are among those above
+        return
+    yield from filter(None, map(sequence_size, (found.base, found.alpha)))
 
 
 @dataclass

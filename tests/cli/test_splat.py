@@ -104,6 +104,8 @@ def test_pipes(run: Run, png: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (("encode", "{none}", "{out}"), "none.png"),
         (("encode", "{png}", "{out}", "--bpp", "1", "--psnr", "30"), "contradict"),
         (("encode", "{png}", "{out}", "--bpp", "0.001", "--effort", "0"), "the smallest file has"),
+        (("encode", "{png}", "{out}", "--psnr", "nan"), "--psnr cannot be nan"),
+        (("encode", "{png}", "{out}", "--bpp", "inf"), "--bpp cannot be inf"),
         (("encode", "{png}", "{folder}/no/a.nvs"), "no/a.nvs"),
         (("decode", "{png}", "{back}"), "this is no .nvs file"),
         (("decode", "{nvs}", "{back}", "--crop", "100,0,100,10"), "is not inside the picture"),

@@ -303,6 +303,35 @@ def test_pillow_opens_and_saves(tmp_path: Path) -> None:
     assert image.open(path).mode == "RGB"
 
 
+def test_pillow_knows_quality(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("PIL.Image")
+    import codec.pillow
+
+    asked: list[codec.StillSettings] = []
+
+    def encode_still(picture: Picture, settings: codec.StillSettings) -> codec.still.encode.CodedStill:
+        asked.append(settings)
+        return codec.still.encode.CodedStill(picture.exif or b"none", 1.0, 1.0, False, {})
+
+    monkeypatch.setattr(codec.pillow, "encode_still", encode_still)
+    picture, file = image.fromarray(drawn(40, 56, 3)), io.BytesIO()
+    for quality in (100, 75, 50, 0):
+        picture.save(file, "NVC", quality=quality, optimize=True, subsampling="4:2:0", speed=6)
+    assert [settings.crf for settings in asked] == [1, 15.75, 31.5, 63]
+    picture.save(file, "NVC", quality=80, lossless=True)
+    assert (asked[-1].crf, asked[-1].max_error) == (None, 0)
+    for wrong in (-1, 101, 80.5, "high"):
+        with pytest.raises(ValueError, match=r"quality must be a whole number in 0\.\.100"):
+            picture.save(file, "NVC", quality=wrong)
+    with pytest.raises(ValueError, match="quality and bpp contradict each other"):
+        picture.save(file, "NVC", quality=80, bpp=1.0)
+    picture.info["exif"] = b"Exif\0\0" + EXIF
+    for wishes, wanted in (({}, b"none"), ({"exif": EXIF}, EXIF), ({"exif": picture.getexif()}, b"MM\0*")):
+        file = io.BytesIO()
+        picture.save(file, "NVC", **wishes)
+        assert file.getvalue().startswith(wanted)
+
+
 def test_pillow_faults(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     import codec.pillow

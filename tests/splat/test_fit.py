@@ -12,7 +12,7 @@ from splat.fit import KAPPA, Fit, channels_of, costs
 from splat.payload import read
 from splat.pursuit import PIXELS, Prices, Search, pursue, rows
 from splat.rate import sample_of
-from tests.splat.makers import psnr, scene
+from tests.splat.makers import Pixels, psnr, scene
 
 
 def test_bpp_is_kept_and_used() -> None:
@@ -49,6 +49,41 @@ def test_quality_rises_with_the_rate() -> None:
     found = [psnr(splat.decode(splat.encode(picture, step=step)), picture) for step in (120, 50, 20)]
     assert found == sorted(found)
     assert found[-1] > found[0] + 5
+
+
+def stamped() -> Pixels:
+    """Dark blocks on white, whose strong edges end amplitudes at fine steps: uint8 (32, 32, 1)."""
+    random = np.random.default_rng(5)
+    picture = np.full((32, 32, 1), 250, np.uint8)
+    for _ in range(14):
+        y, x = random.integers(0, 26, 2)
+        picture[y : y + random.integers(2, 9), x : x + random.integers(1, 5)] = random.integers(0, 60)
+    return picture
+
+
+@pytest.mark.parametrize("picture", [scene(32, 32, 1), stamped()])
+def test_more_bits_never_give_less(picture: Pixels) -> None:
+    """Below a finest step, more bits once cost 10 dB and more."""
+    found, said = [], []
+    for bpp in (1.5, 4, 8, 25):
+        words: list[str] = []
+        data = splat.encode(picture, bpp=bpp, effort=0, remark=words.append)
+        assert len(data) <= bpp * picture[..., 0].size / 8
+        found.append(psnr(splat.decode(data), picture))
+        said.append(words)
+    assert found == sorted(found)
+    assert found[-1] > found[0] + 5
+    assert not said[0]
+    assert said[-1] == [f"the picture is exhausted at {found[-1]:.2f} dB, {len(data):,} bytes"]
+
+
+def test_more_gaussians_never_give_less_and_the_best_is_told() -> None:
+    picture = scene(32, 32, 1)
+    few, many = (splat.encode(picture, gaussians=count, effort=0) for count in (100, 5000))
+    best = psnr(splat.decode(many), picture)
+    assert best > psnr(splat.decode(few), picture)
+    with pytest.raises(splat.SplatError, match=f"no file reaches 70 dB; the best has {best:.2f} dB"):
+        splat.encode(picture, psnr=70, effort=0)
 
 
 def test_effort_pays() -> None:
@@ -104,7 +139,7 @@ def test_progress_never_falls_and_ends_at_one() -> None:
         ({"step": 0.1}, "step cannot be 0.1"),
         ({"effort": 3}, "effort is 0..2"),
         ({"bpp": 0.001}, "0.001 bpp are 0 bytes, but the smallest file has"),
-        ({"psnr": 99}, "no file reaches 99 dB; the finest has"),
+        ({"psnr": 99}, "no file reaches 99 dB; the best has"),
     ],
 )
 def test_wishes_that_cannot_be(wishes: dict[str, float], words: str) -> None:

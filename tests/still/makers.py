@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -21,3 +23,11 @@ def drawn(rows: int, columns: int, channels: int, deep: bool = False) -> NDArray
         alpha = np.broadcast_to(alpha * (257 if deep else 1), (rows, columns))[..., None].astype(pixels.dtype)
         pixels = np.concatenate([pixels, alpha], axis=2)
     return pixels
+
+
+def claiming_png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of a few bytes that claims to be an RGB picture of that size; `chunks` (kind, contents) follow IHDR."""
+    header = b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [header, *chunks, (b"IDAT", zlib.compress(bytes(64))), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
