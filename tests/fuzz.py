@@ -347,6 +347,8 @@ def fresh(folder: Path) -> None:
         "lossy": (Picture(pixels, b"not a profile", b"MM\0*\0\0\0\x08\0\0\0\0"), {"crf": 50.0}),
         "exact": (Picture(pixels), {"max_error": 0}),
         "grey": (Picture(pixels[..., :1].copy()), {"crf": 40.0, "head": False}),
+        "palette": (Picture(pixels // 40 * 40), {"max_error": 0}),
+        "sprite": (Picture(np.dstack([pixels // 64 * 64, pixels[..., :1] // 128 * 255])), {"max_error": 0}),
         "clear": (Picture(np.dstack([pixels, pixels[..., :1]]).astype(np.uint16) * 257), {"max_error": 0}),
     }
     for name, (picture, wishes) in stills.items():

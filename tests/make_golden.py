@@ -169,6 +169,40 @@ def guided() -> None:
     STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
 
 
+def drawn_palette() -> NDArray[np.uint8]:
+    """Disks, a grating, lines and specks in eleven colours, 90x70 pixels, with alpha of three levels."""
+    y, x = np.mgrid[:70, :90]
+    number = (x // 9 + y // 7) % 2 * (x < 45)
+    for k in range(6):
+        number[(y - 11 * k - 5) ** 2 + (x - 70 + 3 * k) ** 2 < 60] = k + 2
+    number[(x + 2 * y) % 41 == 0] = 8
+    specks = np.random.default_rng(1).integers(0, 60, (70, 90))
+    number = np.where(specks < 2, 9 + specks, number)
+    colours = np.random.default_rng(2).integers(0, 256, (11, 4)).astype(np.uint8)
+    colours[:, 3] = (255, 0, 128, *[255] * 8)
+    return colours[number]
+
+
+def palettes() -> None:
+    """Still pictures with a palette, and their CRCs: colour with alpha, two tones coded as columns, 16 bits, and one
+    whose indices are sent bit by bit."""
+    pixels = drawn_palette()
+    tall = np.ascontiguousarray(255 * (pixels[:, :30, :1] > 100).astype(np.uint8))
+    many = np.random.default_rng(3).integers(0, 9, (40, 50, 1)) + np.arange(50)[:, None] // 4
+    wishes = {
+        "palette": pixels,
+        "palette-two": tall,
+        "palette-deep": pixels.astype(np.uint16) << 8 | pixels[::-1, ::-1] >> 7,
+        "palette-bits": np.repeat(many, 3, axis=2).astype(np.uint8) * np.array([7, 11, 5], np.uint8),
+    }
+    crcs = json.loads(STILL_CRCS.read_text())
+    for name, samples in wishes.items():
+        target = FOLDER / f"{name}-v{VERSION}.still.nvc"
+        target.write_bytes(encode_still(Picture(np.ascontiguousarray(samples)), StillSettings(max_error=0)).data)
+        crcs[target.name] = zlib.crc32(decode_still(target.read_bytes()).pixels.tobytes())
+    STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
+
+
 MAKERS = {
     "films": films,
     "shipped": lambda: films(PRETRAINED),
@@ -177,6 +211,7 @@ MAKERS = {
     "gaussians": gaussians,
     "stills": stills,
     "guided": guided,
+    "palettes": palettes,
 }
 
 if __name__ == "__main__":

@@ -62,8 +62,10 @@ def encode_stills(
 
     with Console(as_json, quiet) as console:
         if is_folder(source):
-            how = {"overwrite": overwrite, "resume": resume, "limits": limits}
-            _finish(console, encode_folder(source, target, settings, **how, listen=console), "encoded", quiet)
+            found = encode_folder(
+                source, target, settings, overwrite=overwrite, resume=resume, limits=limits, listen=console
+            )
+            _finish(console, found, "encoded", quiet)
             return
         if resume:
             raise UsageError("--resume is for films and folders; a single picture takes seconds")

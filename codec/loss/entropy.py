@@ -36,6 +36,8 @@ Ints = NDArray[np.int32]
 
 INCREMENT = 32  # what one coded symbol adds to its count
 _LIMIT = 1 << 15  # a row whose sum exceeds this is halved
+_BITS = constriction.stream.model.Categorical(perfect=False)  # a row of counts for each
+_IMPOSSIBLE = "the loss-stream is damaged: an impossible code point"
 
 
 class CountTables:
@@ -94,6 +96,13 @@ def _groups(classes: NDArray) -> tuple[NDArray[np.intp], list[tuple[int, int, in
     return order, [(c, int(a), int(b)) for c, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > a]
 
 
+def _bit_counts(chances: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Counts (n, 2) of 0 and of 1, which sum to 2^16."""
+    counts = np.empty((chances.size, 2), np.float64)
+    counts[:, 0], counts[:, 1] = 65536 - chances, chances
+    return counts
+
+
 class SymbolCoder(Protocol):
     """What SymbolWriter and SymbolReader have in common, so that one routine can describe both directions.
 
@@ -106,6 +115,8 @@ class SymbolCoder(Protocol):
     def code_one(self, tables: CountTables, row: int, symbol: int | None) -> int: ...
 
     def code_raw(self, values: NDArray | None, count: int, size: int) -> Ints: ...
+
+    def code_bits(self, chances: NDArray[np.int64], bits: NDArray[np.bool_] | None) -> NDArray[np.bool_]: ...
 
 
 class SymbolWriter:
@@ -138,6 +149,13 @@ class SymbolWriter:
             self._coder.encode(values, constriction.stream.model.Uniform(size))
         return values
 
+    def code_bits(self, chances: NDArray[np.int64], bits: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Code bits (n,), each against its own chance of being 1, in 1 .. 65535 of 2^16; nothing adapts."""
+        assert bits is not None
+        if bits.size:
+            self._coder.encode(bits.astype(np.int32), _BITS, _bit_counts(chances))
+        return bits
+
     def finish(self) -> bytes:
         """The words, most significant byte first, without the zero bytes at the end (the reader supplies them)."""
         return self._coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
@@ -154,7 +172,7 @@ class SymbolReader:
         try:
             return self._coder.decode(model, count)
         except AssertionError as error:  # constriction: a code point that the encoder cannot produce
-            raise FormatError("the loss-stream is damaged: an impossible code point") from error
+            raise FormatError(_IMPOSSIBLE) from error
 
     def code(self, tables: CountTables, classes: NDArray, symbols: NDArray | None = None) -> Ints:
         """Symbols (n,) int32 under the context classes `classes` (n,); adapts `tables`. Raises FormatError."""
@@ -175,6 +193,15 @@ class SymbolReader:
         if size <= 1 or not count:
             return np.zeros(count, np.int32)
         return self._decode(constriction.stream.model.Uniform(size), count)
+
+    def code_bits(self, chances: NDArray[np.int64], bits: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Bits (n,) of those chances. Raises FormatError."""
+        if not chances.size:
+            return np.zeros(0, np.bool_)
+        try:
+            return self._coder.decode(_BITS, _bit_counts(chances)).astype(np.bool_)
+        except AssertionError as error:
+            raise FormatError(_IMPOSSIBLE) from error
 
     def finish(self) -> None:
         """Raises FormatError where bytes are left over."""

@@ -3,7 +3,7 @@
 Which one? `transform` corrects where that pays, for a bitrate; `linear`, `density` and `guided` bring every sample
 within a bound of the source, 0 = lossless. `linear` fits its forms to any samples; `density` asks networks that know
 pictures, and changes them where a film is long enough; `guided` lets such networks advise linear forms, which suits
-single pictures.
+single pictures; `palette` needs no prediction: it is for pictures of few colours, and coded by `codec.still.palette`.
 
 The table is all that a header's reader needs: a mode's coder is imported where the first one is made.
 """
@@ -109,6 +109,10 @@ def _density_coder(plan: CoderPlan) -> PictureCoder:
     return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes)
 
 
+def _no_planes(plan: CoderPlan) -> PictureCoder:
+    raise ValueError("a palette codes pixels, not planes")
+
+
 _STEPS, _ERRORS = range(1, MAX_STEP + 1), range(MAX_ERROR + 1)
 MODES = (
     Mode("off", 0, (0, 0), 0, 0, _no_coder),
@@ -116,7 +120,8 @@ MODES = (
     Mode("linear", 2, (MOVED + 34, 26), 1, 56, _linear_coder, errors=_ERRORS),
     Mode("density", 3, (MOVED, 45), ABSENT, 0, _density_coder, errors=_ERRORS),
     Mode("guided", ABSENT, (0, 0), 2, 70, _guided_coder, errors=_ERRORS),
+    Mode("palette", ABSENT, (0, 0), 3, 40, _no_planes),
 )
-OFF, TRANSFORM, LINEAR, DENSITY, GUIDED = MODES
+OFF, TRANSFORM, LINEAR, DENSITY, GUIDED, PALETTE = MODES
 FILM_MODES = {mode.film: mode for mode in MODES if mode.film != ABSENT}
 STILL_MODES = {mode.still: mode for mode in MODES if mode.still != ABSENT}

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import av
 from av.audio.resampler import AudioResampler
@@ -270,7 +270,7 @@ def tracks_of(
         kind = {"video": "cover"}.get(stream.type, stream.type)
         codec = getattr(stream.codec_context, "codec", None)
         if stream.type == "attachment":
-            data = stream.data or b""
+            data: bytes = cast(Any, stream).data or b""
             attached[stream.index] = Track(kind, 1, len(data), zlib.crc32(data), "")
         elif kind in ("audio", "subtitle", "cover") and codec and (film is None or stream.index != film.index):
             names[stream.index] = kind, codec.canonical_name

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from heads.exact import HeadError
 
@@ -55,7 +54,8 @@ class DecodedPicture:
     output: list[Plane]
 
 
-class _Waiting(NamedTuple):
+@dataclass(frozen=True)
+class _Waiting:
     """A picture of which only the base is decoded. `index`: in its segment."""
 
     index: int

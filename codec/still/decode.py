@@ -11,11 +11,12 @@ from ..base.resample import BASE_FORMAT, base_size
 from ..errors import DamageError, FormatError
 from ..frames import Plane
 from ..limits import DEFAULT, Limits
-from ..loss.modes import GUIDED
+from ..loss.modes import GUIDED, PALETTE
 from ..media.pictures import Picture, Pixels
 from ..wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, iter_obus, sequence_size
 from .exact import exact_decode
-from .payload import NO_ALPHA, OPAQUE, StillHeader, check_still, header_of
+from .palette import palette_decode
+from .payload import ALPHA, NO_ALPHA, OPAQUE, StillHeader, check_still, header_of
 from .restore import BASE_SCALE, alpha_prediction, checksum_of_picture, restored, upscaled
 
 
@@ -24,14 +25,28 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Pic
     cannot be restored exactly."""
     still, header = header_of(data)
     check_still(header, limits)
-    pixels = restored(upscaled(_base_of(still.base, header, threads), header.width, header.height), header)
-    if header.bounded:
-        pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, header.bounded == GUIDED.still)
-    if header.alpha != NO_ALPHA:
+    whole = False  # with alpha
+    if header.bounded == PALETTE.still:
+        pixels, whole = _of_palette(header)
+    else:
+        pixels = restored(upscaled(_base_of(still.base, header, threads), header.width, header.height), header)
+        if header.bounded:
+            guided = header.bounded == GUIDED.still
+            pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, guided)
+    if header.alpha != NO_ALPHA and not whole:
         pixels = np.concatenate([pixels, _alpha_of(still.alpha, header, threads)], axis=2)
     if checksum_of_picture(pixels) != header.checksum:
         raise DamageError("the decoded picture does not match its checksum")
     return Picture(pixels, still.icc, still.exif)
+
+
+def _of_palette(header: StillHeader) -> tuple[Pixels, bool]:
+    """Pixels of a palette, and whether alpha is among their channels. The base has no part in them."""
+    shape = header.height, header.width
+    found = palette_decode(header.loss, shape, header.channels, header.depth, header.alpha == ALPHA)
+    if found.alpha and (header.alpha_loss or header.alpha_low):
+        raise FormatError("alpha is both of the palette and in a loss-stream of its own")
+    return found.pixels, found.alpha
 
 
 def _alpha_of(unit: bytes, header: StillHeader, threads: int) -> Pixels:

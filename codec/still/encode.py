@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from ..base.search import search
 from ..errors import InputError
 from ..events import Listener, Trying, silent
 from ..frames import Plane, PlaneFormat, folds_of
-from ..loss.modes import GUIDED, LINEAR
+from ..loss.modes import GUIDED, LINEAR, PALETTE
 from ..media.pictures import Picture, Pixels
 from ..metrics import PSNR_MAX, squared_error
 from ..settings import CRF_MAX, StillSettings
@@ -39,6 +40,8 @@ from ..wire import avif
 from ..wire.fields import PIXELS_MAX
 from ..wire.obu import inject
 from .exact import exact_encode
+from .few_colours import COARSE_CRF, COARSE_PRESET, SURE, indexed, scattered, shown, stream_of, worth_trying
+from .palette import Indexed
 from .payload import ALPHA, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, write_still
 from .presets import NEVER, PRESETS
 from .restore import (
@@ -110,7 +113,6 @@ class StillEncoder:
         self.height, self.width, _ = picture.pixels.shape
         self._check()
         self._planes = base_planes(picture.colour, picture.peak)
-        self._alpha = self._code_alpha()
 
     def _check(self) -> None:
         if self.width > WIDEST or self.height > HIGHEST or self.width * self.height > PIXELS_MAX:
@@ -127,6 +129,8 @@ class StillEncoder:
                 self.code, settings.start_crf, lambda c: target - min(c.psnr, PSNR_MAX), -PSNR_SLACK, 5.0, rising=True
             )
             return found if met else replace(found, missed=f"a PSNR of {target:g} dB")
+        if settings.max_error == 0:
+            return self._lossless()
         room = settings.size_of(self.width, self.height)
         return self.code(settings.start_crf) if room is None else self._within(room)
 
@@ -150,16 +154,50 @@ class StillEncoder:
             )
         return found
 
+    def _lossless(self) -> CodedStill:
+        """The smaller of a palette, where there are few colours, and what a base predicts."""
+        found = indexed(self.picture)
+        share = scattered(found.indices) if found else 1.0
+        if found is None or not worth_trying(found, share):
+            return self.code(self.settings.start_crf)
+        self.listen(Trying("encode", f"a palette of {len(found.palette)}"))
+        small = self._with_palette(found, stream_of(found, share))
+        if share < SURE:
+            return small
+        return min(small, self.code(self.settings.start_crf), key=lambda coded: len(coded.data))
+
+    def _with_palette(self, found: Indexed, loss: bytes) -> CodedStill:
+        """The file of a picture with a palette; its base is for viewers alone."""
+        picture, crf, preset = self.picture, self.settings.crf, max(self.preset.base, COARSE_PRESET)
+
+        def coded(planes: Sequence[Plane]) -> bytes:
+            own = COARSE_CRF if crf is None else crf
+            return base_of(planes, BaseSettings(own, preset, self.settings.threads, SRGB, still=True))[0]
+
+        def unit_of(planes: Sequence[Plane]) -> bytes:
+            return coded(planes) if crf is not None else shown(planes, coded, len(loss))
+
+        depth = 8 if picture.peak == PEAK_8 else 16
+        header = StillHeader(self.width, self.height, picture.colour.shape[2], depth, bounded=PALETTE.still, loss=loss)
+        alpha = self._alpha
+        if found.alpha and picture.alpha is not None:
+            alpha = _Alpha(ALPHA, unit_of(base_planes(picture.alpha, picture.peak)))
+        return self._file(unit_of(self._planes), header, picture.colour, alpha, COARSE_CRF if crf is None else crf)
+
     def code(self, crf: float) -> CodedStill:
         """The file with a base of that quantiser."""
         self.listen(Trying("encode", f"crf {crf:g}"))
-        picture, alpha = self.picture, self._alpha
         unit, base = base_of(self._planes, self._base_settings(crf))
         found = self._predict(base, crf, len(unit))
         header, colour = self._with_loss(found.header, found.pixels)
-        shown = colour if picture.alpha is None else np.concatenate([colour, picture.alpha], axis=2)
+        return self._file(unit, header, colour, self._alpha, crf)
+
+    def _file(self, unit: bytes, header: StillHeader, colour: Pixels, alpha: _Alpha, crf: float) -> CodedStill:
+        """The file of a base and what decodes to `colour`."""
+        picture = self.picture
+        whole = colour if picture.alpha is None else np.concatenate([colour, picture.alpha], axis=2)
         psnr = psnr_of(colour, picture.colour, picture.peak)
-        header = replace(header, psnr=psnr, checksum=checksum_of_picture(shown))
+        header = replace(header, psnr=psnr, checksum=checksum_of_picture(whole))
         header = replace(header, alpha=alpha.kind, alpha_loss=alpha.loss, alpha_low=alpha.low)
         still = avif.Still(inject(unit, [write_still(header)]), alpha.unit, picture.icc, picture.exif)
         data = avif.write(still, SRGB)
@@ -227,7 +265,9 @@ class StillEncoder:
         loss, loss_low, colour = coded[bounded]
         return replace(header, bounded=bounded.still, max_error=max_error, loss=loss, loss_low=loss_low), colour
 
-    def _code_alpha(self) -> _Alpha:
+    @cached_property
+    def _alpha(self) -> _Alpha:
+        """Alpha as it is coded where no palette holds it."""
         alpha, peak = self.picture.alpha, self.picture.peak
         if alpha is None:
             return _Alpha()

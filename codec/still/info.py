@@ -21,8 +21,8 @@ def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
     alpha = len(still.alpha) + len(header.alpha_loss) + len(header.alpha_low)
     parts = {"head": len(header.delta), "loss_stream": loss, "alpha": alpha, "icc": len(still.icc)}
     parts["exif"] = len(still.exif)
-    bounds = STILL_MODES[header.bounded].bounds
-    exact = bounds and header.max_error == 0
+    mode = STILL_MODES[header.bounded]
+    exact = bool(mode) and header.max_error == 0
     inside = sum(len(p) for p in (header.delta, header.loss, header.loss_low, header.alpha_loss, header.alpha_low))
     base = len(still.base) - inside
     return {
@@ -34,8 +34,9 @@ def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
         "alpha": header.alpha == ALPHA,
         "head": None if header.head == NO_HEAD else header.head,
         "base_q": None if header.head == NO_HEAD else header.base_q,
+        "loss": mode.name,
         "lossless": exact,
-        "max_error": header.max_error if bounds else None,
+        "max_error": header.max_error if mode else None,
         "psnr": None if exact else header.psnr,
         "bpp": len(data) * 8 / (header.width * header.height),
         "bytes": {"file": len(data), "base": base, **parts, "container": len(data) - base - sum(parts.values())},

@@ -11,7 +11,7 @@ from ..base.quantiser import BASE_Q_ZERO
 from ..base.resample import BASE_MIN
 from ..errors import FormatError
 from ..limits import FIXED, Limits, check
-from ..loss.modes import GUIDED, LINEAR, OFF, STILL_MODES
+from ..loss.modes import GUIDED, LINEAR, OFF, PALETTE, STILL_MODES
 from ..metrics import PSNR_MAX
 from ..settings import MAX_ERROR
 from ..wire import avif
@@ -76,6 +76,8 @@ class StillHeader(Record, what="the header of a still picture"):
             raise FormatError("8-bit samples have no lower bytes")
         if v["depth"] == 16 and (v["max_error"] or v["bounded"] == GUIDED.still):
             raise FormatError("16-bit samples have no error bound, and no heads that know them")
+        if v["bounded"] == PALETTE.still and (v["head"] != NO_HEAD or v["max_error"] or v["loss_low_bytes"]):
+            raise FormatError("a picture with a palette is exact, without a head or lower bytes")
         if v["alpha"] != ALPHA and (v["alpha_bytes"] or v["alpha_low_bytes"]):
             raise FormatError("a picture without alpha has a loss-stream of it")
 
@@ -107,6 +109,7 @@ def header_of(data: bytes) -> tuple[avif.Still, StillHeader]:
 # bytes a sample of the base, except where said otherwise; rounded up from what `bench check memory` measured
 BAND_ROWS, BAND_CELL = 320, 768  # rows of cells of bands under way; bytes of a cell in all layers
 PLAIN, HEAD, DEEP = 36, 44, 20
+TABLES = 56 << 20  # bytes of what a palette's indices are coded with
 
 
 def still_memory(header: StillHeader) -> int:
@@ -119,6 +122,8 @@ def still_memory(header: StillHeader) -> int:
         band = -(-header.width // 2) * min(-(-header.height // 2), BAND_ROWS) * BAND_CELL
     alpha = LINEAR.still_memory if header.alpha == ALPHA else 0
     each += max(STILL_MODES[header.bounded].still_memory, alpha)
+    if header.bounded == PALETTE.still:
+        band += TABLES
     return FIXED + band + max(header.width, BASE_MIN) * max(header.height, BASE_MIN) * each
 
 

@@ -157,7 +157,8 @@ class IntegerHead:
         def band(rows: slice, seen: slice, inner: slice) -> None:
             out[rows] = part(x[seen])[inner]
 
-        self.in_bands(*x.shape[:2], band)
+        rows, columns = x.shape[:2]
+        self.in_bands(rows, columns, band)
         return out
 
     # what follows takes a picture, or a band of one with no regard to what lies around it

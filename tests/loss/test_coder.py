@@ -364,7 +364,12 @@ def test_wire_numbers_of_modes_are_never_given_a_second_meaning() -> None:
     assert {number: mode.name for number, mode in modes.FILM_MODES.items()} == {
         0: "off", 1: "transform", 2: "linear", 3: "density",
     }  # fmt: skip
-    assert {number: mode.name for number, mode in modes.STILL_MODES.items()} == {0: "off", 1: "linear", 2: "guided"}
+    assert {number: mode.name for number, mode in modes.STILL_MODES.items()} == {
+        0: "off",
+        1: "linear",
+        2: "guided",
+        3: "palette",
+    }
     assert [mode.name for mode in modes.MODES if mode.bounds] == ["linear", "density", "guided"]
     assert [mode.name for mode in modes.MODES if not mode] == ["off"]
 
