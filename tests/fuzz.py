@@ -48,9 +48,11 @@ from bench.process import memory_of
 from codec.cli.main import main as cli
 from codec.errors import FormatError, NvcError
 from codec.events import SegmentStats
+from codec.film.contents import Contents
 from codec.film.film import Film
 from codec.film.info import describe
 from codec.film.reader import FilmReader
+from codec.film.tracks import compared
 from codec.frames import checksum
 from codec.jobs.store import pack, unpack
 from codec.limits import Limits
@@ -64,6 +66,7 @@ from codec.still.info import describe_still
 from codec.still.upscale import load_upscaler, upscaled_picture
 from codec.wire import avif, obu
 from codec.wire.obu import SIGNATURE
+from codec.wire.tracks import read_tracks
 from heads.exact import HeadError
 from heads.layers import Layer
 from heads.restorer import store
@@ -108,14 +111,15 @@ def _refused(error: Exception, path: Path | None = None) -> Outcome:
 
 def _payload(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
     refused = []
-    for read in (payload.read_segment, payload.read_residual, still_payload.read_still):
+    readers = (payload.read_segment, payload.read_residual, still_payload.read_still, read_tracks)
+    for read in readers:
         try:
             read(data)
         except FormatError as error:
             refused.append(str(error))
     with contextlib.suppress(FormatError):
         split_changes(data)
-    return (REFUSED, refused[0]) if len(refused) == 3 else (SHOWN, "")
+    return (REFUSED, refused[0]) if len(refused) == len(readers) else (SHOWN, "")
 
 
 def _unit(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
@@ -183,6 +187,7 @@ def _reader(data: bytes, path: Path, seed: Seed, mutation: str) -> Outcome:
             raise Wrong("sizes do not add up")
         sum(1 for _ in reader.units(reader.info.duration / 2, lambda error: None))
         describe(path, LIMITS)
+        compared(Contents(path, LIMITS).tracks() or (), reader.tracks())
     except NvcError as error:
         return _refused(error, path)
     return SHOWN, ""

@@ -129,19 +129,15 @@ def cover_picture() -> bytes:
     return bytes(jpeg.encode(av.VideoFrame(16, 16, "yuvj420p"))[0])
 
 
-def with_cover(film: Path, target: Path, first: bool = False) -> bytes:
-    """Copy a film to the MP4 `target`, with a cover as its last stream, or its `first` after the pictures; the cover's
-    bytes."""
+def with_cover(film: Path, target: Path) -> bytes:
+    """Copy a film to the MP4 `target` and add a cover, whose bytes are returned."""
     picture = cover_picture()
     with av.open(str(film)) as old, av.open(str(target), "w") as new:
-        streams: dict[int, Any] = {}
-        for stream in old.streams if not first else old.streams.video:
-            streams[stream.index] = new.add_stream_from_template(stream, opaque=True)
+        streams = [cast(Any, new.add_stream_from_template(stream, opaque=True)) for stream in old.streams]
         cover: Any = new.add_mux_stream("mjpeg", rate=25, width=16, height=16, time_base=Fraction(1, 90000))
         cover.disposition = av.stream.Disposition.attached_pic
-        for stream in old.streams:
-            if stream.index not in streams:
-                streams[stream.index] = new.add_stream_from_template(stream, opaque=True)
+        for stream, copy in zip(old.streams, streams, strict=True):
+            copy.metadata.update(stream.metadata)
         packet = av.Packet(picture)
         packet.pts = packet.dts = 0
         packet.stream, packet.is_keyframe, packet.time_base = cover, True, Fraction(1, 90000)

@@ -266,6 +266,7 @@ def tracks_of(
     film = film_stream(container)
     names: dict[int, tuple[str, str]] = {}
     attached: dict[int, Track] = {}
+    stream: Any
     for stream in container.streams:
         kind = {"video": "cover"}.get(stream.type, stream.type)
         codec = getattr(stream.codec_context, "codec", None)

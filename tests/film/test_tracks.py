@@ -200,7 +200,7 @@ def test_lanes_read_the_same_film_or_none(make_film: Make, tmp_path: Path) -> No
 def rich(make_film: Make, tmp_path: Path) -> Path:
     """A film with sound, subtitles and a cover, encoded."""
     film = make_film("film.mp4", sound="aac")
-    with_cover(film, tmp_path / "in.mp4", first=True)
+    with_cover(film, tmp_path / "in.mp4")
     codec.encode(tmp_path / "in.mp4", tmp_path / "rich.nvc", WISHES)
     return tmp_path / "rich.nvc"
 

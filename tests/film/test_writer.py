@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from codec.errors import FormatError, InputError, OutputError
+from codec.film.containers import container_of
 from codec.film.reader import FilmReader
 from codec.film.writer import write_film
 from codec.frames import Colour, PlaneFormat, VideoInfo
@@ -127,6 +128,34 @@ def test_hdr_boxes(tmp_path):
     got = FilmReader(path).info.side_data
     assert got["content_light"] == data["content_light"]
     old, new = (struct.unpack("=20i2i", d) for d in (mastering, got["mastering"]))
+    values = [[Fraction(*s[i : i + 2]) for i in range(0, 20, 2)] for s in (old, new)]
+    assert values[0] == values[1] and old[20:] == new[20:]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm"])
+def test_matroska_holds_what_mp4_does(tmp_path, ending):
+    """Times within a millisecond, and no two alike."""
+    matrix = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    primaries = [(34000, 50000), (16000, 50000), (13250, 50000), (34500, 50000), (7500, 50000), (3000, 50000)]
+    rest = [(15635, 50000), (16450, 50000), (1, 10000), (1000, 1)]
+    mastering = struct.pack("=20i2i", *(n for pair in primaries + rest for n in pair), 1, 1)
+    light = struct.pack("=2I", 1000, 400)
+    info = replace(
+        INFO, time_base=Fraction(1, 24000), sar=Fraction(16, 11), colour=Colour(9, 16, 9, 1), display_matrix=matrix,
+        side_data={"mastering": mastering, "content_light": light},
+    )  # fmt: skip
+    units = units_of([0, 1001, 2002, 2010, 2015, 9000, 9001], [1001, 1001, 8, 5, 6985, 1, 240])
+    path = tmp_path / f"a.{ending}"
+    assert write_film(path, units, info, (64, 48), container=container_of(str(path))) == []
+    reader = FilmReader(path)
+    read = list(reader.units())
+    assert [(u.data, u.payloads, u.keyframe) for u in read] == [(u.data, u.payloads, u.keyframe) for u in units]
+    assert [u.pts for u in read] == [0, 42, 83, 84, 85, 375, 376]
+    assert reader.info.time_base == Fraction(1, 1000) and read[-1].duration == 9
+    got = reader.info
+    assert (got.colour, got.display_matrix, got.side_data["content_light"]) == (info.colour, matrix, light)
+    assert abs(got.sar - info.sar) < Fraction(1, 400 if ending == "mkv" else 64) and got.sar != 1
+    old, new = (struct.unpack("=20i2i", d) for d in (mastering, got.side_data["mastering"]))
     values = [[Fraction(*s[i : i + 2]) for i in range(0, 20, 2)] for s in (old, new)]
     assert values[0] == values[1] and old[20:] == new[20:]
 

@@ -19,7 +19,7 @@ from codec.media import pngs
 from codec.media.folders import Folder
 from codec.media.sinks import open_sink
 from codec.media.source import open_source
-from tests.makers import drawn_frames
+from tests.makers import drawn_frames, with_cover
 
 RATE = Fraction(24000, 1001)
 YUV = PlaneFormat("420", 8)
@@ -147,6 +147,27 @@ def test_sound_goes_along(tmp_path, make_film, ending, sound):
         assert all(abs((b[1] - begin) - a[1]) < Fraction(1, 500) for a, b in zip(old, new, strict=True))
     if ending != "webm":
         assert same(pictures, frames) == (ending == "mkv")
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4", "mov", "webm"])
+def test_a_cover_goes_along_or_is_named(tmp_path, make_film, ending):
+    def adjust(output, video):
+        output.streams.audio[0].metadata["language"] = "fra"
+
+    film = make_film("film.mp4", sound="aac", sound_rate=48000, adjust=adjust)
+    cover = with_cover(film, tmp_path / "s.mp4")
+    with open_source(tmp_path / "s.mp4") as source:
+        info, frames = source.info, list(source.frames())
+    notes = write(tmp_path / f"a.{ending}", info, frames, source=tmp_path / "s.mp4")
+    with av.open(str(tmp_path / f"a.{ending}")) as film:
+        covers = [s for s in film.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        assert len(film.streams.video) == 1 + len(covers)
+        assert film.streams.audio[0].language == "fra"
+        found = [bytes(p) for p in film.demux(covers) if p.size] if covers else []
+        assert found == [cover] * (ending in ("mkv", "mp4"))
+    dropped = f"the video stream #2 (mjpeg) is dropped; {ending} cannot hold it"
+    assert (dropped in notes) == (ending in ("mov", "webm"))
+    assert not any("tags" in note for note in notes)
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mp4"])
