@@ -18,7 +18,7 @@ from ..segment.payload import SegmentHeader, film_memory
 from .task import CHUNK
 
 PRIOR = 0.03  # of what a segment's stage is expected to take: how much what was expected weighs beside what was seen
-BELIEF = 0.85  # in other stages' prices, as an exponent, where a stage has none: most of it is the machine's speed
+BELIEF = 0.7, 0.85  # in other stages' prices, as exponents, where a stage has none: below and above 1
 WRITING = 0.2, 5e-4  # seconds, and for each picture: of writing the file
 UNLIKELY = 0.1  # share of a stage that is still to come where more time has passed than was to be
 
@@ -147,10 +147,11 @@ class Progress:
         usual = self.expected(frames, True)
         weight = PRIOR * sum(usual.values())
         common = (sum(spent.values()) + weight) / (sum(worked.values()) + weight) if weight else 1.0
+        belief = common ** BELIEF[common > 1]  # how dear a film is has bounds, how slow a machine is has not
         prices = {}
         for stage in {**usual, **worked}:
             weight = PRIOR * usual.get(stage, 0.0)
-            found = spent.get(stage, 0.0) + weight * common**BELIEF
+            found = spent.get(stage, 0.0) + weight * belief
             of = worked.get(stage, 0.0) + weight
             prices[stage] = found / of if of else common
         return prices
