@@ -110,7 +110,7 @@ def checksum(planes: Sequence[Plane], crc: int = 0) -> int:
     """CRC-32 of the samples of a picture, row by row, plane by plane, 10-bit samples as 16 bits little-endian;
     `crc` continues the checksum of the picture before it in the same group."""
     for plane in planes:
-        crc = zlib.crc32(plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data, crc)
     return crc
 
 
