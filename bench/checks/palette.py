@@ -27,7 +27,22 @@ from ..tables import fixed, table
 
 HEAD = ("picture", "size", "colours", "PNG", "WebP", "JPEG XL", "predicted", "nvc", "encode s", "decode s")
 SETTINGS = StillSettings(max_error=0, threads=1)
-WORDS = "the quick brown fox jumps over a lazy dog and it packs my box with five dozen jugs of liquor".split()
+WORDS = (
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "lazy",
+    "dog",
+    "packs",
+    "my",
+    "box",
+    "five",
+    "dozen",
+    "liquor",
+    "jugs",
+)
 Image = NDArray[np.uint8]
 
 
