@@ -1,4 +1,4 @@
-"""Is a size that is asked for kept, and used? `codec encode --target-size` on films and pictures.
+"""Is a size that `codec encode` is asked for kept, and used?
 
     bench check size SOURCE... --frames 72 --crop 320x180
 
