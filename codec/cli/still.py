@@ -62,7 +62,7 @@ def encode_stills(
 
     with Console(as_json, quiet) as console:
         if is_folder(source):
-            how = {"overwrite": overwrite, "resume": resume, "limits": limits}
+            how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "limits": limits}
             _finish(console, encode_folder(source, target, settings, **how, listen=console), "encoded", quiet)
             return
         if resume:
