@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import click
@@ -22,7 +23,6 @@ from codec.settings import StillSettings
 from codec.still.decode import decode_still
 from codec.still.encode import StillEncoder
 
-from ..methods.stills import library
 from ..tables import fixed, table
 
 HEAD = ("picture", "size", "colours", "PNG", "WebP", "JPEG XL", "predicted", "nvc", "encode s", "decode s")
@@ -118,7 +118,7 @@ def _peers(pixels: Image) -> Iterator[int]:
         picture.save(file, kind, **options)
         return len(file.getvalue())
 
-    made = library("PIL.Image").fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    made = import_module("PIL.Image").fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     sizes = [size(made, "PNG", optimize=True)]
     if pixels.shape[2] == 1:
         sizes.append(size(made.convert("1", dither=0), "PNG", optimize=True))
@@ -127,7 +127,7 @@ def _peers(pixels: Image) -> Iterator[int]:
         sizes.append(size(few, "PNG", optimize=True))
     yield min(sizes)
     yield size(made if pixels.shape[2] > 1 else made.convert("RGB"), "WEBP", lossless=True, exact=True, method=6)
-    yield len(library("imagecodecs").jpegxl_encode(np.squeeze(pixels), effort=7, lossless=True, planar=False))
+    yield len(import_module("imagecodecs").jpegxl_encode(np.squeeze(pixels), effort=7, lossless=True, planar=False))
 
 
 @click.command()

@@ -13,7 +13,7 @@ from ..media.pictures import Picture, Pixels
 from .palette import Indexed, order_of, palette_encode
 
 COLOURS = 4096  # of a picture that is tried as a palette
-SCATTERED = 0.3  # share of pixels unlike the four around them, from which on candidates do not pay
+SCATTERED = 0.17  # share of pixels unlike the four around them, from which on candidates do not pay
 SURE = 0.1  # share below which nothing else is tried
 TONES = 64  # of a grey picture: with more, and scattered ones, it is a photograph
 TALL = 2  # times as high as wide: coded as columns, in fewer waves
