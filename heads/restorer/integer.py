@@ -157,7 +157,7 @@ class IntegerHead:
         def band(rows: slice, seen: slice, inner: slice) -> None:
             out[rows] = part(x[seen])[inner]
 
-        self.in_bands(*x.shape[:2], band)
+        self.in_bands(x.shape[0], x.shape[1], band)
         return out
 
     # what follows takes a picture, or a band of one with no regard to what lies around it
