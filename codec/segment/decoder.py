@@ -56,9 +56,9 @@ class DecodedPicture:
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A picture of which only the base is decoded. `index`: in its segment."""
+    """A picture of which only the base is decoded. `number`: in its segment, from 0."""
 
-    index: int
+    number: int
     pts: int
     base: list[Plane]
 
@@ -172,7 +172,7 @@ class SegmentDecoder:
         waiting.clear()
 
     def _restored(self, picture: _Waiting) -> DecodedPicture:
-        output = self._picture(picture.index, picture.pts, picture.base)
+        output = self._picture(picture.number, picture.pts, picture.base)
         kept = picture.base if self._film.best_effort else []
         return DecodedPicture(picture.pts, self._units.duration(picture.pts), kept, output)
 

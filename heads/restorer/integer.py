@@ -26,7 +26,7 @@ from .spec import ACT_MAX, HISTORY_MAX, INPUT_MAX, SKIP_BITS, HeadSpec, effectiv
 
 CORRECTION_BITS = 4
 PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
-BAND = 4 << 20  # bytes of a layer's activations that are computed at once
+BAND = 5 << 19  # bytes of a layer's activations that are computed at once
 BAND_LEAST = 32  # rows of cells that are worth a thread
 CORNER = 32  # columns of a patch that are compared
 
@@ -157,8 +157,7 @@ class IntegerHead:
         def band(rows: slice, seen: slice, inner: slice) -> None:
             out[rows] = part(x[seen])[inner]
 
-        rows, columns = x.shape[:2]
-        self.in_bands(rows, columns, band)
+        self.in_bands(x.shape[0], x.shape[1], band)
         return out
 
     # what follows takes a picture, or a band of one with no regard to what lies around it
