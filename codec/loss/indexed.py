@@ -72,11 +72,11 @@ class IndexCoder:
     def run(self, source: Ints | None) -> Ints:
         """The plane, (rows, columns) int32; `source` is given to a writer and None to a reader. Raises FormatError."""
         step = self._stride - SKEW  # from a pixel of a wave to the next, one row down
-        wanted = None
+        wanted: Ints | None = None
         if source is not None:
-            wanted = np.zeros_like(self._plane)
-            wanted[MARGIN:, MARGIN : MARGIN + self.columns] = source
-            wanted = wanted.reshape(-1)
+            padded = np.zeros_like(self._plane)
+            padded[MARGIN:, MARGIN : MARGIN + self.columns] = source
+            wanted = padded.reshape(-1)
         for wave in range(self.columns + SKEW * (self.rows - 1)):
             top, bottom = max(0, -(-(wave - self.columns + 1) // SKEW)), min(self.rows - 1, wave // SKEW)
             if bottom < top:
