@@ -74,9 +74,9 @@ class IndexCoder:
         step = self._stride - SKEW  # from a pixel of a wave to the next, one row down
         wanted: Ints | None = None
         if source is not None:
-            framed = np.zeros_like(self._plane)
-            framed[MARGIN:, MARGIN : MARGIN + self.columns] = source
-            wanted = framed.reshape(-1)
+            padded = np.zeros_like(self._plane)
+            padded[MARGIN:, MARGIN : MARGIN + self.columns] = source
+            wanted = padded.reshape(-1)
         for wave in range(self.columns + SKEW * (self.rows - 1)):
             top, bottom = max(0, -(-(wave - self.columns + 1) // SKEW)), min(self.rows - 1, wave // SKEW)
             if bottom < top:
