@@ -65,7 +65,7 @@ class Work:
 
 
 READING = Work("read", 32)  # 16 bits, four channels, three copies
-ENCODING = Work("encode", 190)  # lossless, with alpha
+ENCODING = Work("encode", 190)  # lossless, with alpha: bench/NOTES.md, "Limits of memory"
 GAUSSIANS = Work("encode", 150)  # at 3 bits a pixel; what is known of it
 
 
