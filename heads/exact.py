@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from threading import Barrier, Lock
+from threading import Barrier, Lock, Thread
 
 import torch
 
@@ -103,6 +103,10 @@ def one_thread() -> Iterator[None]:
     for the next one in busy loops, and take the cores of those that train side by side."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    # what was asked for is now the default of threads that come later, such as those of a player: set it back elsewhere
+    other = Thread(target=torch.set_num_threads, args=(before,))
+    other.start()
+    other.join()
     try:
         yield
     finally:

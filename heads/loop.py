@@ -80,7 +80,7 @@ class Adam:
         """One step down the gradients."""
         self.steps += 1
         first, second = self.DECAY
-        size, spread = rate / (1 - first**self.steps), math.sqrt(1 - second**self.steps)
+        size, spread = rate / (1 - first**self.steps), (1 - second**self.steps) ** 0.5
         for parameter, mean, square in zip(self.parameters, self.means, self.squares, strict=True):
             assert parameter.grad is not None
             mean.lerp_(parameter.grad, 1 - first)

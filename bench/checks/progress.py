@@ -21,6 +21,8 @@ from itertools import pairwise
 
 import click
 
+from codec.cli.options import Number
+
 from ..process import BenchError, python
 from ..tables import table
 
@@ -68,7 +70,9 @@ def worst(found: Sequence[Told], whole: float, after: float) -> float:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("clip", type=click.Path(exists=True, dir_okay=False))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-@click.option("--claim", type=float, default=1.5, show_default=True, help="Largest factor after the first tenth.")
+@click.option(
+    "--claim", type=Number(float, 1, 1000), default=1.5, show_default=True, help="Largest factor after the first tenth."
+)
 @click.option("--all", "everything", is_flag=True, help="Show all that was told.")
 def main(clip: str, options: tuple[str, ...], claim: float, everything: bool) -> None:
     """Encode CLIP with the OPTIONS of `codec encode`, and compare the time left with the time that it took."""

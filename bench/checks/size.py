@@ -21,13 +21,14 @@ from pathlib import Path
 
 import click
 
+from codec.cli.options import Number
 from codec.errors import NvcError
 from codec.film.containers import MP4
 from codec.film.writer import check_side
 from codec.frames import Frame
 from codec.media.sinks import open_sink
 from codec.media.source import open_source
-from codec.settings import PRESETS
+from codec.settings import JOBS_MAX, PRESETS
 
 from ..process import BenchError, python, run
 from ..sources import kind_of, open_still
@@ -104,10 +105,10 @@ def tried(path: str, wish: float, options: Sequence[str]) -> tuple[int | None, f
 @click.command()
 @click.argument("source", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--bpp", default="0.03,0.1,0.3", show_default=True, help="Sizes: bits a pixel, and the sound.")
-@click.option("--frames", type=click.IntRange(1), help="Only so many pictures of each film, without its sound.")
+@click.option("--frames", type=Number(int, 1, 100_000), help="Only so many pictures of each film, without its sound.")
 @click.option("--crop", default="320x180", show_default=True, help="With --frames: the middle of each picture.")
 @click.option("--preset", type=click.Choice(PRESETS), default="fast", show_default=True)
-@click.option("--jobs", type=click.IntRange(1), help="Segments of a film encoded at a time.")
+@click.option("--jobs", type=Number(int, 1, JOBS_MAX), help="Segments of a film encoded at a time.")
 def main(source: tuple[str, ...], bpp: str, frames: int | None, crop: str, preset: str, jobs: int | None) -> None:
     """Encode each SOURCE to sizes that are asked for, and compare."""
     rows: list[tuple[object, ...]] = []

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from codec.errors import reason
 from codec.media.parts import write_whole
 
 from ..process import BenchError
@@ -51,7 +52,7 @@ def load(folder: Path) -> tuple[Row, list[Record]]:
     try:
         asked = json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BenchError(f"{folder}: there is no finished run to report ({error})") from None
+        raise BenchError(f"{folder}: there is no finished run to report: {reason(error)}") from None
     methods = {(m["name"], m["settings"], m["version"]) for m in asked["methods"]}
     clips = {(c["hash"], c["frames"]): c["name"] for c in asked["clips"]}
     records = []

@@ -18,7 +18,8 @@ from ..events import Listener, Stage
 from ..frames import Frame, VideoInfo
 from ..segment.effort import PROBE_PRESET, PROBED, PROBED_SIZES
 from ..segment.encoder import SegmentEncoder
-from ..settings import CRF_MAX, CRF_STEP, SCALES, Settings
+from ..segment.presets import PRESETS
+from ..settings import CRF_MAX, SCALES, Settings
 
 PROBE_CRFS = (24.0, 40.0, 56.0)
 SMALLEST = 64  # samples: no base is made narrower or lower than this
@@ -31,7 +32,7 @@ class _Curve:
     scale: Fraction
     rates: tuple[float, ...]  # ln bytes, rising
     psnrs: tuple[float, ...]
-    crfs: tuple[float, ...]
+    crfs: tuple[float, ...]  # SVT-AV1's own
 
     def psnr_at(self, rate: float) -> float:
         return _line(rate, self.rates, self.psnrs)
@@ -44,8 +45,7 @@ class _Curve:
         return _line(CRF_MAX, self.crfs[::-1], self.rates[::-1]) <= rate
 
     def crf_at(self, rate: float) -> float:
-        crf = _line(rate, self.rates, self.crfs)
-        return min(max(round(crf / CRF_STEP) * CRF_STEP, 1.0), CRF_MAX)
+        return min(max(_line(rate, self.rates, self.crfs), 1.0), CRF_MAX)
 
 
 def _line(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
@@ -60,7 +60,7 @@ def choose_scale(
 ) -> tuple[Fraction, float]:
     """(scale, crf to begin with). With `--crf N` the crf is that of the full-size base, and a smaller base gets the
     crf at which it takes the same bytes."""
-    start = settings.start_crf
+    start, preset = settings.start_crf, PRESETS[settings.preset]
     if settings.scale is not None:
         return settings.scale, start
     if settings.max_error is not None:
@@ -91,10 +91,10 @@ def choose_scale(
             elif bytes_per_second:
                 goal = math.log(max(1.0, bytes_per_second * len(frames) / float(info.rate)))
             else:
-                goal = _line(start, curve.crfs[::-1], curve.rates[::-1])
+                goal = _line(preset.quantiser(start), curve.crfs[::-1], curve.rates[::-1])
         reached = not bytes_per_second or curve.reaches(goal)
         psnr = curve.psnr_at(goal) - (ADVANTAGE if scale > 1 else 0.0) if reached else -math.inf
-        crf = curve.crf_at(goal) if scale > 1 or settings.crf is None else start
+        crf = preset.asked(curve.crf_at(goal)) if scale > 1 or settings.crf is None else start
         if best is None or psnr > best[0] or best[0] == -math.inf:  # where none reaches it, the smallest
             best = (psnr, scale, crf)
         elif psnr < best[0] - MARGIN:

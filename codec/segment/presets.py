@@ -37,6 +37,12 @@ class Preset:
         found = round((crf + float(np.interp(crf, crfs, shifts))) / CRF_STEP) * CRF_STEP
         return min(max(found, 1.0), CRF_MAX)
 
+    def asked(self, quantiser: float) -> float:
+        """The crf that `quantiser` makes this crf of SVT-AV1 of; in its steps."""
+        crfs = np.arange(1.0, CRF_MAX + CRF_STEP, CRF_STEP)
+        found = float(np.interp(quantiser, [self.quantiser(float(crf)) for crf in crfs], crfs))
+        return min(max(round(found / CRF_STEP) * CRF_STEP, 1.0), CRF_MAX)
+
     def batches(self, megasamples: float) -> int:
         """That the pretrained head learns from a segment of that size, if its bytes allow."""
         return min(max(round(self.fit * megasamples), self.least), self.most)

@@ -123,6 +123,12 @@ class IntegerHead:
             acc += x << shift if self.spec.adds(i) else 0
             x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
         wanted = x.transpose(1, 2, 0)[:, :wide]
+        shown = grid[:, :wide, : self.spec.planes].cpu().numpy().astype(np.int64) + INPUT_MAX
+        for depth in self._finals:
+            drop = shift + 10 - depth
+            samples = np.clip((wanted + (shown << shift) + (1 << drop >> 1)) >> drop, 0, (1 << depth) - 1)
+            if not np.array_equal(self.predict(grid, depth).cpu().numpy()[:, :wide], samples):
+                return False
         return all(np.array_equal(sums[:, :wide], wanted) for sums in found)
 
     def in_bands(

@@ -231,6 +231,8 @@ def test_nothing_is_said_of_segments_where_there_are_none(
 LOADING = """
 import os, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has its background jobs ignore
+
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == {name!r}:

@@ -16,8 +16,8 @@ from codec.segment.effort import Agenda, Effort, coded_share
 from codec.segment.encoder import SegmentEncoder
 from codec.segment.passes import Passes
 from codec.segment.presets import PRESETS
+from codec.settings import CRF_STEP, Settings
 from codec.settings import PRESETS as NAMES
-from codec.settings import Settings
 from tests.makers import drawn_frames, shorten
 
 YUV = PlaneFormat("420", 8)
@@ -114,3 +114,10 @@ def test_effort_of_a_search_and_of_a_scale_is_counted() -> None:
     many = Effort(Settings(target_psnr=40), INFO, Fraction(1), 20).stages(True)
     assert one["scale"] == 0 < many["scale"] and many["base"] == pytest.approx(3 * one["base"])
     assert "scale" not in Effort(Settings(), INFO, Fraction(1), 20).stages()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_is_asked_for_is_found_from_the_base(name: str) -> None:
+    preset = PRESETS[name]
+    for quantiser in (1.0, 12.5, 24.0, 40.0, 50.0, 58.0, 63.0):
+        assert abs(preset.quantiser(preset.asked(quantiser)) - quantiser) <= 2 * CRF_STEP
