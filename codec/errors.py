@@ -24,6 +24,10 @@ class SourceChanged(InputError):
     """The source is no longer what it was when the work began."""
 
 
+class SourceDamaged(InputError):
+    """The source is damaged, or becomes another film, midway: what is before that can be encoded (`best_effort`)."""
+
+
 class FormatError(NvcError):
     """An .nvc file breaks the rules of FORMAT.md."""
 

@@ -65,6 +65,8 @@ def encode_command(
 ) -> None:
     """Encode the film or picture SOURCE to the .nvc file TARGET.
 
+    A film is an MP4 inside; where TARGET ends in .mkv or .webm it is the same in Matroska or WebM.
+
     SOURCE "-" is a y4m film or a picture on standard input. A picture (PNG, JPEG, WebP, AVIF, TIFF, BMP, PNM) becomes
     an AVIF file that any browser shows; TARGET "-" is standard output for it. Of a folder SOURCE every picture is
     encoded to a file below the folder TARGET.

@@ -28,6 +28,8 @@ def film_table(found: dict[str, Any]) -> str:
     for track in found["tracks"]:
         what = f"{track['kind']} {track['codec']}".strip()
         lines.append(f"  {what:22} {track['packets']:>8,} packets {track['size']:>12,} B, CRC-32 {track['crc']:08x}")
+    if found["tracks_damage"]:
+        lines += ["", f"  {found['tracks_damage']}"]
     row = "  {:>9} {:>6} {:>5} {:>10} {:>7} {:>7} {:>9} {:>10} {:>8} {:>10} {:>7}"
     lines += ["", row.format(*COLUMNS)]
     for s in found["segments"]:

@@ -84,11 +84,13 @@ class Contents:
         return f"{self.path}: frame at {float(pts * self.info.time_base):.3f} s"
 
     def segments(self) -> Iterator[SegmentInfo]:
-        """What the headers say. Raises DamageError at a damaged one, FormatError where there is none."""
+        """What the headers say. Raises DamageError at a damaged one, FormatError where there is none; what tells of the
+        other tracks is passed over, see `tracks`."""
         pending: SegmentInfo | None = None
         for unit in self._reader.units():
             try:
-                residuals = [p for p in unit.payloads if kind_of(p) == RESIDUAL]
+                others = unit.payloads[1 + has_tracks(unit) :] if unit.keyframe else unit.payloads
+                residuals = [p for p in others if kind_of(p) == RESIDUAL]
                 header = header_of(unit, self.first, self.limits, self.best_effort) if unit.keyframe else None
             except FormatError as error:
                 raise DamageError(f"{self.place(unit.pts)}: {error}", unit.pts) from None

@@ -49,7 +49,8 @@ def decode(
     limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Decoded:
-    """Decode the .nvc file `source` to `target`: .y4m, .mkv, .mp4, .webm, name_%05d.png, or "-" (y4m).
+    """Decode the .nvc file `source` to `target`: .y4m, .mkv, .mp4, .mov, .webm, name_%05d.png, or "-"
+    (y4m).
 
     `start` and `duration` are in seconds on the film's clock. Raises DamageError where a picture cannot be restored
     exactly, unless `best_effort`, InputError where there is no picture in that time. On any error nothing is left at

@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import islice
 
 from ..base.resample import base_size
-from ..errors import FormatError, InputError, NvcError, OutputError, SourceChanged, UsageError
+from ..errors import FormatError, InputError, NvcError, OutputError, SourceChanged, SourceDamaged, UsageError
 from ..events import Event, FilmEncoded, Listener, Note, ScaleChosen, SegmentStats, SourceOpened, Stage, silent
 from ..frames import Frame, VideoInfo
 from ..jobs.lanes import Lanes
@@ -95,21 +95,27 @@ def encode(
         _check_options(film, settings)
         workers, settings = _workers(jobs, cluster, settings)
         with closing(workers):
-            work = _Work(film, target, settings, resume, listen, workers)
+            work = _Work(film, target, settings, overwrite, resume, listen, workers)
             try:
                 return work.run()
             except BaseException as error:
                 kept = work.store.leave(keep=source != STDIN and not isinstance(error, TooLarge))
                 if kept and isinstance(error, KeyboardInterrupt):
-                    error.add_note(f"finished segments are kept ({kept}), --resume goes on from them")
+                    error.add_note(_advice(kept, error))
                 if kept and isinstance(error, NvcError) and work.encoding:
-                    how = "--resume goes on from them"
-                    if isinstance(error, SourceChanged):
-                        how = "--resume goes on from them where the film is again what it was"
-                    elif isinstance(error, InputError) and not best_effort:
-                        how = "--resume --best-effort writes the film up to there"
-                    raise type(error)(f"{error}; {kept} finished segments are kept, {how}") from None
+                    raise type(error)(f"{error}; {_advice(kept, error)}") from None
                 raise
+
+
+def _advice(kept: int, error: BaseException) -> str:
+    """What to do with so many finished segments, where `error` ended the work."""
+    them = "it" if kept == 1 else "them"
+    what = "1 finished segment is kept" if kept == 1 else f"{kept} finished segments are kept"
+    if isinstance(error, SourceDamaged):
+        return f"{what}, --resume --best-effort writes the film up to there"
+    if isinstance(error, SourceChanged):
+        return f"{what}, --resume goes on from {them} where the film is again what it was"
+    return f"{what}, --resume goes on from {them}"
 
 
 def _workers(jobs: int | None, cluster: str | None, settings: Settings) -> tuple[Workers, Settings]:
@@ -135,8 +141,18 @@ def _check_options(film: Source, settings: Settings) -> None:
 class _Work:
     """One encode under way."""
 
-    def __init__(self, film: Source, target: str, settings: Settings, resume: bool, listen: Listener, workers: Workers):
+    def __init__(
+        self,
+        film: Source,
+        target: str,
+        settings: Settings,
+        overwrite: bool,
+        resume: bool,
+        listen: Listener,
+        workers: Workers,
+    ):
         self.film, self.target, self.settings, self.workers = film, target, settings, workers
+        self.overwrite = overwrite
         self.info: VideoInfo = film.info
         self.container = container_of(target)
         self.container.check(film.name, film.info)
@@ -200,7 +216,6 @@ class _Work:
         size = base_size(self.info.width, self.info.height, scale)
         sound = self.film.path if self.film.path != STDIN else None
         stats = self.progress.stats
-        self.progress.writing()
         with self._part() as part:
 
             def write(units: Iterator[TemporalUnit]) -> list[str]:
@@ -208,10 +223,12 @@ class _Work:
 
             self.film.identity.check()
             if self.keeper is None:
+                self.progress.writing()
                 lost = write(self.store.units(len(stats)))
             else:
                 lost = self.keeper.write(part.path, lanes, write)
             self.film.identity.check()
+            check_target(self.target, self.overwrite)  # it may have come to be there meanwhile
             part.finish()
         self.store.remove()
         self._tell_notes(lost)

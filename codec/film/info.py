@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from ..errors import DamageError
 from ..limits import DEFAULT, Limits
 from ..loss.modes import FILM_MODES
 from ..segment import payload
@@ -16,10 +17,12 @@ _HEAD = {payload.NO_HEAD: "none", payload.WHOLE_HEAD: "whole", payload.HEAD_DIFF
 
 
 def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str, Any]:
-    """JSON-like description; no picture is decoded. Raises as `Film` does."""
+    """JSON-like description; no picture is decoded. Raises as `Film` does, but for damage of what tells of the other
+    tracks: there are none then, and `tracks_damage` is a sentence on it."""
     film = Contents(path, limits)
     info, sizes = film.info, film.sizes()
     segments = [_segment(found, float(found.pts * info.time_base)) for found in film.segments()]
+    tracks, damage = _tracks(film)
     heads, loss = (sum(s[part] for s in segments) for part in ("head_bytes", "loss_bytes"))
     return {
         "path": os.fspath(path),
@@ -40,9 +43,17 @@ def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str
             "other": sizes["other"],
             "container": sizes["container"],
         },
-        "tracks": [asdict(track) for track in film.tracks() or ()],
+        "tracks": tracks,
+        "tracks_damage": damage,
         "segments": segments,
     }
+
+
+def _tracks(film: Contents) -> tuple[list[dict[str, Any]], str | None]:
+    try:
+        return [asdict(track) for track in film.tracks() or ()], None
+    except DamageError as error:
+        return [], str(error)
 
 
 def _segment(found: SegmentInfo, start: float) -> dict[str, Any]:

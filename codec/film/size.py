@@ -20,7 +20,7 @@ import numpy as np
 from ..base.av1 import BaseSettings, encode_base
 from ..base.resample import BASE_FORMAT
 from ..errors import InputError
-from ..events import Note, SegmentDone, SegmentStats, Stage
+from ..events import Note, SegmentStats, Stage
 from ..frames import VideoInfo
 from ..jobs.lanes import Lanes
 from ..jobs.progress import Progress
@@ -101,14 +101,9 @@ class SizeKeeper:
         spare = header.head_kind != NO_HEAD or (header.loss_kind != OFF.film and self._settings.loss == "auto")
         kept = _Kept(segment.bytes, segment.stats, header.head_kind == HEAD_DIFFERENCE, not spare)
         with self._lock:
-            again = index in self._kept
             self._kept[index] = kept
             least = [known for known in self._kept.values() if known.least]
-        if again:
-            self._progress.stats[index] = segment.stats
-            self._progress.tell(SegmentDone(index, segment.stats))
-        else:
-            self._progress.finished(index, segment)
+        self._progress.finished(index, segment)
         if sum(known.bytes for known in least) > self.room:
             raise TooLarge(f"{self._wish} cannot be reached: {self._told(least)}{self._advice()}")
 
@@ -128,6 +123,7 @@ class SizeKeeper:
         TooLarge."""
         version = 0
         while True:
+            self._progress.writing()
             lost = write(self._store.units(len(self._kept), self._versions))
             self._beside = os.path.getsize(path) - self._bytes
             while self._bytes > self.room:
@@ -148,6 +144,7 @@ class SizeKeeper:
         over = self._bytes - self.room
         what = f"segment {next(iter(plan))} is" if len(plan) == 1 else f"{len(plan)} segments are"
         self._progress.tell(Note(f"the file would be {over:,} bytes larger than asked for; {what} coded again"))
+        self._progress.again(plan)
         lanes.again(plan, self._versions, version)
         self._versions |= dict.fromkeys(plan, version)
 

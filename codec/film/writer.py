@@ -25,6 +25,7 @@ import av
 from ..errors import FormatError, InputError, OutputError, SourceChanged
 from ..events import Listener, Share, silent
 from ..frames import VideoInfo
+from ..media.folders import resolved
 from ..media.libav import faults_as, local_url, open_film, reason
 from ..media.side_streams import Interleaver, SideStreams, tracks_of
 from ..wire import obu
@@ -67,12 +68,22 @@ def check_side(
     the folder has no room.
     """
     try:
-        with TemporaryFile(dir=os.path.dirname(target) or ".") as scratch:
+        with _scratch(target) as scratch:
             return _tried(source, info, container, scratch, _teller(listen))
     except (av.FFmpegError, OSError, ValueError) as fault:
-        if getattr(fault, "errno", None) in _OF_DISKS:
-            raise OutputError(f"{target} cannot be written: {reason(fault)}") from None
-        raise InputError(f"{source}: {_refused(source, info, container)}: {reason(fault)}") from None
+        _check_disk(fault, target)
+        raise InputError(f"{source}: {_refused(source, info, container, target)}: {reason(fault)}") from None
+
+
+def _scratch(target: str) -> IO[bytes]:
+    """A nameless file in the folder that `target` will lie in."""
+    return TemporaryFile(dir=os.path.dirname(resolved(target)) or ".")
+
+
+def _check_disk(fault: Exception, target: str) -> None:
+    """Raise OutputError where a fault tells nothing of what was written."""
+    if getattr(fault, "errno", None) in _OF_DISKS:
+        raise OutputError(f"{target} cannot be written: {reason(fault)}") from None
 
 
 def _tried(
@@ -94,10 +105,10 @@ def _tried(
             )
         output.mux(list(_video_packets([grey], video, info, container)))
         for packet in side.packets():
-            at = packet.pts
+            at = None if packet.pts is None else packet.pts * packet.time_base  # to mux it gives it another time base
             output.mux(packet)
             if info.duration and at is not None:
-                tell(float(at * packet.time_base / info.duration) / 2)
+                tell(min(float(at / info.duration) / 2, 0.5))
         output.close()
         size = scratch.seek(0, os.SEEK_END)
         scratch.seek(0)
@@ -107,16 +118,17 @@ def _tried(
         return SideTracks(tracks, size if tracks else 0, dict(side.sums), notes)
 
 
-def _refused(source: str, info: VideoInfo, container: Container) -> str:
-    """Which stream of `source` the muxer refuses, in words."""
+def _refused(source: str, info: VideoInfo, container: Container, target: str) -> str:
+    """Which stream of `source` the muxer refuses, in words. Raises OutputError where the disk is at fault."""
     with open_film(source) as film:
         codecs = {s.index: getattr(s.codec_context, "codec", None) for s in film.streams}
         names = {s.index: f"{s.type} stream #{s.index}" for s in film.streams}
     for index, codec in codecs.items():
         try:
-            with TemporaryFile() as scratch:
+            with _scratch(target) as scratch:
                 _tried(source, info, container, scratch, lambda share: None, index)
-        except (av.FFmpegError, OSError, ValueError):
+        except (av.FFmpegError, OSError, ValueError) as fault:
+            _check_disk(fault, target)
             what = f" ({codec.canonical_name})" if codec else ""
             return f"the {names[index]}{what} cannot be copied to {container.format}"
     return f"sound and subtitles cannot be copied to {container.format} together"

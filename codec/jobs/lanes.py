@@ -59,7 +59,10 @@ class Lanes:
     def again(self, plan: Mapping[int, Smaller], versions: Mapping[int, int], version: int) -> None:
         """Code the segments of `plan`, by their numbers, again, as the newest ones, which `versions` tells, were coded;
         they are kept as `version`."""
-        self._all(_Again(self, plan, versions, version), self._read())
+        run = _Again(self, plan, versions, version)
+        self._all(run, self._read())
+        if run.missed:
+            raise InputError(f"{self.film.name} gives other pictures when it is read again")
 
     def _all(self, run: _Run, segments: Iterable[list[Frame]]) -> None:
         """Have all lanes take part in a run."""
@@ -169,6 +172,11 @@ class _Again(_Run):
         super().__init__(lanes)
         self._plan, self._versions, self._version = plan, versions, version
         self._left = set(plan)
+
+    @property
+    def missed(self) -> bool:
+        """Whether no lane came to some of them."""
+        return bool(self._left)
 
     def lane(self, number: int, segments: Iterable[list[Frame]]) -> None:
         index = -1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..events import Encoding, Event, Listener, Note, SegmentDone, SegmentStats, Stage
@@ -20,6 +20,7 @@ from .task import CHUNK
 PRIOR = 0.03  # of what a segment's stage is expected to take: how much what was expected weighs beside what was seen
 BELIEF = 0.7, 0.85  # in other stages' prices, as exponents, where a stage has none: below and above 1
 WRITING = 0.2, 5e-4  # seconds, and for each picture: of writing the file
+CHOICE, LEARNT = "scale", "head"  # stages: told of a segment that is kept as well; not gone through a second time
 UNLIKELY = 0.1  # share of a stage that is still to come where more time has passed than was to be
 
 Expected = Callable[[int, bool], Mapping[str, float]]  # (pictures, whether the film's first segment) -> seconds a stage
@@ -32,8 +33,8 @@ def even(frames: int, first: bool) -> Mapping[str, float]:
 
 @dataclass
 class _UnderWay:
-    """A segment that is being encoded. Of its stages: seconds `spent`, and the share `done`; `told`: when the last time
-    was."""
+    """A segment that is being encoded. Of its stages: seconds `spent`, the share `done`, and what was done `before`
+    they were begun again; `told`: when the last time was."""
 
     frames: int
     first: bool
@@ -41,15 +42,30 @@ class _UnderWay:
     stage: str = ""
     spent: dict[str, float] = field(default_factory=dict)
     done: dict[str, float] = field(default_factory=dict)
+    before: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> bool:
+        """Whether, when it is finished, it was kept from an earlier run: by it the film's scale was chosen, no more."""
+        return {self.stage, *self.spent} <= {CHOICE}
 
     def tell(self, stage: Stage, now: float) -> None:
         passed = self.stage or stage.stage  # a stage that begins does not know how long the one before took to end
         self.spent[passed] = self.spent.get(passed, 0.0) + now - self.told
         if stage.stage != passed:
             self.done[passed] = 1.0  # whatever it was thought to be
+            self._begin(stage.stage)
         self.stage = stage.stage
         self.done[self.stage] = min(max(self.done.get(self.stage, 0.0), stage.done), 1.0)
         self.told = now
+
+    def _begin(self, stage: str) -> None:
+        """Where a stage that was left is begun again, it and those after it are still to be done: a base that came out
+        too large is coded anew and restored, under the head that there is."""
+        begun = list(self.done)
+        for again in begun[begun.index(stage) :] if stage in begun else ():
+            if again != LEARNT:
+                self.before[again] = self.before.get(again, 0.0) + self.done.pop(again)
 
     def left(self, expected: Mapping[str, float], prices: Mapping[str, float], now: float) -> float:
         """Seconds."""
@@ -79,13 +95,18 @@ class Progress:
         self._encoded = 0  # pictures in segments finished now, not kept from an earlier run
         self._reached = 0.0
         self.stats: dict[int, SegmentStats] = {}
-        self.bytes = 0
+        self._bytes: dict[int, int] = {}
         self.hardest: SegmentHeader | None = None  # of the segment that takes most memory to decode
 
     @property
     def frames(self) -> int:
         """Pictures in finished segments."""
         return sum(s.frames for s in self.stats.values())
+
+    @property
+    def bytes(self) -> int:
+        """Of finished segments."""
+        return sum(self._bytes.values())
 
     @property
     def seconds(self) -> float:
@@ -114,15 +135,23 @@ class Progress:
             work, now = self._under_way.pop(index, None), self._clock()
             if work:
                 self._learn(work, now)
-                self._encoded += segment.stats.frames
+                self._encoded += 0 if work.kept else segment.stats.frames
             elif self._free:  # kept from an earlier run: neither work nor speed, it only took a moment to read
                 self._free.pop(0)
             self._free.append(now)
             self.stats[index] = segment.stats
             self.hardest = max(self.hardest or segment.header, segment.header, key=film_memory)
-            self.bytes += sum(len(u.data) + sum(map(len, u.payloads)) for u in segment.units)
+            self._bytes[index] = sum(len(u.data) + sum(map(len, u.payloads)) for u in segment.units)
             self.tell(SegmentDone(index, segment.stats))
             self._show(index, "segment")
+
+    def again(self, indices: Iterable[int]) -> None:
+        """These segments are coded again: until then they are not finished."""
+        with self._lock:
+            for index in indices:
+                del self.stats[index], self._bytes[index]
+            self._free = [self._clock()] * len(self._free)  # what passed meanwhile, no lane read
+            self._reached = float(self.frames)
 
     def writing(self) -> None:
         """Every segment is finished, the file is being written."""
@@ -134,6 +163,8 @@ class Progress:
     def _learn(self, work: _UnderWay, now: float) -> None:
         work.spent[work.stage] = work.spent.get(work.stage, 0.0) + now - work.told
         for stage, seconds in self.expected(work.frames, work.first).items():
+            if work.kept and stage != CHOICE:
+                continue
             self._spent[stage] = self._spent.get(stage, 0.0) + work.spent.get(stage, 0.0)
             self._worked[stage] = self._worked.get(stage, 0.0) + seconds
 
@@ -143,7 +174,8 @@ class Progress:
         for work in self._under_way.values():
             for stage, seconds in self.expected(work.frames, work.first).items():
                 spent[stage] = spent.get(stage, 0.0) + work.spent.get(stage, 0.0)
-                worked[stage] = worked.get(stage, 0.0) + seconds * work.done.get(stage, 0.0)
+                done = work.done.get(stage, 0.0) + work.before.get(stage, 0.0)
+                worked[stage] = worked.get(stage, 0.0) + seconds * done
         usual = self.expected(frames, True)
         weight = PRIOR * sum(usual.values())
         common = (sum(spent.values()) + weight) / (sum(worked.values()) + weight) if weight else 1.0

@@ -57,11 +57,17 @@ class Store:
     """
 
     def __init__(self, target: str, key: str, resume: bool):
-        """Segments of the same `key` are kept where `resume`, all others removed. Raises OutputError."""
+        """Segments of the same `key` are kept where `resume`, all others removed. Raises OutputError; where their key
+        cannot be read, they stay."""
         self._folder = workshop(target, ".parts", _NAMES, "finished segments")
         self.folder = Path(self._folder.path)
         try:
-            if not (resume and self._key() == key):
+            same = resume and self._key() == key
+        except OSError as error:
+            self._folder.leave()
+            raise OutputError(f"{self._folder.place('key')} cannot be read: {error.strerror}") from None
+        try:
+            if not same:
                 for old in self._folder.names():
                     self._folder.unlink(old)
                 with self._folder.create("key") as file:
@@ -73,7 +79,7 @@ class Store:
     def _key(self) -> str:
         try:
             return self._folder.read("key").decode(errors="replace")
-        except OSError:
+        except FileNotFoundError:
             return ""
 
     def get(self, index: int, version: int = 0) -> Segment | None:

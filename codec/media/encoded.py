@@ -99,7 +99,7 @@ class EncodedSink(Sink):
     def __init__(self, path: str, info: VideoInfo, recipe: Recipe, cut: Cut, overwrite: bool, threads: int):
         super().__init__(path, info)
         check_target(path, overwrite)
-        self._recipe, self._cut = recipe, cut
+        self._recipe, self._cut, self._overwrite = recipe, cut, overwrite
         self._side: SideStreams | None = None
         self._interleaver: Interleaver | None = None
         self._origin = 0
@@ -195,6 +195,7 @@ class EncodedSink(Sink):
             with open_film(self._part.path) as written:
                 self.notes += self._side.notes + self._side.lost(written)
             self._side.close()
+        check_target(self.path, self._overwrite)  # it may have come to be there meanwhile
         self._part.finish()
 
     def _discard(self) -> None:

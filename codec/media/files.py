@@ -87,7 +87,7 @@ def check_target(path: str, overwrite: bool) -> None:
     to = path if real == path else f"{path}, a link to {real}"
     try:
         taken = bool(os.lstat(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # what its folder is follows
         taken = False
     except OSError as error:  # such as a name that is too long
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None

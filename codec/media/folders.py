@@ -5,8 +5,9 @@
 
 A private folder is made by us and for us alone (mode 0700), so nobody can put a link where we shall write. It is marked
 by a file that stays locked while a process works in it: a lock that is free means that the work has ended, however it
-did. What a killed process left is removed when the same target is written again. Only files of our own names, in
-folders that look exactly as those that we make, are ever removed, and no link is followed on the way to them.
+did. What a killed process left in a `.part` is removed when the same target is written again; a `.parts` is taken up or
+cleared by the next work of its kind on that target. Only files of our own names, in folders that look exactly as ours,
+are ever removed, and no link is followed on the way to them.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ class Folder:
         for name in self._listed():
             if not stat.S_ISREG(self._look(name).st_mode):
                 raise ForeignError(f"holds {name!r}, which is no file")
-        if not _MARK_TEXT.startswith(self.read(MARK)):
+        assert self._mark is not None
+        os.lseek(self._mark, 0, os.SEEK_SET)
+        if not _MARK_TEXT.startswith(os.read(self._mark, len(_MARK_TEXT) + 1)):
             raise ForeignError("was not made by this program")
         self._write_mark()
 
@@ -137,6 +140,7 @@ class Folder:
     def _write_mark(self) -> None:
         assert self._mark is not None
         if os.fstat(self._mark).st_size < len(_MARK_TEXT):
+            os.lseek(self._mark, 0, os.SEEK_SET)
             os.write(self._mark, _MARK_TEXT)
 
     def look(self) -> os.stat_result:
@@ -144,8 +148,8 @@ class Folder:
         return os.lstat(self.path) if self._folder is None else os.fstat(self._folder)
 
     def names(self) -> list[str]:
-        """Our files but for the mark, sorted."""
-        return sorted(name for name in self._listed() if self._names.fullmatch(name))
+        """Our files but for the mark, sorted; none once the folder was left, as somebody else may have it by then."""
+        return [] if self._left else sorted(name for name in self._listed() if self._names.fullmatch(name))
 
     def place(self, name: str) -> str:
         """The path of a file."""

@@ -29,7 +29,7 @@ class Identity:
         try:
             found = self._found()
         except InputError as gone:
-            raise SourceChanged(f"{gone} any more; it was there when the work began") from None
+            raise SourceChanged(f"{gone}; it was another file when the work began") from None
         if found == self._known:
             return
         if self._content is None or content_key(self._path) != self._content:

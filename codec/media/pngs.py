@@ -70,7 +70,10 @@ class PngSequence(Sink):
         if not self._written:
             raise OutputError(f"{self.path}: there are no pictures to write")
         # only now, so that older pictures of the same names stay where the work fails
-        self._part.finish({number: self.path % number for number in range(1, self._written + 1)})
+        targets = {number: self.path % number for number in range(1, self._written + 1)}
+        for target in targets.values():  # some may have come to be there meanwhile
+            check_target(target, self._overwrite)
+        self._part.finish(targets)
 
     def _discard(self) -> None:
         self._pool.shutdown(cancel_futures=True)

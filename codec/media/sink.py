@@ -118,13 +118,19 @@ class Y4mFile(_Y4mSink):
 
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None, overwrite: bool):
         super().__init__(path, info, source)
+        self._overwrite = overwrite
         check_target(path, overwrite)
         with self._guarded():
             self._part = Part(path)
-            self._file = self._part.open()
+            try:
+                self._file = self._part.open()
+            except BaseException:
+                self._part.discard()
+                raise
 
     def _finish(self) -> None:
         self._file.close()
+        check_target(self.path, self._overwrite)  # it may have come to be there meanwhile
         self._part.finish()
 
     def _discard(self) -> None:

@@ -22,7 +22,7 @@ from typing import IO, Any, Self
 import av
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from ..errors import InputError, reason
+from ..errors import InputError, SourceDamaged, reason
 from ..frames import Colour, Frame, Plane, PlaneFormat, VideoInfo
 from .files import STDIN, check_file, standard_input
 from .identity import Identity
@@ -132,14 +132,14 @@ class Source:
             self._container = None
 
     def frames(self) -> Iterator[Frame]:
-        """Every picture, once. Raises SourceChanged where the file changes meanwhile, InputError where the film is
+        """Every picture, once. Raises SourceChanged where the file changes meanwhile, SourceDamaged where the film is
         damaged or changes size, but under `best_effort` notes that and ends."""
         try:
             yield from self._frames()
         except InputError as fault:
             self.identity.check()  # a file that was changed is another fault
             if not self.best_effort:
-                raise
+                raise SourceDamaged(str(fault)) from None
             self.notes.append(f"{fault}; the film is kept up to there")
         self.identity.check()
 

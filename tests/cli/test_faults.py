@@ -207,7 +207,7 @@ def test_segments_that_are_kept_are_told_of(run: Run, film: Path, tmp_path: Path
     with monkeypatch.context() as patch:
         patch.setattr("codec.film.encode.write_film", interrupt)
         result = run("encode", film, nvc, *QUICK, "--json")
-    text = "interrupted; finished segments are kept (2), --resume goes on from them"
+    text = "interrupted; 2 finished segments are kept, --resume goes on from them"
     assert result.code == 130
     assert result.err.endswith(f"codec: {text}\n")
     assert result.events[-1] == {"event": "error", "text": text, "code": 130}

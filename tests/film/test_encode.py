@@ -23,6 +23,7 @@ from codec.film.writer import write_film
 from codec.frames import Frame, PlaneFormat
 from codec.loss.modes import TRANSFORM
 from codec.media.libav import ordinary_priority
+from codec.media.parts import Part
 from codec.media.source import open_source
 from codec.metrics import plane_psnrs, weighted
 from codec.segment import payload
@@ -537,6 +538,34 @@ def test_existing_files_are_not_overwritten_unasked(film: Path, tmp_path: Path) 
     with pytest.raises(OutputError, match="exists already"):
         codec.decode(target, y4m)
     assert y4m.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["out.nvc", "out.y4m", "out.mkv", "out%d.png"])
+def test_files_that_appear_meanwhile_are_not_overwritten_unasked(
+    name: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / name.replace("%d", "2")
+
+    def appear(self: Part, *args: Any) -> None:
+        raise AssertionError("put in place")
+
+    def listen(event: Event) -> None:
+        if event.kind in ("segment", "progress"):
+            target.write_bytes(b"precious")
+
+    if name == "out.nvc":
+        with pytest.raises(OutputError, match=r"exists already; --overwrite.* [23] finished segments are kept, --res"):
+            codec.encode(film, target, settings(head=False), listen=listen)
+        target.unlink()
+        codec.encode(film, target, settings(head=False), resume=True)
+        assert len(decoded(target)) == 33
+        return
+    codec.encode(film, tmp_path / "in.nvc", settings(head=False))
+    monkeypatch.setattr(Part, "finish", appear)
+    with pytest.raises(OutputError, match="exists already"):
+        codec.decode(tmp_path / "in.nvc", tmp_path / name, device="cpu", listen=listen)
+    assert target.read_bytes() == b"precious"
+    assert sorted(os.listdir(tmp_path)) == sorted(["in.mkv", "in.nvc", target.name])
 
 
 def test_input_is_never_the_output(film: Path, tmp_path: Path) -> None:

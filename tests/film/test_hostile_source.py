@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 
 import codec
+from codec.errors import InputError
+from codec.events import Event, SegmentDone
 from codec.frames import Frame, PlaneFormat
 from codec.media.libav import planes_to_av
 from codec.media.source import open_source
@@ -224,6 +226,24 @@ def test_damage_midway_leaves_what_was_finished(run: Run, cut_off: Path, older: 
         assert older.read_bytes() == b"older"
         assert sorted(os.listdir(older.parent)) == [".out.nvc.parts", "out.nvc"]
         assert "000000.segment" in os.listdir(older.parent / ".out.nvc.parts")
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (1, "1 finished segment is kept, --resume goes on from it"),
+        (2, "2 finished segments are kept, --resume goes on"),
+    ],
+)
+def test_other_faults_of_a_source_are_no_damage(
+    done: int, words: str, film: Path, older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(event: Event) -> None:
+        if isinstance(event, SegmentDone) and event.segment == done - 1:
+            raise InputError("the sound cannot be read")
+
+    with pytest.raises(InputError, match=f"^the sound cannot be read; {words}"):
+        codec.encode(film, older, SETTINGS, overwrite=True, listen=fail)
 
 
 @pytest.mark.parametrize("jobs", [(), ("--jobs", "2")], ids=["serial", "jobs"])

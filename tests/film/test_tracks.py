@@ -14,6 +14,7 @@ import av
 import pytest
 
 import codec
+from codec.cli.tables import film_table
 from codec.errors import FormatError, InputError, SourceChanged, UsageError
 from codec.events import Event
 from codec.film.info import describe
@@ -152,7 +153,7 @@ def test_a_source_that_is_replaced_meanwhile_is_refused(make_film: Make, tmp_pat
 
 def test_a_source_that_is_removed_meanwhile_is_refused(make_film: Make, tmp_path: Path) -> None:
     source = make_film("in.mp4", sound="aac")
-    with pytest.raises(SourceChanged, match=r"in\.mp4: there is no such file any more"):
+    with pytest.raises(SourceChanged, match=r"in\.mp4: there is no such file; it was another"):
         codec.encode(source, tmp_path / "out.nvc", WISHES, listen=when_a_segment_is_done(source.unlink))
 
 
@@ -283,9 +284,11 @@ def test_damage_of_the_record_itself_is_found_and_keeps_no_picture_back(rich: Pa
     broken = tmp_path / "broken.nvc"
     broken.write_bytes(data)
     assert len(list(codec.open(broken, device="cpu").frames())) == 12
-    for read in (codec.verify, describe):
-        with pytest.raises(FormatError, match=r"broken\.nvc.*CRC-32"):
-            read(broken)
+    with pytest.raises(FormatError, match=r"broken\.nvc.*CRC-32"):
+        codec.verify(broken)
+    told = describe(broken)
+    assert told["tracks"] == [] and "other tracks is damaged" in told["tracks_damage"]
+    assert told["tracks_damage"] in film_table(told)
 
 
 def track(kind: str, codec_name: str, crc: int, packets: int = 3) -> Track:

@@ -94,6 +94,47 @@ def test_segments_of_an_earlier_run_are_done_but_no_speed() -> None:
     assert resumed.told[-1][1].fps == pytest.approx(1 / 3.5, rel=0.02)
 
 
+def test_scale_chosen_by_a_segment_of_an_earlier_run_is_no_encoding() -> None:
+    encode = Encode(120, PER_PICTURE)
+    encode.progress.expected = lambda frames, first: {"scale": 2.0 * first, **expected(frames, first)}
+    for done in (0.0, 0.5):
+        encode.progress.under_way(0, 40, Stage("scale", done))
+        encode.now += 1
+    encode.progress.finished(0, finished_segment(40))
+    assert encode.told[-1][1].frames == 40 and encode.told[-1][1].fps == 0
+    assert encode.told[-1][1].eta == pytest.approx(80 * 3.5, rel=0.02)
+
+
+def test_stages_begun_again_are_still_to_be_done() -> None:
+    """A base that came out too large: it is coded and restored once more, under the same head."""
+    encode = Encode(80, PER_PICTURE)
+    for stage in ("base", "head", "restore", "base"):
+        encode.progress.under_way(0, 40, Stage(stage, 0.0))
+        before = encode.told[-1][1].eta
+        encode.now += PER_PICTURE.get(stage, 0.0) * 40
+    assert before == pytest.approx(40 * 2.5 + 40 * 3.5, rel=0.02)
+    encode.progress.under_way(0, 40, Stage("restore", 0.0))
+    encode.now += 10
+    encode.progress.under_way(0, 40, Stage("restore", 0.5))
+    assert encode.told[-1][1].eta == pytest.approx(40 * 0.25 + 40 * 3.5, rel=0.02)
+    shown = [e.frames for _, e in encode.told]
+    assert shown == sorted(shown)
+
+
+def test_segments_coded_again_are_not_finished_until_then() -> None:
+    encode = Encode(80, PER_PICTURE)
+    for k in (0, 1):
+        encode.segment(k, 40)
+    encode.now += 50  # the file is written
+    encode.progress.again([1])
+    assert list(encode.progress.stats) == [0]
+    encode.progress.under_way(1, 40, Stage("base", 0.0))
+    assert encode.told[-1][1].frames == 40
+    assert encode.told[-1][1].eta == pytest.approx(40 * 3.5, rel=0.02)
+    encode.progress.finished(1, finished_segment(40))
+    assert encode.told[-1][1].frames == 80 and sorted(encode.progress.stats) == [0, 1]
+
+
 def test_stage_told_again_is_no_step_back() -> None:
     encode = Encode(10, PER_PICTURE)
     for done in (0.0, 0.9, 0.1, 0.5):

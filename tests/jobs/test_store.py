@@ -174,6 +174,24 @@ def test_leaving(tmp_path: Path) -> None:
     assert not job.folder.exists()
 
 
+def test_leaving_what_was_removed_keeps_nothing(tmp_path: Path) -> None:
+    job = Store(str(tmp_path / "film.nvc"), "key", resume=False)
+    job.put(0, drawn_segment(1))
+    job.remove()
+    assert job.leave(keep=True) == 0 and not list(tmp_path.iterdir())
+
+
+def test_a_key_that_cannot_be_read_costs_no_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    kept_work(tmp_path / ".film.nvc.parts")
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="key cannot be read: Input/output error"):
+        patch.setattr(Folder, "read", broken)
+        Store(str(tmp_path / "film.nvc"), "key", resume=True)
+    assert same(Store(str(tmp_path / "film.nvc"), "key", resume=True).get(0), drawn_segment(1))
+
+
 def test_two_encodes_to_one_target_do_not_share_a_workshop(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     target = str(tmp_path / "film.nvc")
