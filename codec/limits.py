@@ -5,7 +5,8 @@
 
 A header tells how large a picture is and what has to be computed for it; from that `film_memory` and `still_memory`
 tell how much memory a decoder takes at most. Their constants are measured: `bench check memory` (bench/NOTES.md,
-"Limits of memory"). Memory grows with the picture alone, never with the length of a film.
+"Limits of memory"). Memory grows with the picture alone, never with the length of a film. Palettes have a limit of
+pixels of their own, for the sake of time: a few bytes can hold millions of pixels, each of which takes up to 22 µs.
 
 Pictures that are read to be encoded or enlarged are checked by what their files' headers claim, before they are
 decoded; `Work` tells what that takes.
@@ -20,12 +21,14 @@ from .wire.fields import PIXELS_MAX
 
 FILM_PIXELS, FILM_MEMORY = 1 << 26, 16 << 30  # twice an 8K film's pictures; what one with head and loss-stream takes
 STILL_PIXELS, STILL_MEMORY = PIXELS_MAX, 24 << 30  # the largest of the format, lossless: it is but one picture
+PALETTE_PIXELS = 1 << 24  # some minutes; larger ones are never coded so
 
 
 @dataclass(frozen=True)
 class Limits:
     """max_pixels: luma samples of a picture; max_memory: bytes that the work may take beside the program itself, the
-    file and its index. None is FILM_PIXELS and FILM_MEMORY for films, STILL_PIXELS and STILL_MEMORY for stills."""
+    file and its index. None is FILM_PIXELS and FILM_MEMORY for films, STILL_PIXELS and STILL_MEMORY for stills, and
+    PALETTE_PIXELS for stills with a palette."""
 
     max_pixels: int | None = None
     max_memory: int | None = None
@@ -44,6 +47,11 @@ class Limits:
     def still_pixels(self) -> int:
         """Samples a channel of a still picture."""
         return STILL_PIXELS if self.max_pixels is None else self.max_pixels
+
+    @property
+    def palette_pixels(self) -> int:
+        """Pixels of a still picture that is coded as a palette."""
+        return PALETTE_PIXELS if self.max_pixels is None else self.max_pixels
 
     @property
     def still_memory(self) -> int:

@@ -13,6 +13,7 @@ import click
 from ..errors import FormatError, InputError, UsageError
 from ..events import GaussiansDecoded, GaussiansEncoded, Note, Share
 from ..limits import GAUSSIANS, Limits, check_source
+from ..media.endings import ending_of
 from ..media.files import STDOUT, check_not_same, check_target, read_bytes, write_bytes
 from .console import Console
 from .options import BOUNDLESS, Number, amount, limited, shared, shown, whole
@@ -109,6 +110,7 @@ def encode_command(
 
     check_not_same(source, target)
     if target != STDOUT:
+        ending_of(target, (".nvs",), "splat encode writes pictures as .nvs")
         check_target(target, overwrite)
     with Console(as_json, quiet) as console:
         picture = eight_bits(read_picture(source, _admit(limits)), source)

@@ -1,4 +1,4 @@
-"""The commands on pictures: what `codec encode`, `decode` and `verify` do with them, `upscale` and `train-upscaler`."""
+"""The commands on pictures: what `codec encode`, `decode` and `verify` do with them, and `upscale`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..settings import StillSettings
 from .console import Console
 from .options import Number, limited, shared
 from .options import threads as threads_option
+from .streams import say
 from .tables import folder_table
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _finish(console: Console, folder: Folder, what: str, quiet: bool) -> None:
     console.say(folder_table(folder, what))
     if folder.failed:
         for sentence in folder.failed if quiet else ():
-            click.echo(f"problem: {sentence}", err=True)
+            say(f"problem: {sentence}")
         raise InputError(f"{len(folder.failed)} of {len(folder.failed) + len(folder.done)} pictures failed")
 
 

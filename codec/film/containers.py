@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
-from pathlib import Path
 
-from ..errors import InputError, UsageError
+from ..errors import InputError
 from ..frames import VideoInfo
+from ..media.endings import ending_of
 from ..media.libav import open_film
 
 _LARGEST_TIMESCALE = (1 << 31) - 1
@@ -38,20 +38,14 @@ _CONTAINERS = {
     ".mkv": Container("matroska", Fraction(1, 1000)),
     ".webm": Container("webm", Fraction(1, 1000), whole_sound=True),
 }  # fmt: skip
-_FOREIGN = (
-    ".3gp", ".apng", ".asf", ".avi", ".avif", ".bmp", ".flv", ".gif", ".heic", ".heif", ".ivf", ".jpeg", ".jpg", ".jxl",
-    ".m2ts", ".mka", ".mov", ".mpeg", ".mpg", ".mts", ".mxf", ".nvs", ".obu", ".ogg", ".ogv", ".png", ".pnm", ".ppm",
-    ".tif", ".tiff", ".ts", ".vob", ".webp", ".wmv", ".y4m",
-)  # fmt: skip
+_OWN = (*_CONTAINERS, ".nvc", ".mp4", ".m4v")
+_WRITTEN = "encode writes films as .nvc or .mp4 (both are MP4), .mkv or .webm"
 
 
 def container_of(path: str) -> Container:
     """The container that a path's ending asks for; MP4 where it asks for none. Raises UsageError for one that is not
     written."""
-    ending = Path(path).suffix.lower()
-    if ending in _FOREIGN:
-        raise UsageError(f"{path}: encode writes films as .nvc or .mp4 (both are MP4), .mkv or .webm, not as {ending}")
-    return _CONTAINERS.get(ending, MP4)
+    return _CONTAINERS.get(ending_of(path, _OWN, _WRITTEN), MP4)
 
 
 def muxer_options(container: Container, info: VideoInfo, source: str | os.PathLike[str] | None) -> dict[str, str]:

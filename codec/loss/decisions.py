@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .entropy import Ints, SymbolCoder
+from .repeated import assign_last
 
 Sums = NDArray[np.uint64]  # of contexts, not yet scattered
 
@@ -27,7 +28,6 @@ MAP_RATE = 6  # a map moves by 2^-6 of its error
 STRETCHED = 12  # bits of a probability that is stretched
 REACH = 3072  # logits lie within, in 1/256
 LEAST = 4  # of 2^16, probability of a decision
-WEIGHT_ONE = 1 << 16
 WEIGHT_MAX = 1 << 20
 WEIGHT_START = 19661  # 0.3
 LEARNING = 800  # the gradient's divisor, times pixels + CALM
@@ -123,8 +123,8 @@ class Decisions:
         gradient = ((mine * (65536 * fell - chance)) @ inputs.T).astype(np.int64)
         weights += gradient // (LEARNING * (CALM + mine.sum(axis=1).astype(np.int64)))[:, None]
         np.minimum(np.maximum(weights, -WEIGHT_MAX, out=weights), WEIGHT_MAX, out=weights)
-        self._cells[places] = _FOLLOWING.take(2 * cells.astype(np.int64) + fell)
-        self._maps[kind][entries] = found + (((fell * ((1 << MAP_BITS) - 1)) - found) >> MAP_RATE)
+        assign_last(self._cells, places, _FOLLOWING.take(2 * cells.astype(np.int64) + fell))
+        assign_last(self._maps[kind], entries, found + (((fell * ((1 << MAP_BITS) - 1)) - found) >> MAP_RATE))
         return fell
 
 
@@ -141,5 +141,5 @@ class Simple:
         found = self._chances.take(contexts)
         chance = np.minimum(np.maximum(found >> (MAP_BITS - 16), LEAST), 65536 - LEAST)
         fell = coder.code_bits(chance, decided)
-        self._chances[contexts] = found + (((fell * ((1 << MAP_BITS) - 1)) - found) >> self.RATE)
+        assign_last(self._chances, contexts, found + (((fell * ((1 << MAP_BITS) - 1)) - found) >> self.RATE))
         return fell

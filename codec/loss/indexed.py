@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..errors import FormatError
 from .decisions import Decisions, Simple, Sums, multipliers
 from .entropy import Ints, SymbolCoder
+from .repeated import assign_last
 
 SKEW = 3
 MARGIN = 6  # indices 0 around the plane
@@ -107,7 +108,7 @@ class IndexCoder:
             out[rest] = self._bits(around[:4, rest], None if wanted is None else wanted[rest])
         self._flat[places] = out
         if where.size and self._rounds:
-            self._followed[self._contexts] = out[where]
+            assign_last(self._followed, self._contexts, out[where])
 
     def _candidates(self, around: Ints, where: NDArray[np.intp], out: Ints, wanted: Ints | None) -> None:
         """Ask for candidates, round by round, until each pixel is known or has none left."""

@@ -25,6 +25,11 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Pic
     cannot be restored exactly."""
     still, header = header_of(data)
     check_still(header, limits)
+    _check_unit(still.base, header)
+    if header.alpha == ALPHA:
+        if not still.alpha:
+            raise FormatError("the payload says that there is alpha, and the file has no item of it")
+        _check_unit(still.alpha, header)
     whole = False  # with alpha
     if header.bounded == PALETTE.still:
         pixels, whole = _of_palette(header)
@@ -41,7 +46,7 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Pic
 
 
 def _of_palette(header: StillHeader) -> tuple[Pixels, bool]:
-    """Pixels of a palette, and whether alpha is among their channels. The base has no part in them."""
+    """Pixels of a palette, and whether alpha is among their channels. Of the base only the size matters."""
     shape = header.height, header.width
     found = palette_decode(header.loss, shape, header.channels, header.depth, header.alpha == ALPHA)
     if found.alpha and (header.alpha_loss or header.alpha_low):
@@ -59,14 +64,25 @@ def _alpha_of(unit: bytes, header: StillHeader, threads: int) -> Pixels:
 
 
 def _base_of(unit: bytes, header: StillHeader, threads: int) -> Sequence[Plane]:
-    """The planes of the one picture of a temporal unit, which must have the size that the header implies."""
-    height, width = BASE_FORMAT.shapes(*base_size(header.width, header.height, BASE_SCALE))[0]
-    kinds = [obu.type for obu in iter_obus(unit)]
-    if kinds.count(SEQUENCE_HEADER) != 1 or kinds.count(FRAME) + kinds.count(FRAME_HEADER) != 1:
-        raise FormatError("the base is not one picture with one sequence header")
-    if sequence_size(unit) != (width, height):
-        raise FormatError("the base's sequence header says another size than the payload")
-    frames = [planes for _, planes in decode_base([(unit, 0)], (height, width), threads)]
+    """The planes of the one picture of a temporal unit that was checked."""
+    shape = _shape_of(header)
+    frames = [planes for _, planes in decode_base([(unit, 0)], shape, threads)]
     if len(frames) != 1:
         raise FormatError(f"the base holds {len(frames)} pictures, not one")
     return frames[0]
+
+
+def _shape_of(header: StillHeader) -> tuple[int, int]:
+    """(rows, columns) of the base and of alpha's item."""
+    return BASE_FORMAT.shapes(*base_size(header.width, header.height, BASE_SCALE))[0]
+
+
+def _check_unit(unit: bytes, header: StillHeader) -> None:
+    """Raise FormatError unless a temporal unit is one picture of the size that the header implies, as its own headers
+    say: a size that is nowhere else in the file is not believed."""
+    rows, columns = _shape_of(header)
+    kinds = [obu.type for obu in iter_obus(unit)]
+    if kinds.count(SEQUENCE_HEADER) != 1 or kinds.count(FRAME) + kinds.count(FRAME_HEADER) != 1:
+        raise FormatError("the base is not one picture with one sequence header")
+    if sequence_size(unit) != (columns, rows):
+        raise FormatError("the base's sequence header says another size than the payload")

@@ -32,6 +32,7 @@ from ..base.search import search
 from ..errors import InputError
 from ..events import Listener, Trying, silent
 from ..frames import Plane, PlaneFormat, folds_of
+from ..limits import PALETTE_PIXELS
 from ..loss.modes import GUIDED, LINEAR, PALETTE
 from ..media.pictures import Picture, Pixels
 from ..metrics import PSNR_MAX, squared_error
@@ -40,7 +41,7 @@ from ..wire import avif
 from ..wire.fields import PIXELS_MAX
 from ..wire.obu import inject
 from .exact import exact_encode
-from .few_colours import COARSE_CRF, COARSE_PRESET, SURE, indexed, scattered, shown, stream_of, worth_trying
+from .few_colours import COARSE_CRF, COARSE_PRESET, SURE, SURE_BITS, indexed, scattered, shown, stream_of, worth_trying
 from .palette import Indexed
 from .payload import ALPHA, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, write_still
 from .presets import NEVER, PRESETS
@@ -155,14 +156,17 @@ class StillEncoder:
         return found
 
     def _lossless(self) -> CodedStill:
-        """The smaller of a palette, where there are few colours, and what a base predicts."""
-        found = indexed(self.picture)
+        """The smaller of a palette, where there are few colours, and what a base predicts. Where the palette takes few
+        bits for a picture that is not scattered, a base, which is slow, is not tried."""
+        pixels = self.width * self.height
+        found = indexed(self.picture) if pixels <= PALETTE_PIXELS else None
         share = scattered(found.indices) if found else 1.0
         if found is None or not worth_trying(found, share):
             return self.code(self.settings.start_crf)
         self.listen(Trying("encode", f"a palette of {len(found.palette)}"))
-        small = self._with_palette(found, stream_of(found, share))
-        if share < SURE:
+        stream = stream_of(found, share)
+        small = self._with_palette(found, stream)
+        if share < SURE and 8 * len(stream) < SURE_BITS * pixels:
             return small
         return min(small, self.code(self.settings.start_crf), key=lambda coded: len(coded.data))
 

@@ -14,7 +14,7 @@ from .palette import Indexed, order_of, palette_encode
 
 COLOURS = 4096  # of a picture that is tried as a palette
 SCATTERED = 0.17  # share of pixels unlike the four around them, from which on candidates do not pay
-SURE = 0.1  # share below which nothing else is tried
+SURE, SURE_BITS = 0.1, 1.0  # share, and bits a pixel, below which nothing else is tried
 TONES = 64  # of a grey picture: with more, and scattered ones, it is a photograph
 TALL = 2  # times as high as wide: coded as columns, in fewer waves
 COARSE_CRF, COARSE_PRESET = 63.0, 5  # of what browsers show of it
@@ -53,8 +53,8 @@ def scattered(indices: NDArray[np.int32]) -> float:
 
 
 def worth_trying(picture: Indexed, share: float) -> bool:
-    """False for grey photographs, which have few colours, but no palette."""
-    return picture.palette.shape[1] > 1 or share < SCATTERED or len(picture.palette) <= TONES
+    """False for grey photographs, with alpha or without, which have few colours, but no palette."""
+    return picture.palette.shape[1] - picture.alpha > 1 or share < SCATTERED or len(picture.palette) <= TONES
 
 
 def stream_of(picture: Indexed, share: float) -> bytes:

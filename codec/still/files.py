@@ -14,6 +14,7 @@ from ..errors import FormatError, InputError, naming
 from ..events import Listener, PictureDone, silent
 from ..limits import DEFAULT, ENCODING, Limits, check_source
 from ..machine import use_threads
+from ..media.endings import ending_of
 from ..media.files import STDIN, STDOUT, check_not_same, check_target, read_bytes, write_bytes
 from ..media.pictures import Admit, Picture, check_picture_target, looks_like_picture, parse_picture, write_picture
 from ..settings import StillSettings
@@ -25,6 +26,7 @@ from .encode import HIGHEST, WIDEST, encode_still
 from .payload import header_of
 
 NVC = ".nvc"
+OWN = (NVC, ".avif")  # endings of what is written
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def encode_picture(
     source, target = os.fspath(source), os.fspath(target)
     check_not_same(source, target)
     if target != STDOUT:
+        ending_of(target, OWN, "encode writes pictures as .nvc or .avif (both are AVIF)")
         check_target(target, overwrite)
     began = time.monotonic()
     settings = settings or StillSettings()

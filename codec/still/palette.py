@@ -18,9 +18,8 @@ from ..loss.entropy import CountTables, SymbolCoder, SymbolReader, SymbolWriter
 from ..loss.indexed import IndexCoder
 from ..media.pictures import Pixels
 
-COLOURS_MAX = 1 << 16  # in the format
 TRANSPOSED, WITH_ALPHA = 4, 8  # flags above the number of rounds
-_FRONT = struct.Struct(">BH")  # rounds and flags, colours less one
+_FRONT = struct.Struct(">BH")  # rounds and flags, colours less one: the format has 65536 at most
 Lanes = NDArray[np.int32]
 
 
@@ -121,7 +120,7 @@ def _colours(lanes: Lanes, channels: int, depth: int) -> NDArray[Any]:
     if values[-1, 0] > peak:
         raise FormatError("the palette is damaged: a colour that there is not")
     values[:, 1:] &= peak
-    # as one number a colour, in Python's integers where four channels of 16 bits need them
+    # a colour rises above the one before where the first channel that differs does
     steps = np.diff(values, axis=0)
     differs = steps != 0
     first = differs.argmax(axis=1)

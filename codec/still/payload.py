@@ -129,4 +129,5 @@ def still_memory(header: StillHeader) -> int:
 
 def check_still(header: StillHeader, limits: Limits) -> None:
     """Raise FormatError where a still is beyond the limits."""
-    check(header.width, header.height, limits.still_pixels, still_memory(header), limits.still_memory)
+    pixels = limits.palette_pixels if header.bounded == PALETTE.still else limits.still_pixels
+    check(header.width, header.height, pixels, still_memory(header), limits.still_memory)

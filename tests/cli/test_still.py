@@ -211,7 +211,7 @@ def test_json_tells_programs(run: Run, png: str, tmp_path: Path) -> None:
     [
         ("encode {png} out.nvc --bitrate 100", 2, "--bitrate is for films"),
         ("encode {png} out.nvc --scale 2", 2, "--scale is for films"),
-        ("encode {png} out.nvc --crf 20 --bpp 1", 2, "crf and bpp contradict"),
+        ("encode {png} out.nvc --crf 20 --bpp 1", 2, "--crf and --bpp contradict"),
         ("encode {png} out.nvc --device cuda", 2, "--device cuda is for films"),
         ("encode {empty} -", 2, "cannot go to standard output"),
         ("decode {empty} -", 2, "cannot go to standard output"),
@@ -219,6 +219,12 @@ def test_json_tells_programs(run: Run, png: str, tmp_path: Path) -> None:
         ("encode {png} {png} -y", 2, "is both input and output"),
         ("encode {png} - --json", 2, "--json and a file on standard output"),
         ("encode {png} {file}", 1, "exists already"),
+        (
+            "encode {png} {folder}/out.png",
+            2,
+            "out.png: encode writes pictures as .nvc or .avif (both",
+        ),
+        ("encode {png} {folder}/out.MKV", 2, "not as .mkv"),
         ("encode {png} {folder}/none/out.nvc", 1, "there is no folder"),
         ("encode {folder}/none.png out.nvc", 1, "none.png"),
         ("encode {torn} out.nvc", 1, "torn.png is no picture"),

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 import codec.still.encode
 from codec.errors import FormatError
+from codec.limits import Limits
 from codec.loss.decisions import Decisions, multipliers
 from codec.loss.entropy import SymbolReader, SymbolWriter
 from codec.loss.indexed import IndexCoder
 from codec.loss.modes import PALETTE
+from codec.loss.repeated import assign_reduced, last_stays
 from codec.media.pictures import Picture
 from codec.settings import StillSettings
 from codec.still.decode import decode_still
@@ -23,7 +25,7 @@ from codec.still.encode import encode_still
 from codec.still.few_colours import indexed, scattered, shown, worth_trying
 from codec.still.info import describe_still
 from codec.still.palette import TRANSPOSED, WITH_ALPHA, Indexed, palette_decode, palette_encode
-from codec.still.payload import ALPHA, OPAQUE, StillHeader, header_of, write_still
+from codec.still.payload import ALPHA, OPAQUE, StillHeader, check_still, header_of, write_still
 from codec.wire import avif
 from codec.wire.obu import inject, strip
 from tests.still.makers import drawn
@@ -220,6 +222,73 @@ def test_the_base_has_no_part_in_the_picture() -> None:
     other, _ = header_of(coded(painted(indices(20, 30, 7, 5), 3, seed=9))[0])
     data = avif.write(replace(still, base=inject(strip(other.base), [write_still(header)])), codec.still.encode.SRGB)
     assert np.array_equal(decode_still(data, 1).pixels, pixels)
+
+
+def test_the_base_has_the_size_that_the_header_says() -> None:
+    data, header = coded(painted(indices(20, 30, 7), 4))
+    still, _ = header_of(data)
+    for taller in (header.height + 1, 65535):
+        with pytest.raises(FormatError, match="another size"):
+            decode_still(_with(data, header.loss, height=taller), 1)
+    wide, _ = header_of(coded(painted(indices(20, 31, 7), 4))[0])
+    with pytest.raises(FormatError, match="another size"):
+        decode_still(avif.write(replace(still, alpha=wide.alpha), codec.still.encode.SRGB), 1)
+
+
+def test_alpha_of_a_palette_has_an_item_for_viewers() -> None:
+    still, header = header_of(coded(painted(indices(20, 30, 7), 4))[0])
+    assert header.loss[0] & WITH_ALPHA
+    with pytest.raises(FormatError, match="no item"):
+        decode_still(avif.write(replace(still, alpha=b""), codec.still.encode.SRGB), 1)
+
+
+def test_palettes_have_a_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    header = StillHeader(4097, 4096, 1, 8, bounded=PALETTE.still, loss=b"xxx")
+    with pytest.raises(FormatError, match="4097x4096 is claimed, more than 16,777,216 samples; --max-pixels raises"):
+        check_still(header, Limits())
+    check_still(header, Limits(max_pixels=4097 * 4096))
+    check_still(replace(header, width=4096), Limits())
+    check_still(replace(header, bounded=0, loss=b""), Limits())
+    pixels = painted(indices(20, 30, 7), 3)
+    monkeypatch.setattr(codec.still.encode, "PALETTE_PIXELS", 599)
+    assert coded(pixels)[1].bounded != PALETTE.still
+    monkeypatch.setattr(codec.still.encode, "PALETTE_PIXELS", 600)
+    assert coded(pixels)[1].bounded == PALETTE.still
+
+
+@pytest.mark.parametrize("bits, tried", [(0.99, False), (1.0, True)])
+def test_a_prediction_is_tried_beside_a_long_stream(monkeypatch: pytest.MonkeyPatch, bits: float, tried: bool) -> None:
+    pixels = np.zeros((40, 50, 3), np.uint8)
+    pixels[:, :7] = 200
+    monkeypatch.setattr(codec.still.encode, "stream_of", lambda picture, share: bytes(int(bits * 40 * 50 / 8)))
+    crfs: list[float] = []
+    known = codec.still.encode.StillEncoder.code
+    monkeypatch.setattr(codec.still.encode.StillEncoder, "code", lambda self, crf: crfs.append(crf) or known(self, crf))
+    encode_still(Picture(pixels), EXACT)
+    assert bool(crfs) == tried
+
+
+def test_grey_photographs_with_alpha_are_not_tried() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 2)).astype(np.uint8)
+    pixels[..., 1] = 255 * (pixels[..., 1] > 99)
+    found = indexed(Picture(pixels))
+    assert found is not None and found.alpha and not worth_trying(found, scattered(found.indices))
+
+
+def test_the_last_of_equal_places_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert last_stays()
+    reduced = []
+
+    def counted(*given: NDArray[Any]) -> None:
+        reduced.append(given[1].ndim)
+        assign_reduced(*given)
+
+    pixels = painted(indices(60, 70, 20), 4)
+    data, _ = coded(pixels)
+    monkeypatch.setattr("codec.loss.repeated.last_stays", lambda: False)
+    monkeypatch.setattr("codec.loss.repeated.assign_reduced", counted)
+    again, _ = coded(pixels)
+    assert again == data and {1, 2} == set(reduced)
 
 
 def test_tall_pictures_are_coded_as_columns() -> None:
