@@ -12,7 +12,8 @@ from typing import TypeVar
 from ..settings import CRF_MAX, CRF_STEP
 
 TRIALS = 6  # codings at most, where one of them fits
-MORE = 4  # where none does: of the quantiser's end, and on from there
+MORE = 4  # where none does: of the quantiser's end, and on from there; and where all that do are far off,
+FAR = 4  # times what is near enough
 T = TypeVar("T")
 
 
@@ -37,7 +38,7 @@ def search(
     above: tuple[float, float, T] | None = None  # smallest position known not to fit
     before: tuple[float, float] | None = None
     at = sign * start
-    trial, last = 0, TRIALS
+    trial = 0
     while True:
         base = code(abs(at))
         trial += 1
@@ -50,10 +51,10 @@ def search(
             above = (at, value, base)
             if at <= low:
                 break
-        if trial >= last and below:
+        if below and trial >= TRIALS and (below[1] >= FAR * enough or trial >= TRIALS + MORE):
             break
-        if trial == TRIALS:
-            following, last = low, TRIALS + MORE
+        if not below and trial == TRIALS:
+            following = low
         elif below and above:
             following = _between(below[:2], above[:2])
             if not below[0] < following < above[0]:
