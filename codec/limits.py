@@ -84,29 +84,30 @@ def enlarging(scale: int) -> Work:
 
 def check_source(width: int, height: int, limits: Limits, work: Work = READING) -> None:
     """Raise InputError where a picture that is to be read has too many samples, or takes too much memory."""
-    if width * height > limits.still_pixels:
-        raise InputError(
-            f"a picture of {width}x{height} is claimed, more than {limits.still_pixels:,} samples; "
-            "--max-pixels raises that"
-        )
     needed = FIXED + width * height * work.each
-    if needed > limits.still_memory:
-        raise InputError(
-            f"a picture of {width}x{height} may take {_amount(needed)} of memory to {work.verb}, more than "
-            f"{_amount(limits.still_memory)}; --max-memory raises that"
-        )
+    excess = _excess(width, height, limits.still_pixels, "", needed, work.verb, limits.still_memory)
+    if excess:
+        raise InputError(excess)
 
 
 def check(width: int, height: int, pixels: int, needed: int, memory: int) -> None:
     """Raise FormatError where a picture has more samples than `pixels`, or takes more bytes than `memory`."""
+    excess = _excess(width, height, pixels, ", coded as is claimed,", needed, "decode", memory)
+    if excess:
+        raise FormatError(excess)
+
+
+def _excess(width: int, height: int, pixels: int, how: str, needed: int, verb: str, memory: int) -> str:
+    """What is too much of a picture, in words; empty where nothing is."""
     size = f"{width}x{height}"
     if width * height > pixels:
-        raise FormatError(f"a picture of {size} is claimed, more than {pixels:,} samples; --max-pixels raises that")
+        return f"a picture of {size} is claimed, more than {pixels:,} samples; --max-pixels raises that"
     if needed > memory:
-        raise FormatError(
-            f"a picture of {size}, coded as is claimed, may take {_amount(needed)} of memory to decode, more than "
+        return (
+            f"a picture of {size}{how} may take {_amount(needed)} of memory to {verb}, more than "
             f"{_amount(memory)}; --max-memory raises that"
         )
+    return ""
 
 
 def _amount(size: int) -> str:

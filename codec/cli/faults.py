@@ -16,7 +16,6 @@ from ..events import Failed
 from .entry import caught
 from .streams import give_up, put, say, unwritable
 
-WRONG_USAGE = 2
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory")  # torch and OpenCV have no MemoryError
 
 

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from math import ceil
-from typing import Any, cast
+from typing import Any
 
 import av
 from av.audio.resampler import AudioResampler
@@ -268,10 +268,10 @@ def tracks_of(
     attached: dict[int, Track] = {}
     stream: Any
     for stream in container.streams:
-        kind = {"video": "cover"}.get(stream.type, stream.type)
+        kind = "cover" if stream.type == "video" else stream.type
         codec = getattr(stream.codec_context, "codec", None)
         if stream.type == "attachment":
-            data: bytes = cast(Any, stream).data or b""
+            data = stream.data or b""
             attached[stream.index] = Track(kind, 1, len(data), zlib.crc32(data), "")
         elif kind in ("audio", "subtitle", "cover") and codec and (film is None or stream.index != film.index):
             names[stream.index] = kind, codec.canonical_name

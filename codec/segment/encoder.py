@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -42,9 +43,9 @@ class Segment:
     changes: Mapping[int, bytes]
     stats: SegmentStats
 
-    @property
+    @cached_property
     def bytes(self) -> int:
-        """Of all units, as they lie in a file."""
+        """Of all units, as they lie in a file; put together once, as many ask."""
         return sum(len(inject(u.data, u.payloads)) for u in self.units)
 
     @classmethod

@@ -21,25 +21,13 @@ from codec.cli.main import cli
 from codec.cli.options import Amount, Number, Seconds
 from codec.cli.train import train_group
 from codec.errors import InputError, UsageError, reason
-from codec.frames import PlaneFormat
 from codec.settings import Settings
-from tests.makers import GOLDEN, Run, scene_frames, shell, write_frames
+from tests.makers import GOLDEN, Run
 
-YUV = PlaneFormat("420", 8)
 FILM = str(GOLDEN / "head-v1.nvc")
 QUICK = ("--preset", "fast", "--no-head", "--device", "cpu")
 HOSTILE = ("nan", "inf", "-inf", "-1e9", "1e400", "-1e400", "1e-400", "1e1000000000", "1/0", "-1/3", "9" * 5000, "0x10",
            "", " ", "½", "１２", "1_0", "None", "1e", "--")  # fmt: skip
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], quick: None) -> Run:
-    return shell(monkeypatch, capfdbinary)
-
-
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
-    return write_frames(tmp_path / "in.mkv", scene_frames(YUV, 64, 48, (12, 10)), YUV)
 
 
 # --- what options are given -------------------------------------------------------------------------------------------

@@ -23,22 +23,10 @@ from codec.frames import PlaneFormat, VideoInfo
 from codec.media.sinks import open_sink
 from codec.media.source import open_source
 from codec.settings import Settings
-from tests.makers import Run, drawn_frames, same_planes, scene_frames, shell, write_frames
+from tests.makers import Run, drawn_frames, same_planes, write_frames
 
 YUV = PlaneFormat("420", 8)
 QUICK = ("--preset", "fast", "--no-head", "--device", "cpu")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], quick: None) -> Run:
-    """run("encode", ...) is what the shell sees of `codec encode ...`."""
-
-    return shell(monkeypatch, capfdbinary)
-
-
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
-    return write_frames(tmp_path / "in.mkv", scene_frames(YUV, 64, 48, (12, 10)), YUV)
 
 
 @pytest.fixture
