@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.frames import Frame, Plane, VideoInfo
-from codec.media.source import open_source
+from codec.media.demuxed import open_source
 
 from .process import ROOT, BenchError
 

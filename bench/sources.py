@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from codec.media.demuxed import open_source
 from codec.media.files import content_key
 from codec.media.libav import open_film
 from codec.media.sinks import open_sink
-from codec.media.source import open_source
 
 from .method import Film, Kind, Source, Still
 from .process import BenchError

@@ -23,8 +23,8 @@ import click
 
 from codec.cli.options import Number, amount
 from codec.errors import NvcError, reason
+from codec.media.demuxed import open_source
 from codec.media.libav import film_stream, open_film
-from codec.media.source import open_source
 from codec.settings import PRESETS
 
 from ..process import GIB, python, run

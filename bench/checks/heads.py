@@ -28,7 +28,7 @@ from codec.base.coded import Base
 from codec.cli.options import COUNT, Number, exact, shown
 from codec.frames import Frame, VideoInfo, channels_of
 from codec.loss.coder import LossSettings
-from codec.media.source import open_source
+from codec.media.demuxed import open_source
 from codec.segment.fit_restorer import LAYERS, examples_of, fit_restorer
 from codec.segment.head import Head
 from codec.segment.passes import Passes

@@ -26,8 +26,8 @@ from codec.errors import NvcError
 from codec.film.containers import MP4
 from codec.film.writer import check_side
 from codec.frames import Frame
+from codec.media.demuxed import open_source
 from codec.media.sinks import open_sink
-from codec.media.source import open_source
 from codec.settings import JOBS_MAX, PRESETS
 
 from ..process import BenchError, python, run

@@ -26,9 +26,10 @@ from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
+from ..media.demuxed import open_source
 from ..media.files import STDIN, STDOUT, check_not_same, check_target
 from ..media.parts import Part
-from ..media.source import Source, open_source
+from ..media.source import Source
 from ..segment.effort import Effort
 from ..segment.payload import check_film
 from ..segment.rate import RateControl

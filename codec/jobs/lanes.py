@@ -18,7 +18,7 @@ from typing import Protocol
 from ..errors import InputError, OutputError
 from ..events import Event, Stage
 from ..frames import Frame
-from ..media.source import Source, open_again
+from ..media.source import Source
 from ..segment.encoder import Segment
 from ..segment.rate import RateControl, seconds_of
 from ..segment.scenes import split
@@ -84,7 +84,7 @@ class Lanes:
 
     def _read(self) -> Iterator[list[Frame]]:
         """The film's segments, read once more."""
-        with open_again(self.film, 1) as film:
+        with self.film.again(1) as film:
             yield from split(film.frames(), film.info)
 
 

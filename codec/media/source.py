@@ -1,91 +1,31 @@
-"""Reads a film's pictures, exactly as its decoder gives them, through libav.
+"""Films to be encoded, as pictures one after the other, exactly as their decoder gives them.
 
     with open_source("film.mp4") as source:
         for frame in source.frames():
             ...
 
+`Source` is what every kind of film has in common; `Demuxed` is one that libav reads.
+
 Invariants: frames come in presentation order with strictly increasing pts in `info.time_base`; the planes are the
-source's own samples wherever `source.exact`; everything that is not kept is a sentence in `source.notes`. Memory is
-bounded by libav's decoder delay. Every fault raises InputError; no libav exception passes.
+source's own samples wherever `source.exact`; everything that is not kept is a sentence in `source.notes`. Every fault
+raises InputError; no libav exception passes.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterator
-from contextlib import suppress
-from fractions import Fraction
-from itertools import chain
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Self
 
-import av
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
-
-from ..errors import InputError, SourceDamaged, reason
-from ..frames import Colour, Frame, Plane, PlaneFormat, VideoInfo
-from .files import STDIN, check_file, standard_input
+from ..errors import InputError, SourceDamaged
+from ..frames import Frame, VideoInfo
+from .files import STDIN
 from .identity import Identity
-from .libav import (
-    colour_of,
-    display_matrix,
-    duration_of,
-    faults_as,
-    film_stream,
-    hdr_side_data,
-    local_url,
-    planes_from_av,
-    side_data,
-)
-from .timeline import Timeline, clock
-
-# formats that hold the samples of a PlaneFormat in another order of bytes; swscale moves them without arithmetic
-REPACKED: dict[str, PlaneFormat] = {
-    **dict.fromkeys(("nv12", "nv21"), PlaneFormat("420", 8)),
-    **dict.fromkeys(("nv16", "yuyv422", "uyvy422", "yvyu422"), PlaneFormat("422", 8)),
-    **dict.fromkeys(("nv24", "nv42"), PlaneFormat("444", 8)),
-    **dict.fromkeys(("p010le", "p010be", "yuv420p10be"), PlaneFormat("420", 10)),
-    **dict.fromkeys(("p210le", "p210be", "nv20le", "nv20be", "y210le", "yuv422p10be"), PlaneFormat("422", 10)),
-    **dict.fromkeys(("p410le", "p410be", "yuv444p10be", "xv30le"), PlaneFormat("444", 10)),
-    "gray10be": PlaneFormat("400", 10),
-}
-_LOST_SIDE_DATA = {
-    "A53_CC": "closed captions inside the video",
-    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
-    "DOVI_METADATA": "Dolby Vision metadata",
-    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
-    "ICC_PROFILE": "the ICC colour profile",
-    "STEREO3D": "the stereo 3D description",
-    "SPHERICAL": "the spherical video description",
-    "S12M_TIMECODE": "the SMPTE 12M time code",
-    "FILM_GRAIN_PARAMS": "film grain parameters (the pictures are stored as decoded)",
-}
 
 
-def open_source(path: str | os.PathLike[str], threads: int = 0, best_effort: bool = False) -> Source:
-    """Open a film, a picture, or "-" for standard input (y4m, or whatever libav reads without seeking).
-
-    `threads` is the decoder's, 0 = one a core. With `best_effort` a film ends where it is damaged or becomes another.
-    Raises InputError where there is no readable first picture.
-    """
-    return Source(os.fspath(path), threads, best_effort)
-
-
-def open_again(film: Source, threads: int) -> Source:
-    """The film of `film`, opened once more for another reader. Raises SourceChanged where it is no longer the same."""
-    other = Source(film.path, threads, film.best_effort)
-    try:
-        film.identity.check()
-    except BaseException:
-        other.close()
-        raise
-    other.identity = film.identity
-    return other
-
-
-class Source:
-    """An open film; see the module. A context manager.
+class Source(ABC):
+    """An open film. A context manager.
 
     Attributes:
         path: as it was given; "-" for standard input. identity: that of its file.
@@ -94,23 +34,14 @@ class Source:
         notes: sentences about what is not kept; more may be added while frames are read.
     """
 
-    def __init__(self, path: str, threads: int = 0, best_effort: bool = False):
+    info: VideoInfo
+    exact: bool
+
+    def __init__(self, path: str, best_effort: bool):
         self.path = path
         self.best_effort = best_effort
         self.notes: list[str] = []
-        self._threads = threads
-        self._container: av.container.InputContainer | None = None
-        self._file: IO[bytes] | _CountingReader
-        self._decoded, self.identity = self._decode(), Identity(path)
-        try:
-            first = next(self._decoded, None)
-            if first is None:
-                raise InputError(f"{self.name} holds no picture that can be decoded")
-            self._first: av.VideoFrame | None = first
-            self.info = self._info_of(first)
-        except BaseException:
-            self.close()
-            raise
+        self.identity = Identity(path)
 
     @property
     def name(self) -> str:
@@ -125,11 +56,9 @@ class Source:
     ) -> None:
         self.close()
 
+    @abstractmethod
     def close(self) -> None:
-        self._decoded.close()
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        """Let go of the file."""
 
     def frames(self) -> Iterator[Frame]:
         """Every picture, once. Raises SourceChanged where the file changes meanwhile, SourceDamaged where the film is
@@ -143,215 +72,21 @@ class Source:
             self.notes.append(f"{fault}; the film is kept up to there")
         self.identity.check()
 
+    @abstractmethod
     def _frames(self) -> Iterator[Frame]:
-        if self._first is None:
-            raise InputError(f"the pictures of {self.name} have been read already; open it again")
-        timeline = Timeline(self.name, self.info, self._first.pts or 0, self.notes)
-        frames, self._first = chain([self._first], self._decoded), None
-        for frame in frames:
-            # AVI and raw streams know only decoding times, which libav hands on with the picture
-            pts = timeline.time_of(frame.pts if frame.pts is not None else frame.dts)
-            self._check_alike(frame, pts)
-            timeline.advance(pts, frame.duration or 0)
-            with faults_as(InputError, f"the picture of {self.name} at {self._clock(pts)} cannot be converted"):
-                planes = self._conversion.planes(frame)
-            yield Frame(planes, pts, frame.duration or 0)
-        timeline.end()
+        """Every picture; whatever is wrong with the film is an InputError."""
 
-    def _check_alike(self, frame: av.VideoFrame, pts: int) -> None:
-        """Raise InputError where a picture is of another size or pixel format than the film's first."""
-        info, given = self.info, self._conversion.given
-        if (frame.width, frame.height) != (info.width, info.height):
-            raise InputError(
-                f"{self.name} changes size from {info.width}x{info.height} to {frame.width}x{frame.height} at "
-                f"{self._clock(pts)}; one film has one size, so cut it there"
-            )
-        if frame.format.name != given:
-            raise InputError(
-                f"{self.name} changes its pixel format from {given} to {frame.format.name} at "
-                f"{self._clock(pts)}; cut it there"
-            )
+    @abstractmethod
+    def _reopened(self, threads: int) -> Self:
+        """The same path as a film of its own."""
 
-    def _clock(self, pts: int | None) -> str:
-        return clock(pts, self._stream.time_base)
-
-    def _open(self) -> av.container.InputContainer:
-        file: Any
-        if self.path == STDIN:
-            source = standard_input()
-            file = self._file = source if source.seekable() else _CountingReader(source)
-        else:
-            check_file(self.path)
-            file = local_url(self.path)
-        with faults_as(InputError, f"{self.name} is no film or picture that libav can read"):
-            return av.open(file, "r", metadata_errors="replace", buffer_size=1 << 20)
-
-    def _length(self) -> int:
-        """Bytes of the file, or those read so far where it has no length."""
-        if self.path != STDIN:
-            return os.path.getsize(self.path)
-        return self._file.count if isinstance(self._file, _CountingReader) else os.fstat(self._file.fileno()).st_size
-
-    def _decode(self) -> Generator[av.VideoFrame, None, None]:
-        """Decoded frames in presentation order; damage is an InputError, never a concealed picture."""
-        self._container = container = self._open()
-        stream = film_stream(container)
-        if stream is None:
-            raise InputError(f"{self.name} has no video stream")
-        self._stream: Any = stream
-        if stream.codec_context is None:
-            raise InputError(f"{self.name}: there is no decoder for its video codec")
-        for other in container.streams:
-            if other.index != stream.index:
-                other.discard = av.stream.Discard.all
-        context = stream.codec_context
-        context.thread_type = "AUTO"
-        # how far beyond damage several threads have come is chance, and so would be the film's end
-        context.thread_count = 1 if self.best_effort else self._threads
-        # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some
-        # more, but refuses recordings that begin within a group of pictures.
-        context.flags |= av.codec.context.Flags.output_corrupt
-        at: int | None = None
-        early, shown, end = 0, False, 0
+    def again(self, threads: int) -> Self:
+        """The film, opened once more for another reader. Raises SourceChanged where it is no longer the same."""
+        other = self._reopened(threads)
         try:
-            for packet in container.demux(stream):
-                if packet.is_corrupt:
-                    yield from self._held_back(context)
-                    raise InputError(f"{self.name} is damaged or cut off at {self._clock(packet.pts)}")
-                at = packet.pts if packet.pts is not None else at
-                end = packet.pos + packet.size if packet.size and packet.pos is not None else end
-                try:
-                    decoded = packet.decode()
-                except av.error.InvalidDataError:
-                    if shown:
-                        raise
-                    early += 1
-                    continue
-                for frame in decoded:
-                    if not frame.is_corrupt:
-                        shown = True
-                        yield frame
-                    elif shown:
-                        raise InputError(f"{self.name}: the picture at {self._clock(frame.pts)} is damaged")
-                    else:
-                        early += 1
-        except (av.FFmpegError, OSError, ValueError) as error:
-            yield from self._held_back(context)
-            raise InputError(f"{self.name} cannot be decoded at {self._clock(at)}: {reason(error)}") from None
-        # the reader of y4m takes part of a picture for the end of the film
-        if end and container.format.name == "yuv4mpegpipe" and self._length() > end:
-            self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
-        if early:
-            self.notes.append(f"the first {early} pictures refer to others before the film's start and are left out")
-
-    def _held_back(self, context: Any) -> Iterator[av.VideoFrame]:
-        """Under `best_effort`, whole pictures from before the damage that the decoder still holds for their order."""
-        if not self.best_effort:
-            return
-        with suppress(av.FFmpegError, OSError, ValueError):
-            for frame in context.decode(None):
-                if frame.is_corrupt:
-                    return
-                yield frame
-
-    def _info_of(self, frame: av.VideoFrame) -> VideoInfo:
-        """What the first frame and the container say; settles the conversion, `exact` and `notes` on the way."""
-        assert self._container is not None
-        stream, data = self._stream, side_data(frame)
-        self._conversion = Conversion(frame, colour_of(frame, stream))
-        self.exact = self._conversion.exact
-        self.notes += self._conversion.notes
-        if frame.interlaced_frame:
-            self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
-        lost = (f"not kept: {text}" for name, text in _LOST_SIDE_DATA.items() if name in data)
-        self.notes += dict.fromkeys(lost)
-        for other in self._container.streams.video:
-            if other.index != stream.index and not other.disposition & av.stream.Disposition.attached_pic:
-                self.notes.append(f"the further video stream #{other.index} is dropped")
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        duration = duration_of(self._container, stream)
-        return VideoInfo(
-            width=frame.width,
-            height=frame.height,
-            format=self._conversion.format,
-            time_base=stream.time_base,
-            rate=rate,
-            sar=stream.sample_aspect_ratio or Fraction(1),
-            colour=self._conversion.colour,
-            display_matrix=display_matrix(data),
-            side_data=hdr_side_data(data),
-            frames=stream.frames or round(duration * rate),
-            duration=duration,
-        )
-
-
-class Conversion:
-    """How frames of one libav pixel format become planes, and what that costs.
-
-    Attributes: `given`, libav's name of the frames' format; `format` of the planes, whether they are `exact`, the
-    `colour` that holds for them, and `notes`.
-    """
-
-    def __init__(self, frame: av.VideoFrame, colour: Colour):
-        given = frame.format
-        self.given: str = given.name
-        self.notes: list[str] = []
-        self.exact = True
-        self.colour = colour
-        self._reformat: dict[str, Any] | None = None
-        self._reformatter = VideoReformatter()
-        has_alpha = any(c.is_alpha for c in given.components)
-        direct = PlaneFormat.from_av_name(given.name.replace("yuva", "yuv"))
-        fmt = direct or REPACKED.get(given.name)
-        if fmt is None:
-            fmt, self.exact = self._nearest(given), False
-        self.format = fmt
-        if direct is None:
-            self._reformat = {"format": fmt.av_name, "interpolation": Interpolation.POINT | Interpolation.ACCURATE_RND}
-        if not self.exact:
-            self._note_losses(given)
-        if has_alpha:
-            self.exact = False
-            self.notes.append(f"the alpha plane of {given.name} is dropped")
-
-    @staticmethod
-    def _nearest(given: av.VideoFormat) -> PlaneFormat:
-        """The smallest PlaneFormat that loses least of a format of RGB, odd subsampling or other depth."""
-        components = [c for c in given.components if not c.is_alpha]
-        depth = 8 if max(c.bits for c in components) <= 8 and "f" not in given.name[-5:-2] else 10
-        if given.is_rgb or given.has_palette or given.is_bayer:
-            return PlaneFormat("444", depth)
-        if len(components) == 1:
-            return PlaneFormat("400", depth)
-        across, down = 64 // given.chroma_width(64), 64 // given.chroma_height(64)
-        return PlaneFormat("444" if across == 1 else "422" if down == 1 else "420", depth)
-
-    def _note_losses(self, given: av.VideoFormat) -> None:
-        assert self._reformat is not None
-        depth = max(c.bits for c in given.components)
-        self.notes.append(f"{given.name} is converted to {self.format.av_name}; the samples are not the source's own")
-        if depth > self.format.depth:
-            self.notes.append(f"{depth} bits a sample are reduced to {self.format.depth}")
-        if given.is_rgb or given.has_palette or given.is_bayer:
-            # RGB carries no matrix of its own: BT.709 at full range wastes the fewest code values
-            self._reformat |= {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.JPEG}
-            self.colour = self.colour._replace(matrix=1, range=2)
-            self.notes.append("RGB becomes YUV 4:4:4 with the BT.709 matrix at full range")
-
-    def planes(self, frame: av.VideoFrame) -> tuple[Plane, ...]:
-        """The planes of a frame of the format `given`."""
-        if self._reformat is not None:
-            frame = self._reformatter.reformat(frame, **self._reformat)
-        return planes_from_av(frame, self.format)
-
-
-class _CountingReader:
-    """A file that can be read once; `count`: the bytes that were read of it."""
-
-    def __init__(self, file: IO[bytes]):
-        self._file, self.count = file, 0
-
-    def read(self, size: int) -> bytes:
-        data = self._file.read(size)
-        self.count += len(data)
-        return data
+            self.identity.check()
+        except BaseException:
+            other.close()
+            raise
+        other.identity = self.identity
+        return other

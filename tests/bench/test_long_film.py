@@ -15,8 +15,8 @@ from bench.checks.long_film import main
 from bench.checks.long_film.making import drawn, make
 from bench.checks.long_film.measuring import places, sought
 from codec.frames import PlaneFormat
+from codec.media.demuxed import open_source
 from codec.media.libav import open_film
-from codec.media.source import open_source
 from codec.settings import Settings
 
 SIZE, RATE = (96, 64), Fraction(25)

@@ -20,7 +20,7 @@ from bench.method import Film, Picture, Still
 from bench.methods.lzma import Lzma, StillLzma
 from bench.process import BenchError
 from codec.frames import SUBSAMPLING, Frame, PlaneFormat
-from codec.media.source import open_source
+from codec.media.demuxed import open_source
 from tests.makers import drawn_frames, write_frames
 
 FORMATS = [PlaneFormat(chroma, depth) for chroma in SUBSAMPLING for depth in (8, 10)]

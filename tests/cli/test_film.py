@@ -20,8 +20,8 @@ from codec.errors import NvcError, UsageError
 from codec.events import Encoding, Note
 from codec.film.info import describe
 from codec.frames import PlaneFormat, VideoInfo
+from codec.media.demuxed import open_source
 from codec.media.sinks import open_sink
-from codec.media.source import open_source
 from codec.settings import Settings
 from tests.makers import Run, drawn_frames, same_planes, write_frames
 

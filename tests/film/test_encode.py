@@ -22,9 +22,9 @@ from codec.film.reader import FilmReader
 from codec.film.writer import write_film
 from codec.frames import Frame, PlaneFormat
 from codec.loss.modes import TRANSFORM
+from codec.media.demuxed import open_source
 from codec.media.libav import ordinary_priority
 from codec.media.parts import Part
-from codec.media.source import open_source
 from codec.metrics import plane_psnrs, weighted
 from codec.segment import payload
 from codec.segment.choice import Choice, Chooser

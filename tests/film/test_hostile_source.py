@@ -24,8 +24,8 @@ import codec
 from codec.errors import InputError
 from codec.events import Event, SegmentDone
 from codec.frames import Frame, PlaneFormat
+from codec.media.demuxed import open_source
 from codec.media.libav import planes_to_av
-from codec.media.source import open_source
 from codec.settings import Settings
 from tests.makers import Run, drawn_frames, same_planes, scene_frames, shell, tone, write_frames
 

@@ -19,7 +19,7 @@ from codec.film.reader import FilmReader
 from codec.film.scale import choose_scale
 from codec.film.size import bytes_beside
 from codec.frames import PlaneFormat
-from codec.media.source import open_source
+from codec.media.demuxed import open_source
 from codec.segment.payload import HEAD_DIFFERENCE, read_segment
 from codec.settings import CRF_MAX, Settings
 from codec.wire.obu import inject

@@ -21,7 +21,7 @@ from codec.film.info import describe
 from codec.film.reader import FilmReader
 from codec.film.tracks import compared
 from codec.film.writer import write_film
-from codec.media.source import open_again, open_source
+from codec.media.demuxed import open_source
 from codec.settings import Settings
 from codec.wire.fields import TRACKS, kind_of
 from codec.wire.tracks import Track, read_tracks
@@ -185,11 +185,11 @@ def test_sound_that_differs_from_what_was_tried_is_refused(
 def test_lanes_read_the_same_film_or_none(make_film: Make, tmp_path: Path) -> None:
     source, other = make_film("in.mp4"), make_film("other.mp4", times=list(range(20)))
     with open_source(source) as film:
-        with open_again(film, 1) as again:
+        with film.again(1) as again:
             assert again.identity is film.identity and len(list(again.frames())) == 12
         os.replace(other, source)
         with pytest.raises(SourceChanged):
-            open_again(film, 1)
+            film.again(1)
         with pytest.raises(SourceChanged):
             list(film.frames())
 

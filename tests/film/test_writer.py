@@ -17,8 +17,8 @@ from codec.film.containers import container_of
 from codec.film.reader import FilmReader
 from codec.film.writer import write_film
 from codec.frames import Colour, PlaneFormat, VideoInfo
+from codec.media.demuxed import open_source
 from codec.media.libav import planes_from_av
-from codec.media.source import open_source
 from codec.wire.obu import TemporalUnit
 from tests.makers import base_temporal_units, with_cover
 

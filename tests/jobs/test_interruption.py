@@ -18,11 +18,11 @@ from click.testing import CliRunner
 from bench.checks.interrupt import interrupted, main
 from codec.errors import OutputError
 from codec.frames import PlaneFormat
+from codec.media.demuxed import open_source
 from codec.media.files import check_target
 from codec.media.folders import MARK
 from codec.media.parts import Part, write_whole
 from codec.media.sinks import open_sink
-from codec.media.source import open_source
 from tests.makers import drawn_frames, scene_frames, write_frames
 
 YUV = PlaneFormat("420", 8)

@@ -16,9 +16,9 @@ import pytest
 from codec.errors import OutputError, UsageError
 from codec.frames import SUBSAMPLING, Colour, Frame, PlaneFormat, VideoInfo
 from codec.media import pngs
+from codec.media.demuxed import open_source
 from codec.media.folders import Folder
 from codec.media.sinks import open_sink
-from codec.media.source import open_source
 from tests.makers import drawn_frames, with_cover
 
 RATE = Fraction(24000, 1001)

@@ -15,9 +15,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from codec.errors import InputError
 from codec.frames import SUBSAMPLING, Colour, PlaneFormat
+from codec.media.conversion import REPACKED, Conversion
+from codec.media.demuxed import open_source
 from codec.media.files import content_key
 from codec.media.libav import planes_to_av
-from codec.media.source import REPACKED, Conversion, open_source
 from tests.makers import NTSC, drawn_planes
 
 EVERY_FORMAT = [PlaneFormat(chroma, depth) for chroma in SUBSAMPLING for depth in (8, 10)]
@@ -230,7 +231,7 @@ def test_standard_input(tmp_path, cut):
     data = b"YUV4MPEG2 W4 H2 F30000:1001 Ip A1:1 C420p10 XYSCSS=420P10\n"
     data += b"".join(b"FRAME\n" + bytes([i, 0] * 12) for i in range(3))
     code = (
-        "from codec.media.source import open_source\n"
+        "from codec.media.demuxed import open_source\n"
         "with open_source('-') as s: print([(f.pts, int(f.planes[0][0, 0])) for f in s.frames()], s.info.rate)"
     )
     done = subprocess.run([sys.executable, "-c", code], input=data[:cut], capture_output=True)

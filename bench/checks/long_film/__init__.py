@@ -24,7 +24,7 @@ import click
 
 from codec import Film
 from codec.cli.options import SEED, Number, amount
-from codec.media.source import open_source
+from codec.media.demuxed import open_source
 from codec.settings import PRESETS
 
 from ...process import python, run_fresh

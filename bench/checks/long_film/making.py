@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.frames import PlaneFormat
+from codec.media.demuxed import open_source
 from codec.media.libav import planes_to_av
 from codec.media.parts import Part
-from codec.media.source import open_source
 from samples.singer import SOUND_RATE, singer_sound
 
 from ...process import ROOT

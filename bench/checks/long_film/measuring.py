@@ -19,8 +19,8 @@ import numpy as np
 
 from codec import Film
 from codec.frames import Plane
+from codec.media.conversion import Conversion
 from codec.media.libav import colour_of, film_stream, open_film
-from codec.media.source import Conversion
 from codec.metrics import plane_psnrs, weighted
 
 from ...process import BenchError, environment, memory_of, tree_memory
