@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
@@ -32,10 +33,15 @@ class Source(ABC):
         info: VideoInfo; `frames` and `duration` are what the container claims, an estimate.
         exact: whether the planes are the source's own samples, with nothing (such as alpha) left out.
         notes: sentences about what is not kept; more may be added while frames are read.
+        origin: seconds on the file's clock where the film's begins; frames are told on the film's own.
+        until: seconds on the film's clock, where sound has to end with pictures that end too early; None where they do
+            not, as it is until all frames are read.
     """
 
     info: VideoInfo
     exact: bool
+    origin = Fraction(0)
+    until: Fraction | None = None
 
     def __init__(self, path: str, best_effort: bool):
         self.path = path
