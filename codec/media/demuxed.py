@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
+from math import floor
 from typing import IO, Any, Self
 
 import av
 
-from ..errors import InputError, reason
+from ..errors import InputError
 from ..frames import Frame, VideoInfo
+from .changes import Changes
+from .clock import FileClock, can_jump, joins_of
 from .conversion import Conversion
+from .decoding import Decoder, Picture
 from .files import STDIN, check_file, standard_input
 from .libav import (
     colour_of,
@@ -57,18 +61,21 @@ def open_source(path: str | os.PathLike[str], threads: int = 0, best_effort: boo
 class Demuxed(Source):
     """A film as libav gives it."""
 
-    def __init__(self, path: str, threads: int = 0, best_effort: bool = False):
+    def __init__(self, path: str, threads: int = 0, best_effort: bool = False, known: FileClock | None = None):
+        """`known`: its clock, of a film that was open before."""
         super().__init__(path, best_effort)
         self._threads = threads
         self._container: av.container.InputContainer | None = None
         self._file: IO[bytes] | _CountingReader
+        self._known = known
         self._decoded = self._decode()
         try:
             first = next(self._decoded, None)
             if first is None:
                 raise InputError(f"{self.name} holds no picture that can be decoded")
-            self._first: av.VideoFrame | None = first
-            self.info = self._info_of(first)
+            self._first: Picture | None = first
+            self._begin = self._begun(first)
+            self.info = self._info_of(first.frame)
         except BaseException:
             self.close()
             raise
@@ -80,17 +87,21 @@ class Demuxed(Source):
             self._container = None
 
     def _reopened(self, threads: int) -> Self:
-        return type(self)(self.path, threads, self.best_effort)
+        return type(self)(self.path, threads, self.best_effort, self.clock)
 
     def _frames(self) -> Iterator[Frame]:
         if self._first is None:
             raise InputError(f"the pictures of {self.name} have been read already; open it again")
-        timeline = Timeline(self.name, self.info, self._first.pts or 0, self.notes)
-        frames, self._first = chain([self._first], self._decoded), None
-        for frame in frames:
-            # AVI and raw streams know only decoding times, which libav hands on with the picture
-            pts = timeline.time_of(frame.pts if frame.pts is not None else frame.dts)
+        begin = self._begin
+        timeline = Timeline(self.name, self.info, (self._first.pts or begin) - begin, self.notes)
+        changes = Changes(self._first.frame, self._stream, self.notes)
+        pictures, self._first = chain([self._first], self._decoded), None
+        for frame, at, follows_gap in pictures:
+            pts = timeline.time_of(None if at is None else at - begin)
             self._check_alike(frame, pts)
+            changes.look(frame, self._clock(pts))
+            if follows_gap:
+                timeline.gap(pts)
             timeline.advance(pts, frame.duration or 0)
             with faults_as(InputError, f"the picture of {self.name} at {self._clock(pts)} cannot be converted"):
                 planes = self._conversion.planes(frame)
@@ -131,8 +142,8 @@ class Demuxed(Source):
             return os.path.getsize(self.path)
         return self._file.count if isinstance(self._file, _CountingReader) else os.fstat(self._file.fileno()).st_size
 
-    def _decode(self) -> Generator[av.VideoFrame, None, None]:
-        """Decoded frames in presentation order; damage is an InputError, never a concealed picture."""
+    def _decode(self) -> Generator[Picture, None, None]:
+        """Decoded pictures in order of presentation; damage is an InputError, never a concealed picture."""
         self._container = container = self._open()
         stream = film_stream(container)
         if stream is None:
@@ -145,53 +156,32 @@ class Demuxed(Source):
                 other.discard = av.stream.Discard.all
         context = stream.codec_context
         context.thread_type = "AUTO"
-        # how far beyond damage several threads have come is chance, and so would be the film's end
+        # how far beyond damage several threads have come is chance, and so would be what is left out
         context.thread_count = 1 if self.best_effort else self._threads
         # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some
         # more, but refuses recordings that begin within a group of pictures.
         context.flags |= av.codec.context.Flags.output_corrupt
-        at: int | None = None
-        early, shown, end = 0, False, 0
-        try:
-            for packet in container.demux(stream):
-                if packet.is_corrupt:
-                    yield from self._held_back(context)
-                    raise InputError(f"{self.name} is damaged or cut off at {self._clock(packet.pts)}")
-                at = packet.pts if packet.pts is not None else at
-                end = packet.pos + packet.size if packet.size and packet.pos is not None else end
-                try:
-                    decoded = packet.decode()
-                except av.error.InvalidDataError:
-                    if shown:
-                        raise
-                    early += 1
-                    continue
-                for frame in decoded:
-                    if not frame.is_corrupt:
-                        shown = True
-                        yield frame
-                    elif shown:
-                        raise InputError(f"{self.name}: the picture at {self._clock(frame.pts)} is damaged")
-                    else:
-                        early += 1
-        except (av.FFmpegError, OSError, ValueError) as error:
-            yield from self._held_back(context)
-            raise InputError(f"{self.name} cannot be decoded at {self._clock(at)}: {reason(error)}") from None
+        if self._known is not None:
+            self.clock = self._known
+        elif self.path != STDIN and can_jump(container):
+            self.clock = FileClock(joins=joins_of(self.path))
+        clock = None if self.path == STDIN else self.clock
+        decoder = self._decoder = Decoder(self.name, container, stream, clock, self.best_effort, self.notes)
+        yield from decoder.pictures()
         # the reader of y4m takes part of a picture for the end of the film
-        if end and container.format.name == "yuv4mpegpipe" and self._length() > end:
+        if decoder.end and container.format.name == "yuv4mpegpipe" and self._length() > decoder.end:
             self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
-        if early:
-            self.notes.append(f"the first {early} pictures refer to others before the film's start and are left out")
 
-    def _held_back(self, context: Any) -> Iterator[av.VideoFrame]:
-        """Under `best_effort`, whole pictures from before the damage that the decoder still holds for their order."""
-        if not self.best_effort:
-            return
-        with suppress(av.FFmpegError, OSError, ValueError):
-            for frame in context.decode(None):
-                if frame.is_corrupt:
-                    return
-                yield frame
+    def _begun(self, first: Picture) -> int:
+        """Let the film begin with the first of its pictures and sound that is shown, so that the film's clock has whole
+        ticks of the pictures; gives those. What precedes sound for its decoder alone is not shown."""
+        tick = self._stream.time_base
+        sounds: Any = self._container.streams.audio if self._container else ()
+        starts = [s.start_time * s.time_base for s in sounds if s.start_time is not None]
+        begin = floor(min([(first.pts or 0) * tick, *starts]) / tick)
+        self.clock = replace(self.clock, origin=begin * tick)
+        self._decoder.begin = begin
+        return begin
 
     def _info_of(self, frame: av.VideoFrame) -> VideoInfo:
         """What the first frame and the container say; settles the conversion, `exact` and `notes` on the way."""

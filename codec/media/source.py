@@ -21,6 +21,7 @@ from typing import Self
 
 from ..errors import InputError, SourceDamaged
 from ..frames import Frame, VideoInfo
+from .clock import FileClock
 from .files import STDIN
 from .identity import Identity
 
@@ -33,14 +34,14 @@ class Source(ABC):
         info: VideoInfo; `frames` and `duration` are what the container claims, an estimate.
         exact: whether the planes are the source's own samples, with nothing (such as alpha) left out.
         notes: sentences about what is not kept; more may be added while frames are read.
-        origin: seconds on the file's clock where the film's begins; frames are told on the film's own.
+        clock: the file's, by which the film's other streams come to their times; frames are told on the film's own.
         until: seconds on the film's clock, where sound has to end with pictures that end too early; None where they do
             not, as it is until all frames are read.
     """
 
     info: VideoInfo
     exact: bool
-    origin = Fraction(0)
+    clock = FileClock()
     until: Fraction | None = None
 
     def __init__(self, path: str, best_effort: bool):
@@ -48,6 +49,11 @@ class Source(ABC):
         self.best_effort = best_effort
         self.notes: list[str] = []
         self.identity = Identity(path)
+
+    @property
+    def origin(self) -> Fraction:
+        """Seconds on the file's clock where the film's begins."""
+        return self.clock.origin
 
     @property
     def name(self) -> str:
@@ -68,13 +74,18 @@ class Source(ABC):
 
     def frames(self) -> Iterator[Frame]:
         """Every picture, once. Raises SourceChanged where the file changes meanwhile, SourceDamaged where the film is
-        damaged or changes size, but under `best_effort` notes that and ends."""
+        damaged or changes size, but under `best_effort` goes on behind damage, and ends where that is no longer
+        possible; what is left out is noted."""
+        end = 0
         try:
-            yield from self._frames()
+            for frame in self._frames():
+                yield frame
+                end = frame.pts + (frame.duration or max(1, round(1 / (self.info.rate * self.info.time_base))))
         except InputError as fault:
             self.identity.check()  # a file that was changed is another fault
             if not self.best_effort:
                 raise SourceDamaged(str(fault)) from None
+            self.until = end * self.info.time_base
             self.notes.append(f"{fault}; the film is kept up to there")
         self.identity.check()
 

@@ -1,5 +1,5 @@
 """The times of a film's pictures: repaired where they are missing, refused where no file can hold them, and watched for
-gaps, where pictures may be missing.
+gaps, where pictures are damaged or may be missing.
 
 Times increase strictly from picture to picture, in ticks of the film's time base.
 """
@@ -14,6 +14,7 @@ from ..frames import VideoInfo
 LONGEST_STEP = (1 << 31) - 1  # from a picture to the next, in ticks of an MP4's clock
 LATE = Fraction(3, 2)  # times the usual step: then a picture may be missing. Matroska's demuxer skips damage in silence
 RARE = 25  # pictures for each that is late; where they are more frequent, the rate varies
+NAMED = 8  # gaps that are named; further ones are counted
 
 
 def clock(pts: int | None, time_base: Fraction) -> str:
@@ -31,21 +32,55 @@ class Timeline:
         self._name, self._info, self._start, self._notes = name, info, start, notes
         self._step = max(1, round(1 / (info.rate * info.time_base)))
         self._last: int | None = None
-        self._repaired = self._late = 0
+        self._filled: int | None = None  # the first time of those just before that were missing
+        self._told = self._halved = False
+        self._late = 0
         self._missed = 0  # when the first picture that may be missing was expected
+        self._gaps, self._lost = 0, 0  # how many there are, and ticks in those that are not named
+        self._excused = False  # the next picture is late, and it is known why
 
     def time_of(self, pts: int | None) -> int:
-        """The next picture's time: its own, or a step after the one before where that is missing or repeated."""
-        if pts is not None and (self._last is None or pts > self._last):
+        """The next picture's time: its own, or a step after the one before where that is missing. Where it is repeated,
+        the first time by half a step, so that those that follow stay on time."""
+        if pts is None:
+            pts = 0 if self._last is None else self._last + self._step
+            if self._last is None:
+                self._note_repair(pts)
+            self._filled = pts if self._filled is None else self._filled
             return pts
-        pts = 0 if self._last is None else self._last + self._step
-        self._repaired += 1
-        if self._repaired == 1:
+        if self._last is None or pts > self._last:
+            # files of some kinds tell the time of some pictures only; what fits those between needs no word
+            if self._filled is not None and self._last is not None and pts != self._last + self._step:
+                self._note_repair(self._filled)
+            self._filled, self._halved = None, False
+            return pts
+        pts = self._last + (self._step if self._halved else max(1, self._step // 2))
+        self._halved = True
+        self._note_repair(pts)
+        return pts
+
+    def _note_repair(self, pts: int) -> None:
+        if not self._told:
             self._notes.append(
                 f"time stamps are missing or repeated from {self._clock(pts)} on; they are replaced by "
                 f"{float(1 / (self._step * self._info.time_base)):g} pictures a second"
             )
-        return pts
+        self._told = True
+
+    def gap(self, pts: int) -> None:
+        """Before `advance`: pictures just before the one at `pts` are damaged and left out."""
+        self._gaps += 1
+        since = self._start if self._last is None else self._last + self._step
+        if self._gaps > NAMED:
+            self._lost += max(pts - since, 0)
+        elif self._last is None:
+            self._notes.append(f"the pictures before {self._clock(pts)} are damaged and left out")
+        else:
+            self._notes.append(
+                f"the pictures from {self._clock(since)} to {self._clock(pts)} are damaged and left out "
+                f"({float((pts - since) * self._info.time_base):.3f} s)"
+            )
+        self._excused = True
 
     def advance(self, pts: int, duration: int) -> None:
         """Take a picture's time and duration (0 = unknown). Raises InputError where the times leap."""
@@ -56,15 +91,20 @@ class Timeline:
                     f"{self._name}: the time stamps leap from {self._clock(self._last)} to {self._clock(pts)}, "
                     "which no MP4 can hold; cut it there"
                 )
-            if step * tick * self._info.rate > LATE:
+            if step * tick * self._info.rate > LATE and not self._excused:
                 self._late += 1
                 if self._late == 1:
                     self._missed = self._last + self._step
-        self._last, self._step = pts, duration or self._step
+        self._last, self._step, self._excused = pts, duration or self._step, False
 
     def end(self) -> None:
         """After the last picture: tell of gaps between pictures, and of a film that ends before it should."""
         rate, claimed = self._info.rate, self._info.duration
+        if self._gaps > NAMED:
+            self._notes.append(
+                f"{self._gaps - NAMED} further gaps, {float(self._lost * self._info.time_base):.3f} s of pictures "
+                "that are damaged and left out"
+            )
         length = Fraction(0)
         if self._last is not None:
             length = (self._last + self._step - self._start) * self._info.time_base

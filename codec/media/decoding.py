@@ -1,0 +1,234 @@
+"""The pictures of one stream: whole ones, in order of presentation, with their times on the file's clock.
+
+Invariants: no picture comes out that is damaged, or that may refer to a damaged one: each is held until all that were
+decoded before it have come out whole. What comes out does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import av
+
+from ..errors import InputError, reason
+from .clock import FileClock
+from .packet_times import PacketTimes
+from .timeline import clock
+
+_REORDERED = 16  # pictures that a decoder holds back for their order at most
+_INTRA = 1  # libav's number of pictures that refer to no other
+_FAULTS = (av.FFmpegError, OSError, ValueError)
+
+
+class Picture(NamedTuple):
+    """A decoded frame. `pts`: ticks of the stream, None where nothing tells it; `gap`: whether pictures just before it
+    are damaged and left out."""
+
+    frame: av.VideoFrame
+    pts: int | None
+    gap: bool
+
+
+class Decoder:
+    """Decodes the video stream `stream` of an open container; sentences call the film `name`, new ones go to `notes`.
+
+    Packets are numbered, and libav's decoder is given their numbers as times: so it tells of each picture which packet
+    it is of, whatever the file knows of times.
+
+    Attributes: `end`, bytes in the file where the packets that were read end; `begin`, ticks of the file's clock where
+    that of sentences begins.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        container: av.container.InputContainer,
+        stream: Any,
+        file_clock: FileClock | None,
+        best_effort: bool,
+        notes: list[str],
+    ):
+        self.end = self.begin = 0
+        self._name, self._container, self._stream = name, container, stream
+        self._best_effort, self._notes = best_effort, notes
+        self._context = stream.codec_context
+        self._times = PacketTimes(container, stream, file_clock)
+        self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
+        self._held: deque[tuple[int, Picture]] = deque()
+        self._damage = _Damage()
+        self._shown = False  # a picture of this recording, or since the last damage
+        self._early, self._joined = 0, ""  # pictures that refer to others before the recording; where it begins
+
+    def pictures(self) -> Iterator[Picture]:
+        """All of them. Raises InputError at the first damage; under `best_effort` goes on behind it, and raises only
+        where nothing whole follows."""
+        number, at = -1, None
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    number, at = number + 1, at if packet.pts is None else packet.pts
+                    self._packet(number, packet)
+                else:
+                    self._take(packet.decode())
+                    self._due.clear()
+                yield from self._released()
+        except _FAULTS as error:
+            self._broken(number + 1, f"{self._name} cannot be decoded at {self._clock(at)}: {reason(error)}")
+        yield from self._released()
+        self._note_early()
+        if self._damage.text:
+            raise InputError(self._damage.text)
+
+    def _packet(self, number: int, packet: av.Packet) -> None:
+        """Decode the next packet, unless it lies between damage and the next key."""
+        self.end = packet.pos + packet.size if packet.pos is not None else self.end
+        pts, joins = self._times.read(number, packet)
+        if joins:
+            self._empty()
+            self._note_early()
+            self._shown, self._joined = False, f" of the recording that begins at {self._clock(pts)}"
+        if self._damage.text and packet.is_keyframe and not packet.is_corrupt:
+            self._resume(number)
+        if self._damage.skips:
+            return
+        if packet.is_corrupt:
+            self._broken(number, f"{self._name} is damaged or cut off at {self._clock(pts)}")
+            return
+        self._due[number] = packet.is_keyframe
+        self._times.decoded(number)
+        packet.pts = packet.dts = number
+        try:
+            self._take(packet.decode())
+        except av.FFmpegError as error:
+            self._refused(number, pts, error)
+        if self._damage.skips:
+            self._empty()
+
+    def _resume(self, number: int) -> None:
+        """Begin anew at a key, unless the picture of the one before it is still to come out."""
+        if self._damage.whole is not None and number < self._damage.whole + 2 * _REORDERED:
+            return
+        self._empty()
+        if self._damage.text:
+            self._damage.whole, self._shown = number, False
+
+    def _refused(self, number: int, pts: int | None, error: av.FFmpegError) -> None:
+        """libav's decoder makes nothing of a packet."""
+        self._due.pop(number, None)
+        self._times.lost()
+        if self._shown or not isinstance(error, av.error.InvalidDataError):
+            self._broken(number, f"{self._name} cannot be decoded at {self._clock(pts)}: {reason(error)}")
+        elif self._damage.whole == number:
+            self._spoilt(number, self._damage.text)
+        elif not self._damage.text:
+            self._early += 1
+
+    def _take(self, frames: Iterable[av.VideoFrame]) -> None:
+        """Hold the whole ones of the frames that libav's decoder gives."""
+        for frame in frames:
+            number = frame.pts if frame.pts is not None else min(self._due, default=-1)
+            pts = self._times.of(number, frame.dts) if self._due.pop(number, None) is not None else None
+            if frame.is_corrupt and (self._shown or (number == self._damage.whole and frame.pict_type == _INTRA)):
+                self._spoilt(number, f"{self._name}: the picture at {self._clock(pts)} is damaged")
+            elif number == self._damage.whole and self._shown and frame.pict_type != _INTRA:
+                self._spoilt(number, self._damage.text)  # a gradual refresh begins, and the decoder was not emptied
+            elif self._damage.passes(number):
+                self._pass(number, frame, pts)
+
+    def _pass(self, number: int, frame: av.VideoFrame, pts: int | None) -> None:
+        """Hold a picture that is whole, or leave it out where it refers to others before the recording."""
+        if not frame.is_corrupt:
+            self._shown = True
+            self._held.append((number, Picture(frame, pts, self._damage.told(number))))
+        elif not self._damage.gap:
+            self._early += 1
+
+    def _spoilt(self, number: int, text: str) -> None:
+        """A packet is damaged: nothing from it on is whole until a key comes out. Raises InputError but under
+        `best_effort`."""
+        if not self._best_effort:
+            raise InputError(text)
+        following = (n for n, is_key in self._due.items() if is_key and n > number)
+        self._damage.found(number, text, min(following, default=None))
+        self._held = deque(item for item in self._held if item[0] < self._damage.first)
+
+    def _broken(self, number: int, text: str) -> None:
+        """A packet cannot be decoded at all."""
+        if self._best_effort:
+            self._empty()
+        self._spoilt(number, text)
+
+    def _empty(self) -> None:
+        """Take what libav's decoder still holds, and let it begin anew."""
+        with suppress(*_FAULTS):
+            self._take(self._context.decode(None))
+        self._context.flush_buffers()
+        self._due.clear()
+        self._times.emptied()
+        self._damage.whole = None  # no picture came of that key
+
+    def _released(self) -> Iterator[Picture]:
+        """Held pictures of which it is certain that they refer to none that is damaged."""
+        while self._held:
+            number, picture = self._held[0]
+            waits = len(self._held) <= _REORDERED and self._waits(number, picture.pts)
+            if waits:
+                return
+            self._held.popleft()
+            yield picture
+
+    def _waits(self, number: int, pts: int | None) -> bool:
+        """Whether a picture that was decoded before this one is to come out after it. What should have come out before
+        it never will: not each packet is shown."""
+        earlier = [n for n in self._due if n < number]
+        for n in earlier:
+            if self._times.shown_before(n, pts) or n < number - 2 * _REORDERED:
+                del self._due[n]
+        return any(n in self._due for n in earlier)
+
+    def _note_early(self) -> None:
+        if self._early:
+            before = "it" if self._joined else "the film's start"
+            self._notes.append(
+                f"the first {self._early} pictures{self._joined} refer to others before {before} and are left out"
+            )
+        self._early = 0
+
+    def _clock(self, pts: int | None) -> str:
+        return clock(None if pts is None else pts - self.begin, self._stream.time_base)
+
+
+class _Damage:
+    """What is damaged. `text`: the sentence on it, empty where nothing is; `first`: the first packet that is not whole;
+    `whole`: the key from whose picture on all is whole again, None as long as that is not known; `gap`: whether no
+    picture has passed since."""
+
+    def __init__(self) -> None:
+        self.text, self.first = "", 0
+        self.whole: int | None = None
+        self.gap = False
+
+    @property
+    def skips(self) -> bool:
+        """Whether packets are skipped until the next key."""
+        return bool(self.text) and self.whole is None
+
+    def found(self, number: int, text: str, whole: int | None) -> None:
+        """Note damage; before it is over more may be found."""
+        self.first = min(self.first, number) if self.text else number
+        self.text, self.whole = self.text or text, whole
+
+    def passes(self, number: int) -> bool:
+        """Whether the picture of a packet, which now comes out, is whole; what comes out before a key's picture may
+        refer to others before the key."""
+        if self.text and number == self.whole:
+            self.text, self.whole, self.gap = "", None, True
+        return not self.text or number < self.first
+
+    def told(self, number: int) -> bool:
+        """Whether the picture of a packet, which passes, is the first behind a gap."""
+        gap, self.gap = self.gap and not self.text, self.gap and bool(self.text)
+        return gap
