@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import av
 
 from ..errors import InputError, reason
-from .clock import FileClock
+from .clock import FileClock, can_jump
 from .packet_times import PacketTimes
 from .timeline import clock
 
@@ -59,6 +59,9 @@ class Decoder:
         self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
         self._held: deque[tuple[int, Picture]] = deque()
         self._damage = _Damage()
+        # the flag of damage in MPEG's containers is that of the bytes with which the next packet begins
+        self._late_flags = int(can_jump(container))
+        self._untrusted = -1  # the last packet that a flag may mean
         self._shown = False  # a picture of this recording, or since the last damage
         self._early, self._joined = 0, ""  # pictures that refer to others before the recording; where it begins
 
@@ -90,12 +93,13 @@ class Decoder:
             self._empty()
             self._note_early()
             self._shown, self._joined = False, f" of the recording that begins at {self._clock(pts)}"
-        if self._damage.text and packet.is_keyframe and not packet.is_corrupt:
+        if self._damage.text and packet.is_keyframe and not packet.is_corrupt and number > self._untrusted:
             self._resume(number)
         if self._damage.skips:
             return
         if packet.is_corrupt:
             self._broken(number, f"{self._name} is damaged or cut off at {self._clock(pts)}")
+            self._untrusted = number + self._late_flags
             return
         self._due[number] = packet.is_keyframe
         self._times.decoded(number)
@@ -130,11 +134,12 @@ class Decoder:
         """Hold the whole ones of the frames that libav's decoder gives."""
         for frame in frames:
             number = frame.pts if frame.pts is not None else min(self._due, default=-1)
-            pts = self._times.of(number, frame.dts) if self._due.pop(number, None) is not None else None
-            if frame.is_corrupt and (self._shown or (number == self._damage.whole and frame.pict_type == _INTRA)):
+            is_key = self._due.pop(number, None)
+            pts = None if is_key is None else self._times.of(number, frame.dts)
+            if frame.is_corrupt and (self._shown or (is_key and frame.pict_type == _INTRA)):
                 self._spoilt(number, f"{self._name}: the picture at {self._clock(pts)} is damaged")
-            elif number == self._damage.whole and self._shown and frame.pict_type != _INTRA:
-                self._spoilt(number, self._damage.text)  # a gradual refresh begins, and the decoder was not emptied
+            elif number == self._damage.whole and frame.pict_type != _INTRA:
+                self._spoilt(number, self._damage.text)  # where a gradual refresh ends, decoders do not tell
             elif self._damage.passes(number):
                 self._pass(number, frame, pts)
 
