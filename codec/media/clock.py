@@ -35,10 +35,12 @@ class Join(NamedTuple):
 
 @dataclass(frozen=True)
 class FileClock:
-    """The clock of one file. `origin`: seconds of the file's clock where the film begins; `joins` in order."""
+    """The clock of one file. `origin`: seconds of the file's clock where the film begins; `joins` in order; `length`:
+    seconds that the pictures last, 0 where that is not known, as it is but where there are joins."""
 
     origin: Fraction = Fraction(0)
     joins: tuple[Join, ...] = ()
+    length: Fraction = Fraction(0)
 
     def follow(self) -> Follower:
         """For one stream of sound or subtitles, or one reading of it from the file's beginning."""
@@ -81,10 +83,13 @@ class Follower:
 
 
 class Jumps:
-    """Finds the jumps of the pictures' clock, given their packets in order. `shift`: seconds, that of the recording."""
+    """Finds the jumps of the pictures' clock, given their packets in order. `shift`: seconds, that of the recording;
+    `length`: seconds of all pictures so far."""
 
     def __init__(self) -> None:
         self.shift = Fraction(0)
+        self.length = Fraction(0)
+        self._first: Fraction | None = None
         self._last: Fraction | None = None
         self._next = Fraction(0)  # the next packet's decoding time
         self._end: Fraction | None = None  # of the last picture, moved
@@ -107,7 +112,9 @@ class Jumps:
         if jumps and self._end is not None:
             tick = (self._end - shown) / base
             self.shift, self._end = round(tick) * base, None
+        self._first = shown if self._first is None else self._first
         end = shown + self.shift + length
+        self.length = max(self.length, end - self._first)
         self._end = end if self._end is None else max(self._end, end)
         self._last, self._next, self._other = time, time + length, None
         return jumps
@@ -124,15 +131,16 @@ def can_jump(container: av.container.InputContainer) -> bool:
     return container.format.name in _JOINABLE
 
 
-def joins_of(path: str) -> tuple[Join, ...]:
-    """Where the recordings in the film at `path` begin, but for the first: a pass over its packets, none is decoded.
-    Damage ends it; whoever reads the film tells of that."""
+def clock_of(path: str) -> FileClock:
+    """The clock of the film at `path`, its origin apart: a pass over its packets, none is decoded. Damage ends it;
+    whoever reads the film tells of that."""
+    jumps = Jumps()
     joins: list[Join] = []
     with suppress(av.FFmpegError, OSError, ValueError), open_film(path) as container:
         film: Any = film_stream(container)
         if film is None or not can_jump(container):
-            return ()
-        jumps, number, before, at = Jumps(), -1, 0, 0
+            return FileClock()
+        number, before, at = -1, 0, 0
         frame = frame_of(film)
         for packet in container.demux([film, *container.streams.audio]):
             if packet.stream_index != film.index:
@@ -142,7 +150,7 @@ def joins_of(path: str) -> tuple[Join, ...]:
                 number, before, at = number + 1, at, at if packet.pos is None else packet.pos
                 if jumps.step(packet, frame):
                     joins.append(Join(number, before, at, jumps.shift))
-    return tuple(joins)
+    return FileClock(joins=tuple(joins), length=jumps.length if joins else Fraction(0))
 
 
 def frame_of(stream: Any) -> Fraction:

@@ -15,8 +15,8 @@ import av
 
 from ..errors import InputError, reason
 from .clock import FileClock, can_jump
-from .packet_times import PacketTimes
-from .timeline import clock
+from .packet_times import PacketTimes, Timed
+from .timeline import NAMED, clock
 
 _REORDERED = 16  # pictures that a decoder holds back for their order at most
 _INTRA = 1  # libav's number of pictures that refer to no other
@@ -63,6 +63,7 @@ class Decoder:
         self._late_flags = int(can_jump(container))
         self._untrusted = -1  # the last packet that a flag may mean
         self._shown = False  # a picture of this recording, or since the last damage
+        self._recordings: list[str] = []  # when those begin that are joined to the first
         self._early, self._joined = 0, ""  # pictures that refer to others before the recording; where it begins
 
     def pictures(self) -> Iterator[Picture]:
@@ -70,29 +71,29 @@ class Decoder:
         where nothing whole follows."""
         number, at = -1, None
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size:
-                    number, at = number + 1, at if packet.pts is None else packet.pts
-                    self._packet(number, packet)
-                else:
-                    self._take(packet.decode())
-                    self._due.clear()
+            for timed in self._times.packets(self._container.demux(self._stream)):
+                number, at = timed.number, at if timed.pts is None else timed.pts
+                self._packet(timed)
                 yield from self._released()
+            self._take(self._context.decode(None))
+            self._due.clear()
         except _FAULTS as error:
             self._broken(number + 1, f"{self._name} cannot be decoded at {self._clock(at)}: {reason(error)}")
         yield from self._released()
         self._note_early()
+        self._note_joins()
         if self._damage.text:
             raise InputError(self._damage.text)
 
-    def _packet(self, number: int, packet: av.Packet) -> None:
+    def _packet(self, timed: Timed) -> None:
         """Decode the next packet, unless it lies between damage and the next key."""
+        number, packet, pts, joins = timed
         self.end = packet.pos + packet.size if packet.pos is not None else self.end
-        pts, joins = self._times.read(number, packet)
         if joins:
             self._empty()
             self._note_early()
             self._shown, self._joined = False, f" of the recording that begins at {self._clock(pts)}"
+            self._recordings.append(self._clock(pts))
         if self._damage.text and packet.is_keyframe and not packet.is_corrupt and number > self._untrusted:
             self._resume(number)
         if self._damage.skips:
@@ -201,6 +202,14 @@ class Decoder:
                 f"the first {self._early} pictures{self._joined} refer to others before {before} and are left out"
             )
         self._early = 0
+
+    def _note_joins(self) -> None:
+        if self._recordings:
+            others = f" and {len(self._recordings) - NAMED} other times" if len(self._recordings) > NAMED else ""
+            self._notes.append(
+                f"another recording begins at {', '.join(self._recordings[:NAMED])}{others}; "
+                "the film goes on there, whatever the time stamps say"
+            )
 
     def _clock(self, pts: int | None) -> str:
         return clock(None if pts is None else pts - self.begin, self._stream.time_base)

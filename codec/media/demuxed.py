@@ -18,7 +18,7 @@ import av
 from ..errors import InputError
 from ..frames import Frame, VideoInfo
 from .changes import Changes
-from .clock import FileClock, can_jump, joins_of
+from .clock import FileClock, can_jump, clock_of
 from .conversion import Conversion
 from .decoding import Decoder, Picture
 from .files import STDIN, check_file, standard_input
@@ -75,7 +75,7 @@ class Demuxed(Source):
                 raise InputError(f"{self.name} holds no picture that can be decoded")
             self._first: Picture | None = first
             self._begin = self._begun(first)
-            self.info = self._info_of(first.frame)
+            self.info = self._joined(self._info_of(first.frame))
         except BaseException:
             self.close()
             raise
@@ -164,13 +164,19 @@ class Demuxed(Source):
         if self._known is not None:
             self.clock = self._known
         elif self.path != STDIN and can_jump(container):
-            self.clock = FileClock(joins=joins_of(self.path))
+            self.clock = clock_of(self.path)
         clock = None if self.path == STDIN else self.clock
         decoder = self._decoder = Decoder(self.name, container, stream, clock, self.best_effort, self.notes)
         yield from decoder.pictures()
         # the reader of y4m takes part of a picture for the end of the film
         if decoder.end and container.format.name == "yuv4mpegpipe" and self._length() > decoder.end:
             self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
+
+    def _joined(self, info: VideoInfo) -> VideoInfo:
+        """`info` for joined recordings, of which the container does not know how long they are."""
+        if not self.clock.joins:
+            return info
+        return replace(info, duration=self.clock.length, frames=round(self.clock.length * info.rate))
 
     def _begun(self, first: Picture) -> int:
         """Let the film begin with the first of its pictures and sound that is shown, so that the film's clock has whole

@@ -8,6 +8,7 @@ its "best effort" where pictures' own times do not increase.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -17,7 +18,18 @@ from .clock import FileClock, Jumps, can_jump, frame_of
 
 _STORED = ("avi",)  # formats that tell when a packet is stored, and nothing of when its picture is shown
 _DECODED = ("asf",)  # formats that tell when a packet is decoded
+_AHEAD = 2  # packets that are read before one is used
 _KEPT = 1024  # packets whose times are remembered; more than decoders take before they give a picture
+
+
+class Timed(NamedTuple):
+    """A packet. `pts`: ticks, when its picture is shown, as far as the file tells; `joins`: whether another recording
+    begins with it."""
+
+    number: int
+    packet: av.Packet
+    pts: int | None
+    joins: bool
 
 
 class _Times(NamedTuple):
@@ -42,7 +54,27 @@ class PacketTimes:
         self._stored: deque[int | None] = deque()  # decoding times of packets whose pictures have not come out
         self._guess = _BestEffort()
 
-    def read(self, number: int, packet: av.Packet) -> tuple[int | None, bool]:
+    def packets(self, given: Iterable[av.Packet]) -> Iterator[Timed]:
+        """The packets of the file, numbered, without the empty one at its end; libav's faults are raised when what was
+        read before is used up. Where recordings are joined, the last ones before seem damaged; they are not."""
+        fault: Exception | None = None
+        ahead: deque[Timed] = deque()
+        try:
+            for number, packet in enumerate(packet for packet in given if packet.size):
+                timed = Timed(number, packet, *self._read_next(number, packet))
+                if timed.joins:
+                    for before in ahead:
+                        before.packet.is_corrupt = False
+                ahead.append(timed)
+                if len(ahead) > _AHEAD:
+                    yield ahead.popleft()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            fault = error
+        yield from ahead
+        if fault is not None:
+            raise fault
+
+    def _read_next(self, number: int, packet: av.Packet) -> tuple[int | None, bool]:
         """The time when the picture of the next packet is shown, as far as the file tells, and whether another
         recording begins with it."""
         joins = number in self._joins

@@ -14,7 +14,7 @@ from ..frames import VideoInfo
 LONGEST_STEP = (1 << 31) - 1  # from a picture to the next, in ticks of an MP4's clock
 LATE = Fraction(3, 2)  # times the usual step: then a picture may be missing. Matroska's demuxer skips damage in silence
 RARE = 25  # pictures for each that is late; where they are more frequent, the rate varies
-NAMED = 8  # gaps that are named; further ones are counted
+NAMED = 8  # places that are named; further ones of the kind are counted
 
 
 def clock(pts: int | None, time_base: Fraction) -> str:
