@@ -17,8 +17,10 @@ import av
 from ..errors import InputError, reason
 from ..frames import Frame, VideoInfo
 from .conversion import Conversion
+from .extras import Extras
 from .files import STDIN, check_file, standard_input
 from .libav import (
+    chroma_place,
     colour_of,
     display_matrix,
     duration_of,
@@ -27,22 +29,10 @@ from .libav import (
     hdr_side_data,
     local_url,
     side_data,
+    stream_header,
 )
 from .source import Source
 from .timeline import Timeline, clock
-
-_LOST_SIDE_DATA = {
-    "A53_CC": "closed captions inside the video",
-    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
-    "DOVI_METADATA": "Dolby Vision metadata",
-    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
-    "ICC_PROFILE": "the ICC colour profile",
-    "STEREO3D": "the stereo 3D description",
-    "SPHERICAL": "the spherical video description",
-    "S12M_TIMECODE": "the SMPTE 12M time code",
-    "FILM_GRAIN_PARAMS": "film grain parameters (the pictures are stored as decoded)",
-}
 
 
 def open_source(path: str | os.PathLike[str], threads: int = 0, best_effort: bool = False) -> Source:
@@ -94,7 +84,7 @@ class Demuxed(Source):
             timeline.advance(pts, frame.duration or 0)
             with faults_as(InputError, f"the picture of {self.name} at {self._clock(pts)} cannot be converted"):
                 planes = self._conversion.planes(frame)
-            yield Frame(planes, pts, frame.duration or 0)
+            yield Frame(planes, pts, frame.duration or 0, self._extras.of(frame))
         timeline.end()
 
     def _check_alike(self, frame: av.VideoFrame, pts: int) -> None:
@@ -144,6 +134,8 @@ class Demuxed(Source):
             if other.index != stream.index:
                 other.discard = av.stream.Discard.all
         context = stream.codec_context
+        self._header = stream_header(stream)
+        self._extras = Extras(stream, self._header)
         context.thread_type = "AUTO"
         # how far beyond damage several threads have come is chance, and so would be the film's end
         context.thread_count = 1 if self.best_effort else self._threads
@@ -159,6 +151,7 @@ class Demuxed(Source):
                     raise InputError(f"{self.name} is damaged or cut off at {self._clock(packet.pts)}")
                 at = packet.pts if packet.pts is not None else at
                 end = packet.pos + packet.size if packet.size and packet.pos is not None else end
+                self._extras.mark(packet)
                 try:
                     decoded = packet.decode()
                 except av.error.InvalidDataError:
@@ -198,12 +191,12 @@ class Demuxed(Source):
         assert self._container is not None
         stream, data = self._stream, side_data(frame)
         self._conversion = Conversion(frame, colour_of(frame, stream))
-        self.exact = self._conversion.exact
-        self.notes += self._conversion.notes
+        lost = self._extras.losses()
+        self.exact = self._conversion.exact and not lost
+        self.notes += self._conversion.notes + lost
         if frame.interlaced_frame:
             self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
-        lost = (f"not kept: {text}" for name, text in _LOST_SIDE_DATA.items() if name in data)
-        self.notes += dict.fromkeys(lost)
+        self.notes += self._extras.notes(frame)
         for other in self._container.streams.video:
             if other.index != stream.index and not other.disposition & av.stream.Disposition.attached_pic:
                 self.notes.append(f"the further video stream #{other.index} is dropped")
@@ -217,6 +210,7 @@ class Demuxed(Source):
             rate=rate,
             sar=stream.sample_aspect_ratio or Fraction(1),
             colour=self._conversion.colour,
+            chroma_place=chroma_place(stream, self._header, self._conversion.format),
             display_matrix=display_matrix(data),
             side_data=hdr_side_data(data),
             frames=stream.frames or round(duration * rate),
