@@ -21,6 +21,8 @@ Planes = tuple[Plane, ...]  # of one picture: luma, then U and V where there is 
 
 # chroma name -> (horizontal, vertical) subsampling; None where there is no chroma
 SUBSAMPLING: dict[str, tuple[int, int] | None] = {"400": None, "420": (2, 2), "422": (2, 1), "444": (1, 1)}
+# where a chroma sample lies among the luma samples that it stands for, by libav's name -> ChromaLocType of H.273, and 1
+CHROMA_PLACES = {"left": 1, "center": 2, "topleft": 3, "top": 4}
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class VideoInfo:
     rate: Fraction  # average frames per second
     sar: Fraction = Fraction(1)  # sample aspect ratio
     colour: Colour = Colour()
+    chroma_place: str = ""  # one of CHROMA_PLACES, empty = not told, and where every luma sample has its own chroma
     display_matrix: tuple[int, ...] = ()  # nine 16.16 / 2.30 fixed-point numbers, empty = identity
     side_data: dict[str, bytes] = field(default_factory=dict)  # HDR: "mastering", "content_light" (libav structs)
     frames: int = 0  # 0 = unknown
@@ -99,11 +102,13 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture. `pts` and `duration` (0 = unknown) are in the track's time base."""
+    """One picture. `pts` and `duration` (0 = unknown) are in the track's time base; `messages`: what belongs to it as
+    ITU-T T.35 has it (`codec.wire.t35`)."""
 
     planes: Planes
     pts: int
     duration: int = 0
+    messages: tuple[bytes, ...] = ()
 
 
 def checksum(planes: Sequence[Plane], crc: int = 0) -> int:

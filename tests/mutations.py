@@ -27,9 +27,10 @@ from codec.film.writer import write_film
 from codec.segment.payload import SegmentHeader
 from codec.still.payload import StillHeader
 from codec.wire import avif, obu
-from codec.wire.fields import SEGMENT, TRACKS, Number, layout
+from codec.wire.fields import PROPERTIES, SEGMENT, TRACKS, Number, layout
 from codec.wire.fields import STILL as STILL_PAYLOAD
 from codec.wire.obu import TemporalUnit
+from codec.wire.properties import Properties
 from codec.wire.tracks import Track
 from splat.errors import SplatError
 from splat.payload import read_layout
@@ -167,7 +168,7 @@ def any_bytes(rng: Rng, data: bytes) -> bytes:
 
 
 def _fields(kind: int) -> list[Number]:
-    records = {SEGMENT: SegmentHeader, STILL_PAYLOAD: StillHeader, TRACKS: Track}
+    records = {SEGMENT: SegmentHeader, STILL_PAYLOAD: StillHeader, TRACKS: Track, PROPERTIES: Properties}
     return list(records[kind].numbers.values()) if kind in records else []
 
 

@@ -20,13 +20,15 @@ from .resample import BASE_FORMAT
 
 STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
 RATE_MAX = Fraction(240)  # pictures a second that SVT-AV1 takes; times are those of the packets in any case
+TOLD_PLACES = ("left", "topleft")  # of chroma samples, that a sequence header can tell
 THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
 
 
 @dataclass(frozen=True)
 class BaseSettings:
     """How a segment's base is coded. `crf` 1..63 in quarters, `preset` of SVT-AV1, `threads` (any number gives the
-    same bytes), colour code points to announce, HDR strings as SVT-AV1 spells them, `still` for one picture alone."""
+    same bytes), colour code points and place of chroma samples to announce, HDR strings as SVT-AV1 spells them, `still`
+    for one picture alone."""
 
     crf: float
     preset: int
@@ -34,6 +36,7 @@ class BaseSettings:
     colour: Colour = Colour()
     mastering: str = ""
     content_light: str = ""
+    chroma_place: str = ""
     still: bool = False
 
 
@@ -108,6 +111,8 @@ def _encoder(
         "crf": str(int(settings.crf)),
         "svtav1-params": ":".join(params),
     }
+    if settings.chroma_place in TOLD_PLACES:
+        context.options["chroma_sample_location"] = settings.chroma_place
     context.open()
     ordinary_priority()
     return context

@@ -16,8 +16,9 @@ KINDS = {1: "grey", 2: "grey with alpha", 3: "colour", 4: "colour with alpha"}  
 def film_table(found: dict[str, Any]) -> str:
     """What `codec.film.info.describe` found."""
     duration = found["duration"] or 1.0
+    place = f" (chroma {found['chroma_place']})" if found["chroma_place"] else ""
     lines = [
-        f"{found['path']}: {found['width']}x{found['height']} {found['format']}, {found['rate']} fps, "
+        f"{found['path']}: {found['width']}x{found['height']} {found['format']}{place}, {found['rate']} fps, "
         f"{found['frames']} frames, {found['duration']:.3f} s",
         "",
     ]

@@ -53,7 +53,7 @@ def muxer_options(container: Container, info: VideoInfo, source: str | os.PathLi
     # packets arrive in order, so none need be held back for streams that are silent or over
     options = {"max_interleave_delta": "1000000", "fflags": "+bitexact"}
     if container.format != "mp4":
-        return options | {"write_crc32": "0"}  # `set_sample_aspect_ratio` would make them wrong
+        return options | {"write_crc32": "0"}  # `describe_pictures` would make them wrong
     movie = info.time_base.denominator
     if source is not None:
         with open_film(source) as film:

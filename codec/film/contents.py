@@ -11,9 +11,10 @@ from ..errors import DamageError, FormatError, NvcError
 from ..frames import VideoInfo
 from ..limits import DEFAULT, Limits
 from ..segment.payload import SegmentHeader, check_film, read_segment
-from ..segment.units import has_tracks, header_of
+from ..segment.units import header_of, of_film
 from ..wire.avif import is_still
-from ..wire.fields import RESIDUAL, SEGMENT, kind_of
+from ..wire.fields import PROPERTIES, RESIDUAL, SEGMENT, TRACKS, kind_of
+from ..wire.properties import read_properties
 from ..wire.tracks import Track, read_tracks
 from .reader import FilmReader
 
@@ -55,6 +56,7 @@ class Contents:
             height=self.first.height,
             format=self.first.format,
             rate=rate if known else track.rate,
+            chroma_place=self._chroma_place(track),
         )
 
     def _first_header(self) -> SegmentHeader:
@@ -84,12 +86,12 @@ class Contents:
         return f"{self.path}: frame at {float(pts * self.info.time_base):.3f} s"
 
     def segments(self) -> Iterator[SegmentInfo]:
-        """What the headers say. Raises DamageError at a damaged one, FormatError where there is none; what tells of the
-        other tracks is passed over, see `tracks`."""
+        """What the headers say. Raises DamageError at a damaged one, FormatError where there is none; what tells of
+        the film as a whole is passed over, see `tracks`."""
         pending: SegmentInfo | None = None
         for unit in self._reader.units():
             try:
-                others = unit.payloads[1 + has_tracks(unit) :] if unit.keyframe else unit.payloads
+                others = unit.payloads[1 + len(of_film(unit)) :] if unit.keyframe else unit.payloads
                 residuals = [p for p in others if kind_of(p) == RESIDUAL]
                 header = header_of(unit, self.first, self.limits, self.best_effort) if unit.keyframe else None
             except FormatError as error:
@@ -113,12 +115,26 @@ class Contents:
         """What lay beside the pictures when the film was written, None where it does not tell. Raises DamageError where
         what tells it is damaged."""
         first = next(self._reader.units(), None)
-        if first is None or not has_tracks(first):
+        if first is None or TRACKS not in (told := of_film(first)):
             return None
         try:
-            return read_tracks(first.payloads[1])
+            return read_tracks(told[TRACKS])
         except FormatError as error:
             raise DamageError(f"{self.path}: what tells of its other tracks is damaged: {error}", first.pts) from None
+
+    def _chroma_place(self, track: VideoInfo) -> str:
+        """Where chroma samples lie: as the base's `track` says, or a payload where AV1 has no word for it."""
+        if self.first.format.chroma not in ("420", "422"):
+            return ""
+        told = of_film(next(self._reader.units(report=lambda error: None)))  # whoever reads it again says so
+        if track.chroma_place or PROPERTIES not in told:
+            return track.chroma_place
+        try:
+            return read_properties(told[PROPERTIES]).chroma_place
+        except FormatError as error:
+            if self.best_effort:
+                return ""
+            raise FormatError(f"{self.path}: what tells of its pictures is damaged: {error}") from None
 
     def tracks_found(self) -> list[Track]:
         """What lies beside the pictures; all of it is read. Raises FormatError."""

@@ -64,7 +64,7 @@ class Film(Contents):
             segment = SegmentDecoder(self._context, units, known, chain)
             known, chain = segment.head, 0
             for picture in segment.pictures(since, until):
-                yield Frame(tuple(picture.output), picture.pts, picture.duration)
+                yield Frame(tuple(picture.output), picture.pts, picture.duration, picture.messages)
             if segment.over:
                 return
 

@@ -29,6 +29,7 @@ def describe(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> dict[str
         "width": info.width,
         "height": info.height,
         "format": info.format.av_name,
+        "chroma_place": info.chroma_place,
         "rate": str(info.rate),
         "frames": sum(s["frames"] for s in segments),
         "duration": float(info.duration),

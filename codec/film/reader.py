@@ -21,6 +21,7 @@ from ..frames import PlaneFormat, VideoInfo
 from ..limits import DEFAULT, Limits
 from ..media.files import check_file
 from ..media.libav import (
+    chroma_place,
     colour_of,
     display_matrix,
     duration_of,
@@ -29,6 +30,7 @@ from ..media.libav import (
     hdr_side_data,
     open_film,
     side_data,
+    stream_header,
 )
 from ..media.side_streams import film_tags, tracks_of
 from ..media.timeline import clock
@@ -170,6 +172,7 @@ class FilmReader:
         return replace(
             info,
             colour=colour_of(frame, stream),
+            chroma_place=chroma_place(stream, stream_header(stream), fmt),
             display_matrix=display_matrix(data),
             side_data=hdr_side_data(data),
         )

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import av
 
+from ..base.av1 import TOLD_PLACES
 from ..errors import FormatError, InputError, OutputError, SourceChanged
 from ..events import Listener, Share, silent
 from ..frames import VideoInfo
@@ -30,9 +31,10 @@ from ..media.libav import faults_as, local_url, open_film, reason
 from ..media.side_streams import Interleaver, SideStreams, tracks_of
 from ..wire import obu
 from ..wire.hdr import hdr_boxes
-from ..wire.matroska import set_sample_aspect_ratio
+from ..wire.matroska import ROOM, describe_pictures
 from ..wire.mp4 import with_boxes
 from ..wire.obu import TemporalUnit
+from ..wire.properties import Properties, write_properties
 from ..wire.tracks import Track, write_tracks
 from .containers import MP4, Container, muxer_options
 
@@ -176,8 +178,10 @@ def write_film(
     first = next(units, None)
     if first is None:
         raise FormatError(f"there are no pictures to write to {path}")
-    if side is not None and side.tracks:
-        first = replace(first, payloads=(*first.payloads[:1], write_tracks(side.tracks), *first.payloads[1:]))
+    of_film = [write_tracks(side.tracks)] if side is not None and side.tracks else []
+    if info.chroma_place and info.chroma_place not in TOLD_PLACES:
+        of_film.append(write_properties(Properties(info.chroma_place)))
+    first = replace(first, payloads=(*first.payloads[:1], *of_film, *first.payloads[1:]))
     writing = partial(faults_as, OutputError, f"{path} cannot be written")
     with ExitStack() as open_files:
         with writing():
@@ -193,7 +197,7 @@ def write_film(
             output.close()
         if side is not None and streams and streams.sums != side.sums:
             raise SourceChanged(f"the sound or subtitles of {source} were changed while it was encoded")
-        notes = _shaped(path, info, container)
+        notes = _described(path, info, container)
         if streams is not None:
             with open_film(path) as written:
                 notes += streams.notes + streams.lost(written)
@@ -219,7 +223,7 @@ def _joined(
         template = open_files.enter_context(_template(first, info, base_size))
         output = av.open(file, "w", format=container.format, options=options, buffer_size=_BUFFER)
         open_files.callback(_abandon, output)
-        video = _add_video(output, template, info)
+        video = _add_video(output, template, info, container)
         side = None
         if source is not None:
             side = SideStreams(source, output, only=only)
@@ -251,7 +255,9 @@ def _template(tu: bytes, info: VideoInfo, size: tuple[int, int]) -> av.container
         return av.open(io.BytesIO(with_boxes(file.getvalue(), hdr_boxes(info.side_data))), "r")
 
 
-def _add_video(output: av.container.OutputContainer, template: av.container.InputContainer, info: VideoInfo) -> Any:
+def _add_video(
+    output: av.container.OutputContainer, template: av.container.InputContainer, info: VideoInfo, container: Container
+) -> Any:
     video: Any = output.add_stream_from_template(template.streams.video[0], opaque=True)
     video.time_base = info.time_base
     context = video.codec_context
@@ -260,6 +266,8 @@ def _add_video(output: av.container.OutputContainer, template: av.container.Inpu
     context.color_primaries, context.color_trc, context.colorspace, context.color_range = info.colour
     if info.display_matrix:
         video.set_display_matrix(info.display_matrix)
+    if container.format != "mp4":
+        video.metadata["title"] = ROOM  # `_described` takes it away
     return video
 
 
@@ -287,12 +295,12 @@ def _video_packets(
         yield packet
 
 
-def _shaped(path: str, info: VideoInfo, container: Container) -> list[str]:
-    """Give a finished file the pictures' aspect ratio where libav's muxer has not; sentences on what it cannot hold."""
-    if container.format == "mp4" or info.sar == 1:
+def _described(path: str, info: VideoInfo, container: Container) -> list[str]:
+    """Give a finished file what libav's muxer has not written of the pictures; sentences on what it cannot hold."""
+    if container.format == "mp4":
         return []
     try:
-        set_sample_aspect_ratio(path, info.sar)
-    except ValueError:
-        return [f"{container.format} does not hold the aspect ratio of the film's samples, {info.sar}"]
+        describe_pictures(path, info.sar, info.chroma_place, {})  # HDR metadata are the template's
+    except ValueError as fault:
+        return [f"{container.format} does not hold how samples are to be shown: {fault}"]
     return []

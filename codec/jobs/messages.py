@@ -65,7 +65,7 @@ def send_task(out: IO[bytes], task: Task) -> None:
     text = _text(
         {
             "index": task.index,
-            "times": [[f.pts, f.duration] for f in task.frames],
+            "frames": [[f.pts, f.duration, [m.hex() for m in f.messages]] for f in task.frames],
             "info": vars(info)
             | {"format": asdict(info.format), "side_data": {k: v.hex() for k, v in info.side_data.items()}},
             "settings": vars(task.settings),
@@ -96,10 +96,11 @@ def read_task(body: memoryview) -> Task:
     control = RateControl(settings, 0.0)
     vars(control).update(meta["control"])
     frames = []
-    for pts, duration in meta["times"]:
+    for pts, duration, messages in meta["frames"]:
         shapes: Sequence[tuple[int, int]] = info.format.shapes(info.width, info.height)
         planes = (np.frombuffer(take(h * w * info.format.dtype.itemsize), info.format.dtype) for h, w in shapes)
-        frames.append(Frame(tuple(p.reshape(s) for p, s in zip(planes, shapes, strict=True)), pts, duration))
+        picture = tuple(p.reshape(s) for p, s in zip(planes, shapes, strict=True))
+        frames.append(Frame(picture, pts, duration, tuple(map(bytes.fromhex, messages))))
     known = unpack(previous) if previous else None
     smaller = Smaller(**meta["smaller"]) if meta["smaller"] else None
     return Task(meta["index"], frames, info, settings, Fraction(meta["scale"]), control, known, smaller)

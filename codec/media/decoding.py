@@ -7,7 +7,7 @@ decoded before it have come out whole. What comes out does not depend on the num
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ class Picture(NamedTuple):
 
 class Decoder:
     """Decodes the video stream `stream` of an open container; sentences call the film `name`, new ones go to `notes`.
+    `mark` is given each packet before it is decoded.
 
     Packets are numbered, and libav's decoder is given their numbers as times: so it tells of each picture which packet
     it is of, whatever the file knows of times.
@@ -50,10 +51,11 @@ class Decoder:
         file_clock: FileClock | None,
         best_effort: bool,
         notes: list[str],
+        mark: Callable[[av.Packet], None],
     ):
         self.end = self.begin = 0
         self._name, self._container, self._stream = name, container, stream
-        self._best_effort, self._notes = best_effort, notes
+        self._best_effort, self._notes, self._mark = best_effort, notes, mark
         self._context = stream.codec_context
         self._times = PacketTimes(container, stream, file_clock)
         self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
@@ -105,6 +107,7 @@ class Decoder:
         self._due[number] = packet.is_keyframe
         self._times.decoded(number)
         packet.pts = packet.dts = number
+        self._mark(packet)
         try:
             self._take(packet.decode())
         except av.FFmpegError as error:

@@ -21,8 +21,10 @@ from .changes import Changes
 from .clock import FileClock, can_jump, clock_of
 from .conversion import Conversion
 from .decoding import Decoder, Picture
+from .extras import Extras
 from .files import STDIN, check_file, standard_input
 from .libav import (
+    chroma_place,
     colour_of,
     display_matrix,
     duration_of,
@@ -31,22 +33,10 @@ from .libav import (
     hdr_side_data,
     local_url,
     side_data,
+    stream_header,
 )
 from .source import Source
 from .timeline import Timeline, clock
-
-_LOST_SIDE_DATA = {
-    "A53_CC": "closed captions inside the video",
-    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
-    "DOVI_METADATA": "Dolby Vision metadata",
-    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
-    "ICC_PROFILE": "the ICC colour profile",
-    "STEREO3D": "the stereo 3D description",
-    "SPHERICAL": "the spherical video description",
-    "S12M_TIMECODE": "the SMPTE 12M time code",
-    "FILM_GRAIN_PARAMS": "film grain parameters (the pictures are stored as decoded)",
-}
 
 
 def open_source(path: str | os.PathLike[str], threads: int = 0, best_effort: bool = False) -> Source:
@@ -105,7 +95,7 @@ class Demuxed(Source):
             timeline.advance(pts, frame.duration or 0)
             with faults_as(InputError, f"the picture of {self.name} at {self._clock(pts)} cannot be converted"):
                 planes = self._conversion.planes(frame)
-            yield Frame(planes, pts, frame.duration or 0)
+            yield Frame(planes, pts, frame.duration or 0, self._extras.of(frame))
         timeline.end()
 
     def _check_alike(self, frame: av.VideoFrame, pts: int) -> None:
@@ -155,6 +145,8 @@ class Demuxed(Source):
             if other.index != stream.index:
                 other.discard = av.stream.Discard.all
         context = stream.codec_context
+        self._header = stream_header(stream)
+        self._extras = Extras(stream, self._header)
         context.thread_type = "AUTO"
         # how far beyond damage several threads have come is chance, and so would be what is left out
         context.thread_count = 1 if self.best_effort else self._threads
@@ -166,7 +158,9 @@ class Demuxed(Source):
         elif self.path != STDIN and can_jump(container):
             self.clock = clock_of(self.path)
         clock = None if self.path == STDIN else self.clock
-        decoder = self._decoder = Decoder(self.name, container, stream, clock, self.best_effort, self.notes)
+        decoder = self._decoder = Decoder(
+            self.name, container, stream, clock, self.best_effort, self.notes, self._extras.mark
+        )
         yield from decoder.pictures()
         # the reader of y4m takes part of a picture for the end of the film
         if decoder.end and container.format.name == "yuv4mpegpipe" and self._length() > decoder.end:
@@ -194,12 +188,12 @@ class Demuxed(Source):
         assert self._container is not None
         stream, data = self._stream, side_data(frame)
         self._conversion = Conversion(frame, colour_of(frame, stream))
-        self.exact = self._conversion.exact
-        self.notes += self._conversion.notes
+        lost = self._extras.losses()
+        self.exact = self._conversion.exact and not lost
+        self.notes += self._conversion.notes + lost
         if frame.interlaced_frame:
             self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
-        lost = (f"not kept: {text}" for name, text in _LOST_SIDE_DATA.items() if name in data)
-        self.notes += dict.fromkeys(lost)
+        self.notes += self._extras.notes(frame)
         for other in self._container.streams.video:
             if other.index != stream.index and not other.disposition & av.stream.Disposition.attached_pic:
                 self.notes.append(f"the further video stream #{other.index} is dropped")
@@ -213,6 +207,7 @@ class Demuxed(Source):
             rate=rate,
             sar=stream.sample_aspect_ratio or Fraction(1),
             colour=self._conversion.colour,
+            chroma_place=chroma_place(stream, self._header, self._conversion.format),
             display_matrix=display_matrix(data),
             side_data=hdr_side_data(data),
             frames=stream.frames or round(duration * rate),

@@ -17,7 +17,8 @@ from av.video.reformatter import VideoReformatter
 
 from ..errors import OutputError
 from ..frames import Frame, Plane, PlaneFormat, VideoInfo
-from ..wire.matroska import set_sample_aspect_ratio
+from ..wire.hdr import svt_hdr, x26x_hdr
+from ..wire.matroska import ROOM, describe_pictures
 from .files import check_target
 from .libav import local_url, open_film, ordinary_priority, planes_to_av
 from .parts import Part
@@ -85,6 +86,22 @@ def _watchable(container: str, info: VideoInfo) -> Recipe:
     return Recipe(container, "libx264", {"crf": "14", "preset": "medium"}, fmt, None, note, even=True)
 
 
+def _options(recipe: Recipe, info: VideoInfo, chroma_place: str) -> dict[str, str]:
+    """The encoder's options, with what it is to say of the pictures. Matroska says it by itself."""
+    options = recipe.options | ({"chroma_sample_location": chroma_place} if chroma_place else {})
+    words = {
+        "libx264": ("x264-params", x26x_hdr, "mastering-display", "cll"),
+        "libx265": ("x265-params", x26x_hdr, "master-display", "max-cll"),
+        "libsvtav1": ("svtav1-params", svt_hdr, "mastering-display", "content-light"),
+    }
+    if recipe.encoder in words:
+        option, told, *names = words[recipe.encoder]
+        params = [f"{name}={text}" for name, text in zip(names, told(info.side_data), strict=True) if text]
+        if params := [*filter(None, [options.get(option)]), *params]:
+            options[option] = ":".join(params)
+    return options
+
+
 RECIPES = {
     ".mkv": _ffv1,
     ".mp4": lambda info: _watchable("mp4", info),
@@ -118,7 +135,7 @@ class EncodedSink(Sink):
         recipe, info = self._recipe, self.info
         options = {"movflags": "+faststart"} if recipe.container in ("mp4", "mov") else {"write_crc32": "0"}
         self._output = av.open(local_url(self._part.path), "w", format=recipe.container, container_options=options)
-        video = self._output.add_stream(recipe.encoder, rate=info.rate, options=recipe.options)
+        video = self._output.add_stream(recipe.encoder, rate=info.rate, options=_options(recipe, info, self._place))
         assert isinstance(video, av.VideoStream)
         video.time_base = info.time_base
         encoder = video.codec_context
@@ -131,8 +148,8 @@ class EncodedSink(Sink):
         if info.display_matrix:
             video.set_display_matrix(info.display_matrix)
         self._video = video
-        if info.side_data:
-            self.notes.append(f"{self.path} does not hold the film's HDR mastering data")
+        if self._matroska:
+            video.metadata["title"] = ROOM  # `describe_pictures` takes it away
         if self._size() != (info.width, info.height):
             self.notes.append("the last row or column is repeated, because this codec has even sizes only")
         if recipe.format != info.format:
@@ -144,7 +161,17 @@ class EncodedSink(Sink):
         odd = 1 if self._recipe.even else 0
         return self.info.width + (self.info.width & odd), self.info.height + (self.info.height & odd)
 
+    @property
+    def _matroska(self) -> bool:
+        return self._recipe.container in ("matroska", "webm")
+
+    @property
+    def _place(self) -> str:
+        """Where the chroma samples of what is written lie; empty where they are converted."""
+        return self.info.chroma_place if self._recipe.format.chroma == self.info.format.chroma else ""
+
     def write(self, frame: Frame) -> None:
+        self._note_messages(frame)
         with self._guarded():
             opening = self._interleaver is None
             interleaver = self._interleaver or self._begin(frame)
@@ -189,8 +216,8 @@ class EncodedSink(Sink):
         self._interleaver.mux(self._video.encode(None))
         self._interleaver.finish()
         self._output.close()
-        if self._recipe.container in ("matroska", "webm") and self.info.sar != 1:
-            set_sample_aspect_ratio(self._part.path, self.info.sar)
+        if self._matroska:
+            describe_pictures(self._part.path, self.info.sar, self._place, self.info.side_data)
         if self._side is not None:
             with open_film(self._part.path) as written:
                 self.notes += self._side.notes + self._side.lost(written)

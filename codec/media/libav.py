@@ -6,10 +6,11 @@ Samples are copied, never converted. No libav exception passes `faults_as`.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from ..errors import InputError, NvcError, reason
 from ..frames import Colour, Plane, PlaneFormat
 from ..wire.fields import PIXELS_MAX
+from ..wire.matroska import chroma_place_of
 from .files import check_file
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells errors only; read when that library is first used
@@ -98,6 +100,26 @@ def colour_of(frame: av.VideoFrame, stream: Any) -> Colour:
             )
         )
     )
+
+
+def stream_header(stream: Any) -> bytes:
+    """What a Matroska file says of a stream, which is more than PyAV shows of it; empty where Matroska has no place for
+    its codec."""
+    file = io.BytesIO()
+    with suppress(av.FFmpegError, OSError, ValueError):
+        # raw pictures lie in Matroska as in AVI, and only where that is asked for
+        with av.open(file, "w", format="matroska", options={"allow_raw_vfw": "1"}) as output:
+            output.add_stream_from_template(stream, opaque=True)
+            output.start_encoding()
+    return file.getvalue()
+
+
+def chroma_place(stream: Any, header: bytes, fmt: PlaneFormat) -> str:
+    """`VideoInfo.chroma_place` of a stream whose `stream_header` is given, and whose pictures are of a format."""
+    if fmt.chroma not in ("420", "422"):
+        return ""
+    dv = stream.codec_context.codec.canonical_name == "dvvideo"  # nothing but AVI and QuickTime has a place for it
+    return "topleft" if dv and fmt.chroma == "420" else chroma_place_of(header)
 
 
 def planes_from_av(frame: av.VideoFrame, fmt: PlaneFormat) -> tuple[Plane, ...]:

@@ -50,6 +50,7 @@ class PngSequence(Sink):
         self._pending: deque[Future[None]] = deque()
 
     def write(self, frame: Frame) -> None:
+        self._note_messages(frame)
         check_target(self.path % (self._written + 1), self._overwrite)
         self._written += 1
         self._pending.append(self._pool.submit(self._write, self._written, frame))

@@ -16,10 +16,12 @@ from av.video.reformatter import Interpolation
 
 from ..errors import OutputError
 from ..frames import Frame, VideoInfo
+from ..wire.t35 import name_of
 from .files import STDOUT, check_target, drain, standard_output
 from .libav import faults_as, open_film
 from .parts import Part
 
+_Y4M_PLACES = {"left": "420mpeg2", "center": "420jpeg", "topleft": "420paldv"}  # of chroma samples, of 8 bits
 SWSCALE_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
@@ -71,6 +73,12 @@ class Sink(ABC):
         with faults_as(OutputError, f"{self.path} cannot be written"):
             yield
 
+    def _note_messages(self, frame: Frame) -> None:
+        """Note, once of each kind, that what a picture brings with it stays behind."""
+        for name in filter(None, map(name_of, frame.messages)):
+            if (note := f"{self.path} does not hold the film's {name}") not in self.notes:
+                self.notes.append(note)
+
     def _note_left_out(self, source: str | os.PathLike[str] | None) -> None:
         """Note that sound and subtitles of `source`, and the film's rotation, stay behind."""
         if source is not None:
@@ -90,12 +98,15 @@ class _Y4mSink(Sink):
         self._note_left_out(source)
         if info.colour[:3] != (2, 2, 2) or info.side_data:
             self.notes.append("y4m does not hold the film's colour code points")
+        if info.chroma_place not in ("", "left") and _y4m_chroma(info) != _Y4M_PLACES.get(info.chroma_place):
+            self.notes.append(f"y4m does not hold the place of the film's chroma samples, {info.chroma_place}")
         self._file: IO[bytes]
         self._first: int | None = None
         self._count = 0
         self._varies = False
 
     def write(self, frame: Frame) -> None:
+        self._note_messages(frame)
         with self._guarded():
             if self._first is None:
                 self._first = frame.pts
@@ -175,15 +186,22 @@ class Y4mPipe(_Y4mSink):
 def y4m_header(info: VideoInfo) -> bytes:
     """The stream header of YUV4MPEG2, with mjpegtools' and libav's names for depth and range."""
     fmt, rate, sar = info.format, info.rate, info.sar
-    chroma = {"400": "mono", "420": "420mpeg2"}.get(fmt.chroma, fmt.chroma)
-    if fmt.depth > 8:
-        chroma = f"mono{fmt.depth}" if fmt.chroma == "400" else f"{fmt.chroma}p{fmt.depth}"
     fields = [
         f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator}",
-        f"Ip A{sar.numerator}:{sar.denominator} C{chroma}",
+        f"Ip A{sar.numerator}:{sar.denominator}",
     ]
+    fields += [f"C{chroma}"] if (chroma := _y4m_chroma(info)) else []
     if fmt.depth > 8 and fmt.chroma != "400":
         fields.append(f"XYSCSS={fmt.chroma}P{fmt.depth}")
     if info.colour.range:
         fields.append(f"XCOLORRANGE={'FULL' if info.colour.range == 2 else 'LIMITED'}")
     return " ".join(fields).encode() + b"\n"
+
+
+def _y4m_chroma(info: VideoInfo) -> str:
+    """The name of planes and place of chroma samples; empty for 4:2:0 whose place is not told, which readers assume
+    where there is no name."""
+    fmt = info.format
+    if fmt.depth > 8:
+        return f"mono{fmt.depth}" if fmt.chroma == "400" else f"{fmt.chroma}p{fmt.depth}"
+    return {"400": "mono", "420": _Y4M_PLACES.get(info.chroma_place, "")}.get(fmt.chroma, fmt.chroma)

@@ -50,6 +50,7 @@ class DecodedPicture:
 
     pts: int
     duration: int
+    messages: tuple[bytes, ...]
     base: list[Plane]
     output: list[Plane]
 
@@ -168,13 +169,13 @@ class SegmentDecoder:
         """Leave pictures out."""
         for picture in waiting:
             self._units.residual(picture.pts)
-            self._units.duration(picture.pts)
+            self._units.beside(picture.pts)
         waiting.clear()
 
     def _restored(self, picture: _Waiting) -> DecodedPicture:
         output = self._picture(picture.number, picture.pts, picture.base)
         kept = picture.base if self._film.best_effort else []
-        return DecodedPicture(picture.pts, self._units.duration(picture.pts), kept, output)
+        return DecodedPicture(picture.pts, *self._units.beside(picture.pts), kept, output)
 
     def _picture(self, k: int, pts: int, base: list[Plane]) -> list[Plane]:
         """The finished picture `k` of the segment."""

@@ -24,7 +24,7 @@ from ..loss.changes import split_changes
 from ..loss.coder import LossSettings
 from ..loss.modes import DENSITY, FILM_MODES, TRANSFORM
 from ..settings import Settings
-from ..wire.obu import TemporalUnit, inject
+from ..wire.obu import TemporalUnit, inject, with_messages
 from .choice import Choice, Chooser, lambda_of
 from .fit_density import DensityFit
 from .head import Head
@@ -142,7 +142,8 @@ class SegmentEncoder:
             payloads = [write_segment(header)] if k == 0 else []
             if residual is not None:
                 payloads.append(write_residual(residual))
-            units.append(TemporalUnit(packet.data, packet.pts, self._duration(k), k == 0, tuple(payloads)))
+            data = with_messages(packet.data, self.frames[k].messages)
+            units.append(TemporalUnit(data, packet.pts, self._duration(k), k == 0, tuple(payloads)))
         return Segment(tuple(units), header, choice.head, choice.changes, self._stats(base, choice, run))
 
     def _duration(self, k: int) -> int:

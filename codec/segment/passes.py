@@ -100,7 +100,8 @@ class Passes:
         threads, fmt = self.settings.threads, self.info.format
         speed = self.preset.base if preset is None else preset
         quantiser = self.quantiser(crf) if preset is None else crf
-        settings = BaseSettings(quantiser, speed, threads, self.info.colour, *svt_hdr(self.info.side_data))
+        hdr = svt_hdr(self.info.side_data)
+        settings = BaseSettings(quantiser, speed, threads, self.info.colour, *hdr, self.info.chroma_place)
 
         def coded(packets: int) -> None:
             self._bases.tell(coded_share(packets, len(self.frames)))

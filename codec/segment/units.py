@@ -11,16 +11,18 @@ from ..base.resample import base_size
 from ..errors import DamageError, FormatError
 from ..limits import Limits
 from ..wire import obu
-from ..wire.fields import TRACKS, claims
+from ..wire.fields import PROPERTIES, TRACKS, claims
 from ..wire.obu import TemporalUnit
+from ..wire.t35 import messages_in
 from .payload import SegmentHeader, check_film, read_segment
 
 AHEAD = 512  # units that the base decoder may take before it shows the first one's picture; its threads need some
 
 
 class SegmentUnits:
-    """The temporal units of one segment: streamed to the base decoder, payloads and durations kept by pts until the
-    picture comes out. Raises DamageError where too many pictures, or `held` bytes of payloads, are waited for."""
+    """The temporal units of one segment: streamed to the base decoder, payloads, durations and messages kept by pts
+    until the picture comes out. Raises DamageError where too many pictures, or `held` bytes of payloads and messages,
+    are waited for."""
 
     def __init__(self, first: TemporalUnit, rest: Iterator[TemporalUnit], held: int):
         self.first = self.last = first
@@ -28,7 +30,7 @@ class SegmentUnits:
         self._room = held
         self._rest = rest
         self._payloads: dict[int, tuple[bytes, ...]] = {}
-        self._durations: dict[int, int] = {}
+        self._beside: dict[int, tuple[int, tuple[bytes, ...]]] = {}
         self._source = self._all()
 
     def _all(self) -> Iterator[TemporalUnit]:
@@ -43,23 +45,26 @@ class SegmentUnits:
         """(data, pts) of each unit."""
         for unit in self._source:
             self.last = unit
-            found = unit.payloads[1 + has_tracks(unit) :] if unit is self.first else unit.payloads
+            found = unit.payloads[1 + len(of_film(unit)) :] if unit is self.first else unit.payloads
             self._payloads[unit.pts] = found
-            self._durations[unit.pts] = unit.duration
-            self._room -= sum(map(len, found))
-            if self._room < 0 or len(self._durations) > AHEAD:
-                raise DamageError(f"the base shows no picture for {len(self._durations)} units", unit.pts)
+            messages = messages_in(unit.data)
+            self._beside[unit.pts] = unit.duration, messages
+            self._room -= sum(map(len, (*found, *messages)))
+            if self._room < 0 or len(self._beside) > AHEAD:
+                raise DamageError(f"the base shows no picture for {len(self._beside)} units", unit.pts)
             yield unit.data, unit.pts
 
     def residual(self, pts: int) -> tuple[bytes, ...]:
-        """Payloads of the picture at `pts`; the segment header and what tells of other tracks are left out."""
+        """Payloads of the picture at `pts`; the segment header and what tells of the film as a whole are left out."""
         found = self._payloads.pop(pts, ())
         self._room += sum(map(len, found))
         return found
 
-    def duration(self, pts: int) -> int:
-        """Duration of the picture at `pts`."""
-        return self._durations.pop(pts, 0)
+    def beside(self, pts: int) -> tuple[int, tuple[bytes, ...]]:
+        """Duration and messages of the picture at `pts`."""
+        duration, messages = self._beside.pop(pts, (0, ()))
+        self._room += sum(map(len, messages))
+        return duration, messages
 
     def drain(self) -> None:
         """Read past what is left."""
@@ -86,9 +91,15 @@ def by_segment(units: Iterator[TemporalUnit], held: int) -> Iterator[SegmentUnit
         group.drain()
 
 
-def has_tracks(unit: TemporalUnit) -> bool:
-    """Whether the payload behind a segment's header tells of the film's other tracks."""
-    return len(unit.payloads) > 1 and claims(unit.payloads[1], TRACKS)
+def of_film(unit: TemporalUnit) -> dict[int, bytes]:
+    """The payloads behind a segment's header that tell of the film as a whole, by their kinds: of its other tracks, and
+    what AV1 cannot tell of its pictures. They may be damaged."""
+    found: dict[int, bytes] = {}
+    for kind in (TRACKS, PROPERTIES):
+        at = 1 + len(found)
+        if at < len(unit.payloads) and claims(unit.payloads[at], kind):
+            found[kind] = unit.payloads[at]
+    return found
 
 
 def header_of(unit: TemporalUnit, film: SegmentHeader, limits: Limits, best_effort: bool = False) -> SegmentHeader:

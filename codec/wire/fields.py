@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from ..errors import FormatError
 
 VERSION = 1
-SEGMENT, RESIDUAL, STILL, TRACKS = KINDS = 1, 2, 3, 4
+SEGMENT, RESIDUAL, STILL, TRACKS, PROPERTIES = KINDS = 1, 2, 3, 4, 5
 PSNR_UNIT = 100  # stored in hundredths of a dB
 PIXELS_MAX = 1 << 27  # luma samples of a picture, in the format
 WORD_MAX = 0xFFFFFFFF

@@ -1,5 +1,5 @@
 """HDR metadata (SMPTE ST 2086 mastering display, CTA-861.3 content light level): read from libav's structures, written
-as the boxes of an MP4 and in SVT-AV1's words.
+as the boxes of an MP4 and in the words of encoders.
 
 What a film does not have stays empty. A ratio whose denominator is zero counts as zero; boxes hold the nearest values
 that their fields can.
@@ -60,6 +60,18 @@ def svt_hdr(side_data: Mapping[str, bytes]) -> tuple[str, str]:
         mastering = f"G{green}B{blue}R{red}WP{white}L({float(display.brightest):.4f},{float(display.darkest):.4f})"
     if level := content_light_of(side_data):
         light = f"{level.most},{level.average}"
+    return mastering, light
+
+
+def x26x_hdr(side_data: Mapping[str, bytes]) -> tuple[str, str]:
+    """`svt_hdr` in the words of x264 and x265, which count in the units of an MP4's boxes."""
+    mastering = light = ""
+    if display := mastering_of(side_data):
+        red, green, blue, white = (f"({_field(x * 50000, 16)},{_field(y * 50000, 16)})" for x, y in display[:4])
+        brightest, darkest = (_field(value * 10000, 32) for value in (display.brightest, display.darkest))
+        mastering = f"G{green}B{blue}R{red}WP{white}L({brightest},{darkest})"
+    if level := content_light_of(side_data):
+        light = ",".join(str(_field(value, 16)) for value in level)
     return mastering, light
 
 

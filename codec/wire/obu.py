@@ -30,7 +30,8 @@ from ..errors import FormatError
 SEQUENCE_HEADER, TEMPORAL_DELIMITER, FRAME_HEADER, TILE_GROUP, METADATA, FRAME, REDUNDANT_HEADER = range(1, 8)
 _PICTURE_TYPES = frozenset((FRAME_HEADER, TILE_GROUP, FRAME, REDUNDANT_HEADER))
 
-SIGNATURE = b"\x04\xb5\x7f\xfdNVC"
+_T35 = b"\x04"  # metadata type ITU-T T.35
+SIGNATURE = _T35 + b"\xb5\x7f\xfdNVC"
 _TRAILING = b"\x80"
 _HAS_SIZE, _HAS_EXTENSION = 0x02, 0x04
 
@@ -51,7 +52,16 @@ class TemporalUnit:
 
 def inject(tu: bytes, payloads: Sequence[bytes]) -> bytes:
     """`tu` with each payload in a metadata OBU of its own, after the headers and before the first picture OBU."""
-    if not payloads:
+    return _with_metadata(tu, [SIGNATURE + payload for payload in payloads])
+
+
+def with_messages(tu: bytes, messages: Sequence[bytes]) -> bytes:
+    """`tu` with T.35 messages of others, from the country code on, where `inject` would put ours."""
+    return _with_metadata(tu, [_T35 + message for message in messages])
+
+
+def _with_metadata(tu: bytes, bodies: Sequence[bytes]) -> bytes:
+    if not bodies:
         return tu
     at = len(tu)
     for obu in iter_obus(tu):
@@ -61,9 +71,8 @@ def inject(tu: bytes, payloads: Sequence[bytes]) -> bytes:
         if not tu[obu.start] & _HAS_SIZE:
             raise FormatError("a temporal unit whose headers have no size field cannot take a payload")
     parts = [tu[:at]]
-    for payload in payloads:
-        size = leb128(len(SIGNATURE) + len(payload) + len(_TRAILING))
-        parts += [bytes([METADATA << 3 | _HAS_SIZE]), size, SIGNATURE, payload, _TRAILING]
+    for body in bodies:
+        parts += [bytes([METADATA << 3 | _HAS_SIZE]), leb128(len(body) + len(_TRAILING)), body, _TRAILING]
     return b"".join([*parts, tu[at:]])
 
 
@@ -78,6 +87,12 @@ def extract(tu: bytes) -> list[bytes]:
                 raise FormatError("a payload OBU does not end with trailing bits")
             payloads.append(body[:-1])
     return payloads
+
+
+def messages_of(tu: bytes) -> list[bytes]:
+    """The T.35 messages of others, from the country code on."""
+    bodies = [tu[obu.body : obu.end] for obu in iter_obus(tu) if obu.type == METADATA and not _is_ours(tu, obu)]
+    return [body.rstrip(b"\0").removesuffix(_TRAILING)[1:] for body in bodies if body.startswith(_T35)]
 
 
 def strip(tu: bytes) -> bytes:

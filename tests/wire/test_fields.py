@@ -33,6 +33,7 @@ from codec.wire.fields import (
     wires,
     words,
 )
+from codec.wire.properties import Properties
 from codec.wire.tracks import Track, read_tracks, write_tracks
 from heads.density.head import DensitySpec, check
 from heads.density.store import DensityFront, Family, specs
@@ -116,6 +117,10 @@ def test_the_page_declares_tracks_as_the_code_does() -> None:
     text = section("FORMAT.md", "\n### Tracks\n")
     assert list(fields_of(text).items()) == list(declared(Track.numbers).items())
     assert [row[0] for row in rows(text) if len(row) == 3 and row[0] != "part"] == ["codec"]
+
+
+def test_the_page_declares_properties_as_the_code_does() -> None:
+    assert fields_of(section("FORMAT.md", "\n### Properties\n")) == declared(Properties.numbers)
 
 
 def test_the_page_declares_a_segment_as_the_code_does() -> None:

@@ -1,0 +1,84 @@
+"""What a video stream brings beside its pictures: messages of each of them, and what is not kept of it.
+
+libav shows little of that on decoded pictures, so it is read from the packets, which travel through the decoder with
+their pictures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+from av.sidedata.sidedata import Type
+
+from ..wire.matroska import dolby_vision_of
+from ..wire.nal import CODECS, is_beside, nal_units, t35_of
+from ..wire.t35 import CAPTIONS, caption_messages, kept, messages_in, name_of
+from .libav import side_data
+
+_LOST_SIDE_DATA = {
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "ICC_PROFILE": "the ICC colour profile",
+    "STEREO3D": "the stereo 3D description",
+    "SPHERICAL": "the spherical video description",
+    "S12M_TIMECODE": "the SMPTE 12M time code",
+    "FILM_GRAIN_PARAMS": "film grain parameters (the pictures are stored as decoded)",
+}
+_DOLBY_COLOURS = 5  # the profile whose pictures are in colours of its own
+
+
+class Extras:
+    """Of one stream, whose `stream_header` is `header`."""
+
+    def __init__(self, stream: Any, header: bytes):
+        context = stream.codec_context
+        context.copy_opaque = True
+        self._codec, self._extradata = context.codec.canonical_name, bytes(context.extradata or b"")
+        self._alpha = self._codec in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1"
+        self._dolby_vision = dolby_vision_of(header)
+        self._beside = False  # whether there are pictures beside the film's own
+
+    def mark(self, packet: av.Packet) -> None:
+        """Give a packet that is to be decoded what its picture brings."""
+        data = bytes(packet) if packet.size else b""
+        packet.opaque = ()
+        if self._codec == "av1":
+            packet.opaque = messages_in(data)
+        elif self._codec in CODECS:
+            units = [unit for unit in nal_units(data, self._codec, self._extradata) if unit]
+            self._beside |= any(is_beside(unit, self._codec) for unit in units)
+            packet.opaque = kept(message for unit in units for message in t35_of(unit, self._codec))
+
+    @staticmethod
+    def of(frame: av.VideoFrame) -> tuple[bytes, ...]:
+        """The messages of a decoded picture, see `Frame.messages`."""
+        messages: Any = frame.opaque or ()
+        data: Any = frame.side_data  # by type, which PyAV does not declare
+        captions = data.get(Type.A53_CC)
+        if captions is None or any(message.startswith(CAPTIONS) for message in messages):
+            return messages
+        return *messages, *caption_messages(bytes(captions))
+
+    def losses(self) -> list[str]:
+        """Sentences on samples that are dropped; complete with the first picture."""
+        found = []
+        if self._alpha:
+            found.append(f"the alpha plane of {self._codec} is dropped")
+        if self._beside:
+            found.append(f"further views or layers of {self._codec} (such as alpha) are dropped")
+        return found
+
+    def notes(self, frame: av.VideoFrame) -> list[str]:
+        """Sentences on what is not kept beside the samples, given the first picture."""
+        data = side_data(frame)
+        has = {name_of(message) for message in self.of(frame)}
+        lost = {text for name, text in _LOST_SIDE_DATA.items() if name in data and text not in has}
+        if self._dolby_vision is not None:
+            lost.add("Dolby Vision metadata")
+        found = [f"not kept: {text}" for text in dict.fromkeys(_LOST_SIDE_DATA.values()) if text in lost]
+        if self._dolby_vision == _DOLBY_COLOURS:
+            found.append("the colours are wrong without them: they are those of Dolby Vision's profile 5")
+        return found
