@@ -7,28 +7,41 @@ RFC 9649 (WebP), the PNG specification's third edition (APNG), AV1 Image File Fo
 from __future__ import annotations
 
 import io
+import os
 import struct
 from typing import IO
 
+from ..errors import InputError
 from ..wire import avif
 from .claims import PNG
+from .files import STDIN, is_pipe, opened, peeked
 
 GIF = (b"GIF87a", b"GIF89a")
 _ANIMATED = 0x02  # flag of a WebP
 
 
-def is_animation(path: str) -> bool:
-    """Whether the file at `path` holds more than one picture, to be shown one after the other."""
+def kind_of_animation(path: str) -> str:
+    """ "webp", "png", "gif" or "avif" where the file at `path` holds more than one picture, to be shown one after the
+    other; else "". Of a pipe ("-") only what stands in it is looked at, and nothing taken."""
+    if is_pipe(path):
+        return _kind_of(io.BytesIO(peeked(path)))
+    if path != STDIN and not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
+        return ""
     try:
-        with open(path, "rb") as file:
-            return _is_animated(file)
-    except OSError:  # said by whoever reads it
-        return False
+        with opened(path) as file:
+            return _kind_of(file)
+    except (InputError, OSError):  # said by whoever reads it
+        return ""
 
 
-def begins_animation(data: bytes) -> bool:
+def is_animation(path: str) -> bool:
+    """Whether there are more pictures than one in the file at `path`, or on standard input ("-")."""
+    return bool(kind_of_animation(path))
+
+
+def holds_animation(data: bytes) -> bool:
     """The same for a file of which at least the beginning is in `data`: true where what is there says so."""
-    return _is_animated(io.BytesIO(data))
+    return bool(_kind_of(io.BytesIO(data)))
 
 
 def is_animated_webp(head: bytes) -> bool:
@@ -36,18 +49,18 @@ def is_animated_webp(head: bytes) -> bool:
     return head[:4] + head[8:16] == b"RIFFWEBPVP8X" and len(head) > 20 and bool(head[20] & _ANIMATED)
 
 
-def _is_animated(file: IO[bytes]) -> bool:
+def _kind_of(file: IO[bytes]) -> str:
     head = file.read(avif.PEEK)
     try:
         if is_animated_webp(head):
-            return _webp(file, int.from_bytes(head[4:8], "little") + 8)
+            return "webp" * _webp(file, int.from_bytes(head[4:8], "little") + 8)
         if head.startswith(PNG):
-            return _png(file)
+            return "png" * _png(file)
         if head.startswith(GIF):
-            return _gif(file, head)
-        return avif.is_sequence(file)
+            return "gif" * _gif(file, head)
+        return "avif" * avif.is_sequence(file)
     except (struct.error, IndexError, OverflowError):  # the file ends within its headers
-        return False
+        return ""
 
 
 def _webp(file: IO[bytes], end: int) -> bool:
