@@ -24,7 +24,7 @@ from ..jobs.lanes import Lanes
 from ..jobs.progress import Progress
 from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
-from ..limits import DEFAULT
+from ..limits import DEFAULT, Limits
 from ..machine import device_of, use_threads
 from ..media.files import STDOUT, check_not_same, check_target, is_pipe
 from ..media.parts import Part
@@ -67,6 +67,7 @@ def encode(
     best_effort: bool = False,
     jobs: int | None = None,
     cluster: str | None = None,
+    limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Encoded:
     """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`: Matroska where that ends in
@@ -75,7 +76,7 @@ def encode(
     `best_effort`: a source that is damaged, or changes its size, is encoded up to there, and a note says so.
     `jobs`: segments encoded at a time, each by a process of its own (default: one, by this process); `cluster`: the
     address of a Dask scheduler whose workers do it instead, `jobs` or as many as there are at a time. On like machines
-    the bytes are the same in any case.
+    the bytes are the same in any case. `limits`: of what is decoded by this project, animations and .nvc films.
 
     Raises InputError, OutputError, UsageError or WorkerError; then nothing is at `target` that was not there before.
     Finished segments stay beside it and `resume` takes them up where source and settings are the same.
@@ -92,7 +93,7 @@ def encode(
     if jobs is not None and not 1 <= jobs <= JOBS_MAX:
         raise UsageError(f"{{}} must lie in 1..{JOBS_MAX}", "jobs")
     use_threads(settings.threads)
-    with source_of(source, settings.threads, best_effort) as film:
+    with source_of(source, settings.threads, best_effort, limits, settings.device) as film:
         _check_options(film, settings)
         workers, settings = _workers(jobs, cluster, settings)
         with closing(workers):

@@ -16,8 +16,9 @@ import av
 
 from ..errors import InputError, reason
 from ..frames import Frame, VideoInfo
+from ..wire.obu import SIGNATURE
 from .conversion import Conversion
-from .files import STDIN, check_file, standard_input
+from .files import STDIN, check_file, is_pipe, opened
 from .libav import (
     colour_of,
     display_matrix,
@@ -26,6 +27,7 @@ from .libav import (
     film_stream,
     hdr_side_data,
     local_url,
+    sequence_tracks,
     side_data,
 )
 from .source import Source
@@ -117,8 +119,8 @@ class Demuxed(Source):
     def _open(self) -> av.container.InputContainer:
         file: Any
         if self.path == STDIN:
-            source = standard_input()
-            file = self._file = source if source.seekable() else _CountingReader(source)
+            source = opened(self.path)
+            file = self._file = _CountingReader(source) if is_pipe(self.path) else source
         else:
             check_file(self.path)
             file = local_url(self.path)
@@ -129,7 +131,7 @@ class Demuxed(Source):
         """Bytes of the file, or those read so far where it has no length."""
         if self.path != STDIN:
             return os.path.getsize(self.path)
-        return self._file.count if isinstance(self._file, _CountingReader) else os.fstat(self._file.fileno()).st_size
+        return self._file.count if isinstance(self._file, _CountingReader) else self._file.seek(0, os.SEEK_END)
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """Decoded frames in presentation order; damage is an InputError, never a concealed picture."""
@@ -154,6 +156,8 @@ class Demuxed(Source):
         early, shown, end = 0, False, 0
         try:
             for packet in container.demux(stream):
+                if is_pipe(self.path) and SIGNATURE in bytes(packet):
+                    raise InputError(f"{self.name} is an .nvc film, which is read more than once; let it be a file")
                 if packet.is_corrupt:
                     yield from self._held_back(context)
                     raise InputError(f"{self.name} is damaged or cut off at {self._clock(packet.pts)}")
@@ -204,7 +208,11 @@ class Demuxed(Source):
             self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
         lost = (f"not kept: {text}" for name, text in _LOST_SIDE_DATA.items() if name in data)
         self.notes += dict.fromkeys(lost)
-        for other in self._container.streams.video:
+        sequence = sequence_tracks(self._container)
+        if len(sequence) > 1:
+            self.exact = False
+            self.notes.append("the alpha track is dropped")
+        for other in () if sequence else self._container.streams.video:
             if other.index != stream.index and not other.disposition & av.stream.Disposition.attached_pic:
                 self.notes.append(f"the further video stream #{other.index} is dropped")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
