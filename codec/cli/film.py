@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
-from ..limits import DEFAULT, Limits
+from ..limits import Limits
 from ..settings import CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PRESETS, Settings
 from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
@@ -81,8 +81,6 @@ def encode_command(
         options |= {"max_error": 0 if lossless else max_error, "head": not no_head}
         encode_stills(context, source, target, options, overwrite, resume, limits, quiet, as_json)
         return
-    if limits != DEFAULT:
-        raise UsageError(f"--max-pixels and --max-memory are for pictures, and {source} is none")
     if options.pop("bpp") is not None:
         raise UsageError(f"--bpp is for pictures, and {source} is none: ask for --bitrate")
     settings = Settings(
@@ -95,7 +93,7 @@ def encode_command(
     from ..film.encode import encode
 
     with Console(as_json, quiet) as console:
-        how = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort}
+        how: Any = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort, "limits": limits}
         result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, listen=console)
         console.say(
             f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "

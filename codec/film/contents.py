@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from ..base.resample import base_size
 from ..errors import DamageError, FormatError, NvcError
@@ -80,6 +81,12 @@ class Contents:
         if error is None:
             raise FormatError(f"{self.path} is no .nvc file: its video carries none of our data")
         raise FormatError(f"{self.path}: {error}")
+
+    @property
+    def begin(self) -> Fraction:
+        """Seconds on the file's clock at which the first picture is shown."""
+        first = next(self._reader.units(report=lambda error: None), None)
+        return Fraction(0) if first is None else first.pts * self.info.time_base
 
     def place(self, pts: int) -> str:
         """Where the picture at `pts` is, in words."""

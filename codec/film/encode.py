@@ -24,10 +24,9 @@ from ..jobs.lanes import Lanes
 from ..jobs.progress import Progress
 from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
-from ..limits import DEFAULT
+from ..limits import DEFAULT, Limits
 from ..machine import device_of, use_threads
-from ..media.demuxed import open_source
-from ..media.files import STDIN, STDOUT, check_not_same, check_target
+from ..media.files import STDOUT, check_not_same, check_target, is_pipe
 from ..media.parts import Part
 from ..media.source import Source
 from ..segment.effort import Effort
@@ -39,6 +38,7 @@ from ..wire.obu import TemporalUnit
 from .containers import container_of
 from .scale import choose_scale
 from .size import SizeKeeper, TooLarge, bytes_beside
+from .sources import source_of
 from .writer import SideTracks, check_side, write_film
 
 
@@ -67,6 +67,7 @@ def encode(
     best_effort: bool = False,
     jobs: int | None = None,
     cluster: str | None = None,
+    limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Encoded:
     """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`: Matroska where that ends in
@@ -75,7 +76,7 @@ def encode(
     `best_effort`: a source that is damaged, or changes its size, is encoded up to there, and a note says so.
     `jobs`: segments encoded at a time, each by a process of its own (default: one, by this process); `cluster`: the
     address of a Dask scheduler whose workers do it instead, `jobs` or as many as there are at a time. On like machines
-    the bytes are the same in any case.
+    the bytes are the same in any case. `limits`: of what is decoded by this project, animations and .nvc films.
 
     Raises InputError, OutputError, UsageError or WorkerError; then nothing is at `target` that was not there before.
     Finished segments stay beside it and `resume` takes them up where source and settings are the same.
@@ -87,12 +88,12 @@ def encode(
     check_not_same(source, target)
     container_of(target)
     check_target(target, overwrite)
-    if source == STDIN and (resume or cluster or jobs not in (None, 1)):
+    if is_pipe(source) and (resume or cluster or jobs not in (None, 1)):
         raise UsageError("standard input can be read only once: {}, {} and {} need a file", "resume", "jobs", "cluster")
     if jobs is not None and not 1 <= jobs <= JOBS_MAX:
         raise UsageError(f"{{}} must lie in 1..{JOBS_MAX}", "jobs")
     use_threads(settings.threads)
-    with open_source(source, settings.threads, best_effort) as film:
+    with source_of(source, settings.threads, best_effort, limits, settings.device) as film:
         _check_options(film, settings)
         workers, settings = _workers(jobs, cluster, settings)
         with closing(workers):
@@ -100,7 +101,7 @@ def encode(
             try:
                 return work.run()
             except BaseException as error:
-                kept = work.store.leave(keep=source != STDIN and not isinstance(error, TooLarge))
+                kept = work.store.leave(keep=not is_pipe(source) and not isinstance(error, TooLarge))
                 if kept and isinstance(error, KeyboardInterrupt):
                     error.add_note(_advice(kept, error))
                 if kept and isinstance(error, NvcError) and work.encoding:
@@ -134,7 +135,7 @@ def _workers(jobs: int | None, cluster: str | None, settings: Settings) -> tuple
 def _check_options(film: Source, settings: Settings) -> None:
     if settings.max_error == 0 and not film.exact:
         raise InputError(f"{film.name} cannot be stored losslessly: {'; '.join(film.notes)}")
-    if settings.target_size is not None and not (film.info.duration and film.path != STDIN):
+    if settings.target_size is not None and not (film.info.duration and not is_pipe(film.path)):
         raise UsageError("{} needs a film whose length is known", "target_size")
     device_of(settings.device)
 
@@ -160,7 +161,8 @@ class _Work:
         self.store = Store(target, store_key(film.identity.content(), settings.key()), resume)
         self.progress = Progress(film.info.frames, listen, self._expected(settings.scale or Fraction(1)))
         self.notes: list[str] = []
-        self.side: SideTracks | None = None  # what accompanies the pictures; of a pipe nothing does
+        self.beside = film.path if film.accompanied else None  # where what accompanies the pictures is read
+        self.side: SideTracks | None = None  # and what it will be
         self.encoding = False  # whether segments are
         self.keeper: SizeKeeper | None = None
 
@@ -172,8 +174,8 @@ class _Work:
         info = self.info
         opened = SourceOpened(info.width, info.height, info.format.av_name, float(info.rate), info.frames)
         self.progress.tell(opened)
-        if self.film.path != STDIN:
-            self.side = check_side(self.film.path, info, self.container, self.target, self.progress.tell)
+        if self.beside is not None:
+            self.side = check_side(self.beside, info, self.container, self.target, self.progress.tell)
             self.film.identity.check()
         self._tell_notes()
         self.encoding = True
@@ -200,7 +202,7 @@ class _Work:
         control = RateControl(settings, settings.start_crf)
         if settings.target_size is not None:
             with self._part() as part:
-                beside = bytes_beside(part.path, info, self.film.path, self.container, self.side)
+                beside = bytes_beside(part.path, info, self.beside, self.container, self.side)
             self.keeper = SizeKeeper(settings, info, self.store, self.progress, beside)
             control.share(self.keeper.room, float(info.duration))
 
@@ -215,12 +217,11 @@ class _Work:
 
     def _write(self, scale: Fraction, control: RateControl, lanes: Lanes) -> Encoded:
         size = base_size(self.info.width, self.info.height, scale)
-        sound = self.film.path if self.film.path != STDIN else None
         stats = self.progress.stats
         with self._part() as part:
 
             def write(units: Iterator[TemporalUnit]) -> list[str]:
-                return write_film(part.path, units, self.info, size, sound, self.container, self.side)
+                return write_film(part.path, units, self.info, size, self.beside, self.container, self.side)
 
             self.film.identity.check()
             if self.keeper is None:

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from math import floor
 from typing import Any
 
 import av
 
 from ..base.resample import BASE_MIN
-from ..errors import DamageError, FormatError
+from ..errors import DamageError, FormatError, NvcError
 from ..frames import PlaneFormat, VideoInfo
 from ..limits import DEFAULT, Limits
-from ..media.files import check_file
+from ..media.files import check_file, is_pipe, peeked
 from ..media.libav import (
     chroma_place,
     colour_of,
@@ -37,11 +37,29 @@ from ..media.timeline import clock
 from ..segment.payload import BASE
 from ..wire.fields import PIXELS_MAX
 from ..wire.mp4 import check_index
-from ..wire.obu import TemporalUnit, extract, strip
+from ..wire.obu import SIGNATURE, TemporalUnit, extract, strip
 from ..wire.tracks import Track
 
 # what a film of ours may lie in, as libav names it: others, such as playlists, would have it open what they name
 _READ = {"format_whitelist": "mp4,matroska", "protocol_whitelist": "file"}
+
+_EBML = b"\x1a\x45\xdf\xa3"  # how Matroska and WebM begin
+
+
+def is_nvc_film(path: str) -> bool:
+    """Whether the first temporal unit of a file carries data of ours, damaged or not: one of MP4 or Matroska, the base
+    of which would be another film. Nothing is decoded for it."""
+    head = peeked(path, 12)
+    if not (head[4:8] == b"ftyp" or head.startswith(_EBML)) or is_pipe(path):
+        return False
+    try:
+        with open_film(path, FormatError, _READ) as container:
+            stream = film_stream(container)
+            if stream is None or stream.codec_context is None or stream.codec_context.codec.canonical_name != "av1":
+                return False
+            return any(SIGNATURE in bytes(packet) for packet in islice(container.demux(stream), 1))
+    except (NvcError, av.FFmpegError, OSError, ValueError):  # said by whoever reads it
+        return False
 
 
 def base_pixels(limits: Limits) -> int:

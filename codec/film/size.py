@@ -181,7 +181,7 @@ class SizeKeeper:
         return f"; --scale {coarser[0]:g} makes it smaller" if coarser else ""
 
 
-def bytes_beside(path: str, info: VideoInfo, source: str, container: Container, side: SideTracks | None) -> int:
+def bytes_beside(path: str, info: VideoInfo, source: str | None, container: Container, side: SideTracks | None) -> int:
     """Bytes that a film takes beside its segments: sound, subtitles, tags and the container's tables, as many as there
     are when it is written to `path`, which is left, without pictures. Raises what `write_film` raises."""
     planes = [np.full(shape, 512, BASE_FORMAT.dtype) for shape in BASE_FORMAT.shapes(info.width, info.height)]

@@ -17,12 +17,13 @@ import av
 
 from ..errors import InputError
 from ..frames import Frame, VideoInfo
+from ..wire.obu import SIGNATURE
 from .changes import Changes
 from .clock import FileClock, can_jump, clock_of
 from .conversion import Conversion
 from .decoding import Decoder, Picture
 from .extras import Extras
-from .files import STDIN, check_file, standard_input
+from .files import STDIN, check_file, is_pipe, opened
 from .libav import (
     chroma_place,
     colour_of,
@@ -32,6 +33,7 @@ from .libav import (
     film_stream,
     hdr_side_data,
     local_url,
+    sequence_tracks,
     side_data,
     stream_header,
 )
@@ -118,8 +120,8 @@ class Demuxed(Source):
     def _open(self) -> av.container.InputContainer:
         file: Any
         if self.path == STDIN:
-            source = standard_input()
-            file = self._file = source if source.seekable() else _CountingReader(source)
+            source = opened(self.path)
+            file = self._file = _CountingReader(source) if is_pipe(self.path) else source
         else:
             check_file(self.path)
             file = local_url(self.path)
@@ -130,7 +132,7 @@ class Demuxed(Source):
         """Bytes of the file, or those read so far where it has no length."""
         if self.path != STDIN:
             return os.path.getsize(self.path)
-        return self._file.count if isinstance(self._file, _CountingReader) else os.fstat(self._file.fileno()).st_size
+        return self._file.count if isinstance(self._file, _CountingReader) else self._file.seek(0, os.SEEK_END)
 
     def _decode(self) -> Generator[Picture, None, None]:
         """Decoded pictures in order of presentation; damage is an InputError, never a concealed picture."""
@@ -158,13 +160,17 @@ class Demuxed(Source):
         elif self.path != STDIN and can_jump(container):
             self.clock = clock_of(self.path)
         clock = None if self.path == STDIN else self.clock
-        decoder = self._decoder = Decoder(
-            self.name, container, stream, clock, self.best_effort, self.notes, self._extras.mark
-        )
+        decoder = self._decoder = Decoder(self.name, container, stream, clock, self.best_effort, self.notes, self._mark)
         yield from decoder.pictures()
         # the reader of y4m takes part of a picture for the end of the film
         if decoder.end and container.format.name == "yuv4mpegpipe" and self._length() > decoder.end:
             self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
+
+    def _mark(self, packet: av.Packet) -> None:
+        """Look at a packet that is to be decoded. Raises InputError for an .nvc film on a pipe."""
+        if is_pipe(self.path) and SIGNATURE in bytes(packet):
+            raise InputError(f"{self.name} is an .nvc film, which is read more than once; let it be a file")
+        self._extras.mark(packet)
 
     def _joined(self, info: VideoInfo) -> VideoInfo:
         """`info` for joined recordings, of which the container does not know how long they are."""
@@ -194,7 +200,11 @@ class Demuxed(Source):
         if frame.interlaced_frame:
             self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
         self.notes += self._extras.notes(frame)
-        for other in self._container.streams.video:
+        sequence = sequence_tracks(self._container)
+        if len(sequence) > 1:
+            self.exact = False
+            self.notes.append("the alpha track is dropped")
+        for other in () if sequence else self._container.streams.video:
             if other.index != stream.index and not other.disposition & av.stream.Disposition.attached_pic:
                 self.notes.append(f"the further video stream #{other.index} is dropped")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)

@@ -5,7 +5,9 @@ path "-" stands for a standard stream.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -38,6 +40,68 @@ def standard_input() -> BinaryIO:
     if sys.stdin.buffer.isatty():
         raise InputError("standard input is a terminal; pipe a film or a picture into it")
     return sys.stdin.buffer
+
+
+def is_pipe(path: str) -> bool:
+    """Whether `path` is standard input and can be read only once. A file that a shell has redirected is no pipe."""
+    if path != STDIN:
+        return False
+    try:
+        return not (hasattr(os, "pread") and stat.S_ISREG(os.fstat(standard_input().fileno()).st_mode))
+    except (OSError, AttributeError):  # what a program has put in its place
+        return True
+
+
+def opened(path: str) -> BinaryIO:
+    """A file from its beginning; for "-" standard input from where it stands: where that is no pipe, each call gives
+    a reader with a place of its own. Raises InputError."""
+    if path != STDIN:
+        check_file(path)
+        try:
+            return open(path, "rb")
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from None
+    source = standard_input()
+    return source if is_pipe(path) else io.BufferedReader(_Redirected(source.fileno(), source.tell()))
+
+
+def peeked(path: str, size: int = 256) -> bytes:
+    """The first bytes of a file; of standard input those that stand in it, which are left there. Empty where they
+    cannot be read: whoever reads the file says why."""
+    try:
+        if is_pipe(path):
+            source = standard_input()
+            return source.peek(size) if hasattr(source, "peek") else b""
+        if path != STDIN and not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
+            return b""
+        with opened(path) as file:
+            return file.read(size)
+    except (InputError, OSError):
+        return b""
+
+
+class _Redirected(io.RawIOBase):
+    """A file that is open already, from byte `begin` on, read without moving anybody else's place in it."""
+
+    def __init__(self, number: int, begin: int):
+        self._number, self._begin, self._at = number, begin, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = os.pread(self._number, len(buffer), self._begin + self._at)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        end = os.fstat(self._number).st_size - self._begin
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: end}[whence]
+        return self._at
 
 
 def standard_output() -> BinaryIO:

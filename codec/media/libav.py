@@ -25,6 +25,7 @@ from .files import check_file
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells errors only; read when that library is first used
 
+_AVIF = ("avis", "avif")  # major brands
 _IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # display matrix of what is shown as it is coded
 _HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}  # libav's name -> ours
 
@@ -56,9 +57,19 @@ def local_url(path: str | os.PathLike[str]) -> str:
 
 def film_stream(container: av.container.InputContainer) -> Any | None:
     """The container's main video stream; cover pictures do not count."""
+    if sequence := sequence_tracks(container):
+        return sequence[0]
     films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     best = container.streams.best("video")
     return best if best in films else next(iter(films), None)
+
+
+def sequence_tracks(container: av.container.InputContainer) -> list[Any]:
+    """The tracks of an AVIF sequence: its colours, then alpha where there is any. Its still, which libav takes for
+    tracks of one picture, is none of them, and other films have none."""
+    if container.metadata.get("major_brand") not in _AVIF:
+        return []
+    return [stream for stream in container.streams.video if stream.frames > 1]
 
 
 def duration_of(container: av.container.InputContainer, stream: Any) -> Fraction:

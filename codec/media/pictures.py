@@ -8,7 +8,6 @@ A file is decoded only after the size that its header claims (`codec.media.claim
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 from ..errors import FormatError, InputError, OutputError, UsageError
 from ..limits import DEFAULT, check_source
 from ..wire import avif
+from .animations import holds_animation, is_animation
 from .claims import PNG, TIFF, claimed_sizes, has_more_pages
-from .files import STDIN, STDOUT, check_target, read_bytes, standard_input, write_bytes
+from .files import STDOUT, check_target, peeked, read_bytes, write_bytes
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
 
@@ -81,24 +81,11 @@ class Picture:
 
 
 def looks_like_picture(path: str) -> bool:
-    """Whether a file, or what stands on standard input, begins like a still picture."""
-    if path == STDIN:
-        source = standard_input()
-        try:
-            head = source.peek(avif.PEEK) if hasattr(source, "peek") else b""
-        except OSError:  # said by whoever reads it
-            return False
-    else:
-        if not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
-            return False
-        try:
-            with open(path, "rb") as file:
-                head = file.read(avif.PEEK)
-        except OSError:
-            return False
-    if head.startswith(_MAGICS) or _PNM.match(head):
-        return True
-    return head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_avif(head)
+    """Whether a file, or what stands on standard input, begins like a still picture, and is no animation."""
+    head = peeked(path, avif.PEEK)
+    if not (head.startswith((*_MAGICS, b"RIFF")) or _PNM.match(head) or avif.is_avif(head)):
+        return False
+    return (head[:4] != b"RIFF" or head[8:12] == b"WEBP") and not is_animation(path)
 
 
 def read_picture(path: str, admit: Admit = admit_readable) -> Picture:
@@ -166,7 +153,7 @@ def _left_out(data: bytes, pixels: Pixels) -> list[str]:
     lost = []
     if has_more_pages(data):
         lost.append("all pages but the first")
-    if data.startswith(PNG) and b"acTL" in data[:4096]:
+    if holds_animation(data):
         lost.append("all frames but the first")
     if data.startswith(PNG) and b"tRNS" in data[:4096] and pixels.shape[2] in (1, 3):
         lost.append("its transparency")

@@ -22,7 +22,7 @@ from typing import Self
 from ..errors import InputError, SourceDamaged
 from ..frames import Frame, VideoInfo
 from .clock import FileClock
-from .files import STDIN
+from .files import STDIN, is_pipe
 from .identity import Identity
 
 
@@ -35,6 +35,7 @@ class Source(ABC):
         exact: whether the planes are the source's own samples, with nothing (such as alpha) left out.
         notes: sentences about what is not kept; more may be added while frames are read.
         clock: the file's, by which the film's other streams come to their times; frames are told on the film's own.
+        accompanied: whether sound and other tracks can be read from its file, beside the pictures.
         until: seconds on the film's clock, where sound has to end with pictures that end too early; None where they do
             not, as it is until all frames are read.
     """
@@ -67,6 +68,10 @@ class Source(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def accompanied(self) -> bool:
+        return not is_pipe(self.path)
 
     @abstractmethod
     def close(self) -> None:

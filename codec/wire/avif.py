@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import IO
 
 from ..errors import FormatError
 from ..frames import Colour
@@ -20,6 +21,7 @@ from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header,
 PEEK = 256  # bytes that tell what a file is
 _BRANDS = (b"avif", b"mif1", b"miaf")
 _ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+_WAY = (b"trak", b"mdia", b"minf", b"stbl", b"stsz")  # from the index of tracks to one's number of samples
 _ITEMS_MAX = 64  # of a file that we read
 _DEPTH = 10  # bits a sample of the base
 
@@ -56,6 +58,47 @@ def is_still(path: str) -> bool:
             return is_avif(file.read(PEEK))
     except OSError:
         return False
+
+
+def is_sequence(file: IO[bytes]) -> bool:
+    """Whether `file`, of which at least the beginning can be read, is AVIF with a track of several pictures: a film,
+    even where it holds a still as well. Where the index of tracks is not there to be read, its major brand tells."""
+    file.seek(0)
+    head = file.read(PEEK)
+    if not (is_avif(head) or head[4:12] == b"ftypavis"):
+        return False
+    end, samples = file.seek(0, 2), None
+    for kind, body, stop in _boxes_in(file, 0, end):
+        if kind == b"moov":
+            samples = max([0, *_samples_in(file, body, stop)])
+    return head[8:12] == b"avis" if samples is None else samples > 1
+
+
+def _samples_in(file: IO[bytes], at: int, end: int, depth: int = 0) -> Iterator[int]:
+    """How many samples the tracks that the boxes in [at, end) describe claim to have."""
+    for kind, body, stop in _boxes_in(file, at, end):
+        if kind == _WAY[depth]:
+            if depth + 1 < len(_WAY):
+                yield from _samples_in(file, body, stop, depth + 1)
+            else:
+                file.seek(body + 8)
+                yield int.from_bytes(file.read(4), "big")
+
+
+def _boxes_in(file: IO[bytes], at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, first byte of the contents, end) of the boxes in [at, end), as far as they lie within it."""
+    while at + 8 <= end:
+        file.seek(at)
+        head = file.read(16)
+        size, kind, body = int.from_bytes(head[:4], "big"), head[4:8], at + 8
+        if size == 1:
+            size, body = int.from_bytes(head[8:16], "big"), at + 16
+        elif size == 0:
+            size = end - at
+        if size < body - at or at + size > end:
+            return
+        yield kind, body, at + size
+        at += size
 
 
 def write(still: Still, colour: Colour) -> bytes:
