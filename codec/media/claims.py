@@ -20,7 +20,7 @@ Size = tuple[int, int]  # width, height
 
 def claimed_sizes(data: bytes, page: int = 1) -> list[Size]:
     """(width, height) of the picture that a file's bytes claim, of a TIFF on that page, then of what it is made of
-    where that may be larger, as tiles. Empty for a file of another kind, or one whose header is cut off or makes no sense."""
+    where that may be larger, as tiles. Empty for a file of another kind, or whose header is cut off or senseless."""
     for begins, sizes in _KINDS:
         if begins(data):
             try:

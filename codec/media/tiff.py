@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError
+from ..settings import PAGES_MAX
 from ..wire.exif import ORIENTATION, Entry, built
 from .beside import Beside
 
@@ -28,7 +29,7 @@ XMP, IPTC, PHOTOSHOP, ICC, EXIF, GPS = 700, 33723, 34377, 34675, 34665, 34853
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WHOLE = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8"}  # kinds of whole numbers
 _KIND_MAX = 12  # of what EXIF has
-_ENTRIES_MAX, _PAGES_MAX = 4096, 65536
+_ENTRIES_MAX = 4096
 _ABOUT = (270, 271, 272, ORIENTATION, 305, 306, 315, 33432)  # what EXIF's own first directory tells too
 _WORTH = {271, 272, 315, 33432}  # without any of these, or what EXIF alone tells, there is no need of EXIF
 _NESTED = {40965}  # a directory within EXIF's, which only says what kind of EXIF it is
@@ -74,7 +75,7 @@ def directories(data: bytes) -> Iterator[Directory]:
     seen: set[int] = set()
     try:
         (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-        while at and at not in seen and len(seen) < _PAGES_MAX:
+        while at and at not in seen and len(seen) < PAGES_MAX:
             seen.add(at)
             found, at = _directory(data, order, big, at)
             yield found
