@@ -5,9 +5,11 @@
     Image.open("a.nvc").save("b.nvc", crf=30)
 
 `save` takes what `codec.StillSettings` takes, by name, and what Pillow's AVIF and WebP plug-ins take: `quality`,
-`lossless=True`, `icc_profile` (without it, the image's own) and `exif` (without it, none). `quality` is 0..100 on the
-scale of libavif, hence of Pillow's AVIF: crf = 63 (100 - quality) / 100, at least 1. So 100 is the best lossy file, 75
-is crf 15.75, and 50 is 31.5, near the default; with `lossless` it is ignored, as options of other formats are.
+`lossless=True`, `icc_profile` (without it, the image's own) and `exif` (without it, none). Where there is no profile,
+what the image tells of its colours is kept: `gamma` and `chromaticity`, as Pillow reads them of PNG, or `cicp`, code
+points of H.273, which this reader tells where they are not those of sRGB. `quality` is 0..100 on the scale of libavif,
+hence of Pillow's AVIF: crf = 63 (100 - quality) / 100, at least 1. So 100 is the best lossy file, 75 is crf 15.75, and
+50 is 31.5, near the default; with `lossless` it is ignored, as options of other formats are.
 An AVIF file that is not ours is left to Pillow's own reader.
 """
 
@@ -20,6 +22,7 @@ import numpy as np
 
 from .errors import FormatError, NvcError
 from .limits import DEFAULT
+from .media.colours import SRGB, Points, named, points_of, profile
 from .media.pictures import EXIF_PREFIX, Picture, to_eight
 from .settings import CRF_MAX, CRF_STEP, STILL_QUALITIES, StillSettings
 from .still.decode import decode_still
@@ -63,6 +66,9 @@ class NvcImageFile(ImageFile.ImageFile):
         self._mode = _MODES.get(deep) or _MODES[deep[0], 8, deep[2]]
         if still.icc:
             self.info["icc_profile"] = still.icc
+        points = points_of(still.colour.primaries, still.colour.transfer)
+        if points != SRGB and not still.icc:
+            self.info["cicp"] = tuple(points)
         if still.exif:
             self.info["exif"] = EXIF_PREFIX + still.exif
         self.tile = []
@@ -104,6 +110,17 @@ def _settings(wishes: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _colours(info: dict[Any, Any], grey: bool) -> tuple[bytes, Points]:
+    """(profile, code points) of an image without a profile."""
+    if "cicp" in info:
+        return b"", points_of(*info["cicp"][:2])
+    gamma, chromaticities = info.get("gamma"), info.get("chromaticity")
+    if "srgb" in info or (gamma is None and chromaticities is None):
+        return b"", SRGB
+    points = named(gamma, chromaticities)
+    return (b"", points) if points else (profile(gamma, chromaticities, grey), SRGB)
+
+
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     wishes = dict(image.encoderinfo)
     settings = _settings(wishes)
@@ -111,6 +128,9 @@ def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     exif = wishes.get("exif") or b""
     if isinstance(exif, Image.Exif):
         exif = exif.tobytes()
+    points = SRGB
+    if not icc:
+        icc, points = _colours(image.info, image.mode in ("1", "L", "LA", "I;16"))
     clear = "transparency" in image.info
     if image.mode == "P" or (image.mode == "RGB" and clear):
         image = image.convert("RGBA" if clear else "RGB")
@@ -122,7 +142,8 @@ def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
         raise OSError(f"cannot write mode {image.mode} as NVC")
     pixels = np.atleast_3d(np.asarray(image))
     try:
-        coded = encode_still(Picture(pixels, icc, exif.removeprefix(EXIF_PREFIX)), StillSettings(**settings))
+        picture = Picture(pixels, icc, exif.removeprefix(EXIF_PREFIX), points)
+        coded = encode_still(picture, StillSettings(**settings))
     except (NvcError, TypeError, ValueError) as error:
         raise OSError(f"cannot write as NVC: {error}") from None
     file.write(coded.data)

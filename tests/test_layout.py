@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "codec.loss.modes",
     ),
     "codec.train": ("ground", "codec.segment", "codec.still", "codec.base", "codec.media", "codec.loss", "heads"),
-    "codec.pillow": ("ground", "codec.limits", "codec.still", "codec.wire", "codec.media.pictures"),
+    "codec.pillow": ("ground", "codec.limits", "codec.still", "codec.wire", "codec.media"),
     "api": ("ground", "codec.limits", "codec.film", "codec.still", "codec.media.pictures", "codec.cli.entry"),
     "codec.cli": ("ground", "codec", "heads", "splat"),
     "heads": (),

@@ -11,7 +11,7 @@ import click
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
-from ..settings import CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PRESETS, Settings
+from ..settings import CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PAGES_MAX, PRESETS, Settings
 from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
 from .still import decode_stills, encode_stills, verify_still
@@ -36,6 +36,7 @@ from .tables import film_table, still_table, tracks_text
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
 @click.option("--jobs", type=Number(int, 1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
 @click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
+@click.option("--page", type=Number(int, 1, PAGES_MAX), help="Pictures: which page of a TIFF.  [default: 1]")
 @click.option("--best-effort", is_flag=True, help="Encode a damaged film up to the damage.")
 @machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
@@ -83,6 +84,8 @@ def encode_command(
         return
     if options.pop("bpp") is not None:
         raise UsageError(f"--bpp is for pictures, and {source} is none: ask for --bitrate")
+    if options.pop("page") is not None:
+        raise UsageError(f"--page is for pictures, and {source} is none")
     settings = Settings(
         scale=None if scale == "auto" else scale,
         history=None if history == "auto" else history,

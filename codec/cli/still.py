@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..still.folder import Folder
 
 _ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "resume", "quiet", "as_json", "device"}
-_ALSO |= {"max_pixels", "max_memory"}
+_ALSO |= {"max_pixels", "max_memory", "page"}
 
 
 def _check_machine(source: str, target: str, device: str) -> None:
@@ -56,6 +56,7 @@ def encode_stills(
             raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
     settings = StillSettings(**{name: value for name, value in options.items() if name in known})
     _check_machine(source, target, options["device"])
+    page = options["page"]
     if target == STDOUT and as_json:
         raise UsageError("--json and a file on standard output exclude each other")
     from ..still.files import encode_picture, is_folder
@@ -63,6 +64,8 @@ def encode_stills(
 
     with Console(as_json, quiet) as console:
         if is_folder(source):
+            if page is not None:
+                raise UsageError(f"--page is for single pictures, and {source} is a folder")
             found = encode_folder(
                 source, target, settings, overwrite=overwrite, resume=resume, limits=limits, listen=console
             )
@@ -70,7 +73,8 @@ def encode_stills(
             return
         if resume:
             raise UsageError("--resume is for films and folders; a single picture takes seconds")
-        _tell(console, encode_picture(source, target, settings, overwrite=overwrite, limits=limits, listen=console))
+        how = {"overwrite": overwrite, "limits": limits, "page": page}
+        _tell(console, encode_picture(source, target, settings, **how, listen=console))
 
 
 def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool, as_json: bool) -> None:

@@ -13,9 +13,9 @@ from ..limits import DEFAULT, Limits
 from .animations import is_animated_webp
 from .apng import Apng
 from .canvas import UNTOLD, Animation, frame_of
-from .claims import PNG
 from .conversion import Conversion
 from .files import STDIN, opened
+from .png import SIGNATURE
 from .source import Source
 from .timeline import LONGEST_STEP, clock
 from .webp import WebpAnimation
@@ -60,7 +60,7 @@ class Animated(Source):
         head = self._file.peek(32) if hasattr(self._file, "peek") else b""
         if is_animated_webp(head):
             return WebpAnimation(self._file, self.name, self._limits)
-        if head.startswith(PNG):
+        if head.startswith(SIGNATURE):
             return Apng(self._file, self.name, self._limits)
         raise InputError(f"{self.name} is no animated WebP or PNG")
 

@@ -13,8 +13,8 @@ from typing import IO
 
 from ..errors import InputError
 from ..wire import avif
-from .claims import PNG
 from .files import STDIN, is_pipe, opened, peeked
+from .png import SIGNATURE
 
 GIF = (b"GIF87a", b"GIF89a")
 _ANIMATED = 0x02  # flag of a WebP
@@ -54,7 +54,7 @@ def _kind_of(file: IO[bytes]) -> str:
     try:
         if is_animated_webp(head):
             return "webp" * _webp(file, int.from_bytes(head[4:8], "little") + 8)
-        if head.startswith(PNG):
+        if head.startswith(SIGNATURE):
             return "png" * _png(file)
         if head.startswith(GIF):
             return "gif" * _gif(file, head)
@@ -78,7 +78,7 @@ def _webp(file: IO[bytes], end: int) -> bool:
 
 
 def _png(file: IO[bytes]) -> bool:
-    at = len(PNG)
+    at = len(SIGNATURE)
     while True:
         file.seek(at)
         size, kind, count = struct.unpack(">I4sI", file.read(12))

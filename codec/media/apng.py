@@ -24,8 +24,8 @@ from ..errors import InputError
 from ..frames import Colour
 from ..limits import Limits, check_source
 from .canvas import LAYOUTS, UNTOLD, Animation, Area, Header, Samples, samples_of
-from .claims import PNG
 from .libav import faults_as
+from .png import SIGNATURE
 
 _USUAL, _FINEST = 90000, 32767  # ticks a second: that hold most rates; that the longest delay can be counted in
 _LEAST = 1 << 16  # bytes that any chunk may have; with data of large pictures, as many as their samples
@@ -64,7 +64,7 @@ class Apng(Animation):
     def __init__(self, file: IO[bytes], name: str, limits: Limits):
         super().__init__(file, name)
         self._most = _LEAST  # bytes that a chunk may have
-        self._exactly(len(PNG))
+        self._exactly(len(SIGNATURE))
         kind, data = self._chunk()
         if kind != b"IHDR" or len(data) != 13:
             raise InputError(f"{name} has no header")
@@ -191,7 +191,7 @@ class Apng(Animation):
         """The samples of a frame."""
         self._check_whole(area, data)
         header = struct.pack(">II", area.width, area.height) + self._head
-        parts = [PNG, _chunked(b"IHDR", header), self._tables, _chunked(b"IDAT", data), _chunked(b"IEND", b"")]
+        parts = [SIGNATURE, _chunked(b"IHDR", header), self._tables, _chunked(b"IDAT", data), _chunked(b"IEND", b"")]
         context: Any = av.CodecContext.create("png", "r")
         context.thread_count = 1
         with faults_as(InputError, f"{self._name} has a frame that cannot be decoded"):

@@ -1,15 +1,15 @@
 """Still pictures as arrays: read from any file that OpenCV knows, written as what their name's ending says.
 
 Samples are uint8 or uint16, (rows, columns, channels): grey, grey and alpha, RGB or RGBA. Nothing is turned by EXIF,
-and colours are those of the file: a profile is not applied, but kept beside the samples where file formats allow.
+and colours are those of the file: what a profile or code points say of them is not applied, but kept beside the samples
+where file formats allow. PNM and TIFF have readers of their own (`codec.media.pnm`, `codec.media.tiff_samples`).
 
 A file is decoded only after the size that its header claims (`codec.media.claims`) was admitted.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,12 @@ from numpy.typing import NDArray
 from ..errors import FormatError, InputError, OutputError, UsageError
 from ..limits import DEFAULT, check_source
 from ..wire import avif
+from ..wire.exif import with_orientation
+from . import jpeg, png, pnm, tiff, tiff_samples
 from .animations import holds_animation, is_animation
-from .claims import PNG, TIFF, claimed_sizes, has_more_pages
+from .beside import COLOUR_SPACE, Beside
+from .claims import claimed_sizes
+from .colours import SRGB, Points, described, points_of
 from .files import STDOUT, check_target, peeked, read_bytes, write_bytes
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
@@ -35,8 +39,7 @@ KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profi
 READABLE = {*WRITABLE, ".avif", ".pgm", ".pnm", ".jpe"}
 _LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
 EXIF_PREFIX = b"Exif\0\0"
-_MAGICS = (PNG, b"\xff\xd8\xff", *TIFF, b"BM")
-_PNM = re.compile(rb"P[1-6]\s")
+_MAGICS = (png.SIGNATURE, jpeg.MAGIC, *tiff.MAGICS, b"BM")
 
 
 Admit = Callable[[int, int], None]  # is told width and height; raises InputError where they are too large
@@ -49,7 +52,8 @@ def admit_readable(width: int, height: int) -> None:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and what belongs to it: `icc` profile and `exif` (a TIFF structure), empty where there is none.
+    """A picture and what belongs to it: `icc` profile and `exif` (a TIFF structure), empty where there is none; code
+    points of colour, which count where there is no profile.
 
     Raises ValueError where the samples are of another kind.
     """
@@ -57,7 +61,9 @@ class Picture:
     pixels: Pixels
     icc: bytes = b""
     exif: bytes = b""
+    points: Points = SRGB
     notes: tuple[str, ...] = field(default=(), compare=False)  # sentences on what of a file is not kept
+    inexact: str = field(default="", compare=False)  # why the samples are not the file's own, where they are not
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
@@ -68,6 +74,11 @@ class Picture:
     def peak(self) -> int:
         """The largest value of a sample."""
         return 255 if self.pixels.dtype == np.uint8 else 65535
+
+    @property
+    def unusual(self) -> bool:
+        """Whether colours are told by code points, and are others than sRGB's."""
+        return self.points != SRGB and not self.icc
 
     @property
     def colour(self) -> Pixels:
@@ -83,81 +94,131 @@ class Picture:
 def looks_like_picture(path: str) -> bool:
     """Whether a file, or what stands on standard input, begins like a still picture, and is no animation."""
     head = peeked(path, avif.PEEK)
-    if not (head.startswith((*_MAGICS, b"RIFF")) or _PNM.match(head) or avif.is_avif(head)):
-        return False
-    return (head[:4] != b"RIFF" or head[8:12] == b"WEBP") and not is_animation(path)
+    known = head.startswith(_MAGICS) or pnm.is_pnm(head) or pnm.is_float(head) or avif.is_avif(head)
+    return (known or head[:4] + head[8:12] == b"RIFFWEBP") and not is_animation(path)
 
 
-def read_picture(path: str, admit: Admit = admit_readable) -> Picture:
-    """The picture in a file, or on standard input for "-". Raises InputError for what is no picture, and where `admit`
-    does, which is asked before anything is decoded."""
-    return parse_picture(read_bytes(path), path, admit)
+def read_picture(path: str, admit: Admit = admit_readable, page: int | None = None) -> Picture:
+    """The picture in a file, or on standard input for "-"; of a TIFF that on `page`, 1 the first. Raises InputError for
+    what is no picture, and where `admit` does, which is asked before anything is decoded."""
+    return parse_picture(read_bytes(path), path, admit, page)
 
 
-def parse_picture(data: bytes, name: str, admit: Admit = admit_readable) -> Picture:
+def parse_picture(data: bytes, name: str, admit: Admit = admit_readable, page: int | None = None) -> Picture:
     """The picture that a file's bytes hold; `name` is for messages. Raises InputError."""
-    sizes = claimed_sizes(data)
-    for size in sizes:
-        try:
+    beside = Beside()
+    try:
+        _check_kind(data, page)
+        sizes = claimed_sizes(data, page or 1)
+        for size in sizes:
             admit(*size)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from None
-    found, kinds, values = _decoded(data if sizes else b"")
-    if found is None:
-        raise InputError(f"{name} is no picture that can be read")
-    if found.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{name}: samples of type {found.dtype} cannot be stored")
-    pixels = found if found.ndim == 3 else found[..., None]
-    if pixels.shape[2] >= 3:
-        pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
+        pixels = _decoded(data, page or 1, beside) if sizes else None
+    except (InputError, FormatError) as error:
+        raise InputError(f"{name}: {error}") from None
+    if pixels is None:
+        reason = jpeg.unreadable(data) if data.startswith(jpeg.MAGIC) else ""
+        raise InputError(f"{name}: {reason}" if reason else f"{name} is no picture that can be read")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{name}: samples of type {pixels.dtype} cannot be stored")
     if pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():  # how OpenCV reads grey with alpha
         pixels = pixels[..., 2:]
-    metadata = {int(kind): np.asarray(value).tobytes() for kind, value in zip(kinds, values, strict=True)}
-    icc, lost = metadata.get(cv2.IMAGE_METADATA_ICCP, b""), _left_out(data, pixels)
-    if avif.is_avif(data):
-        icc, pixels = _of_avif(data, icc, pixels)
-    if icc[16:20] not in (b"", b"GRAY" if pixels.shape[2] < 3 else b"RGB "):
-        icc = b""
-        lost.append("its colour profile, which is of another colour space than the samples")
-    if cv2.IMAGE_METADATA_XMP in metadata:
-        lost.append("its XMP")
-    exif = metadata.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(EXIF_PREFIX)
-    notes = (f"{name}: {' and '.join(lost)} left out",) if lost else ()
-    return Picture(np.ascontiguousarray(pixels), icc, exif, notes)
+    if beside.icc[16:20] not in (b"", b"GRAY" if pixels.shape[2] < 3 else b"RGB "):
+        beside.icc = b""
+        beside.lose(COLOUR_SPACE)
+    lost = [f"{' and '.join(beside.lost)} left out"] if beside.lost else []
+    notes = tuple(f"{name}: {note}" for note in (*beside.notes, *lost))
+    pixels = np.ascontiguousarray(pixels)
+    return Picture(pixels, beside.icc, beside.exif, beside.points, notes, beside.inexact)
 
 
-def _decoded(data: bytes) -> tuple[Any, Sequence[int], Sequence[Any]]:
-    """Samples as OpenCV orders them, kinds and values of metadata; samples are None where it does not read the file."""
-    if not data:
-        return None, (), ()
-    try:
-        return cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # larger than allowed
-        return None, (), ()
+def _check_kind(data: bytes, page: int | None) -> None:
+    """Raise InputError for what is known not to be stored, FormatError where there is no such page."""
+    if pnm.is_float(data):
+        raise InputError("samples of floating point cannot be stored")
+    if page is None:
+        return
+    if not data.startswith(tiff.MAGICS):
+        raise InputError("only a TIFF has pages")
+    tiff.page_of(data, page)
 
 
-def _of_avif(data: bytes, icc: bytes, pixels: Pixels) -> tuple[bytes, Pixels]:
-    """(profile, samples) of an AVIF file: OpenCV passes over its profile, and gives 10 bits as they are in 16."""
-    try:
-        found = avif.read(data)
-    except FormatError:  # as OpenCV reads it; its colours are right where it has 8 bits
-        return icc, pixels
-    if pixels.dtype == np.uint16:
-        peak = (1 << found.depth) - 1
-        pixels = ((pixels.astype(np.uint32) * 65535 + peak // 2) // peak).astype(np.uint16)
-    return icc or found.icc, pixels
-
-
-def _left_out(data: bytes, pixels: Pixels) -> list[str]:
-    """What OpenCV passes over without a word."""
-    lost = []
-    if has_more_pages(data):
-        lost.append("all pages but the first")
+def _decoded(data: bytes, page: int, beside: Beside) -> Pixels | None:
+    """Samples (rows, columns, 1 to 4) of a file whose size was admitted, and what is beside them; None where no decoder
+    reads it. Raises InputError or FormatError with what is wrong."""
+    if header := pnm.header_of(data):
+        return _of_pnm(data, header, beside)
+    if data.startswith(tiff.MAGICS):
+        found, count = tiff.page_of(data, page)
+        tiff.look(found, beside)
+        if count > 1:
+            beside.lose(f"all pages but {'the first' if page == 1 else f'number {page}'} of {count}")
+        return tiff_samples.decode(found, beside)
+    pixels = _by_opencv(data, beside)
+    if pixels is None:
+        return None
     if holds_animation(data):
-        lost.append("all frames but the first")
-    if data.startswith(PNG) and b"tRNS" in data[:4096] and pixels.shape[2] in (1, 3):
-        lost.append("its transparency")
-    return lost
+        beside.lose("all frames but the first")
+    if data.startswith(png.SIGNATURE):
+        png.look(data, beside)
+        return png.with_transparency(data, pixels)
+    if data.startswith(jpeg.MAGIC):
+        jpeg.look(data, beside)
+    elif avif.is_avif(data):
+        return _of_avif(data, pixels, beside)
+    return pixels
+
+
+def _of_pnm(data: bytes, header: pnm.Header, beside: Beside) -> Pixels:
+    pixels, end = pnm.decode(data, header)
+    if pnm.is_pnm(data[end : end + avif.PEEK].lstrip()):
+        beside.lose("all pictures but the first")
+    if header.peak not in (1, 255, 65535):
+        bits = 8 * pixels.itemsize
+        beside.notes.append(f"samples of 0..{header.peak} are scaled to {bits} bits, from which they can be worked out")
+    return pixels
+
+
+def _by_opencv(data: bytes, beside: Beside) -> Pixels | None:
+    """Samples as OpenCV decodes them, in the order of RGB, and the metadata that it finds; None where it does not read
+    the file."""
+    try:
+        found, kinds, values = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # larger than allowed
+        return None
+    if found is None:
+        return None
+    metadata = {int(kind): np.asarray(value).tobytes() for kind, value in zip(kinds, values, strict=True)}
+    beside.icc = metadata.get(cv2.IMAGE_METADATA_ICCP, b"")
+    beside.exif = metadata.get(cv2.IMAGE_METADATA_EXIF, b"").removeprefix(EXIF_PREFIX)
+    if cv2.IMAGE_METADATA_XMP in metadata:
+        beside.lose("its XMP")
+    pixels: Pixels = found if found.ndim == 3 else found[..., None]
+    return _reordered(pixels)
+
+
+def _reordered(pixels: Pixels) -> Pixels:
+    """RGB of BGR and the other way round, with alpha or without; grey as it is."""
+    return np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2) if pixels.shape[2] >= 3 else pixels
+
+
+def _of_avif(data: bytes, pixels: Pixels, beside: Beside) -> Pixels:
+    """What boxes of an AVIF file say: OpenCV passes over them, and gives 10 bits as they are in 16. They tell how the
+    picture is turned; its EXIF is made to say the same. Raises FormatError where they cannot be read."""
+    found = avif.describe(data)
+    if pixels.dtype == np.uint16:
+        pixels = pnm.scaled(pixels, (1 << found.depth) - 1)
+    if found.aperture is not None:
+        left, top, width, height = found.aperture
+        pixels = pixels[top : top + height, left : left + width]
+        beside.notes.append("what lies outside its clean aperture is cut off")
+    if found.premultiplied:
+        beside.convert("colours that were multiplied by alpha are divided by it")
+    beside.icc = found.icc or beside.icc
+    beside.exif = with_orientation(found.exif or beside.exif, found.orientation)
+    beside.points = points_of(found.colour.primaries, found.colour.transfer)
+    for name in found.lost:
+        beside.lose(name)
+    return pixels
 
 
 def check_picture_target(path: str, overwrite: bool) -> None:
@@ -173,20 +234,34 @@ def write_picture(path: str, picture: Picture) -> list[str]:
     """Write a picture, whole or not at all; returns sentences on what the file does not hold. Raises OutputError where
     the format cannot hold it."""
     ending = ".png" if path == STDOUT else Path(path).suffix.lower()
-    pixels, notes = picture.pixels, []
+    pixels = picture.pixels
     if pixels.shape[2] in (2, 4) and WRITABLE[ending] < 4:
         raise OutputError(f"{path}: {ending} files hold no transparency")
     if picture.peak > 255 and ending not in DEEP:
         raise OutputError(f"{path}: {ending} files hold no 16-bit samples")
     if pixels.shape[2] == 2:
         pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
-    elif pixels.shape[2] >= 3:
-        pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
+    kinds, values, lost = _metadata(picture, ending)
+    notes = [f"{path}: {ending} files are written without {name}" for name in lost]
     if ending in (".jpg", ".jpeg"):
         notes.append(f"{path}: JPEG is lossy")
     elif ending == ".webp" and picture.alpha is not None and (picture.alpha == 0).any():
         notes.append(f"{path}: the writer of WebP does not keep colours that alpha hides")
-    kinds, values = [], []
+    data = _encoded(ending, _reordered(pixels), kinds, values)
+    if data is None and kinds:  # libpng refuses profiles that are not well formed; the picture matters more
+        data = _encoded(ending, _reordered(pixels), [], [])
+        notes.append(f"{path}: the writer refused the picture's colour profile or EXIF, which are left out")
+    if data is None:
+        raise OutputError(f"{path}: the picture could not be written")
+    if ending == ".png" and picture.unusual:
+        data = png.with_points(data, picture.points)
+    write_bytes(path, data)
+    return notes
+
+
+def _metadata(picture: Picture, ending: str) -> tuple[list[int], list[NDArray[np.uint8]], list[str]]:
+    """Kinds and values of metadata as OpenCV writes them, and names of what it does not write into such files."""
+    kinds, values, lost = [], [], []
     for kind, value, name in (
         (cv2.IMAGE_METADATA_EXIF, picture.exif, "EXIF"),
         (cv2.IMAGE_METADATA_ICCP, picture.icc, "colour profile"),
@@ -195,15 +270,10 @@ def write_picture(path: str, picture: Picture) -> list[str]:
             kinds.append(kind)
             values.append(np.frombuffer(value, np.uint8))
         elif value:
-            notes.append(f"{path}: {ending} files are written without {name}")
-    data = _encoded(ending, pixels, kinds, values)
-    if data is None and kinds:  # libpng refuses profiles that are not well formed; the picture matters more
-        data = _encoded(ending, pixels, [], [])
-        notes.append(f"{path}: the writer refused the picture's colour profile or EXIF, which are left out")
-    if data is None:
-        raise OutputError(f"{path}: the picture could not be written")
-    write_bytes(path, data)
-    return notes
+            lost.append(name)
+    if picture.unusual and ending != ".png":
+        lost.append(f"the meaning of colours ({described(picture.points)})")
+    return kinds, values, lost
 
 
 def _encoded(ending: str, pixels: Pixels, kinds: list[int], values: list[NDArray[np.uint8]]) -> bytes | None:

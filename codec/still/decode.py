@@ -12,6 +12,7 @@ from ..errors import DamageError, FormatError
 from ..frames import Plane
 from ..limits import DEFAULT, Limits
 from ..loss.modes import GUIDED, PALETTE
+from ..media.colours import points_of
 from ..media.pictures import Picture, Pixels
 from ..wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, iter_obus, sequence_size
 from .exact import exact_decode
@@ -42,7 +43,8 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Pic
         pixels = np.concatenate([pixels, _alpha_of(still.alpha, header, threads)], axis=2)
     if checksum_of_picture(pixels) != header.checksum:
         raise DamageError("the decoded picture does not match its checksum")
-    return Picture(pixels, still.icc, still.exif)
+    points = points_of(still.colour.primaries, still.colour.transfer)
+    return Picture(pixels, still.icc, still.exif, points)
 
 
 def _of_palette(header: StillHeader) -> tuple[Pixels, bool]:

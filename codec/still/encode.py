@@ -31,7 +31,7 @@ from ..base.resample import downscale
 from ..base.search import search
 from ..errors import InputError
 from ..events import Listener, Trying, silent
-from ..frames import Plane, PlaneFormat, folds_of
+from ..frames import Colour, Plane, PlaneFormat, folds_of
 from ..limits import PALETTE_PIXELS
 from ..loss.modes import GUIDED, LINEAR, PALETTE
 from ..media.pictures import Picture, Pixels
@@ -115,9 +115,16 @@ class StillEncoder:
         self._check()
         self._planes = base_planes(picture.colour, picture.peak)
 
+    @property
+    def space(self) -> Colour:
+        """What the base is labelled with: the picture's primaries and transfer, and the matrix that is ours."""
+        return SRGB._replace(primaries=self.picture.points.primaries, transfer=self.picture.points.transfer)
+
     def _check(self) -> None:
         if self.width > WIDEST or self.height > HIGHEST or self.width * self.height > PIXELS_MAX:
             raise InputError(f"a picture of {self.width}x{self.height} is larger than {WIDEST}x{HIGHEST}")
+        if self.settings.max_error == 0 and self.picture.inexact:
+            raise InputError(f"the picture cannot be stored losslessly: {self.picture.inexact}")
         if self.settings.max_error and self.picture.peak > PEAK_8:
             raise InputError("16-bit samples cannot be kept within an error other than 0")
 
@@ -176,7 +183,7 @@ class StillEncoder:
 
         def coded(planes: Sequence[Plane]) -> bytes:
             own = COARSE_CRF if crf is None else crf
-            return base_of(planes, BaseSettings(own, preset, self.settings.threads, SRGB, still=True))[0]
+            return base_of(planes, BaseSettings(own, preset, self.settings.threads, self.space, still=True))[0]
 
         def unit_of(planes: Sequence[Plane]) -> bytes:
             return coded(planes) if crf is not None else shown(planes, coded, len(loss))
@@ -204,7 +211,7 @@ class StillEncoder:
         header = replace(header, psnr=psnr, checksum=checksum_of_picture(whole))
         header = replace(header, alpha=alpha.kind, alpha_loss=alpha.loss, alpha_low=alpha.low)
         still = avif.Still(inject(unit, [write_still(header)]), alpha.unit, picture.icc, picture.exif)
-        data = avif.write(still, SRGB)
+        data = avif.write(still, self.space)
         parts = {
             "file": len(data),
             "base": len(unit),
@@ -220,7 +227,7 @@ class StillEncoder:
         return self._predict(base, crf, len(unit)).pixels
 
     def _base_settings(self, crf: float) -> BaseSettings:
-        return BaseSettings(crf, self.preset.base, self.settings.threads, SRGB, still=True)
+        return BaseSettings(crf, self.preset.base, self.settings.threads, self.space, still=True)
 
     def _predict(self, base: Sequence[Plane], crf: float, base_bytes: int) -> _Prediction:
         """The best that is found: without a head, or by one, given the `base_q` that serves best."""

@@ -86,15 +86,19 @@ def is_of_stills(source: str) -> bool:
     return is_folder(source) or (looks_like_picture(source) if source == STDIN else is_still(source))
 
 
-def any_picture(path: str, admit: Admit, limits: Limits = DEFAULT) -> Picture:
-    """The picture in a file of any kind that can be read, a still .nvc as it is restored. Raises InputError, also where
-    `admit` does, which is asked for the size before anything is decoded, or FormatError for a damaged .nvc."""
+def any_picture(path: str, admit: Admit, limits: Limits = DEFAULT, page: int | None = None) -> Picture:
+    """The picture in a file of any kind that can be read, of a TIFF that on `page`, a still .nvc as it is restored.
+
+    Raises InputError, also where `admit` does, which is asked for the size before anything is decoded, or FormatError
+    for a damaged .nvc."""
     data = read_bytes(path)
     if is_avif(data):
         try:
             ours = bool(extract(read_avif(data).base))
         except FormatError:
             ours = SIGNATURE in data  # a damaged one: its base alone would be another picture
+        if ours and page is not None:
+            raise InputError(f"{path}: only a TIFF has pages")
         if ours:
             with naming(path):
                 _, header = header_of(data)
@@ -103,7 +107,7 @@ def any_picture(path: str, admit: Admit, limits: Limits = DEFAULT) -> Picture:
                 except InputError as error:
                     raise InputError(f"{path}: {error}") from None
                 return decode_still(data, limits=limits)
-    return parse_picture(data, path, admit)
+    return parse_picture(data, path, admit, page)
 
 
 def _admit_to_encode(limits: Limits) -> Admit:
@@ -122,9 +126,11 @@ def encode_picture(
     *,
     overwrite: bool = False,
     limits: Limits = DEFAULT,
+    page: int | None = None,
     listen: Listener = silent,
 ) -> Done:
-    """Encode the picture at `source` ("-": standard input) to the still .nvc file `target` ("-": standard output).
+    """Encode the picture at `source` ("-": standard input), of a TIFF that on `page` (1 the first), to the still .nvc
+    file `target` ("-": standard output).
 
     A source that is larger than `limits` allow is refused before it is decoded. Raises InputError, OutputError or
     UsageError; then nothing is at `target` that was not there before.
@@ -137,7 +143,7 @@ def encode_picture(
     began = time.monotonic()
     settings = settings or StillSettings()
     use_threads(settings.threads)
-    picture = any_picture(source, _admit_to_encode(limits), limits)
+    picture = any_picture(source, _admit_to_encode(limits), limits, page)
     try:
         coded = encode_still(picture, settings, listen)
     except InputError as error:

@@ -9,6 +9,7 @@ and head see, so the picture is the same for every size of tiles, on every machi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -103,7 +104,7 @@ def upscaled_picture(
         here = done[(y - top) * scale :, (x - left) * scale :][: tile * scale, : tile * scale]
         out[y * scale : (y + tile) * scale, x * scale : (x + tile) * scale] = here
         listen(Share("upscale", count / len(places)))
-    return Picture(out, picture.icc, picture.exif, picture.notes)
+    return replace(picture, pixels=out)
 
 
 def _enlarged(pixels: Pixels, peak: int, head: IntegerHead, scale: int) -> Pixels:

@@ -10,26 +10,29 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import IO
 
 from ..errors import FormatError
 from ..frames import Colour
+from .exif import TURNS, orientation, turned
 from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header, sequence_size
 
 PEEK = 256  # bytes that tell what a file is
 _BRANDS = (b"avif", b"mif1", b"miaf")
 _ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 _WAY = (b"trak", b"mdia", b"minf", b"stbl", b"stsz")  # from the index of tracks to one's number of samples
-_ITEMS_MAX = 64  # of a file that we read
+_REFERENCES_MAX = 64  # of a file that we read
+_ITEMS_MAX = 1024  # of a file that we read; a large picture of others is made of hundreds of tiles
 _DEPTH = 10  # bits a sample of the base
 
 
 @dataclass(frozen=True)
 class Still:
     """What an AVIF file holds: AV1 temporal units of the base and of alpha (empty without), an ICC profile and EXIF
-    (TIFF structure) where there are any; width, height and bits a sample as announced."""
+    (TIFF structure) where there are any; width, height and colour (code points of H.273) as announced."""
 
     base: bytes
     alpha: bytes = b""
@@ -37,7 +40,26 @@ class Still:
     exif: bytes = b""
     width: int = 0
     height: int = 0
-    depth: int = _DEPTH
+    colour: Colour = Colour()
+
+
+@dataclass(frozen=True)
+class Described:
+    """What an AVIF file of anybody says of its picture, be it one item or a grid of tiles.
+
+    `depth`: bits a sample; `icc`, `exif` and `colour` as of a still; `orientation` 1..8 that its boxes tell, whatever
+    EXIF says; `aperture`: (left, top, width, height) of the samples that are shown, None for all; `premultiplied`:
+    whether colour was multiplied by alpha; `lost`: what else there is.
+    """
+
+    depth: int = 8
+    icc: bytes = b""
+    exif: bytes = b""
+    colour: Colour = Colour()
+    orientation: int = 1
+    aperture: tuple[int, int, int, int] | None = None
+    premultiplied: bool = False
+    lost: tuple[str, ...] = ()
 
 
 def is_avif(data: bytes) -> bool:
@@ -114,16 +136,16 @@ def write(still: Still, colour: Colour) -> bytes:
     properties += [(nclx, False)]
     if still.icc:
         properties.append((_box(b"colr", b"prof", still.icc), False))
-    turn, mirror = _ORIENTATIONS.get(orientation(still.exif), (0, None))
-    turned = [(_box(b"irot", bytes([turn])), True)] if turn else []
-    turned += [(_box(b"imir", bytes([mirror])), True)] if mirror is not None else []
-    writer.add(b"av01", base, properties + turned)
+    turn, mirror = TURNS.get(orientation(still.exif), (0, None))
+    turns = [(_box(b"irot", bytes([turn])), True)] if turn else []
+    turns += [(_box(b"imir", bytes([mirror])), True)] if mirror is not None else []
+    writer.add(b"av01", base, properties + turns)
     if still.alpha:
         alpha = _without_delimiter(still.alpha)
         aux = sequence_header(alpha)
         assert aux is not None
         found = [shown, (_full(b"pixi", 0, 0, bytes([1, _DEPTH])), False), (_configuration(aux), True)]
-        found += [(_full(b"auxC", 0, 0, _ALPHA), False), *turned]
+        found += [(_full(b"auxC", 0, 0, _ALPHA), False), *turns]
         writer.refer(b"auxl", writer.add(b"av01", alpha, found))
     if still.exif:
         writer.refer(b"cdsc", writer.add(b"Exif", bytes(4) + still.exif, []))
@@ -133,29 +155,6 @@ def write(still: Still, colour: Colour) -> bytes:
 def _without_delimiter(unit: bytes) -> bytes:
     kept = [unit[obu.start : obu.end] for obu in iter_obus(unit) if obu.type != TEMPORAL_DELIMITER]
     return b"".join(kept)
-
-
-# EXIF orientation -> (turns of 90 degrees anticlockwise, mirror axis or None); the turn is applied first
-_ORIENTATIONS = {2: (0, 1), 3: (2, None), 4: (0, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
-
-
-def orientation(exif: bytes) -> int:
-    """The orientation 1..8 that EXIF tells (tag 0x0112 of the first directory), 1 where it tells none."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None or len(exif) < 8:
-        return 1
-    (at,) = struct.unpack_from(order + "I", exif, 4)
-    if at + 2 > len(exif):
-        return 1
-    (count,) = struct.unpack_from(order + "H", exif, at)
-    for k in range(count):
-        entry = at + 2 + 12 * k
-        if entry + 12 > len(exif):
-            return 1
-        tag, kind, number, value = struct.unpack_from(order + "HHIH", exif, entry)
-        if tag == 0x0112:
-            return value if (kind, number) == (3, 1) and 1 <= value <= 8 else 1
-    return 1
 
 
 @dataclass
@@ -239,34 +238,81 @@ def _box(kind: bytes, *parts: bytes) -> bytes:
 
 def read(data: bytes) -> Still:
     """What the AVIF file `data` holds. Raises FormatError."""
+    meta = _index(data)
+    if meta.kinds.get(meta.primary) != b"av01":
+        raise FormatError("the AVIF file's picture is not AV1")
+    found = meta.properties_of(meta.primary)
+    shown = next((value for name, value in found if name == b"ispe" and len(value) == 12), bytes(12))
+    width, height = struct.unpack(">II", shown[4:])
+    alpha = b"".join(meta.content(item, data) for item in meta.referring(b"auxl", meta.is_alpha)[:1])
+    icc, colour = _colours(found)
+    return Still(meta.content(meta.primary, data), alpha, icc, meta.exif(data), width, height, colour)
+
+
+def describe(data: bytes) -> Described:
+    """What the AVIF file `data` says of its picture. Raises FormatError where its boxes cannot be read."""
+    meta = _index(data)
+    found = meta.properties_of(meta.primary)
+    boxes = dict(reversed(found))  # the first of a kind counts
+    turn, mirror = boxes.get(b"irot", b"\0")[:1], boxes.get(b"imir", b"")[:1]
+    icc, colour = _colours(found)
+    alphas = meta.referring(b"auxl", meta.is_alpha)
+    lost = []
+    if b"tmap" in meta.kinds.values():
+        lost.append("its gain map")
+    if len(meta.referring(b"auxl", lambda item: True)) > len(alphas):
+        lost.append("its auxiliary pictures")
+    if meta.referring(b"cdsc", lambda item: meta.kinds.get(item) == b"mime"):
+        lost.append("its XMP")
+    return Described(
+        depth=meta.depth(),
+        icc=icc,
+        exif=meta.exif(data),
+        colour=colour,
+        orientation=turned(int.from_bytes(turn) & 3, mirror[0] & 1 if mirror else None),
+        aperture=_aperture(boxes.get(b"clap", b""), boxes.get(b"ispe", b"")),
+        premultiplied=any(kind == b"prem" and item == meta.primary for kind, item, _ in meta.references),
+        lost=tuple(lost),
+    )
+
+
+def _index(data: bytes) -> _Meta:
     if not is_avif(data):
         raise FormatError("this is no AVIF file")
     index = next((box for kind, box in _Cursor(data, 0, len(data)).boxes() if kind == b"meta"), None)
     if index is None:
         raise FormatError("the AVIF file has no index of its items")
-    meta = _read_meta(index)
-    if meta.kinds.get(meta.primary) != b"av01":
-        raise FormatError("the AVIF file's picture is not AV1")
-    alpha = exif = icc = b""
-    width = height = 0
-    depth = 8
-    for kind, item, targets in meta.references:
-        if meta.primary not in targets:
-            continue
-        if kind == b"auxl" and not alpha:
-            if any(name == b"auxC" and value[4:] == _ALPHA for name, value in meta.properties_of(item)):
-                alpha = meta.content(item, data)
-        elif kind == b"cdsc" and not exif and meta.kinds.get(item) == b"Exif":
-            found = meta.content(item, data)
-            exif = found[4 + int.from_bytes(found[:4], "big") :]
-    for name, value in meta.properties_of(meta.primary):
+    return _read_meta(index)
+
+
+def _colours(properties: list[tuple[bytes, bytes]]) -> tuple[bytes, Colour]:
+    """(ICC profile, code points) that properties of an item tell; the last of each counts."""
+    icc, colour = b"", Colour()
+    for name, value in properties:
         if name == b"colr" and value[:4] in (b"prof", b"rICC"):
             icc = value[4:]
-        elif name == b"ispe" and len(value) == 12:
-            width, height = struct.unpack(">II", value[4:])
-        elif name == b"av1C" and len(value) >= 4:
-            depth = 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
-    return Still(meta.content(meta.primary, data), alpha, icc, exif, width, height, depth)
+        elif name == b"colr" and value[:4] == b"nclx" and len(value) >= 11:
+            primaries, transfer, matrix, full = struct.unpack(">HHHB", value[4:11])
+            colour = Colour(primaries, transfer, matrix, 2 if full & 0x80 else 1)
+    return icc, colour
+
+
+def _aperture(clap: bytes, ispe: bytes) -> tuple[int, int, int, int] | None:
+    """(left, top, width, height) that a clean aperture leaves of a picture; None for all of it, and where it is not one
+    of whole samples that lies within."""
+    if len(clap) < 32 or len(ispe) < 12:
+        return None
+    numbers = struct.unpack(">IIIIiIiI", clap[:32])
+    if not all(numbers[1::2]):
+        return None
+    across, down, right, below = (Fraction(n, d) for n, d in zip(numbers[::2], numbers[1::2], strict=True))
+    width, height = struct.unpack(">II", ispe[4:12])
+    sides = [right + (width - across) / 2, below + (height - down) / 2, across, down]
+    if any(side.denominator != 1 for side in sides):
+        return None
+    left, top, columns, rows = map(int, sides)
+    inside = left >= 0 and top >= 0 and columns > 0 and rows > 0 and left + columns <= width and top + rows <= height
+    return (left, top, columns, rows) if inside and (columns, rows) != (width, height) else None
 
 
 def claimed_sizes(data: bytes) -> Iterator[tuple[int, int]]:
@@ -317,6 +363,31 @@ class _Meta:
             parts.append(data[offset : offset + length])
         return b"".join(parts)
 
+    def referring(self, kind: bytes, wanted: Callable[[int], bool]) -> list[int]:
+        """Items that refer to the primary one so, and are `wanted`."""
+        return [i for found, i, targets in self.references if found == kind and self.primary in targets and wanted(i)]
+
+    def is_alpha(self, item: int) -> bool:
+        """Whether an auxiliary item is the picture's alpha."""
+        return any(name == b"auxC" and value[4:] == _ALPHA for name, value in self.properties_of(item))
+
+    def exif(self, data: bytes) -> bytes:
+        """EXIF of the primary item as a TIFF structure, empty without."""
+        for item in self.referring(b"cdsc", lambda item: self.kinds.get(item) == b"Exif")[:1]:
+            found = self.content(item, data)
+            return found[4 + int.from_bytes(found[:4], "big") :]
+        return b""
+
+    def depth(self) -> int:
+        """Bits a sample of the primary item: those of its AV1, or of its first tile's."""
+        of_tiles = b"dimg", self.primary
+        tiles = [item for kind, source, items in self.references for item in items if (kind, source) == of_tiles]
+        for item in (self.primary, *tiles[:1]):
+            for name, value in self.properties_of(item):
+                if name == b"av1C" and len(value) >= 4:
+                    return 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
+        return 8
+
     def properties_of(self, item: int) -> list[tuple[bytes, bytes]]:
         """Kind and contents of an item's properties."""
         return [self.properties[k - 1] for k in self.associated.get(item, []) if 1 <= k <= len(self.properties)]
@@ -344,7 +415,7 @@ def _read_meta(meta: _Cursor) -> _Meta:
                     found.kinds[item] = entry.take(4)
         elif kind == b"iref":
             for name, entry in box.boxes():
-                if len(found.references) == _ITEMS_MAX:
+                if len(found.references) == _REFERENCES_MAX:
                     raise FormatError("an AVIF file of so many references is not one of ours")
                 source = entry.number(wide)
                 found.references.append((name, source, [entry.number(wide) for _ in _count(entry, 2)]))
@@ -362,7 +433,10 @@ def _read_locations(box: _Cursor, version: int, found: _Meta) -> None:
         method = box.number(2) & 15 if version >= 1 else 0
         box.take(2)
         base, extents = box.number(base_size), []
-        for _ in _count(box, 2):
+        parts = _count(box, 2)
+        if len(parts) > 1 and not offset_size + length_size:  # such a list takes no bytes, so there might be any number
+            raise FormatError("an item of the AVIF file lies in several places that are one")
+        for _ in parts:
             if version >= 1:
                 box.take(index_size)
             offset = box.number(offset_size)

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from codec.errors import InputError
+from codec.errors import FormatError, InputError
 from codec.limits import ENCODING, FIXED, Limits, check_source
 from codec.media import pictures
-from codec.media.claims import claimed_sizes, has_more_pages
+from codec.media.claims import claimed_sizes
 from codec.media.pictures import READABLE, parse_picture
+from codec.media.tiff import page_of
 from codec.still.files import encode_picture
 from codec.still.folder import encode_folder
 from codec.still.upscale import admit_to_enlarge
@@ -35,7 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
 def undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may be decoded."""
 
-    def decoded(data: bytes) -> None:
+    def decoded(*given: object) -> None:
         raise AssertionError("a picture was decoded before its size was checked")
 
     monkeypatch.setattr(pictures, "_decoded", decoded)
@@ -120,10 +121,14 @@ def test_what_has_no_header_that_is_known_is_not_decoded(undecoded: None) -> Non
 
 
 def test_pages_are_counted_by_their_directories() -> None:
-    """The second page may claim more than the first."""
-    assert has_more_pages(_tiff(16, 16, following=8))
-    assert not has_more_pages(_tiff(16, 16))
-    assert not has_more_pages(b"II*\0\xff\xff\xff\xff")
+    """Also where the second cannot be read; a circle of them ends."""
+    two = _tiff(16, 16, following=8 + 2 + 24 + 4) + _tiff(20, 30)[8:]
+    assert [(page_of(two, k)[0].number(256), page_of(two, k)[1]) for k in (1, 2)] == [(16, 2), (20, 2)]
+    assert page_of(_tiff(16, 16, following=8), 1)[1] == page_of(_tiff(16, 16, following=999), 1)[1] == 1
+    with pytest.raises(FormatError, match="it has no page 3: there are 2"):
+        page_of(two, 3)
+    with pytest.raises(FormatError, match="cut off"):
+        page_of(b"II*\0\xff\xff\xff\xff", 1)
 
 
 @pytest.mark.usefixtures("undecoded")

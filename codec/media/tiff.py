@@ -1,0 +1,152 @@
+"""Directories of TIFF: which pages a file has, and what its tags say. Samples are read by `codec.media.tiff_samples`.
+
+References: TIFF 6.0 (Adobe, 1992), its supplement 1, and BigTIFF. Nothing is trusted: what a tag points at must lie
+within the file, else FormatError.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..settings import PAGES_MAX
+from ..wire.exif import ORIENTATION, Entry, built
+from .beside import Beside
+
+CLASSIC = (b"II*\0", b"MM\0*")
+BIG = (b"II+\0", b"MM\0+")
+MAGICS = (*CLASSIC, *BIG)
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
+OFFSETS, SAMPLES, ROWS_PER_STRIP, BYTE_COUNTS, PLANAR, PREDICTOR, PALETTE = 273, 277, 278, 279, 284, 317, 320
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS, EXTRA, FORMAT = 322, 323, 324, 325, 338, 339
+XMP, IPTC, PHOTOSHOP, ICC, EXIF, GPS = 700, 33723, 34377, 34675, 34665, 34853
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_WHOLE = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8"}  # kinds of whole numbers
+_KIND_MAX = 12  # of what EXIF has
+_ENTRIES_MAX = 4096
+_ABOUT = (270, 271, 272, ORIENTATION, 305, 306, 315, 33432)  # what EXIF's own first directory tells too
+_WORTH = {271, 272, 315, 33432}  # without any of these, or what EXIF alone tells, there is no need of EXIF
+_NESTED = {40965}  # a directory within EXIF's, which only says what kind of EXIF it is
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What a directory says: of each tag the kind, how many values, and where they lie. `order` as NumPy and struct
+    write it."""
+
+    data: bytes
+    order: str
+    at: int
+    entries: dict[int, tuple[int, int, int]]
+    places: dict[int, int]  # of each tag, where its entry lies
+
+    def numbers(self, tag: int) -> NDArray[Any]:
+        """Whole numbers of a tag, none where there is none. Raises FormatError."""
+        if tag not in self.entries:
+            return np.zeros(0, np.int64)
+        kind, count, _ = self.entries[tag]
+        if kind not in _WHOLE:
+            raise FormatError(f"tag {tag} of the TIFF is of another kind than whole numbers")
+        return np.frombuffer(self.bytes(tag), self.order + _WHOLE[kind], count).astype(np.int64)
+
+    def number(self, tag: int, default: int = 0) -> int:
+        """The first number of a tag. Raises FormatError."""
+        found = self.numbers(tag)
+        return int(found[0]) if len(found) else default
+
+    def bytes(self, tag: int) -> bytes:
+        """The values of a tag as they lie in the file, empty where there is none. Raises FormatError."""
+        kind, count, at = self.entries.get(tag, (1, 0, 0))
+        size = _SIZES.get(kind, 1) * count
+        if at + size > len(self.data):
+            raise FormatError(f"tag {tag} of the TIFF lies beyond its end")
+        return self.data[at : at + size]
+
+
+def directories(data: bytes) -> Iterator[Directory]:
+    """The pages of a file, up to one that cannot be read. Raises FormatError where the first cannot."""
+    order, big = "<" if data[:2] == b"II" else ">", data[:4] in BIG
+    seen: set[int] = set()
+    try:
+        (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        while at and at not in seen and len(seen) < PAGES_MAX:
+            seen.add(at)
+            found, at = _directory(data, order, big, at)
+            yield found
+    except struct.error:
+        if len(seen) < 2:
+            raise FormatError("the TIFF is cut off") from None
+
+
+def _directory(data: bytes, order: str, big: bool, at: int) -> tuple[Directory, int]:
+    """A directory and where the next one lies. Raises struct.error where the file ends before."""
+    count_form, form, at_form = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
+    (count,) = struct.unpack_from(order + count_form, data, at)
+    first, inline = at + struct.calcsize(order + count_form), struct.calcsize(at_form)
+    wide = struct.calcsize(order + form) + inline
+    entries: dict[int, tuple[int, int, int]] = {}
+    places: dict[int, int] = {}
+    for number in range(min(count, _ENTRIES_MAX)):
+        here = first + number * wide
+        tag, kind, values = struct.unpack_from(order + form, data, here)
+        place = here + wide - inline
+        (offset,) = struct.unpack_from(order + at_form, data, place)
+        if tag not in entries:
+            entries[tag] = kind, values, place if _SIZES.get(kind, 1) * values <= inline else offset
+            places[tag] = here
+    (following,) = struct.unpack_from(order + at_form, data, first + count * wide)
+    return Directory(data, order, at, entries, places), following
+
+
+def page_of(data: bytes, page: int) -> tuple[Directory, int]:
+    """(page number `page`, 1 the first; how many there are). Raises FormatError where there is none of that number."""
+    count, wanted = 0, None
+    for count, found in enumerate(directories(data), 1):
+        if count == page:
+            wanted = found
+    if wanted is None:
+        raise FormatError(f"it has no page {page}: there are {count}")
+    return wanted, count
+
+
+def look(page: Directory, beside: Beside) -> None:
+    """Tell what the tags of a page say beside its samples: profile, EXIF with the orientation; what is not kept."""
+    beside.icc = page.bytes(ICC)
+    beside.exif = _exif_of(page)
+    for tag, name in ((XMP, "its XMP"), (IPTC, "its IPTC"), (PHOTOSHOP, "its IPTC")):
+        if tag in page.entries:
+            beside.lose(name)
+
+
+def _exif_of(page: Directory) -> bytes:
+    """EXIF that says what the page's tags do: a TIFF structure without a picture, empty where that is nothing."""
+    turned = page.number(ORIENTATION, 1) in range(2, 9)
+    if not turned and not (_WORTH | {EXIF, GPS}) & page.entries.keys():
+        return b""
+    nested: dict[int, list[Entry]] = {}
+    for tag in (EXIF, GPS):
+        try:
+            inner, _ = _directory(page.data, page.order, page.data[:4] in BIG, page.number(tag, len(page.data)))
+        except (struct.error, FormatError):
+            continue
+        nested[tag] = _entries(inner, sorted(inner.entries.keys() - _NESTED))
+    return built(page.order, _entries(page, _ABOUT), nested)
+
+
+def _entries(directory: Directory, tags: Iterable[int]) -> list[Entry]:
+    """The tags that are there, and whole, of kinds that EXIF has."""
+    found = []
+    for tag in tags:
+        kind, count, _ = directory.entries.get(tag, (0, 0, 0))
+        if 0 < kind <= _KIND_MAX:
+            try:
+                found.append(Entry(tag, kind, count, directory.bytes(tag)))
+            except FormatError:
+                continue
+    return found
