@@ -27,8 +27,8 @@ from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
 from ..media.demuxed import open_source
-from ..media.files import STDIN, STDOUT, check_not_same, check_target
-from ..media.parts import Part
+from ..media.files import STDIN, STDOUT, check_not_same
+from ..media.parts import Part, check_target
 from ..media.source import Source
 from ..segment.effort import Effort
 from ..segment.payload import check_film
@@ -229,7 +229,6 @@ class _Work:
             else:
                 lost = self.keeper.write(part.path, lanes, write)
             self.film.identity.check()
-            check_target(self.target, self.overwrite)  # it may have come to be there meanwhile
             part.finish()
         self.store.remove()
         self._tell_notes(lost)
@@ -249,7 +248,7 @@ class _Work:
         """Where the film is written before it takes its place; what is left there is removed, and errors name the
         target."""
         try:
-            part = Part(self.target)
+            part = Part(self.target, self.overwrite)
             try:
                 yield part
             except OutputError as error:

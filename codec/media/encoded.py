@@ -18,7 +18,6 @@ from av.video.reformatter import VideoReformatter
 from ..errors import OutputError
 from ..frames import Frame, Plane, PlaneFormat, VideoInfo
 from ..wire.matroska import set_sample_aspect_ratio
-from .files import check_target
 from .libav import local_url, open_film, ordinary_priority, planes_to_av
 from .parts import Part
 from .side_streams import Interleaver, SideStreams
@@ -98,15 +97,14 @@ class EncodedSink(Sink):
 
     def __init__(self, path: str, info: VideoInfo, recipe: Recipe, cut: Cut, overwrite: bool, threads: int):
         super().__init__(path, info)
-        check_target(path, overwrite)
-        self._recipe, self._cut, self._overwrite = recipe, cut, overwrite
+        self._recipe, self._cut = recipe, cut
         self._side: SideStreams | None = None
         self._interleaver: Interleaver | None = None
         self._origin = 0
         self._reformatter = VideoReformatter()
         self.notes += [recipe.note] if recipe.note else []
         with self._guarded():
-            self._part = Part(path)
+            self._part = Part(path, overwrite)
         try:
             with self._guarded():
                 self._open(threads)
@@ -195,7 +193,6 @@ class EncodedSink(Sink):
             with open_film(self._part.path) as written:
                 self.notes += self._side.notes + self._side.lost(written)
             self._side.close()
-        check_target(self.path, self._overwrite)  # it may have come to be there meanwhile
         self._part.finish()
 
     def _discard(self) -> None:

@@ -189,6 +189,23 @@ class Folder:
         else:
             os.replace(name, path, src_dir_fd=self._folder)
 
+    def settle(self, name: str, path: str) -> None:
+        """Give a file another place where nothing is. Raises FileExistsError or another OSError. Where a file system
+        has no hard links, what comes to be there at the same moment is replaced."""
+        try:
+            if self._folder is None:
+                os.link(self.place(name), path)
+            else:
+                os.link(name, path, src_dir_fd=self._folder, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+            self.move(name, path)
+        else:
+            self.unlink(name)
+
     def unlink(self, name: str) -> None:
         """Remove one of our files, if it is there. Raises OSError."""
         with suppress(FileNotFoundError):

@@ -23,7 +23,8 @@ from ..errors import FormatError, InputError, OutputError, UsageError
 from ..limits import DEFAULT, check_source
 from ..wire import avif
 from .claims import PNG, TIFF, claimed_sizes, has_more_pages
-from .files import STDIN, STDOUT, check_target, read_bytes, standard_input, write_bytes
+from .files import STDIN, STDOUT, read_bytes, standard_input, write_bytes
+from .parts import check_target
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
 
@@ -182,9 +183,9 @@ def check_picture_target(path: str, overwrite: bool) -> None:
     check_target(path, overwrite)
 
 
-def write_picture(path: str, picture: Picture) -> list[str]:
+def write_picture(path: str, picture: Picture, overwrite: bool = True) -> list[str]:
     """Write a picture, whole or not at all; returns sentences on what the file does not hold. Raises OutputError where
-    the format cannot hold it."""
+    the format cannot hold it, or a file is there that may not be overwritten."""
     ending = ".png" if path == STDOUT else Path(path).suffix.lower()
     pixels, notes = picture.pixels, []
     if pixels.shape[2] in (2, 4) and WRITABLE[ending] < 4:
@@ -215,7 +216,7 @@ def write_picture(path: str, picture: Picture) -> list[str]:
         notes.append(f"{path}: the writer refused the picture's colour profile or EXIF, which are left out")
     if data is None:
         raise OutputError(f"{path}: the picture could not be written")
-    write_bytes(path, data)
+    write_bytes(path, data, overwrite)
     return notes
 
 

@@ -16,7 +16,7 @@ from av.video.reformatter import Interpolation
 
 from ..errors import OutputError
 from ..frames import Frame, VideoInfo
-from .files import STDOUT, check_target, drain, standard_output
+from .files import STDOUT, drain, standard_output
 from .libav import faults_as, open_film
 from .parts import Part
 
@@ -118,10 +118,8 @@ class Y4mFile(_Y4mSink):
 
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None, overwrite: bool):
         super().__init__(path, info, source)
-        self._overwrite = overwrite
-        check_target(path, overwrite)
         with self._guarded():
-            self._part = Part(path)
+            self._part = Part(path, overwrite)
             try:
                 self._file = self._part.open()
             except BaseException:
@@ -130,7 +128,6 @@ class Y4mFile(_Y4mSink):
 
     def _finish(self) -> None:
         self._file.close()
-        check_target(self.path, self._overwrite)  # it may have come to be there meanwhile
         self._part.finish()
 
     def _discard(self) -> None:
