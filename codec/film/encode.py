@@ -17,7 +17,20 @@ from fractions import Fraction
 from itertools import islice
 
 from ..base.resample import base_size
-from ..errors import FormatError, InputError, NvcError, OutputError, SourceChanged, SourceDamaged, UsageError
+from ..errors import (
+    FormatError,
+    InputError,
+    NoRoom,
+    NvcError,
+    OutputError,
+    Refused,
+    SourceChanged,
+    SourceDamaged,
+    TargetExists,
+    Unsteady,
+    UsageError,
+    unwritable,
+)
 from ..events import Event, FilmEncoded, Listener, Note, ScaleChosen, SegmentStats, SourceOpened, Stage, silent
 from ..frames import Frame, VideoInfo
 from ..jobs.lanes import Lanes
@@ -29,6 +42,7 @@ from ..machine import device_of, use_threads
 from ..media.demuxed import open_source
 from ..media.files import STDIN, STDOUT, check_not_same
 from ..media.parts import Part, check_target
+from ..media.room import short_of_room
 from ..media.source import Source
 from ..segment.effort import Effort
 from ..segment.payload import check_film
@@ -38,7 +52,7 @@ from ..settings import JOBS_MAX, Settings
 from ..wire.obu import TemporalUnit
 from .containers import container_of
 from .scale import choose_scale
-from .size import SizeKeeper, TooLarge, bytes_beside
+from .size import SizeKeeper, TooLarge, bytes_beside, room_needed
 from .writer import SideTracks, check_side, write_film
 
 
@@ -100,8 +114,8 @@ def encode(
             try:
                 return work.run()
             except BaseException as error:
-                kept = work.store.leave(keep=source != STDIN and not isinstance(error, TooLarge))
-                if kept and isinstance(error, KeyboardInterrupt):
+                kept = work.store.leave(keep=source != STDIN and not isinstance(error, TooLarge | Unsteady))
+                if kept and isinstance(error, KeyboardInterrupt | MemoryError):
                     error.add_note(_advice(kept, error))
                 if kept and isinstance(error, NvcError) and work.encoding:
                     raise type(error)(f"{error}; {_advice(kept, error)}") from None
@@ -116,6 +130,12 @@ def _advice(kept: int, error: BaseException) -> str:
         return f"{what}, --resume --best-effort writes the film up to there"
     if isinstance(error, SourceChanged):
         return f"{what}, --resume goes on from {them} where the film is again what it was"
+    if isinstance(error, NoRoom):
+        return f"{what}, --resume goes on from {them} once there is room"
+    if isinstance(error, TargetExists):
+        return f"{what}, --resume --overwrite goes on from {them}"
+    if isinstance(error, InputError | FormatError | Refused):
+        return f"{what}, but --resume would end alike"
     return f"{what}, --resume goes on from {them}"
 
 
@@ -176,6 +196,7 @@ class _Work:
             self.side = check_side(self.film.path, info, self.container, self.target, self.progress.tell)
             self.film.identity.check()
         self._tell_notes()
+        self._tell_room()
         self.encoding = True
         segments = self._segments()
         first = list(islice(segments, 1))
@@ -252,11 +273,11 @@ class _Work:
             try:
                 yield part
             except OutputError as error:
-                raise OutputError(str(error).replace(part.path, self.target)) from None
+                raise type(error)(str(error).replace(part.path, self.target)) from None
             finally:
                 part.discard()
         except OSError as error:
-            raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
+            raise unwritable(f"{self.target} cannot be written", error) from None
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
@@ -267,6 +288,12 @@ class _Work:
         for text in (*self.film.notes, *(self.side.notes if self.side else ()), *lost):
             if text not in self.notes:
                 self._note(text)
+
+    def _tell_room(self) -> None:
+        """Tell where the disk looks too small for what is still to be written."""
+        needed = room_needed(self.settings, self.info, self.side.bytes if self.side else 0) - self.store.bytes
+        if short := short_of_room(self.target, needed, "the film"):
+            self.progress.tell(Note(short))
 
     def _note_limits(self) -> None:
         """Tell where decoding needs more than what is allowed unless a user says so."""

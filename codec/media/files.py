@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from ..errors import InputError, OutputError, UsageError, reason
+from ..errors import InputError, OutputError, UsageError, reason, unwritable
 from .parts import write_whole
 
 STDIN = STDOUT = "-"
@@ -95,7 +95,7 @@ def write_bytes(path: str, data: bytes, overwrite: bool = True) -> None:
     try:
         write_whole(path, data, overwrite)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {reason(error)}") from None
+        raise unwritable(f"{path} cannot be written", error) from None
 
 
 def drain(file: IO[Any]) -> None:

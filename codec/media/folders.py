@@ -22,7 +22,7 @@ import sys
 from contextlib import suppress
 from typing import BinaryIO
 
-from ..errors import OutputError
+from ..errors import OutputError, unwritable
 
 try:
     import fcntl
@@ -304,7 +304,7 @@ def workshop(target: str, ending: str, names: re.Pattern[str], purpose: str) -> 
         way_out = "it is left as it is; move it away, or give another target"
         raise OutputError(f"{path}, where {purpose} would be kept, {reason}: {way_out}") from None
     except OSError as error:
-        raise OutputError(f"{path} cannot be used to keep {purpose}: {error.strerror or error}") from None
+        raise unwritable(f"{path} cannot be used to keep {purpose}", error) from None
 
 
 def fresh(real: str) -> Folder:

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from ..errors import OutputError
+from ..errors import OutputError, TargetExists
 from .folders import fresh, resolved
 
 
@@ -39,7 +39,7 @@ def check_target(path: str, overwrite: bool) -> None:
     if os.path.exists(real) and not os.path.isfile(real):
         raise OutputError(f"{path} is a pipe or a device, which a file would replace; write to standard output (-)")
     if taken and not overwrite:
-        raise OutputError(f"{path} exists already; --overwrite replaces it")
+        raise TargetExists(f"{path} exists already; --overwrite replaces it")
 
 
 class Part:

@@ -21,6 +21,7 @@ from .libav import faults_as, open_film
 from .parts import Part
 
 SWSCALE_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_FRAME = b"FRAME\n"
 
 
 class Sink(ABC):
@@ -28,8 +29,11 @@ class Sink(ABC):
 
     Attributes:
         notes: sentences about what the target does not hold; complete after the context has ended.
+        picture_bytes: of the target for each picture, 0 where that is not known beforehand.
         closed: whether nobody reads any more, so that no more frames need be decoded.
     """
+
+    picture_bytes = 0
 
     def __init__(self, path: str, info: VideoInfo):
         self.path = path
@@ -100,7 +104,7 @@ class _Y4mSink(Sink):
             if self._first is None:
                 self._first = frame.pts
                 self._file.write(y4m_header(self.info))
-            self._file.write(b"FRAME\n")
+            self._file.write(_FRAME)
             for plane in frame.planes:
                 self._file.write(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data)
         late = (frame.pts - self._first) * self.info.time_base - self._count / self.info.rate
@@ -118,6 +122,7 @@ class Y4mFile(_Y4mSink):
 
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None, overwrite: bool):
         super().__init__(path, info, source)
+        self.picture_bytes = len(_FRAME) + info.format.frame_bytes(info.width, info.height)
         with self._guarded():
             self._part = Part(path, overwrite)
             try:
