@@ -6,8 +6,13 @@ catches `NvcError`. Anything else that escapes is a bug of ours.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# where not what is written is at fault but where it is written to
+_OF_DISKS = (*_FULL, errno.EIO, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENOENT)
 
 
 class NvcError(Exception):
@@ -28,6 +33,10 @@ class SourceDamaged(InputError):
     """The source is damaged, or becomes another film, midway: what is before that can be encoded (`best_effort`)."""
 
 
+class Unsteady(InputError):
+    """The source gives other pictures each time that it is read: what was made of them may not fit together."""
+
+
 class FormatError(NvcError):
     """An .nvc file breaks the rules of FORMAT.md."""
 
@@ -45,6 +54,18 @@ class DamageError(FormatError):
 
 class OutputError(NvcError):
     """The result cannot be written where it was asked for."""
+
+
+class TargetExists(OutputError):
+    """A file is there already, and may not be overwritten."""
+
+
+class NoRoom(OutputError):
+    """The disk that the result is to be written to is full."""
+
+
+class Refused(OutputError):
+    """What is to be written cannot be held by a file of its kind."""
 
 
 class WorkerError(NvcError):
@@ -74,6 +95,13 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     return str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
+
+
+def unwritable(message: str, fault: BaseException) -> OutputError:
+    """A fault of the system, or of a library that writes, as an error: `message` and then the fault's own words."""
+    number = getattr(fault, "errno", None)
+    kind = NoRoom if number in _FULL else OutputError if number in _OF_DISKS else Refused
+    return kind(f"{message}: {reason(fault)}")
 
 
 @contextmanager

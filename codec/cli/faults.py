@@ -58,7 +58,7 @@ def fault(error: Exception) -> tuple[int, str]:
     if os.environ.get("NVC_DEBUG"):
         say("".join(traceback.format_exception(error)), end="")
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-        return 1, "there is not enough memory"
+        return 1, "; ".join(("there is not enough memory", *getattr(error, "__notes__", ())))
     if isinstance(error, ImportError):
         return 1, f"a library cannot be loaded: {error}; it may have to be installed again (NVC_DEBUG=1 shows where)"
     what = " ".join(f"{type(error).__name__}: {error}".split())

@@ -14,7 +14,8 @@ from ..errors import FormatError, InputError, UsageError
 from ..events import GaussiansDecoded, GaussiansEncoded, Note, Share
 from ..limits import GAUSSIANS, Limits, check_source
 from ..media.endings import ending_of
-from ..media.files import STDOUT, check_not_same, check_target, read_bytes, write_bytes
+from ..media.files import STDOUT, check_not_same, read_bytes, write_bytes
+from ..media.parts import check_target
 from .console import Console
 from .options import BOUNDLESS, Number, amount, limited, shared, shown, whole
 from .options import threads as threads_option
@@ -128,7 +129,7 @@ def encode_command(
             options = {"effort": effort, "network": network, "threads": threads, "listen": listen}
             data = splat.encode(pixels, **(asked or {"bpp": 0.5}), **options, remark=remark)
             found = splat.describe(data)
-        write_bytes(target, data)
+        write_bytes(target, data, overwrite)
         rate = len(data) * 8 / (pixels.shape[0] * pixels.shape[1])
         console(GaussiansEncoded(target, len(data), rate, found["gaussians"]))
         console.say(f"{target}: {len(data):,} bytes, {rate:.4f} bpp, {found['gaussians']:,} Gaussians")
@@ -163,7 +164,7 @@ def decode_command(
         data = read_bytes(source)
         with _faults_of(source, FormatError):
             pixels = splat.decode(data, region=crop, zoom=zoom, **_asked(limits))
-        write_picture(target, Picture(pixels))
+        write_picture(target, Picture(pixels), overwrite)
         rows, columns = pixels.shape[:2]
         console(GaussiansDecoded(target, columns, rows))
         console.say(f"{target}: {columns}x{rows}")

@@ -10,7 +10,8 @@ import click
 
 from ..errors import UsageError
 from ..events import HeadTrained
-from ..media.files import STDOUT, check_target
+from ..media.files import STDOUT
+from ..media.parts import check_target
 from .command import run_to_end
 from .console import Console
 from .entry import run

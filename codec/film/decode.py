@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import DamageError, InputError
-from ..events import Decoding, Listener, Problem, TrackChecked, silent
+from ..events import Decoding, Listener, Note, Problem, TrackChecked, silent
 from ..frames import Frame
 from ..limits import DEFAULT, Limits
 from ..media.files import check_not_same
+from ..media.room import short_of_room
 from ..media.sinks import open_sink
 from ..wire.tracks import Track
 from .film import Film
@@ -61,6 +62,9 @@ def decode(
     film = Film(source, best_effort=best_effort, device=device, threads=threads, limits=limits)
     count, began = 0, time.monotonic()
     sink = open_sink(target, film.info, source, start, duration, overwrite, threads)
+    frames = film.info.frames if duration is None else round(duration * film.info.rate)
+    if short := short_of_room(target, frames * sink.picture_bytes, "the pictures"):
+        listen(Note(short))
     with sink:
         for frame in _watched(film, start, duration, listen):
             if sink.closed:

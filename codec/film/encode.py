@@ -17,7 +17,20 @@ from fractions import Fraction
 from itertools import islice
 
 from ..base.resample import base_size
-from ..errors import FormatError, InputError, NvcError, OutputError, SourceChanged, SourceDamaged, UsageError
+from ..errors import (
+    FormatError,
+    InputError,
+    NoRoom,
+    NvcError,
+    OutputError,
+    Refused,
+    SourceChanged,
+    SourceDamaged,
+    TargetExists,
+    Unsteady,
+    UsageError,
+    unwritable,
+)
 from ..events import Event, FilmEncoded, Listener, Note, ScaleChosen, SegmentStats, SourceOpened, Stage, silent
 from ..frames import Frame, VideoInfo
 from ..jobs.lanes import Lanes
@@ -26,8 +39,9 @@ from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT, Limits
 from ..machine import device_of, use_threads
-from ..media.files import STDOUT, check_not_same, check_target, is_pipe
-from ..media.parts import Part
+from ..media.files import STDOUT, check_not_same, is_pipe
+from ..media.parts import Part, check_target
+from ..media.room import short_of_room
 from ..media.source import Source
 from ..segment.effort import Effort
 from ..segment.payload import check_film
@@ -37,7 +51,7 @@ from ..settings import JOBS_MAX, Settings
 from ..wire.obu import TemporalUnit
 from .containers import container_of
 from .scale import choose_scale
-from .size import SizeKeeper, TooLarge, bytes_beside
+from .size import SizeKeeper, TooLarge, bytes_beside, room_needed
 from .sources import source_of
 from .writer import SideTracks, check_side, write_film
 
@@ -101,8 +115,8 @@ def encode(
             try:
                 return work.run()
             except BaseException as error:
-                kept = work.store.leave(keep=not is_pipe(source) and not isinstance(error, TooLarge))
-                if kept and isinstance(error, KeyboardInterrupt):
+                kept = work.store.leave(keep=not is_pipe(source) and not isinstance(error, TooLarge | Unsteady))
+                if kept and isinstance(error, KeyboardInterrupt | MemoryError):
                     error.add_note(_advice(kept, error))
                 if kept and isinstance(error, NvcError) and work.encoding:
                     raise type(error)(f"{error}; {_advice(kept, error)}") from None
@@ -117,6 +131,12 @@ def _advice(kept: int, error: BaseException) -> str:
         return f"{what}, --resume --best-effort writes the film up to there"
     if isinstance(error, SourceChanged):
         return f"{what}, --resume goes on from {them} where the film is again what it was"
+    if isinstance(error, NoRoom):
+        return f"{what}, --resume goes on from {them} once there is room"
+    if isinstance(error, TargetExists):
+        return f"{what}, --resume --overwrite goes on from {them}"
+    if isinstance(error, InputError | FormatError | Refused):
+        return f"{what}, but --resume would end alike"
     return f"{what}, --resume goes on from {them}"
 
 
@@ -178,6 +198,7 @@ class _Work:
             self.side = check_side(self.beside, info, self.container, self.target, self.progress.tell)
             self.film.identity.check()
         self._tell_notes()
+        self._tell_room()
         self.encoding = True
         segments = self._segments()
         first = list(islice(segments, 1))
@@ -230,7 +251,6 @@ class _Work:
             else:
                 lost = self.keeper.write(part.path, lanes, write)
             self.film.identity.check()
-            check_target(self.target, self.overwrite)  # it may have come to be there meanwhile
             part.finish()
         self.store.remove()
         self._tell_notes(lost)
@@ -250,15 +270,15 @@ class _Work:
         """Where the film is written before it takes its place; what is left there is removed, and errors name the
         target."""
         try:
-            part = Part(self.target)
+            part = Part(self.target, self.overwrite)
             try:
                 yield part
             except OutputError as error:
-                raise OutputError(str(error).replace(part.path, self.target)) from None
+                raise type(error)(str(error).replace(part.path, self.target)) from None
             finally:
                 part.discard()
         except OSError as error:
-            raise OutputError(f"{self.target} cannot be written: {error.strerror}") from None
+            raise unwritable(f"{self.target} cannot be written", error) from None
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
@@ -269,6 +289,12 @@ class _Work:
         for text in (*self.film.notes, *(self.side.notes if self.side else ()), *lost):
             if text not in self.notes:
                 self._note(text)
+
+    def _tell_room(self) -> None:
+        """Tell where the disk looks too small for what is still to be written."""
+        needed = room_needed(self.settings, self.info, self.side.bytes if self.side else 0) - self.store.bytes
+        if short := short_of_room(self.target, needed, "the film"):
+            self.progress.tell(Note(short))
 
     def _note_limits(self) -> None:
         """Tell where decoding needs more than what is allowed unless a user says so."""

@@ -29,7 +29,7 @@ from ..jobs.task import CHUNK, Smaller
 from ..loss.modes import OFF
 from ..segment.encoder import Segment
 from ..segment.payload import HEAD_DIFFERENCE, NO_HEAD
-from ..settings import CRF_MAX, SCALES, Settings
+from ..settings import CRF_MAX, DEFAULT_CRF, SCALES, Settings
 from ..wire.obu import METADATA, TEMPORAL_DELIMITER, TemporalUnit
 from .containers import Container
 from .scale import SMALLEST
@@ -40,6 +40,11 @@ SHARE = 0.1  # of a segment's bytes: what it loses in a round, unless all must l
 PICTURES = 1 << 16  # of the film that is written without pictures; longer ones are taken to go on like that
 PICTURE_BYTES = 8  # of an MP4's tables for each picture, about, in what is longer
 KEYFRAME_BYTES, KEYFRAME_SECONDS = 4, 2  # of an MP4's tables for each segment, and how often one is expected
+
+# for a guess at what a film will take, below what most take (bench/NOTES.md, "Room on the disk")
+BITS, BITS_LOSSLESS = 0.02, 0.5  # for each sample of luma, at the usual quality and without loss
+CRF_OCTAVE = 10  # of crf, which halve that
+LEAN_CRF = 45.0  # what is taken for a PSNR that is asked for
 
 Write = Callable[[Iterator[TemporalUnit]], list[str]]
 
@@ -197,6 +202,27 @@ def bytes_beside(path: str, info: VideoInfo, source: str | None, container: Cont
     keyframes = Fraction(info.duration) / KEYFRAME_SECONDS * KEYFRAME_BYTES
     longer = max(0, frames - len(units)) * PICTURE_BYTES
     return os.path.getsize(path) - pictures + longer + round(keyframes)
+
+
+def room_needed(settings: Settings, info: VideoInfo, beside: int) -> int:
+    """Bytes that an encode takes on the disk, about and rather too few: its finished segments, and then the film with
+    `beside` bytes of other tracks. 0 where the film's length is not known."""
+    frames = info.frames or info.duration * info.rate
+    if settings.target_size is not None:
+        pictures = max(settings.target_size * 1e6 - beside, 0)
+    elif settings.bitrate is not None:
+        pictures = settings.bitrate * 125 * float(info.duration or frames / info.rate)
+    else:
+        pictures = float(frames) * info.width * info.height * _bits_at_least(settings) / 8
+    return round(2 * pictures) + beside if frames else 0
+
+
+def _bits_at_least(settings: Settings) -> float:
+    """Bits for each sample of luma that hardly any film does without."""
+    if settings.max_error is not None:
+        return BITS_LOSSLESS / (settings.max_error + 1)
+    crf = LEAN_CRF if settings.target_psnr is not None else settings.start_crf
+    return BITS * 2 ** ((DEFAULT_CRF - crf) / CRF_OCTAVE)
 
 
 def _megabytes(size: int) -> str:

@@ -8,7 +8,6 @@ picture in its place: what a muxer refuses, and what it makes of the other track
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import time
@@ -23,7 +22,7 @@ from typing import IO, Any
 import av
 
 from ..base.av1 import TOLD_PLACES
-from ..errors import FormatError, InputError, OutputError, SourceChanged
+from ..errors import FormatError, InputError, OutputError, Refused, SourceChanged, unwritable
 from ..events import Listener, Share, silent
 from ..frames import VideoInfo
 from ..media.folders import resolved
@@ -42,8 +41,6 @@ from .containers import MP4, Container, muxer_options
 _GREY = bytes.fromhex("0a0a000000019ff895f28080320c1000da811c68a210000075c0")
 _AT_ONCE = 0.5  # seconds
 _BUFFER = 1 << 20  # bytes of a file of Python's that libav asks for at a time
-# where not what is written is at fault but where it is written to
-_OF_DISKS = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EDQUOT)
 
 
 # --------------------------------------------------------------------------------------------------------- other tracks
@@ -84,8 +81,9 @@ def _scratch(target: str) -> IO[bytes]:
 
 def _check_disk(fault: Exception, target: str) -> None:
     """Raise OutputError where a fault tells nothing of what was written."""
-    if getattr(fault, "errno", None) in _OF_DISKS:
-        raise OutputError(f"{target} cannot be written: {reason(fault)}") from None
+    error = unwritable(f"{target} cannot be written", fault)
+    if not isinstance(error, Refused):
+        raise error from None
 
 
 def _tried(

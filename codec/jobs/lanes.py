@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from ..errors import InputError, OutputError
+from ..errors import OutputError, Unsteady
 from ..events import Event, Stage
 from ..frames import Frame
 from ..media.source import Source
@@ -62,7 +62,15 @@ class Lanes:
         run = _Again(self, plan, versions, version)
         self._all(run, self._read())
         if run.missed:
-            raise InputError(f"{self.film.name} gives other pictures when it is read again")
+            raise self.unsteady
+
+    @property
+    def unsteady(self) -> Unsteady:
+        """What is wrong with a film of which no two readings are the same."""
+        ways = ["without --jobs or --cluster"] if self.workers.count > 1 else []
+        ways += ["with --bitrate in place of --target-size"] if self.settings.target_size is not None else []
+        once = f"; encode it {' and '.join(ways)}, so that it is read once" if ways else ""
+        return Unsteady(f"{self.film.name} gives other pictures when it is read again{once}")
 
     def _all(self, run: _Run, segments: Iterable[list[Frame]]) -> None:
         """Have all lanes take part in a run."""
@@ -108,11 +116,10 @@ class _Run:
             return self._chunks - 1
 
     def _compare(self, index: int, frames: list[Frame]) -> None:
-        """Raise InputError where this reading of the film differs from another lane's."""
+        """Raise Unsteady where this reading of the film differs from another lane's."""
         found = frames[0].pts, len(frames)
         if self._seen.setdefault(index, found) != found:
-            name = self._of.film.name
-            raise InputError(f"{name} gives other pictures when it is read again; encode it without --jobs")
+            raise self._of.unsteady
 
     def stop(self) -> None:
         """Let every lane end as soon as it can."""
@@ -144,6 +151,8 @@ class _Run:
         """The segment as it was finished before, or encoded now; `control` has learnt from it."""
         of = self._of
         segment = of.store.get(index)
+        if segment is not None and not _of_frames(segment, frames):
+            raise Unsteady(f"{of.film.name} gives other pictures than finished segments hold; they go, encode it anew")
         if segment is None:
             task = Task(index, frames, of.film.info, of.settings, of.scale, control, previous)
             segment = self._encoded(lane, task)
@@ -202,9 +211,14 @@ class _Again(_Run):
             before = of.store.get(index, self._versions.get(index, 0))
             if before is None:
                 raise OutputError(f"segment {index} of {of.film.name} has disappeared from {of.store.folder}")
-            if [unit.pts for unit in before.units] != [frame.pts for frame in frames]:
-                raise InputError(f"{of.film.name} gives other pictures when it is read again")
+            if not _of_frames(before, frames):
+                raise of.unsteady
             task = Task(index, frames, of.film.info, of.settings, of.scale, of.start, before, self._plan[index])
             segment = self._encoded(lane, task)
             of.store.put(index, segment, self._version)
         of.watcher.finished(index, segment)
+
+
+def _of_frames(segment: Segment, frames: list[Frame]) -> bool:
+    """Whether a segment was made of these pictures, as their times tell."""
+    return [unit.pts for unit in segment.units] == [frame.pts for frame in frames]

@@ -25,7 +25,7 @@ from heads.restorer.coded import decode_layers
 from heads.restorer.spec import HeadSpec
 from heads.weights import encode_layers
 
-from ..errors import FormatError, OutputError
+from ..errors import FormatError, OutputError, unwritable
 from ..events import SegmentStats
 from ..media.folders import workshop
 from ..segment.choice import FILM_HEAD
@@ -74,7 +74,7 @@ class Store:
                     file.write(key.encode())
         except OSError as error:
             self._folder.remove()
-            raise OutputError(f"{self.folder} cannot be used to keep finished segments: {error.strerror}") from None
+            raise unwritable(f"{self.folder} cannot be used to keep finished segments", error) from None
 
     def _key(self) -> str:
         try:
@@ -96,7 +96,12 @@ class Store:
         try:
             self._folder.write(name, pack(segment), f"{index:06d}.new")
         except OSError as error:
-            raise OutputError(f"{self._folder.place(name)} cannot be written: {error.strerror}") from None
+            raise unwritable(f"{self._folder.place(name)} cannot be written", error) from None
+
+    @property
+    def bytes(self) -> int:
+        """Of all that is finished."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.segment"))
 
     def units(self, count: int, versions: Mapping[int, int] | None = None) -> Iterator[TemporalUnit]:
         """The temporal units of the first `count` segments, of those in `versions` that one."""

@@ -19,7 +19,6 @@ from ..errors import OutputError
 from ..frames import Frame, Plane, PlaneFormat, VideoInfo
 from ..wire.hdr import svt_hdr, x26x_hdr
 from ..wire.matroska import ROOM, describe_pictures
-from .files import check_target
 from .libav import local_url, open_film, ordinary_priority, planes_to_av
 from .parts import Part
 from .side_streams import Interleaver, SideStreams
@@ -115,15 +114,14 @@ class EncodedSink(Sink):
 
     def __init__(self, path: str, info: VideoInfo, recipe: Recipe, cut: Cut, overwrite: bool, threads: int):
         super().__init__(path, info)
-        check_target(path, overwrite)
-        self._recipe, self._cut, self._overwrite = recipe, cut, overwrite
+        self._recipe, self._cut = recipe, cut
         self._side: SideStreams | None = None
         self._interleaver: Interleaver | None = None
         self._origin = 0
         self._reformatter = VideoReformatter()
         self.notes += [recipe.note] if recipe.note else []
         with self._guarded():
-            self._part = Part(path)
+            self._part = Part(path, overwrite)
         try:
             with self._guarded():
                 self._open(threads)
@@ -222,7 +220,6 @@ class EncodedSink(Sink):
             with open_film(self._part.path) as written:
                 self.notes += self._side.notes + self._side.lost(written)
             self._side.close()
-        check_target(self.path, self._overwrite)  # it may have come to be there meanwhile
         self._part.finish()
 
     def _discard(self) -> None:

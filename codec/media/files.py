@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from ..errors import InputError, OutputError, UsageError, reason
-from .folders import resolved
+from ..errors import InputError, OutputError, UsageError, reason, unwritable
 from .parts import write_whole
 
 STDIN = STDOUT = "-"
@@ -144,33 +143,9 @@ def check_not_same(source: str, target: str) -> None:
         raise UsageError(f"{source} is both input and output")
 
 
-def check_target(path: str, overwrite: bool) -> None:
-    """Raise OutputError unless a file may be written to `path` or, where that is a link, to what it leads to."""
-    real = resolved(path)
-    folder = os.path.dirname(real) or "."
-    to = path if real == path else f"{path}, a link to {real}"
-    try:
-        taken = bool(os.lstat(path))
-    except (FileNotFoundError, NotADirectoryError):  # what its folder is follows
-        taken = False
-    except OSError as error:  # such as a name that is too long
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
-    if os.path.islink(real):
-        raise OutputError(f"{path} is a link that leads to itself")
-    if not os.path.isdir(folder):
-        raise OutputError(f"{to}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{to}: no permission to write to the folder")
-    if os.path.isdir(real):
-        raise OutputError(f"{path} is a directory")
-    if os.path.exists(real) and not os.path.isfile(real):
-        raise OutputError(f"{path} is a pipe or a device, which a file would replace; write to standard output (-)")
-    if taken and not overwrite:
-        raise OutputError(f"{path} exists already; --overwrite replaces it")
-
-
-def write_bytes(path: str, data: bytes) -> None:
-    """Write a file, whole or not at all; "-" is standard output. Raises OutputError."""
+def write_bytes(path: str, data: bytes, overwrite: bool = True) -> None:
+    """Write a file, whole or not at all; "-" is standard output. Raises OutputError, also for a file that is there
+    unless it may be overwritten."""
     if path == STDOUT:
         try:
             output = standard_output()
@@ -182,9 +157,9 @@ def write_bytes(path: str, data: bytes) -> None:
             raise OutputError(f"standard output cannot be written: {error.strerror}") from None
         return
     try:
-        write_whole(path, data)
+        write_whole(path, data, overwrite)
     except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}") from None
+        raise unwritable(f"{path} cannot be written", error) from None
 
 
 def drain(file: IO[Any]) -> None:

@@ -22,7 +22,7 @@ import sys
 from contextlib import suppress
 from typing import BinaryIO
 
-from ..errors import OutputError
+from ..errors import OutputError, unwritable
 
 try:
     import fcntl
@@ -189,6 +189,23 @@ class Folder:
         else:
             os.replace(name, path, src_dir_fd=self._folder)
 
+    def settle(self, name: str, path: str) -> None:
+        """Give a file another place where nothing is. Raises FileExistsError or another OSError. Where a file system
+        has no hard links, what comes to be there at the same moment is replaced."""
+        try:
+            if self._folder is None:
+                os.link(self.place(name), path)
+            else:
+                os.link(name, path, src_dir_fd=self._folder, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+            self.move(name, path)
+        else:
+            self.unlink(name)
+
     def unlink(self, name: str) -> None:
         """Remove one of our files, if it is there. Raises OSError."""
         with suppress(FileNotFoundError):
@@ -287,7 +304,7 @@ def workshop(target: str, ending: str, names: re.Pattern[str], purpose: str) -> 
         way_out = "it is left as it is; move it away, or give another target"
         raise OutputError(f"{path}, where {purpose} would be kept, {reason}: {way_out}") from None
     except OSError as error:
-        raise OutputError(f"{path} cannot be used to keep {purpose}: {error.strerror or error}") from None
+        raise unwritable(f"{path} cannot be used to keep {purpose}", error) from None
 
 
 def fresh(real: str) -> Folder:

@@ -17,7 +17,7 @@ from typing import Any
 import av
 import numpy as np
 
-from ..errors import InputError, NvcError, reason
+from ..errors import InputError, NvcError, OutputError, reason, unwritable
 from ..frames import Colour, Plane, PlaneFormat
 from ..wire.fields import PIXELS_MAX
 from ..wire.matroska import chroma_place_of
@@ -32,10 +32,13 @@ _HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "conte
 
 @contextmanager
 def faults_as(kind: type[NvcError], message: str) -> Iterator[None]:
-    """Errors of libav and of the system inside become `kind`, with `message` before their own words."""
+    """Errors of libav and of the system inside become `kind`, with `message` before their own words; of those that are
+    OutputErrors, the one that fits, see `unwritable`."""
     try:
         yield
     except (av.FFmpegError, OSError, ValueError) as fault:
+        if kind is OutputError:
+            raise unwritable(message, fault) from None
         raise kind(f"{message}: {reason(fault)}") from None
 
 

@@ -27,7 +27,8 @@ from .animations import holds_animation, is_animation
 from .beside import COLOUR_SPACE, Beside
 from .claims import claimed_sizes
 from .colours import SRGB, Points, described, points_of
-from .files import STDOUT, check_target, peeked, read_bytes, write_bytes
+from .files import STDOUT, peeked, read_bytes, write_bytes
+from .parts import check_target
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
 
@@ -230,9 +231,9 @@ def check_picture_target(path: str, overwrite: bool) -> None:
     check_target(path, overwrite)
 
 
-def write_picture(path: str, picture: Picture) -> list[str]:
+def write_picture(path: str, picture: Picture, overwrite: bool = True) -> list[str]:
     """Write a picture, whole or not at all; returns sentences on what the file does not hold. Raises OutputError where
-    the format cannot hold it."""
+    the format cannot hold it, or a file is there that may not be overwritten."""
     ending = ".png" if path == STDOUT else Path(path).suffix.lower()
     pixels = picture.pixels
     if pixels.shape[2] in (2, 4) and WRITABLE[ending] < 4:
@@ -255,7 +256,7 @@ def write_picture(path: str, picture: Picture) -> list[str]:
         raise OutputError(f"{path}: the picture could not be written")
     if ending == ".png" and picture.unusual:
         data = png.with_points(data, picture.points)
-    write_bytes(path, data)
+    write_bytes(path, data, overwrite)
     return notes
 
 

@@ -18,9 +18,8 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from ..errors import OutputError, UsageError
 from ..frames import Frame, Plane, VideoInfo
-from .files import check_target
 from .libav import planes_to_av
-from .parts import Part
+from .parts import Part, check_target
 from .sink import SWSCALE_FLAGS, Sink
 
 LEVEL = 1  # zlib's: a fifth of the usual level's time for a tenth more bytes (bench/NOTES.md, "Numbered PNGs")
@@ -39,12 +38,11 @@ class PngSequence(Sink):
             raise UsageError(f"{path}: a film becomes many pictures; give a name such as name_%05d.png")
         self._overwrite = overwrite
         self._written = 0
-        check_target(path % 1, overwrite)
         self._note_left_out(source)
         self.notes.append("PNG holds RGB or full-range grey; the samples are converted and times are lost")
         self._converter = Converter(info)
         with self._guarded():
-            self._part = Part(path % 1)
+            self._part = Part(path % 1, overwrite)
         self._threads = min(threads or os.cpu_count() or 1, _THREADS_MAX)
         self._pool = ThreadPoolExecutor(self._threads, "png")
         self._pending: deque[Future[None]] = deque()
@@ -72,8 +70,6 @@ class PngSequence(Sink):
             raise OutputError(f"{self.path}: there are no pictures to write")
         # only now, so that older pictures of the same names stay where the work fails
         targets = {number: self.path % number for number in range(1, self._written + 1)}
-        for target in targets.values():  # some may have come to be there meanwhile
-            check_target(target, self._overwrite)
         self._part.finish(targets)
 
     def _discard(self) -> None:

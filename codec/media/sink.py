@@ -17,12 +17,13 @@ from av.video.reformatter import Interpolation
 from ..errors import OutputError
 from ..frames import Frame, VideoInfo
 from ..wire.t35 import name_of
-from .files import STDOUT, check_target, drain, standard_output
+from .files import STDOUT, drain, standard_output
 from .libav import faults_as, open_film
 from .parts import Part
 
 _Y4M_PLACES = {"left": "420mpeg2", "center": "420jpeg", "topleft": "420paldv"}  # of chroma samples, of 8 bits
 SWSCALE_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_FRAME = b"FRAME\n"
 
 
 class Sink(ABC):
@@ -30,8 +31,11 @@ class Sink(ABC):
 
     Attributes:
         notes: sentences about what the target does not hold; complete after the context has ended.
+        picture_bytes: of the target for each picture, 0 where that is not known beforehand.
         closed: whether nobody reads any more, so that no more frames need be decoded.
     """
+
+    picture_bytes = 0
 
     def __init__(self, path: str, info: VideoInfo):
         self.path = path
@@ -111,7 +115,7 @@ class _Y4mSink(Sink):
             if self._first is None:
                 self._first = frame.pts
                 self._file.write(y4m_header(self.info))
-            self._file.write(b"FRAME\n")
+            self._file.write(_FRAME)
             for plane in frame.planes:
                 self._file.write(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data)
         late = (frame.pts - self._first) * self.info.time_base - self._count / self.info.rate
@@ -129,10 +133,9 @@ class Y4mFile(_Y4mSink):
 
     def __init__(self, path: str, info: VideoInfo, source: str | os.PathLike[str] | None, overwrite: bool):
         super().__init__(path, info, source)
-        self._overwrite = overwrite
-        check_target(path, overwrite)
+        self.picture_bytes = len(_FRAME) + info.format.frame_bytes(info.width, info.height)
         with self._guarded():
-            self._part = Part(path)
+            self._part = Part(path, overwrite)
             try:
                 self._file = self._part.open()
             except BaseException:
@@ -141,7 +144,6 @@ class Y4mFile(_Y4mSink):
 
     def _finish(self) -> None:
         self._file.close()
-        check_target(self.path, self._overwrite)  # it may have come to be there meanwhile
         self._part.finish()
 
     def _discard(self) -> None:

@@ -15,7 +15,8 @@ from ..events import Listener, PictureDone, silent
 from ..limits import DEFAULT, ENCODING, Limits, check_source
 from ..machine import use_threads
 from ..media.endings import ending_of
-from ..media.files import STDIN, STDOUT, check_not_same, check_target, read_bytes, write_bytes
+from ..media.files import STDIN, STDOUT, check_not_same, read_bytes, write_bytes
+from ..media.parts import check_target
 from ..media.pictures import Admit, Picture, check_picture_target, looks_like_picture, parse_picture, write_picture
 from ..settings import StillSettings
 from ..wire.avif import is_avif, is_still
@@ -148,7 +149,7 @@ def encode_picture(
         coded = encode_still(picture, settings, listen)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
-    write_bytes(target, coded.data)
+    write_bytes(target, coded.data, overwrite)
     height, width = picture.pixels.shape[:2]
     notes = picture.notes
     if coded.missed:
@@ -176,7 +177,7 @@ def decode_picture(
     data = read_bytes(source)
     with naming(source):
         picture = decode_still(data, threads, limits)
-    notes = tuple(write_picture(target, picture))
+    notes = tuple(write_picture(target, picture, overwrite))
     height, width = picture.pixels.shape[:2]
     size = os.path.getsize(target) if target != STDOUT else 0
     return Done(source, target, width, height, len(data), size, time.monotonic() - began, notes=notes)

@@ -561,7 +561,7 @@ def test_files_that_appear_meanwhile_are_not_overwritten_unasked(
         assert len(decoded(target)) == 33
         return
     codec.encode(film, tmp_path / "in.nvc", settings(head=False))
-    monkeypatch.setattr(Part, "finish", appear)
+    monkeypatch.setattr(Part, "_put", appear)
     with pytest.raises(OutputError, match="exists already"):
         codec.decode(tmp_path / "in.nvc", tmp_path / name, device="cpu", listen=listen)
     assert target.read_bytes() == b"precious"

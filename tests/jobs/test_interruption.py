@@ -19,9 +19,8 @@ from bench.checks.interrupt import interrupted, main
 from codec.errors import OutputError
 from codec.frames import PlaneFormat
 from codec.media.demuxed import open_source
-from codec.media.files import check_target
 from codec.media.folders import MARK
-from codec.media.parts import Part, write_whole
+from codec.media.parts import Part, check_target, write_whole
 from codec.media.sinks import open_sink
 from tests.makers import drawn_frames, scene_frames, write_frames
 

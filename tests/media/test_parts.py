@@ -15,9 +15,9 @@ import pytest
 from codec.errors import OutputError
 from codec.frames import PlaneFormat, VideoInfo
 from codec.media import folders
-from codec.media.files import check_target, write_bytes
+from codec.media.files import write_bytes
 from codec.media.folders import Folder, beside, workshop
-from codec.media.parts import Part, write_whole
+from codec.media.parts import Part, check_target, write_whole
 from codec.media.sinks import open_sink
 from tests.makers import drawn_frames
 
