@@ -19,12 +19,12 @@ import click
 from codec.machine import use_threads
 
 from ...tables import table
-from . import film_check, films
+from . import film_check, films, picture_check, pictures
 from .outcome import FINDING, VERDICTS, Outcome
 from .reading import find_reader
 from .sampling import Choice, spread
 
-KINDS = ("films",)
+KINDS = ("films", "pictures")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Case:
 
 def cases_of(kind: str, count: int, seed: int, keep: Path | None = None) -> Iterator[Case]:
     """The first `count` combinations of a kind, the same for the same seed."""
-    choices = spread(films.AXES, films.fits, seed)
+    axes, fits = (films.AXES, films.fits) if kind == "films" else (pictures.AXES, pictures.fits)
+    choices = spread(axes, fits, seed)
     for number, choice in enumerate(islice(choices, count)):
         yield Case(kind, number, choice, seed, str(keep / f"{kind}-{seed}-{number}") if keep else "")
 
@@ -50,9 +51,11 @@ def attempt(case: Case) -> Outcome:
     use_threads(1)
     folder = Path(tempfile.mkdtemp(prefix="sources-"))
     try:
-        outcome = film_check.check(
-            case.number, case.choice, folder, case.seed * 1000003 + case.number, find_reader()[1]
-        )
+        seed = case.seed * 1000003 + case.number
+        if case.kind == "films":
+            outcome = film_check.check(case.number, case.choice, folder, seed, find_reader()[1])
+        else:
+            outcome = picture_check.check(case.number, case.choice, folder, seed)
     except Exception as error:  # whatever it is, it is what the check looks for
         outcome = Outcome(case.number, case.choice, FINDING, (f"{type(error).__name__}: {error}",))
     if case.keep and outcome.verdict == FINDING:
