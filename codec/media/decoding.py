@@ -57,6 +57,7 @@ class Decoder:
         self._context = stream.codec_context
         self._times = PacketTimes(container, stream, file_clock)
         self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
+        self._newest = -1  # the last packet of which a picture has come out
         self._held: deque[tuple[int, Picture]] = deque()
         self._damage = _Damage()
         # the flag of damage in MPEG's containers is that of the bytes with which the next packet begins
@@ -77,6 +78,7 @@ class Decoder:
                 yield from self._released()
             self._take(self._context.decode(None))
             self._due.clear()
+            self._newest = number + 1
         except _FAULTS as error:
             self._broken(number + 1, f"{self._name} cannot be decoded at {self._clock(at)}: {reason(error)}")
         yield from self._released()
@@ -125,7 +127,8 @@ class Decoder:
         self._due.pop(number, None)
         self._times.lost()
         if self._shown or not isinstance(error, av.error.InvalidDataError):
-            self._broken(number, f"{self._name} cannot be decoded at {self._clock(pts)}: {reason(error)}")
+            # what made it unreadable may begin within the packet before, of which some decoders say nothing
+            self._broken(number - 1, f"{self._name} cannot be decoded at {self._clock(pts)}: {reason(error)}")
         elif self._damage.whole == number:
             self._spoilt(number, self._damage.text)
         elif not self._damage.text:
@@ -136,6 +139,7 @@ class Decoder:
         for frame in frames:
             number = frame.pts if frame.pts is not None else min(self._due, default=-1)
             is_key = self._due.pop(number, None)
+            self._newest = max(self._newest, number)
             pts = None if is_key is None else self._times.of(number, frame.dts)
             if frame.is_corrupt and (self._shown or (is_key and frame.pict_type == _INTRA)):
                 self._spoilt(number, f"{self._name}: the picture at {self._clock(pts)} is damaged")
@@ -166,6 +170,7 @@ class Decoder:
         if self._best_effort:
             self._empty()
         self._spoilt(number, text)
+        self._newest = max(self._newest, number)
 
     def _empty(self) -> None:
         """Take what libav's decoder still holds, and let it begin anew."""
@@ -187,8 +192,10 @@ class Decoder:
             yield picture
 
     def _waits(self, number: int, pts: int | None) -> bool:
-        """Whether a picture that was decoded before this one is to come out after it. What should have come out before
-        it never will: not each packet is shown."""
+        """Whether a picture that was decoded before this one is to come out after it, or none that was decoded after
+        it has come. What should have come out before it never will: not each packet is shown."""
+        if number >= self._newest:
+            return True
         earlier = [n for n in self._due if n < number]
         for n in earlier:
             if self._times.shown_before(n, pts) or n < number - 2 * _REORDERED:

@@ -155,7 +155,8 @@ class Demuxed(Source):
             if other.index != stream.index:
                 other.discard = av.stream.Discard.all
         context = stream.codec_context
-        context.thread_type = "AUTO"
+        # several pictures decoded at a time are damaged without a word now and then
+        context.thread_type = "SLICE"
         # how far beyond damage several threads have come is chance, and so would be what is left out
         context.thread_count = 1 if self.best_effort else self._threads
         # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some
