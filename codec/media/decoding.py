@@ -145,7 +145,7 @@ class Decoder:
                 self._spoilt(number, f"{self._name}: the picture at {self._clock(pts)} is damaged")
             elif number == self._damage.whole and frame.pict_type != _INTRA:
                 self._spoilt(number, self._damage.text)  # where a gradual refresh ends, decoders do not tell
-            elif self._damage.passes(number):
+            elif self._damage.passes(number, pts):
                 self._pass(number, frame, pts)
 
     def _pass(self, number: int, frame: av.VideoFrame, pts: int | None) -> None:
@@ -162,8 +162,8 @@ class Decoder:
         if not self._best_effort:
             raise InputError(text)
         following = (n for n, is_key in self._due.items() if is_key and n > number)
-        self._damage.found(number, text, min(following, default=None))
-        self._held = deque(item for item in self._held if item[0] < self._damage.first)
+        self._damage.found(number, self._times.shown(number), text, min(following, default=None))
+        self._held = deque(item for item in self._held if self._damage.passes(item[0], item[1].pts))
 
     def _broken(self, number: int, text: str) -> None:
         """A packet cannot be decoded at all."""
@@ -223,12 +223,14 @@ class Decoder:
 
 
 class _Damage:
-    """What is damaged. `text`: the sentence on it, empty where nothing is; `first`: the first packet that is not whole;
+    """What is damaged. `text`: the sentence on it, empty where nothing is; `first`: the first packet that is not whole,
+    whose picture was to be shown at `shown`, where that is known;
     `whole`: the key from whose picture on all is whole again, None as long as that is not known; `gap`: whether no
     picture has passed since."""
 
     def __init__(self) -> None:
         self.text, self.first = "", 0
+        self.shown: int | None = None
         self.whole: int | None = None
         self.gap = False
 
@@ -237,17 +239,19 @@ class _Damage:
         """Whether packets are skipped until the next key."""
         return bool(self.text) and self.whole is None
 
-    def found(self, number: int, text: str, whole: int | None) -> None:
+    def found(self, number: int, shown: int | None, text: str, whole: int | None) -> None:
         """Note damage; before it is over more may be found."""
-        self.first = min(self.first, number) if self.text else number
+        if not self.text or number < self.first:
+            self.first, self.shown = number, shown
         self.text, self.whole = self.text or text, whole
 
-    def passes(self, number: int) -> bool:
-        """Whether the picture of a packet, which now comes out, is whole; what comes out before a key's picture may
-        refer to others before the key."""
+    def passes(self, number: int, pts: int | None) -> bool:
+        """Whether the picture of a packet, which now comes out at `pts`, is whole and not behind the gap's beginning;
+        what comes out before a key's picture may refer to others before the key."""
         if self.text and number == self.whole:
             self.text, self.whole, self.gap = "", None, True
-        return not self.text or number < self.first
+        before = number < self.first and (pts is None or self.shown is None or pts < self.shown)
+        return not self.text or before
 
     def told(self, number: int) -> bool:
         """Whether the picture of a packet, which passes, is the first behind a gap."""
