@@ -59,6 +59,7 @@ class Decoder:
         self._context = stream.codec_context
         self._times = PacketTimes(container, stream, file_clock)
         self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
+        self._newest = -1  # the last packet of which a picture has come out
         self._held: deque[tuple[int, Picture]] = deque()
         self._damage = _Damage()
         # the flag of damage in MPEG's containers is that of the bytes with which the next packet begins
@@ -79,6 +80,7 @@ class Decoder:
                 yield from self._released()
             self._take(self._context.decode(None))
             self._due.clear()
+            self._newest = number + 1
         except _FAULTS as error:
             self._broken(number + 1, f"{self._name} cannot be decoded at {self._clock(at)}: {reason(error)}")
         yield from self._released()
@@ -128,7 +130,8 @@ class Decoder:
         self._due.pop(number, None)
         self._times.lost()
         if self._shown or not isinstance(error, av.error.InvalidDataError):
-            self._broken(number, f"{self._name} cannot be decoded at {self._clock(pts)}: {reason(error)}")
+            # what made it unreadable may begin within the packet before, of which some decoders say nothing
+            self._broken(number - 1, f"{self._name} cannot be decoded at {self._clock(pts)}: {reason(error)}")
         elif self._damage.whole == number:
             self._spoilt(number, self._damage.text)
         elif not self._damage.text:
@@ -139,12 +142,13 @@ class Decoder:
         for frame in frames:
             number = frame.pts if frame.pts is not None else min(self._due, default=-1)
             is_key = self._due.pop(number, None)
+            self._newest = max(self._newest, number)
             pts = None if is_key is None else self._times.of(number, frame.dts)
             if frame.is_corrupt and (self._shown or (is_key and frame.pict_type == _INTRA)):
                 self._spoilt(number, f"{self._name}: the picture at {self._clock(pts)} is damaged")
             elif number == self._damage.whole and frame.pict_type != _INTRA:
                 self._spoilt(number, self._damage.text)  # where a gradual refresh ends, decoders do not tell
-            elif self._damage.passes(number):
+            elif self._damage.passes(number, pts):
                 self._pass(number, frame, pts)
 
     def _pass(self, number: int, frame: av.VideoFrame, pts: int | None) -> None:
@@ -161,14 +165,15 @@ class Decoder:
         if not self._best_effort:
             raise InputError(text)
         following = (n for n, is_key in self._due.items() if is_key and n > number)
-        self._damage.found(number, text, min(following, default=None))
-        self._held = deque(item for item in self._held if item[0] < self._damage.first)
+        self._damage.found(number, self._times.shown(number), text, min(following, default=None))
+        self._held = deque(item for item in self._held if self._damage.passes(item[0], item[1].pts))
 
     def _broken(self, number: int, text: str) -> None:
         """A packet cannot be decoded at all."""
         if self._best_effort:
             self._empty()
         self._spoilt(number, text)
+        self._newest = max(self._newest, number)
 
     def _empty(self) -> None:
         """Take what libav's decoder still holds, and let it begin anew."""
@@ -190,8 +195,10 @@ class Decoder:
             yield picture
 
     def _waits(self, number: int, pts: int | None) -> bool:
-        """Whether a picture that was decoded before this one is to come out after it. What should have come out before
-        it never will: not each packet is shown."""
+        """Whether a picture that was decoded before this one is to come out after it, or none that was decoded after
+        it has come. What should have come out before it never will: not each packet is shown."""
+        if number >= self._newest:
+            return True
         earlier = [n for n in self._due if n < number]
         for n in earlier:
             if self._times.shown_before(n, pts) or n < number - 2 * _REORDERED:
@@ -219,12 +226,14 @@ class Decoder:
 
 
 class _Damage:
-    """What is damaged. `text`: the sentence on it, empty where nothing is; `first`: the first packet that is not whole;
+    """What is damaged. `text`: the sentence on it, empty where nothing is; `first`: the first packet that is not whole,
+    whose picture was to be shown at `shown`, where that is known;
     `whole`: the key from whose picture on all is whole again, None as long as that is not known; `gap`: whether no
     picture has passed since."""
 
     def __init__(self) -> None:
         self.text, self.first = "", 0
+        self.shown: int | None = None
         self.whole: int | None = None
         self.gap = False
 
@@ -233,17 +242,19 @@ class _Damage:
         """Whether packets are skipped until the next key."""
         return bool(self.text) and self.whole is None
 
-    def found(self, number: int, text: str, whole: int | None) -> None:
+    def found(self, number: int, shown: int | None, text: str, whole: int | None) -> None:
         """Note damage; before it is over more may be found."""
-        self.first = min(self.first, number) if self.text else number
+        if not self.text or number < self.first:
+            self.first, self.shown = number, shown
         self.text, self.whole = self.text or text, whole
 
-    def passes(self, number: int) -> bool:
-        """Whether the picture of a packet, which now comes out, is whole; what comes out before a key's picture may
-        refer to others before the key."""
+    def passes(self, number: int, pts: int | None) -> bool:
+        """Whether the picture of a packet, which now comes out at `pts`, is whole and not behind the gap's beginning;
+        what comes out before a key's picture may refer to others before the key."""
         if self.text and number == self.whole:
             self.text, self.whole, self.gap = "", None, True
-        return not self.text or number < self.first
+        before = number < self.first and (pts is None or self.shown is None or pts < self.shown)
+        return not self.text or before
 
     def told(self, number: int) -> bool:
         """Whether the picture of a packet, which passes, is the first behind a gap."""

@@ -149,7 +149,8 @@ class Demuxed(Source):
         context = stream.codec_context
         self._header = stream_header(stream)
         self._extras = Extras(stream, self._header)
-        context.thread_type = "AUTO"
+        # several pictures decoded at a time are damaged without a word now and then
+        context.thread_type = "SLICE"
         # how far beyond damage several threads have come is chance, and so would be what is left out
         context.thread_count = 1 if self.best_effort else self._threads
         # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some

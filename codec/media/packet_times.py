@@ -109,12 +109,15 @@ class PacketTimes:
         pts = self._read[number].pts if number in self._read else None
         return dts if self._format in _DECODED else self._guess.time(pts, dts)
 
+    def shown(self, number: int) -> int | None:
+        """When the picture of a packet is to be shown, where the file tells it."""
+        told = self._format not in _STORED + _DECODED and number in self._read
+        return self._read[number].pts if told else None
+
     def shown_before(self, number: int, pts: int | None) -> bool:
         """Whether it is certain that the picture of a packet comes before one that is shown at `pts`."""
-        own = self._read[number].pts if number in self._read else None
-        if own is None or pts is None or self._format in _STORED + _DECODED:
-            return False
-        return own <= pts
+        own = self.shown(number)
+        return own is not None and pts is not None and own <= pts
 
 
 class _BestEffort:

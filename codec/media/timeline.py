@@ -74,7 +74,7 @@ class Timeline:
         if self._gaps > NAMED:
             self._lost += max(pts - since, 0)
         elif self._last is None:
-            self._notes.append(f"the pictures before {self._clock(pts)} are damaged and left out")
+            self._notes.append(f"the first pictures, before {self._clock(pts)}, are damaged and left out")
         else:
             self._notes.append(
                 f"the pictures from {self._clock(since)} to {self._clock(pts)} are damaged and left out "

@@ -327,19 +327,19 @@ def test_times_that_do_not_increase_are_repaired(times: list[int], run: Run, tmp
     found = times_of(tmp_path / "out.nvc")
     assert len(found) == len(times)
     assert all(a < b for a, b in pairwise(found))
+    if times[0] == 0:  # the one that is repeated lies between the two beside it, so that others stay on time
+        assert found == [Fraction(t, 1000) for t in (0, 40, 80, 100, 140, 200, 240)]
 
 
-def test_long_gaps_and_negative_times_are_kept(run: Run, tmp_path: Path) -> None:
+def test_long_gaps_are_kept_and_a_negative_beginning_is_0(run: Run, tmp_path: Path) -> None:
     """Twenty days between two pictures, and a film that begins before zero."""
     frames = [Frame(f.planes, f.pts + (k > 5) * 1_728_000_000) for k, f in enumerate(drawn_frames(YUV, 64, 48, 12, 40))]
     path = write_frames(tmp_path / "in.mkv", frames, YUV)
     notes_of(run, path, tmp_path / "out.nvc")
     assert times_of(tmp_path / "out.nvc") == [Fraction(f.pts, 1000) for f in frames]
     path = stored_times(tmp_path / "negative.mkv", [40 * k - 200 for k in range(12)])
-    with open_source(path) as source:
-        wanted = [f.pts * source.info.time_base for f in source.frames()]
     notes_of(run, path, tmp_path / "out.nvc")
-    assert times_of(tmp_path / "out.nvc") == wanted
+    assert times_of(tmp_path / "out.nvc") == [Fraction(k, 25) for k in range(12)]
 
 
 @pytest.mark.parametrize("rate", ["1:1", "1:100000", "240:1", "1000:1", "90000:1", "0:0"])

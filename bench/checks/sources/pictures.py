@@ -87,5 +87,5 @@ def _depths(samples: str, kind: str) -> list[str]:
     if samples in DEPTHS:
         return DEPTHS[samples].split() if kind not in ("bmp", "gif", "tiff") or samples == "bilevel" else ["8", "16"]
     if samples in ("grey", "grey+key", "white-is-zero"):
-        return "2 3 4 8 10 12 16".split()
+        return ["2", "3", "4", "8", "10", "12", "16"]
     return COLOURFUL_DEPTHS.split()
