@@ -208,6 +208,8 @@ class Demuxed(Source):
             self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
         lost = (f"not kept: {text}" for name, text in _LOST_SIDE_DATA.items() if name in data)
         self.notes += dict.fromkeys(lost)
+        if is_pipe(self.path) and (beside := _beside(self._container)):
+            self.notes.append(f"not kept: {beside}, as a pipe can be read only once; name the film's file instead")
         sequence = sequence_tracks(self._container)
         if len(sequence) > 1:
             self.exact = False
@@ -230,6 +232,12 @@ class Demuxed(Source):
             frames=stream.frames or round(duration * rate),
             duration=duration,
         )
+
+
+def _beside(container: av.container.InputContainer) -> str:
+    """What lies beside the pictures, in words."""
+    names = {"audio": "sound", "subtitle": "subtitles"}
+    return " and ".join(dict.fromkeys(names[s.type] for s in container.streams if s.type in names))
 
 
 class _CountingReader:
