@@ -17,8 +17,8 @@ from typing import ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from codec.film.sources import source_of
 from codec.frames import Frame, Plane, VideoInfo
-from codec.media.demuxed import open_source
 
 from .process import ROOT, BenchError
 
@@ -46,7 +46,7 @@ class Film:
 
     def pictures(self) -> Iterator[Frame]:
         """Its pictures, from the first one, with `pts` in `info.time_base`."""
-        with open_source(self.path) as source:
+        with source_of(self.path) as source:
             yield from source.frames()
 
 

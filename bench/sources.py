@@ -1,7 +1,7 @@
 """What is encoded: films without their sound, and stills, found by the names that a user gives.
 
-Where pictures are left out of a film, or sound and other streams are, every method is given the same exact copy (FFV1;
-times rounded to a millisecond).
+Where pictures are left out of a film, sound and other streams are, or libav reads it in another way than `codec`, every
+method is given the same exact copy (FFV1; times rounded to a millisecond).
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from codec.media.demuxed import open_source
+from codec.film.sources import source_of
+from codec.media.animations import is_animation
+from codec.media.demuxed import Demuxed
 from codec.media.files import content_key
 from codec.media.libav import open_film
 from codec.media.sinks import open_sink
+from codec.media.source import Source as AnySource
 
 from .method import Film, Kind, Source, Still
 from .process import BenchError
@@ -28,8 +31,8 @@ STILL_ENDINGS = (".avif", ".bmp", ".jpeg", ".jpg", ".jxl", ".pgm", ".png", ".ppm
 
 
 def kind_of(path: str) -> Kind:
-    """Whether a file is a film or a still, by its name's ending."""
-    return "image" if path.lower().endswith(STILL_ENDINGS) else "video"
+    """Whether a file is a film or a still, by its name's ending; an animation is a film."""
+    return "image" if path.lower().endswith(STILL_ENDINGS) and not is_animation(path) else "video"
 
 
 def stills_in(paths: Sequence[str]) -> list[str]:
@@ -68,21 +71,29 @@ def open_still(path: str) -> Still:
 @contextmanager
 def open_clip(path: str, frames: int | None = None) -> Iterator[Film]:
     """A film, or its first `frames` pictures. Raises NvcError where it cannot be read."""
-    with TemporaryDirectory(prefix="bench-") as folder, open_film(path) as film:
+    with TemporaryDirectory(prefix="bench-") as folder, source_of(path) as source:
         silent = path
-        if frames or len(film.streams) > 1:
+        if frames or not _is_silent(source):
             silent = os.path.join(folder, f"{Path(path).stem}.mkv")
-            with open_source(path) as source, open_sink(silent, source.info) as sink:
+            with open_sink(silent, source.info) as sink:
                 for count, frame in enumerate(source.frames(), 1):
                     sink.write(frame)
                     if count == frames:
                         break
-        with open_source(silent) as source:
-            info, tick = source.info, source.info.time_base
-            times = [(f.pts, f.duration) for f in source.frames()]
+        with source_of(silent) as copy:
+            info, tick = copy.info, copy.info.time_base
+            times = [(f.pts, f.duration) for f in copy.frames()]
         last = times[-1][1] * tick or 1 / info.rate
         seconds = (times[-1][0] - times[0][0]) * tick + last
         yield Film(silent, info, len(times), seconds, content_key(path).hex()[:32])
+
+
+def _is_silent(source: AnySource) -> bool:
+    """Whether every method can be given the source's own file."""
+    if not isinstance(source, Demuxed):  # libav, which some of them read it by, makes another film of it
+        return False
+    with open_film(source.path) as film:
+        return len(film.streams) == 1
 
 
 @contextmanager
@@ -112,7 +123,7 @@ def found_again(description: dict[str, Any]) -> Source:
     """The source that `described` told of."""
     if description["kind"] == "image":
         return open_still(description["path"])
-    with open_source(description["path"]) as source:
+    with source_of(description["path"]) as source:
         info = source.info
     seconds = Fraction(description["seconds"])
     return Film(description["path"], info, description["frames"], seconds, description["hash"])

@@ -23,7 +23,7 @@ import click
 
 from codec.cli.options import Number, amount
 from codec.errors import NvcError, reason
-from codec.media.demuxed import open_source
+from codec.film.sources import source_of
 from codec.media.libav import film_stream, open_film
 from codec.settings import PRESETS
 
@@ -92,7 +92,7 @@ def remux(program: str | None, source: str, target: str) -> None:
 
 def pictures_of(path: str) -> tuple[int, str, float]:
     """(pictures, checksum of their times, pictures a second) as the source's decoder gives them."""
-    with open_source(path) as source:
+    with source_of(path) as source:
         count = times = 0
         for frame in source.frames():
             times = add_time(times, frame, source.info)

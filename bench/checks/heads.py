@@ -26,9 +26,9 @@ import click
 import codec
 from codec.base.coded import Base
 from codec.cli.options import COUNT, Number, exact, shown
+from codec.film.sources import source_of
 from codec.frames import Frame, VideoInfo, channels_of
 from codec.loss.coder import LossSettings
-from codec.media.demuxed import open_source
 from codec.segment.fit_restorer import LAYERS, examples_of, fit_restorer
 from codec.segment.head import Head
 from codec.segment.passes import Passes
@@ -72,7 +72,7 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def first_segment(path: str, limit: int | None) -> tuple[list[Frame], VideoInfo]:
-    with open_source(path) as source:
+    with source_of(path) as source:
         frames = next(split(source.frames(), source.info), [])
         return frames[:limit], source.info
 

@@ -24,9 +24,9 @@ import click
 from codec.cli.options import Number
 from codec.errors import NvcError
 from codec.film.containers import MP4
+from codec.film.sources import source_of
 from codec.film.writer import check_side
 from codec.frames import Frame
-from codec.media.demuxed import open_source
 from codec.media.sinks import open_sink
 from codec.settings import JOBS_MAX, PRESETS
 
@@ -40,7 +40,7 @@ def cut(paths: Sequence[str], target: str, frames: int, size: tuple[int, int]) -
     Raises NvcError, and BenchError where the films are of two formats."""
     infos = []
     for path in paths:
-        with open_source(path) as source:
+        with source_of(path) as source:
             infos.append(source.info)
     width = min(size[0], *(i.width for i in infos)) & ~1
     height = min(size[1], *(i.height for i in infos)) & ~1
@@ -51,7 +51,7 @@ def cut(paths: Sequence[str], target: str, frames: int, size: tuple[int, int]) -
     with open_sink(target, info) as sink:
         number = 0
         for path in paths:
-            with open_source(path) as source:
+            with source_of(path) as source:
                 for frame in islice(source.frames(), frames):
                     planes = []
                     full = frame.planes[0].shape
@@ -84,9 +84,10 @@ def samples_of(path: str) -> tuple[int, int]:
     if kind_of(path) == "image":
         rows, columns, _ = open_still(path).pixels.shape
         return rows * columns, 0
-    with open_source(path) as source:
+    with source_of(path) as source:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            sound = check_side(path, source.info, MP4, os.path.join(folder, "a.nvc")).bytes
+            target = os.path.join(folder, "a.nvc")
+            sound = check_side(path, source.info, MP4, target).bytes if source.accompanied else 0
         count = sum(1 for _ in source.frames())
         return count * source.info.width * source.info.height, sound
 

@@ -48,7 +48,9 @@ class Contents:
         shape = base_size(self.first.width, self.first.height, self.first.scale)
         track = self._reader.info
         if (track.width, track.height) != shape:
-            raise FormatError(f"{self.path}: the base is {track.width}x{track.height}, not {shape[0]}x{shape[1]}")
+            raise FormatError(
+                f"{self._reader.name}: the base is {track.width}x{track.height}, not {shape[0]}x{shape[1]}"
+            )
         rate = self.first.rate  # information; libav's numbers have a bit less
         known = max(rate.numerator, rate.denominator) < 1 << 31
         self.info: VideoInfo = replace(
@@ -79,8 +81,8 @@ class Contents:
             if not self.best_effort:
                 break
         if error is None:
-            raise FormatError(f"{self.path} is no .nvc file: its video carries none of our data")
-        raise FormatError(f"{self.path}: {error}")
+            raise FormatError(f"{self._reader.name} is no .nvc file: its video carries none of our data")
+        raise FormatError(f"{self._reader.name}: {error}")
 
     @property
     def begin(self) -> Fraction:
@@ -90,7 +92,7 @@ class Contents:
 
     def place(self, pts: int) -> str:
         """Where the picture at `pts` is, in words."""
-        return f"{self.path}: frame at {float(pts * self.info.time_base):.3f} s"
+        return f"{self._reader.name}: frame at {float(pts * self.info.time_base):.3f} s"
 
     def segments(self) -> Iterator[SegmentInfo]:
         """What the headers say. Raises DamageError at a damaged one, FormatError where there is none; what tells of
@@ -108,7 +110,7 @@ class Contents:
                     yield pending
                 pending = SegmentInfo(unit.pts, header, 0, 0, 0)
             if pending is None:
-                raise FormatError(f"{self.path} does not begin with a keyframe")
+                raise FormatError(f"{self._reader.name} does not begin with a keyframe")
             pending = replace(
                 pending,
                 base_bytes=pending.base_bytes + len(unit.data),
@@ -127,7 +129,9 @@ class Contents:
         try:
             return read_tracks(told[TRACKS])
         except FormatError as error:
-            raise DamageError(f"{self.path}: what tells of its other tracks is damaged: {error}", first.pts) from None
+            raise DamageError(
+                f"{self._reader.name}: what tells of its other tracks is damaged: {error}", first.pts
+            ) from None
 
     def _chroma_place(self, track: VideoInfo) -> str:
         """Where chroma samples lie: as the base's `track` says, or a payload where AV1 has no word for it."""

@@ -16,10 +16,10 @@ from typing import Any
 import av
 
 from ..base.resample import BASE_MIN
-from ..errors import DamageError, FormatError, NvcError
+from ..errors import DamageError, FormatError, InputError, NvcError
 from ..frames import PlaneFormat, VideoInfo
 from ..limits import DEFAULT, Limits
-from ..media.files import check_file, is_pipe, peeked
+from ..media.files import is_pipe, named, opened, peeked
 from ..media.libav import (
     chroma_place,
     colour_of,
@@ -73,7 +73,7 @@ class FilmReader:
     left to close.
 
     Attributes:
-        path: of the file.
+        path: of the file; name: what sentences call it.
         info: VideoInfo of the base track: `width`, `height` and `format` are the base's own.
         metadata: tags of the file.
 
@@ -83,13 +83,15 @@ class FilmReader:
 
     def __init__(self, path: str | os.PathLike[str], limits: Limits = DEFAULT):
         self.path = os.fspath(path)
+        self.name = named(self.path)
         self._pixels = base_pixels(limits)
-        check_file(self.path)
-        with faults_as(FormatError, f"{self.path} cannot be read"):
+        if is_pipe(self.path):
+            raise InputError(f"{self.name} is a pipe, and an .nvc film is read more than once; let it be a file")
+        with opened(self.path) as file, faults_as(FormatError, f"{self.name} cannot be read"):
             try:
-                check_index(self.path)
+                check_index(file)
             except FormatError as error:
-                raise FormatError(f"{self.path}: {error}") from None
+                raise FormatError(f"{self.name}: {error}") from None
         with self._open() as (container, stream):
             self.metadata = film_tags(container.metadata)
             self.info = self._info_of(container, stream)
@@ -118,7 +120,7 @@ class FilmReader:
                     data, payloads = strip(tu), tuple(extract(tu))
                 except FormatError as error:
                     at = clock(packet.pts, stream.time_base)
-                    fault = DamageError(f"{self.path}: frame at {at}: the picture is damaged: {error}", packet.pts)
+                    fault = DamageError(f"{self.name}: frame at {at}: the picture is damaged: {error}", packet.pts)
                     if report is None:
                         raise fault from None
                     report(fault)
@@ -142,7 +144,7 @@ class FilmReader:
                     try:
                         base = len(strip(bytes(packet)))
                     except FormatError as error:
-                        raise FormatError(f"{self.path}: {error}") from None
+                        raise FormatError(f"{self.name}: {error}") from None
                     sizes["base"] += base
                     sizes["payload"] += packet.size - base
                 else:
@@ -158,8 +160,8 @@ class FilmReader:
             stream: Any = film_stream(container)
             codec = stream.codec_context.codec.canonical_name if stream and stream.codec_context else "absent"
             if codec != "av1":
-                raise FormatError(f"{self.path} is no .nvc film: its video track is {codec}, not AV1")
-            with faults_as(FormatError, f"{self.path} cannot be read"):
+                raise FormatError(f"{self.name} is no .nvc film: its video track is {codec}, not AV1")
+            with faults_as(FormatError, f"{self.name} cannot be read"):
                 yield container, stream
 
     def _info_of(self, container: av.container.InputContainer, stream: Any) -> VideoInfo:
@@ -167,9 +169,9 @@ class FilmReader:
         fmt = PlaneFormat.from_av_name(context.pix_fmt or "")
         size = f"{stream.width}x{stream.height}"
         if stream.width * stream.height > self._pixels:
-            raise FormatError(f"{self.path}: its base of {size} is beyond --max-pixels or --max-memory")
+            raise FormatError(f"{self.name}: its base of {size} is beyond --max-pixels or --max-memory")
         if fmt is None or stream.width * stream.height <= 0:
-            raise FormatError(f"{self.path}: its base of {size} {context.pix_fmt} cannot be decoded")
+            raise FormatError(f"{self.name}: its base of {size} {context.pix_fmt} cannot be decoded")
         duration = duration_of(container, stream)
         rate = stream.average_rate or Fraction(25)
         info = VideoInfo(
@@ -208,5 +210,5 @@ class FilmReader:
             if not packet.size:
                 continue
             if packet.is_corrupt or packet.pts is None:
-                raise FormatError(f"{self.path} is cut off or damaged after {packet.pos} bytes")
+                raise FormatError(f"{self.name} is cut off or damaged after {packet.pos} bytes")
             yield packet

@@ -158,9 +158,9 @@ class Demuxed(Source):
         context.flags |= av.codec.context.Flags.output_corrupt
         if self._known is not None:
             self.clock = self._known
-        elif self.path != STDIN and can_jump(container):
+        elif not is_pipe(self.path) and can_jump(container):
             self.clock = clock_of(self.path)
-        clock = None if self.path == STDIN else self.clock
+        clock = None if is_pipe(self.path) else self.clock
         decoder = self._decoder = Decoder(self.name, container, stream, clock, self.best_effort, self.notes, self._mark)
         yield from decoder.pictures()
         # the reader of y4m takes part of a picture for the end of the film
@@ -201,6 +201,8 @@ class Demuxed(Source):
         if frame.interlaced_frame:
             self.notes.append("the material is interlaced; its pictures are stored as progressive ones")
         self.notes += self._extras.notes(frame)
+        if is_pipe(self.path) and (beside := _beside(self._container)):
+            self.notes.append(f"not kept: {beside}, as a pipe can be read only once; name the film's file instead")
         sequence = sequence_tracks(self._container)
         if len(sequence) > 1:
             self.exact = False
@@ -224,6 +226,12 @@ class Demuxed(Source):
             frames=stream.frames or round(duration * rate),
             duration=duration,
         )
+
+
+def _beside(container: av.container.InputContainer) -> str:
+    """What lies beside the pictures, in words."""
+    names = {"audio": "sound", "subtitle": "subtitles"}
+    return " and ".join(dict.fromkeys(names[s.type] for s in container.streams if s.type in names))
 
 
 class _CountingReader:

@@ -18,6 +18,11 @@ from .parts import write_whole
 STDIN = STDOUT = "-"
 
 
+def named(path: str) -> str:
+    """What sentences call a file that is read."""
+    return "standard input" if path == STDIN else path
+
+
 def check_file(path: str) -> None:
     """Raise InputError unless `path` is a file that can be opened; libav's own words for this are poor."""
     if not os.path.exists(path):
@@ -128,7 +133,7 @@ def content_key(path: str | os.PathLike[str]) -> bytes:
     """32 bytes of BLAKE2b over a file's bytes, which an interrupted encode is resumed by."""
     digest = hashlib.blake2b(digest_size=32)
     try:
-        with open(path, "rb") as file:
+        with opened(os.fspath(path)) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:

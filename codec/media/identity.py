@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from ..errors import InputError, SourceChanged
-from .files import STDIN, check_file, content_key
+from .files import STDIN, check_file, content_key, is_pipe, named, standard_input
 
 
 class Identity:
-    """What the file at `path` is now: device, number, size and time of change. Standard input is what it is."""
+    """What the file at `path` is now: device, number, size and time of change. A pipe is what it is."""
 
     def __init__(self, path: str):
         self._path = path
@@ -17,10 +17,13 @@ class Identity:
         self._content: bytes | None = None
 
     def _found(self) -> tuple[int, ...]:
-        if self._path == STDIN:
+        if is_pipe(self._path):
             return ()
-        check_file(self._path)
-        found = os.stat(self._path)
+        if self._path == STDIN:
+            found = os.fstat(standard_input().fileno())
+        else:
+            check_file(self._path)
+            found = os.stat(self._path)
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def check(self) -> None:
@@ -33,12 +36,14 @@ class Identity:
         if found == self._known:
             return
         if self._content is None or content_key(self._path) != self._content:
-            raise SourceChanged(f"{self._path} was changed or replaced while it was read; leave it alone meanwhile")
+            raise SourceChanged(
+                f"{named(self._path)} was changed or replaced while it was read; leave it alone meanwhile"
+            )
         self._known = found
 
     def content(self) -> bytes:
-        """`content_key` of the file; of standard input, which is read only once, a word."""
-        if self._path == STDIN:
+        """`content_key` of the file; of a pipe, which is read only once, a word."""
+        if is_pipe(self._path):
             return b"standard input"
         if self._content is None:
             key = content_key(self._path)

@@ -21,7 +21,7 @@ from ..errors import InputError, NvcError, OutputError, reason, unwritable
 from ..frames import Colour, Plane, PlaneFormat
 from ..wire.fields import PIXELS_MAX
 from ..wire.matroska import chroma_place_of
-from .files import check_file
+from .files import STDIN, check_file, named, opened
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells errors only; read when that library is first used
 
@@ -45,12 +45,16 @@ def faults_as(kind: type[NvcError], message: str) -> Iterator[None]:
 def open_film(
     path: str | os.PathLike[str], error: type[NvcError] = InputError, options: dict[str, str] | None = None
 ) -> av.container.InputContainer:
-    """Open a file through libav; failures are raised as `error`, naming the file. `options` are libav's."""
+    """Open a file, or standard input ("-") where that is no pipe, through libav; failures are raised as `error`, naming
+    the file. `options` are libav's."""
     path = os.fspath(path)
-    check_file(path)
+    file: Any = opened(path) if path == STDIN else local_url(path)
+    buffer = 1 << 20 if path == STDIN else 1 << 15  # bytes that are read at a time
+    if path != STDIN:
+        check_file(path)
     options = {"max_pixels": str(PIXELS_MAX)} | (options or {})  # libav decodes a little of every track
-    with faults_as(error, f"{path} is no film that libav can read"):
-        return av.open(local_url(path), "r", options=options, metadata_errors="replace")
+    with faults_as(error, f"{named(path)} is no film that libav can read"):
+        return av.open(file, "r", options=options, metadata_errors="replace", buffer_size=buffer)
 
 
 def local_url(path: str | os.PathLike[str]) -> str:

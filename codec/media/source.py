@@ -22,7 +22,7 @@ from typing import Self
 from ..errors import InputError, SourceDamaged
 from ..frames import Frame, VideoInfo
 from .clock import FileClock
-from .files import STDIN, is_pipe
+from .files import is_pipe, named
 from .identity import Identity
 
 
@@ -59,7 +59,7 @@ class Source(ABC):
     @property
     def name(self) -> str:
         """What sentences call the film."""
-        return "standard input" if self.path == STDIN else self.path
+        return named(self.path)
 
     def __enter__(self) -> Self:
         return self

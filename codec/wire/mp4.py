@@ -37,11 +37,10 @@ _FOREIGN = {
 _COUNTING = (*_FOREIGN, *_TABLES, b"stsz", b"trun")
 
 
-def check_index(path: str) -> None:
-    """Raise FormatError where the file at `path` is an MP4 whose index claims what cannot be; OSError as files do."""
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        _Walk(file, size).look(0, size, _Track())
+def check_index(file: IO[bytes]) -> None:
+    """Raise FormatError where `file` is an MP4 whose index claims what cannot be; OSError as files do."""
+    size = file.seek(0, 2)
+    _Walk(file, size).look(0, size, _Track())
 
 
 @dataclass

@@ -24,7 +24,7 @@ import click
 
 from codec import Film
 from codec.cli.options import SEED, Number, amount
-from codec.media.demuxed import open_source
+from codec.film.sources import source_of
 from codec.settings import PRESETS
 
 from ...process import python, run_fresh
@@ -108,7 +108,7 @@ def measure_command(
 
 
 def _print_encode(film: str, nvc: str, seen: Watched) -> None:
-    with open_source(film) as source:
+    with source_of(film) as source:
         info = source.info
     frames = int(seen.done.get("frames", 0))
     rows: list[tuple[object, ...]] = [

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from codec.film.sources import source_of
 from codec.frames import PlaneFormat
-from codec.media.demuxed import open_source
 from codec.media.libav import planes_to_av
 from codec.media.parts import Part
 from samples.singer import SOUND_RATE, singer_sound
@@ -81,7 +81,7 @@ def _scaled(path: Path, size: tuple[int, int]) -> list[Picture]:
     """The pictures of a film, larger than `size` by MARGIN."""
     width, height = (2 * math.ceil(n * MARGIN / 2) for n in size)
     found = []
-    with open_source(path) as film:
+    with source_of(path) as film:
         for frame in film.frames():
             shapes = zip(frame.planes, YUV.shapes(width, height), strict=True)
             found.append([cv2.resize(p, s[::-1], interpolation=cv2.INTER_CUBIC) for p, s in shapes])
