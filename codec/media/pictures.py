@@ -169,7 +169,7 @@ def _decoded(data: bytes, page: int, beside: Beside) -> Pixels | None:
         return tiff_samples.decode(found, beside)
     if data.startswith(bmp.MAGIC):
         return bmp.decode(data, beside)
-    pixels = _by_opencv(data, beside)
+    pixels = _by_opencv(avif.without_descriptions(data) if avif.is_avif(data) else data, beside)
     if pixels is None:
         return None
     if data.startswith(png.SIGNATURE):
@@ -227,8 +227,8 @@ def _of_avif(data: bytes, pixels: Pixels, beside: Beside) -> Pixels:
         beside.notes.append("what lies outside its clean aperture is cut off")
     if found.premultiplied:
         beside.convert("colours that were multiplied by alpha are divided by it")
-    beside.icc = found.icc or beside.icc
-    beside.exif = with_orientation(found.exif or beside.exif, found.orientation)
+    beside.icc = found.icc
+    beside.exif = with_orientation(found.exif, found.orientation)
     beside.points = points_of(found.colour.primaries, found.colour.transfer)
     for name in found.lost:
         beside.lose(name)
