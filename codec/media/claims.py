@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import FormatError
 from ..wire import avif
-from . import jpeg, pnm, tiff
+from . import bmp, jpeg, pnm, tiff
 from .png import SIGNATURE as PNG
 
 Size = tuple[int, int]  # width, height
@@ -117,7 +117,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Iterator[Size]]],
     (_beginning(PNG), _png),
     (_beginning(jpeg.MAGIC), _jpeg),
     (_beginning(*tiff.MAGICS), _tiff),
-    (_beginning(b"BM"), _bmp),
+    (_beginning(bmp.MAGIC), _bmp),
     (pnm.is_pnm, _pnm),
     (lambda data: data[:4] + data[8:12] == b"RIFFWEBP", _webp),
     (avif.is_avif, avif.claimed_sizes),

@@ -2,7 +2,7 @@
 
 Samples are uint8 or uint16, (rows, columns, channels): grey, grey and alpha, RGB or RGBA. Nothing is turned by EXIF,
 and colours are those of the file: what a profile or code points say of them is not applied, but kept beside the samples
-where file formats allow. PNM and TIFF have readers of their own (`codec.media.pnm`, `codec.media.tiff_samples`).
+where file formats allow. PNM, TIFF and BMP have readers of their own (`codec.media.pnm`, `tiff_samples`, `bmp`).
 
 A file is decoded only after the size that its header claims (`codec.media.claims`) was admitted.
 """
@@ -22,7 +22,7 @@ from ..errors import FormatError, InputError, OutputError, UsageError
 from ..limits import DEFAULT, check_source
 from ..wire import avif
 from ..wire.exif import with_orientation
-from . import jpeg, png, pnm, tiff, tiff_samples
+from . import bmp, jpeg, png, pnm, tiff, tiff_samples
 from .animations import holds_animation, is_animation
 from .beside import COLOUR_SPACE, Beside
 from .claims import claimed_sizes
@@ -40,7 +40,7 @@ KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profi
 READABLE = {*WRITABLE, ".avif", ".pgm", ".pnm", ".jpe"}
 _LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
 EXIF_PREFIX = b"Exif\0\0"
-_MAGICS = (png.SIGNATURE, jpeg.MAGIC, *tiff.MAGICS, b"BM")
+_MAGICS = (png.SIGNATURE, jpeg.MAGIC, *tiff.MAGICS, bmp.MAGIC)
 
 
 Admit = Callable[[int, int], None]  # is told width and height; raises InputError where they are too large
@@ -154,7 +154,9 @@ def _decoded(data: bytes, page: int, beside: Beside) -> Pixels | None:
         if count > 1:
             beside.lose(f"all pages but {'the first' if page == 1 else f'number {page}'} of {count}")
         return tiff_samples.decode(found, beside)
-    pixels = _by_opencv(data, beside)
+    if data.startswith(bmp.MAGIC):
+        return bmp.decode(data, beside)
+    pixels = _by_opencv(avif.without_descriptions(data) if avif.is_avif(data) else data, beside)
     if pixels is None:
         return None
     if holds_animation(data):
@@ -214,8 +216,8 @@ def _of_avif(data: bytes, pixels: Pixels, beside: Beside) -> Pixels:
         beside.notes.append("what lies outside its clean aperture is cut off")
     if found.premultiplied:
         beside.convert("colours that were multiplied by alpha are divided by it")
-    beside.icc = found.icc or beside.icc
-    beside.exif = with_orientation(found.exif or beside.exif, found.orientation)
+    beside.icc = found.icc
+    beside.exif = with_orientation(found.exif, found.orientation)
     beside.points = points_of(found.colour.primaries, found.colour.transfer)
     for name in found.lost:
         beside.lose(name)

@@ -118,7 +118,7 @@ class StillEncoder:
     @property
     def space(self) -> Colour:
         """What the base is labelled with: the picture's primaries and transfer, and the matrix that is ours."""
-        return SRGB._replace(primaries=self.picture.points.primaries, transfer=self.picture.points.transfer)
+        return Colour(*self.picture.points, matrix=SRGB.matrix, range=SRGB.range)
 
     def _check(self) -> None:
         if self.width > WIDEST or self.height > HIGHEST or self.width * self.height > PIXELS_MAX:

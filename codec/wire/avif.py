@@ -276,6 +276,23 @@ def describe(data: bytes) -> Described:
     )
 
 
+def without_descriptions(data: bytes) -> bytes:
+    """The AVIF file `data` with nothing that describes its picture: OpenCV, which reads EXIF too, fails where that lies
+    behind the picture. Raises FormatError where boxes cannot be read."""
+    out = bytearray(data)
+    for kind, meta in _Cursor(data, 0, len(data)).boxes():
+        if kind != b"meta":
+            continue
+        meta.take(4)
+        for part, references in meta.boxes():
+            if part == b"iref":
+                references.take(4)
+                for name, entry in references.boxes():
+                    if name == b"cdsc":
+                        out[entry.at - 4 : entry.at] = b"skip"
+    return bytes(out)
+
+
 def _index(data: bytes) -> _Meta:
     if not is_avif(data):
         raise FormatError("this is no AVIF file")

@@ -1,0 +1,409 @@
+"""Picture files against arrays worked out by formula: samples of every depth, alpha, what is said of colours.
+
+Files are built byte by byte. What a builder means was checked once with other programs, which gave these samples and
+tags of the same files: Pillow 13.0, ImageMagick 6.9.11, exiftool 12.57 and avifdec 0.11.1.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from codec.errors import InputError
+from codec.media.colours import CHROMATICITIES, SRGB, Points, named, profile
+from codec.media.pictures import Picture, looks_like_picture, parse_picture, read_picture, write_picture
+from codec.settings import StillSettings
+from codec.still.decode import decode_still
+from codec.still.encode import encode_still
+from codec.wire import avif
+from codec.wire.exif import TURNS, orientation, turned, with_orientation
+from tests.media.makers import ICC, bgr, packed, png, samples, scaled
+
+ROWS, COLUMNS = 5, 7
+EXACT = StillSettings(preset="fast", max_error=0, head=False)
+EXIF_6 = b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+
+
+# ------------------------------------------------------------------------------------------------------------------ PNM
+
+
+def anymap(kind: int, values: NDArray[Any], peak: int) -> bytes:
+    rows, columns, channels = values.shape
+    if kind == 7:
+        words = f"WIDTH {columns}\n# of a pixel\nDEPTH {channels}\nHEIGHT {rows}\nMAXVAL {peak}\nTUPLTYPE X\nENDHDR\n"
+        head = b"P7\n" + words.encode()
+    else:
+        head = f"P{kind} # one\n{columns}\n#two\n {rows}{'' if kind in (1, 4) else f' {peak}'}\n".encode()
+    if kind in (1, 2, 3):
+        gap = b"" if kind == 1 else b" "
+        return head + gap.join(str(value).encode() + b"\n" * (k % 5 == 0) for k, value in enumerate(values.reshape(-1)))
+    if kind == 4:
+        return head + np.packbits(values[..., 0].astype(np.uint8), axis=1).tobytes()
+    return head + values.astype("u1" if peak < 256 else ">u2").tobytes()
+
+
+@pytest.mark.parametrize("peak", [1, 15, 100, 255, 256, 1000, 1023, 65535])
+@pytest.mark.parametrize(("kind", "channels"), [(2, 1), (3, 3), (5, 1), (6, 3), (7, 1), (7, 2), (7, 3), (7, 4)])
+def test_anymaps_are_scaled_by_their_maximum(kind: int, channels: int, peak: int) -> None:
+    values = samples(peak, ROWS, COLUMNS, channels)
+    found = parse_picture(anymap(kind, values, peak), "here")
+    assert np.array_equal(found.pixels, scaled(values, peak))
+    back = np.floor(found.pixels.astype(np.float64) * peak / found.peak + 0.5)
+    assert np.array_equal(back, values), "from what is stored the file's own samples can be worked out"
+    said = f"here: samples of 0..{peak} are scaled to {8 * found.pixels.itemsize} bits"
+    assert [note.startswith(said) for note in found.notes] == [True] * (peak not in (1, 255, 65535))
+    assert not found.inexact
+
+
+@pytest.mark.parametrize("kind", [1, 4])
+def test_ones_of_bitmaps_are_black(kind: int) -> None:
+    values = samples(1, ROWS, COLUMNS, 1)
+    assert np.array_equal(parse_picture(anymap(kind, values, 1), "here").pixels, 255 - 255 * values)
+
+
+def test_anymaps_that_are_not_read_say_why(tmp_path: Path) -> None:
+    whole = anymap(6, samples(255, ROWS, COLUMNS, 3), 255)
+    assert parse_picture(whole + whole, "here").notes == ("here: all pictures but the first left out",)
+    for data, words in (
+        (whole[:-1], "here: the picture is cut off"),
+        (anymap(3, samples(9, 2, 2, 3), 9)[:-3], "here: the picture is cut off"),
+        (anymap(5, samples(255, 4, 4, 1), 99), "here: samples exceed the maximum of 99"),
+        (b"Pf\n2 2\n-1.0\n" + bytes(16), "here: samples of floating point cannot be stored"),
+        (b"P2 1 1 99 1234567890", "here: a sample has too many digits"),
+        (anymap(7, samples(255, 2, 2, 5), 255), "here: a picture of 5 channels cannot be stored"),
+    ):
+        with pytest.raises(InputError, match=f"^{words}$"):
+            parse_picture(data, "here")
+    (tmp_path / "a").write_bytes(b"P7\n")
+    assert looks_like_picture(str(tmp_path / "a"))
+
+
+# ------------------------------------------------------------------------------------------------------------------ BMP
+
+
+def bitmap(header: bytes, lines: Iterable[bytes], between: bytes = b"") -> bytes:
+    body = b"".join(line + bytes(-len(line) % 4) for line in lines)
+    size = 14 + 4 + len(header) + len(between)
+    return b"BM" + struct.pack("<IIII", size + len(body), 0, size, 4 + len(header)) + header + between + body
+
+
+def described(bits: int, compression: int, rows: int = ROWS, more: bytes = b"", colours: int = 0) -> bytes:
+    return struct.pack("<iiHHIIiiII", COLUMNS, rows, 1, bits, compression, 0, 0, 0, colours, 0) + more
+
+
+def test_bitmaps_of_every_depth() -> None:
+    rgb = samples(255, ROWS, COLUMNS, 3).astype(np.uint8)
+    for rows, lines in ((ROWS, rgb[::-1]), (-ROWS, rgb)):
+        found = parse_picture(bitmap(described(24, 0, rows), [row[:, ::-1].tobytes() for row in lines]), "here")
+        assert np.array_equal(found.pixels, rgb)
+    core = struct.pack("<HHHH", COLUMNS, ROWS, 1, 24)
+    assert np.array_equal(parse_picture(bitmap(core, [r[:, ::-1].tobytes() for r in rgb[::-1]]), "here").pixels, rgb)
+    for bits in (1, 2, 4, 8):
+        indices, palette = samples((1 << bits) - 1, ROWS, COLUMNS), samples(255, 1 << bits, 3)
+        table = np.pad(palette[:, ::-1], ((0, 0), (0, 1))).astype(np.uint8).tobytes()
+        lines = [packed(row[None], bits, "<") for row in indices[::-1]]
+        assert np.array_equal(parse_picture(bitmap(described(bits, 0), lines, table), "here").pixels, palette[indices])
+
+
+def test_bitmaps_with_masks_and_alpha() -> None:
+    values = samples(31, ROWS, COLUMNS, 3)
+    fives = [(r @ [1 << 10, 1 << 5, 1]).astype("<u2").tobytes() for r in values[::-1]]
+    assert np.array_equal(parse_picture(bitmap(described(16, 0), fives), "here").pixels, scaled(values, 31))
+    rgba = samples(255, ROWS, COLUMNS, 4).astype(np.uint8)
+    masks = struct.pack("<IIII", 0xFF, 0xFF00, 0xFF0000, 0xFF000000)
+    lines = [row.tobytes() for row in rgba[::-1]]
+    found = parse_picture(bitmap(described(32, 3, more=masks.ljust(108 - 40, b"\0")), lines), "here")
+    assert np.array_equal(found.pixels, rgba)
+    found = parse_picture(bitmap(described(32, 0), lines), "here")
+    assert np.array_equal(found.pixels, rgba[..., 2::-1])
+    assert "its fourth channel" in found.notes[0]
+
+
+def test_bitmaps_of_run_lengths() -> None:
+    palette = samples(255, 16, 3)
+    table = np.pad(palette[:, ::-1], ((0, 0), (0, 1))).astype(np.uint8).tobytes()
+    wanted = np.zeros((ROWS, COLUMNS), int)
+    wanted[ROWS - 1, :5] = 3
+    wanted[ROWS - 2, :] = 7, 7, 1, 2, 3, 0, 9
+    wanted[0, 2] = 4
+    runs_8 = [5, 3, 0, 0, 2, 7, 0, 3, 1, 2, 3, 0, 0, 2, 1, 0, 1, 9, 0, 0, 0, 2, 2, 2, 1, 4, 0, 1]
+    runs_4 = [5, 0x33, 0, 0, 2, 0x77, 0, 3, 0x12, 0x30, 0, 2, 1, 0, 1, 0x90, 0, 0, 0, 2, 2, 2, 1, 0x40, 0, 1]
+    for bits, compression, runs in ((8, 1, runs_8), (4, 2, runs_4)):
+        data = bitmap(described(bits, compression, colours=16), [bytes(runs)], table)
+        assert np.array_equal(parse_picture(data, "here").pixels, palette[wanted])
+
+
+# ------------------------------------------------------------------------------------------------------------------ PNG
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_one_grey_that_is_clear(depth: int) -> None:
+    values = samples((1 << depth) - 1, ROWS, COLUMNS, 1)
+    found = parse_picture(png(depth, 0, values, (b"tRNS", struct.pack(">H", 1))), "here")
+    grey = scaled(values, (1 << depth) - 1)
+    assert np.array_equal(found.pixels, np.concatenate([grey, np.where(values == 1, 0, found.peak)], axis=2))
+    assert found.notes == ()
+
+
+P3 = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+ADOBE = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+
+
+def gamma(value: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(value * 100000))
+
+
+def chromaticities(values: tuple[float, ...]) -> tuple[bytes, bytes]:
+    return b"cHRM", struct.pack(">8I", *(round(v * 100000) for v in values))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "points"),
+    [
+        ([gamma(1.0)], Points(1, 8)),
+        ([gamma(1 / 2.2)], SRGB),
+        ([gamma(1 / 2.2), chromaticities(P3)], Points(12, 4)),
+        ([chromaticities(P3)], Points(12, 13)),
+        ([(b"sRGB", b"\0"), gamma(1.0), chromaticities(P3)], SRGB),
+        ([(b"cICP", b"\x09\x10\0\1"), (b"sRGB", b"\0"), gamma(1.0)], Points(9, 16)),
+        ([(b"cICP", b"\x09\x12\0\1")], Points(9, 18)),
+        ([(b"sBIT", b"\5\6\5"), (b"bKGD", bytes(6))], SRGB),
+    ],
+)
+def test_colours_of_png_are_code_points(chunks: list[tuple[bytes, bytes]], points: Points, tmp_path: Path) -> None:
+    """Kept in the .nvc file's nclx, and written as cICP; a PNG of sRGB tells nothing."""
+    values = samples(255, ROWS, COLUMNS, 3)
+    found = parse_picture(png(8, 2, values, *chunks), "here")
+    assert (found.points, found.icc, found.notes) == (points, b"", ())
+    data = encode_still(found, EXACT).data
+    assert avif.read(data).colour == (*points, 8, 2)
+    assert write_picture(str(tmp_path / "a.png"), decode_still(data)) == []
+    again = read_picture(str(tmp_path / "a.png"))
+    assert (again.points, again.notes) == (points, ())
+    assert np.array_equal(again.pixels, values)
+    assert (b"cICP" in (tmp_path / "a.png").read_bytes()) == (points != SRGB)
+    notes = write_picture(str(tmp_path / "a.webp"), again)
+    assert [("the meaning of colours (" in note) for note in notes] == [True] * (points != SRGB)
+
+
+def test_colours_without_code_points_become_a_profile() -> None:
+    """Adobe RGB, as its primaries and gamma are written: matrix columns as littleCMS and exiftool give them."""
+    found = parse_picture(png(8, 2, samples(255, 4, 4, 3), gamma(0.45471), chromaticities(ADOBE)), "here")
+    assert found.points == SRGB
+    assert found.notes == ("here: its gamma and chromaticities are kept as a colour profile",)
+    columns = [found.icc.index(name) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    places = [struct.unpack_from(">I", found.icc, at + 4)[0] for at in columns]
+    xyz = [[v / 65536 for v in struct.unpack_from(">3i", found.icc, at + 8)] for at in places]
+    assert np.allclose(
+        xyz, [[0.60974, 0.31111, 0.01947], [0.20528, 0.62567, 0.06087], [0.14919, 0.06322, 0.74455]], atol=9e-5
+    )
+    grey = parse_picture(png(8, 0, samples(255, 4, 4, 1), gamma(0.7)), "here")
+    assert (grey.icc[16:20], grey.notes) == (b"GRAY", found.notes)
+    assert profile(None, (0.3, 0.0) * 4, False) == b""
+    assert named(0.45455, CHROMATICITIES[9]) == Points(9, 4)
+    assert named(0.5, None) is None
+
+
+def test_what_png_says_beside_is_told() -> None:
+    values = samples(255, 4, 4, 3)
+    profile_chunk = b"iCCP", b"x\0\0" + zlib.compress(profile(0.7, None, False))
+    for chunks, words in (
+        ([(b"mDCV", bytes(24)), (b"cLLI", bytes(8))], "its mastering display and its content light levels left out"),
+        ([(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")], "its XMP left out"),
+        ([(b"tEXt", b"Title\0A"), (b"tEXt", b"date:create\0now")], "its text left out"),
+        ([(b"cICP", b"\1\x0d\0\0")], "that its samples are of limited range left out"),
+        ([(b"cICP", b"\x0c\x0d\0\1"), profile_chunk], "its colour profile, which its code points overrule, left out"),
+    ):
+        assert parse_picture(png(8, 2, values, *chunks), "here").notes == (f"here: {words}",)
+    assert parse_picture(png(8, 2, values, profile_chunk, gamma(1.0)), "here").icc == profile(0.7, None, False)
+
+
+# ----------------------------------------------------------------------------------------------------------------- JPEG
+
+
+def with_segments(*segments: tuple[int, bytes]) -> bytes:
+    done, data = cv2.imencode(".jpg", bgr(samples(255, 16, 16, 3), 8))
+    assert done
+    added = b"".join(bytes([255, marker]) + struct.pack(">H", len(body) + 2) + body for marker, body in segments)
+    return data.tobytes()[:2] + added + data.tobytes()[2:]
+
+
+def parts_of(icc: bytes, count: int) -> list[tuple[int, bytes]]:
+    size = -(-len(icc) // count)
+    return [(0xE2, b"ICC_PROFILE\0" + bytes([k + 1, count]) + icc[k * size :][:size]) for k in range(count)]
+
+
+MPF = 0xE2, b"MPF\0MM\0*\0\0\0\x08\0\1\xb0\1\0\4\0\0\0\1\0\0\0\2\0\0\0\0"
+
+
+def test_a_profile_in_parts_among_others_of_the_same_marker() -> None:
+    one, two, three = parts_of(ICC, 3)
+    for order in ([one, two, three], [MPF, three, one, MPF, two], [two, (0xE2, b"other\0"), one, three]):
+        assert parse_picture(with_segments(*order), "here").icc == ICC
+    lacking = parse_picture(with_segments(one, MPF, three), "here")
+    assert lacking.icc == b""
+    told = "its colour profile, of which parts are missing and all pictures but the first left out"
+    assert lacking.notes == (f"here: {told}",)
+
+
+def test_what_jpeg_says_beside_is_told() -> None:
+    xmp = b"http://ns.adobe.com/xap/1.0/\0"
+    for segments, words in (
+        ([(0xE1, xmp + b"<x/>")], "its XMP left out"),
+        (
+            [(0xE1, xmp + b'<x xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"/>'), MPF],
+            "its XMP and its gain map left out",
+        ),
+        ([(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4)), MPF], "its gain map left out"),
+        ([MPF], "all pictures but the first left out"),
+        ([(0xFE, b"by hand"), (0xED, b"Photoshop 3.0\0")], "its comment and its IPTC left out"),
+    ):
+        assert parse_picture(with_segments(*segments), "here").notes == (f"here: {words}",)
+    deep = with_segments().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c")
+    with pytest.raises(InputError, match=r"^here: JPEG of 12 bits a sample cannot be read$"):
+        parse_picture(deep, "here")
+
+
+def test_inks_of_jpeg_are_converted_and_not_called_lossless() -> None:
+    """Inverted, as Adobe writes them, and as YCCK: Pillow's conversion, within its rounding and OpenCV's."""
+    image = pytest.importorskip("PIL.Image")
+    import io
+
+    file = io.BytesIO()
+    rgb = np.broadcast_to(samples(255, 2, 2, 3).astype(np.uint8).repeat(8, 0).repeat(8, 1), (16, 16, 3))
+    image.fromarray(np.ascontiguousarray(rgb)).convert("CMYK").save(file, "JPEG", quality=100)
+    found = parse_picture(file.getvalue(), "here")
+    shown = np.asarray(image.open(file).convert("RGB")).astype(int)
+    assert np.abs(found.pixels - shown).max() <= 2
+    with pytest.raises(InputError, match="CMYK is converted to RGB"):
+        encode_still(found, EXACT)
+    assert encode_still(found, StillSettings(preset="fast", head=False)).data
+
+
+# ----------------------------------------------------------------------------------------------------------------- AVIF
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    return struct.pack(">I", 8 + sum(map(len, parts))) + kind + b"".join(parts)
+
+
+def unit_of(values: NDArray[Any], bits: int) -> bytes:
+    """AV1 of samples, its values those of `bits` bits."""
+    how = [cv2.IMWRITE_AVIF_QUALITY, 95, cv2.IMWRITE_AVIF_DEPTH, bits, cv2.IMWRITE_AVIF_SPEED, 9]
+    done, data = cv2.imencode(".avif", bgr(values, bits), how)
+    assert done
+    return avif.read(data.tobytes()).base
+
+
+def avif_of(values: NDArray[Any], *properties: bytes, bits: int = 8, exif: bytes = b"") -> bytes:
+    writer = avif.ItemWriter()
+    writer.add(b"av01", unit_of(values, bits), [*_av1(values.shape[:2], bits), *((p, True) for p in properties)])
+    if exif:
+        writer.refer(b"cdsc", writer.add(b"Exif", bytes(4) + exif, []))
+    return writer.finish()
+
+
+def _av1(shape: tuple[int, ...], bits: int) -> list[tuple[bytes, bool]]:
+    shown = box(b"ispe", struct.pack(">III", 0, shape[1], shape[0]))
+    told = box(b"pixi", struct.pack(">IBBBB", 0, 3, bits, bits, bits))
+    return [(shown, False), (told, False), (box(b"av1C", bytes([0x81, 0, (0x40 if bits > 8 else 0) | 0x0C, 0])), True)]
+
+
+WAVES = np.stack([(np.add.outer(np.arange(64), np.arange(96)) * k) % 256 for k in (1, 2, 1)], axis=2)
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("mirror", [None, 0, 1])
+@pytest.mark.parametrize("exif", [b"", EXIF_6])
+def test_boxes_say_how_an_avif_is_turned(exif: bytes, mirror: int | None, turn: int) -> None:
+    """Whatever its EXIF says; the samples stay as they are."""
+    boxes = [box(b"irot", bytes([turn]))] if turn else []
+    boxes += [] if mirror is None else [box(b"imir", bytes([mirror]))]
+    plain, found = parse_picture(avif_of(WAVES), "here"), parse_picture(avif_of(WAVES, *boxes, exif=exif), "here")
+    assert np.array_equal(found.pixels, plain.pixels)
+    assert orientation(found.exif) == turned(turn, mirror)
+    drawn = np.rot90(np.arange(6).reshape(2, 3), turn)
+    drawn = drawn if mirror is None else drawn[::-1] if mirror == 0 else drawn[:, ::-1]
+    again = {1: (0, None), **TURNS}[orientation(found.exif)]
+    shown = np.rot90(np.arange(6).reshape(2, 3), again[0])
+    shown = shown if again[1] is None else shown[::-1] if again[1] == 0 else shown[:, ::-1]
+    assert np.array_equal(shown, drawn)
+
+
+def test_tiles_of_ten_bits_are_as_bright_as_one_picture() -> None:
+    values = (np.concatenate([WAVES[:, :64], 255 - WAVES[:, :64]], axis=1) * 4).astype(np.uint16)
+    halves = values[:, :64], values[:, 64:]
+    writer = avif.ItemWriter()
+    grid = struct.pack(">BBBBHH", 0, 0, 0, 1, 128, 64)
+    icc = box(b"colr", b"prof", ICC)
+    writer.add(b"grid", grid, [*_av1(values.shape[:2], 10)[:2], (icc, False), (box(b"irot", b"\1"), True)])
+    for half in halves:
+        writer.add(b"av01", unit_of(half, 10), _av1(half.shape[:2], 10))
+    writer.references.append(box(b"dimg", struct.pack(">4H", 1, 2, 2, 3)))
+    found = parse_picture(writer.finish(), "here")
+    wanted = np.concatenate([parse_picture(avif_of(half, bits=10), "here").pixels for half in halves], axis=1)
+    inner = np.r_[0:62, 66:128]  # chroma is smoothed across the seam
+    assert np.array_equal(found.pixels[:, inner], wanted[:, inner])
+    assert (found.pixels.max() > 60000, found.icc, orientation(found.exif)) == (True, ICC, 8)
+
+
+def test_nclx_is_kept_and_a_clean_aperture_cropped() -> None:
+    nclx = box(b"colr", b"nclx", struct.pack(">HHHB", 9, 16, 9, 0x80))
+    clap = box(b"clap", struct.pack(">IIIIiIiI", 40, 1, 20, 1, 10, 1, -6, 1))
+    plain, found = parse_picture(avif_of(WAVES, nclx), "here"), parse_picture(avif_of(WAVES, nclx, clap), "here")
+    assert plain.points == found.points == Points(9, 16)
+    assert np.array_equal(found.pixels, plain.pixels[16:36, 38:78])  # as avifenc derives it: X: 38, Y: 16
+    assert found.notes == ("here: what lies outside its clean aperture is cut off",)
+    for wrong in ((200, 1, 20, 1, 0, 1, 0, 1), (41, 1, 20, 1, 0, 1, 0, 1), (40, 0, 20, 1, 0, 1, 0, 1)):
+        whole = parse_picture(avif_of(WAVES, box(b"clap", struct.pack(">IIIIiIiI", *wrong))), "here")
+        assert whole.pixels.shape == (64, 96, 3)
+
+
+def test_code_points_that_mean_nothing_are_those_of_srgb() -> None:
+    for points in ((2, 2), (3, 3), (0, 99), (65535, 65535)):
+        nclx = box(b"colr", b"nclx", struct.pack(">HHHB", *points, 6, 0x80))
+        assert parse_picture(avif_of(WAVES, nclx), "here").points == SRGB
+
+
+def test_orientation_is_written_into_any_exif() -> None:
+    nothing_of_it = b"II*\0\x08\0\0\0\1\0\x0f\1\2\0\6\0\0\0\x1a\0\0\0" + bytes(4) + b"Maker\0"
+    for exif in (b"", b"no EXIF", EXIF_6, nothing_of_it):
+        for wanted in range(1, 9):
+            found = with_orientation(exif, wanted)
+            assert orientation(found) == wanted
+            assert (b"Maker\0" in found) == (exif == nothing_of_it)
+
+
+# ------------------------------------------------------------------------------------------------------------ elsewhere
+
+
+def test_pillow_keeps_what_png_says_of_colours(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    import codec.pillow
+
+    assert codec.pillow.FORMAT in image.OPEN
+    values = samples(255, ROWS, COLUMNS, 3)
+    for chunks, points in (([gamma(1.0)], (1, 8)), ([gamma(1 / 2.2)], None), ([chromaticities(P3)], (12, 13))):
+        (tmp_path / "a.png").write_bytes(png(8, 2, values, *chunks))
+        image.open(tmp_path / "a.png").save(tmp_path / "a.nvc", lossless=True, preset="fast", head=False)
+        found = image.open(tmp_path / "a.nvc")
+        assert found.info.get("cicp") == points
+        found.save(tmp_path / "b.nvc", lossless=True, preset="fast", head=False)
+        assert image.open(tmp_path / "b.nvc").info.get("cicp") == points
+    (tmp_path / "a.png").write_bytes(png(8, 2, values, gamma(0.7)))
+    image.open(tmp_path / "a.png").save(tmp_path / "a.nvc", lossless=True, preset="fast", head=False)
+    assert image.open(tmp_path / "a.nvc").info["icc_profile"] == profile(0.7, None, False)
+
+
+def test_what_is_not_the_files_own_has_no_part_in_equality() -> None:
+    pixels = np.zeros((1, 1, 1), np.uint8)
+    assert Picture(pixels).inexact == "" and Picture(pixels, points=Points(9, 16)).unusual
+    assert not Picture(pixels, icc=ICC, points=Points(9, 16)).unusual
