@@ -185,6 +185,6 @@ def test_segments_of_other_pictures_are_not_mixed_with_these(
     with monkeypatch.context() as patch:
         split = scenes.split
         patch.setattr("codec.film.encode.split", lambda *given: (frames[1:] for frames in split(*given)))
-        with pytest.raises(Unsteady, match="other pictures than finished segments hold; they go, encode it anew$"):
+        with pytest.raises(Unsteady, match=r"other pictures than finished segments hold; they go, encode it anew$"):
             codec.encode(film, tmp_path / "a.nvc", wishes(), resume=True)
     assert os.listdir(tmp_path) == ["in.mkv"]
