@@ -21,6 +21,7 @@ import numpy as np
 import codec
 from codec.errors import InputError, NvcError
 
+from . import plainly
 from .film_making import NotMade, make
 from .outcome import NOT_MADE, REFUSED, Difference, Outcome, judged
 from .reading import FilmReading, Reader, Shown, Sound, Texts, Time, Unreadable
@@ -60,6 +61,8 @@ EXCEPTIONS = {
     "padding": "samples that a coder of sound adds before the beginning or behind the end are heard where a container, "
     "or libav's muxer of it, has no place to mark them; what the film sounds like is whole and in time",
 }
+TURN_SLACK = 2  # 65536ths
+LAYERS = {"mp2", "mp3"}  # MP4 has one name for both, and libav's decoders of them differ in the last bits
 PADDING_MAX = 4096  # samples, either way
 
 
@@ -110,21 +113,32 @@ def _refused(number: int, choice: Choice, path: Path, error: NvcError) -> Outcom
 def _differences(
     source: FilmReading, path: Path, coded: Path, shown: Path, exact: bool, read: Reader
 ) -> Iterator[Difference]:
-    """What the .nvc and the decoded film do not have as the source has it."""
-    own, fmt = _own_pictures(coded)
+    """What the .nvc and the decoded film do not have as the source has it. Where the judge does not read a result, as
+    an old ffmpeg PCM in MP4, PyAV judges source and result; what that does not read either is a difference."""
     try:
-        wanted = read(path, _sampled_in(source.pix_fmt, fmt)) if exact else source
-        found = read(coded, None)
-        if exact:
-            found = replace(found, pictures=tuple(_with_sums(found.pictures, own)))
-        yield from compared(wanted, found, Compare("nvc", samples=exact))
-        ending = shown.suffix[1:]
-        back = read(shown, None)
-        slack = MUXER_TICK + found.tick
-        how = Compare(f"decoded {ending}", exact and ending in EXACT, ending in WHOLE, slack)
-        yield from compared(wanted, back, how)
-    except Unreadable as error:
-        yield Difference("unreadable", "result", str(error))
+        found = list(_read_by(read, source, path, coded, shown, exact))
+    except Unreadable as first:
+        try:
+            found = list(_read_by(plainly.read, plainly.read(path, None), path, coded, shown, exact))
+        except Unreadable:
+            found = [Difference("unreadable", "result", str(first))]
+    yield from found
+
+
+def _read_by(
+    read: Reader, source: FilmReading, path: Path, coded: Path, shown: Path, exact: bool
+) -> Iterator[Difference]:
+    """The differences that one judge sees. Raises Unreadable."""
+    own, fmt = _own_pictures(coded)
+    wanted = read(path, _sampled_in(source.pix_fmt, fmt)) if exact else source
+    found = read(coded, None)
+    if exact:
+        found = replace(found, pictures=tuple(_with_sums(found.pictures, own)))
+    yield from compared(wanted, found, Compare("nvc", samples=exact))
+    back = read(shown, None)
+    ending, slack = shown.suffix[1:], MUXER_TICK + found.tick
+    how = Compare(f"decoded {ending}", exact and ending in EXACT, ending in WHOLE, slack)
+    yield from compared(wanted, back, how)
     yield from _of_own(wanted, own)
 
 
@@ -201,7 +215,7 @@ def _shape(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Di
         yield Difference("size", how.where, f"{found.width}x{found.height}, not {wanted.width}x{wanted.height}")
     if wanted.sar != found.sar:
         yield Difference("aspect ratio", how.where, f"{found.sar}, not {wanted.sar}")
-    if wanted.turn != found.turn:
+    if not _same_turn(wanted.turn, found.turn):
         yield Difference("rotation", how.where, f"{found.turn}, not {wanted.turn}")
     for n, unsaid in enumerate(("tv", "unknown", "unknown", "unknown")):
         ours, theirs = (unsaid if film.colour[n] in UNKNOWN else film.colour[n] for film in (found, wanted))
@@ -211,6 +225,11 @@ def _shape(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Di
     places = ["left" if film.chroma_place in UNKNOWN else film.chroma_place for film in (found, wanted)]
     if "420" in wanted.pix_fmt and "420" in found.pix_fmt and places[0] != places[1]:
         yield Difference("chroma place", how.where, f"{places[0]}, not {places[1]}")
+
+
+def _same_turn(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether two display matrices are one; Matroska tells degrees as floats of 32 bits, which round."""
+    return len(one) == len(other) and all(abs(a - b) <= TURN_SLACK for a, b in zip(one, other, strict=True))
 
 
 def _picture_times(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Difference]:
@@ -240,6 +259,7 @@ def _sounds(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[D
     for number, (one, other) in enumerate(zip(heard, there, strict=True)):
         name = f"track {number} ({one.codec})"
         same = (one.wave, one.rate, one.channels) == (other.wave, other.rate, other.channels)
+        same |= {one.codec, other.codec} <= LAYERS and one.coded == other.coded and one.samples == other.samples
         before = 0 if same else _padded(one, other)
         if not same:
             kind = "sound samples" if before is None else "padding"
@@ -269,7 +289,8 @@ def _sound_times(
     samples later in `other`."""
     tick = one.tick + other.tick + films[0].tick + films[1].tick + how.slack
     number = 0
-    for begun, count in one.frames:
+    anew = other.codec != one.codec and one.rate != other.rate  # then frames are cut anew, too
+    for begun, count in one.frames[: 1 if anew else None]:
         begins = _heard_at(other, number + before)
         late = (begins - films[1].origin) - (begun - films[0].origin)
         if abs(late) > tick:

@@ -118,11 +118,11 @@ def _of_coded(truth: Truth, coded: Path, exact: bool) -> Iterator[Difference]:
     """What the .nvc has lost: samples by the codec, the rest as any viewer sees it."""
     picture = codec.decode_still(coded.read_bytes(), threads=1)
     samples = rgba(picture.pixels.astype(np.int64), 65535 if picture.pixels.dtype == np.uint16 else 255)
-    yield from _samples(truth, samples, exact, "nvc")
     with import_module("PIL.Image").open(coded, formats=["AVIF"]) as image:
         turned, icc = image.getexif().get(274, 1), image.info.get("icc_profile") or b""
-    if turned != truth.orientation:
+    if turned != truth.orientation and not upright(truth, samples, turned):
         yield Difference("orientation", "nvc", f"{turned}, not {truth.orientation}")
+    yield from _samples(truth, samples, exact, "nvc", turned)
     yield from _profile(truth, icc, "nvc", "profile")
     if truth.foreign:
         yield Difference("foreign profile", "nvc", "a profile of another space is not kept")
@@ -138,21 +138,36 @@ def _of_coded(truth: Truth, coded: Path, exact: bool) -> Iterator[Difference]:
 def _of_decoded(truth: Truth, shown: Path, exact: bool) -> Iterator[Difference]:
     """What a decoded file has lost."""
     ending = shown.suffix[1:]
+    where, samples = f"decoded {ending}", None
+    with import_module("PIL.Image").open(shown) as image:
+        turned, icc = image.getexif().get(274, 1), image.info.get("icc_profile") or b""
+        if not truth.deep and ending in EXACT and ending != "png":
+            samples = np.asarray(image.convert("RGBA"), np.int64) * 257
     if ending == "png":
         data = shown.read_bytes()
         chunks = png_chunks(data)
         samples = rgba(png_samples(data), 65535 if chunks[b"IHDR"][8] == 16 else 255)
-        yield from _samples(truth, samples, exact, "decoded png")
         if truth.colour and not {b"iCCP", b"cICP", b"gAMA"} & chunks.keys():
-            yield Difference("colour", "decoded png", f"nothing tells of {truth.colour}")
-    elif not truth.deep and ending in EXACT:
-        with import_module("PIL.Image").open(shown) as image:
-            yield from _samples(truth, np.asarray(image.convert("RGBA"), np.int64) * 257, exact, f"decoded {ending}")
-    with import_module("PIL.Image").open(shown) as image:
-        turned, icc = image.getexif().get(274, 1), image.info.get("icc_profile") or b""
-    if turned != truth.orientation:
-        yield Difference("orientation in file", f"decoded {ending}", f"{turned}, not {truth.orientation}")
-    yield from _profile(truth, icc, f"decoded {ending}", "profile in file")
+            yield Difference("colour", where, f"nothing tells of {truth.colour}")
+    if samples is not None:
+        yield from _samples(truth, samples, exact, where, turned)
+    if turned != truth.orientation and (samples is None or not upright(truth, samples, turned)):
+        yield Difference("orientation in file", where, f"{turned}, not {truth.orientation}")
+    yield from _profile(truth, icc, where, "profile in file")
+
+
+def upright(truth: Truth, samples: Samples, turned: int) -> bool:
+    """Whether a picture has been turned as its source says, and says so no more."""
+    return turned == 1 and truth.samples is not None and np.array_equal(samples, turn(truth.samples, truth.orientation))
+
+
+def turn(samples: Samples, orientation: int) -> Samples:
+    """Samples as they are shown that are stored with an orientation of EXIF."""
+    if orientation in (2, 3, 7, 8):
+        samples = samples[:, ::-1]
+    if orientation in (3, 4, 6, 7):
+        samples = samples[::-1]
+    return samples.transpose(1, 0, 2) if orientation > 4 else samples
 
 
 def rgba(pixels: Samples, peak: int) -> Samples:
@@ -163,14 +178,17 @@ def rgba(pixels: Samples, peak: int) -> Samples:
     return np.concatenate([colour, alpha], axis=2) * (65535 // peak)
 
 
-def _samples(truth: Truth, found: Samples, exact: bool, where: str) -> Iterator[Difference]:
+def _samples(truth: Truth, found: Samples, exact: bool, where: str, turned: int) -> Iterator[Difference]:
     """Samples beside the true ones: equal, or alike where the picture could not be stored losslessly."""
     if truth.samples is None:
         return
-    if truth.samples.shape != found.shape:
-        yield Difference("samples", where, f"{found.shape}, not {truth.samples.shape}")
+    wanted, seen = truth.samples, np.ones_like(truth.samples) if truth.seen is None else truth.seen
+    if turned == 1 < truth.orientation and not np.array_equal(found, wanted):  # it may have been turned
+        wanted, seen = turn(wanted, truth.orientation), turn(seen, truth.orientation)
+    if wanted.shape != found.shape:
+        yield Difference("samples", where, f"{found.shape}, not {wanted.shape}")
         return
-    error = np.abs(truth.samples - found) * (1 if truth.seen is None else truth.seen)
+    error = np.abs(wanted - found) * seen
     if error[..., 3].any():
         yield Difference("transparency", where, f"alpha differs by up to {int(error[..., 3].max()) / 257:.4g} of 255")
     if exact and error[..., :3].any():

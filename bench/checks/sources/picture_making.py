@@ -268,7 +268,7 @@ def _animated(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
     kind = {"webp-anim": "WEBP", "avif-anim": "AVIF", "apng": "PNG", "gif": "GIF"}[choice["type"]]
     options = {"WEBP": {"lossless": True, "exact": True}, "GIF": {"optimize": False}}.get(kind, {})
     data = _saved(first, kind, save_all=True, append_images=rest, duration=[100, 200, 500], **options)
-    return data, replace(_rgba(drawn, choice), frames=3)
+    return data, Truth(None, alpha=drawn.samples.shape[2] == 4, frames=3)
 
 
 def _gif(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:

@@ -49,6 +49,7 @@ class _Reading:
         self.packets = dict.fromkeys(range(len(container.streams)), 0)
         self.frames: dict[int, list[tuple[Fraction, int]]] = {s.index: [] for s in container.streams.audio}
         self.waves: dict[int, list[bytes]] = {index: [] for index in self.frames}
+        self.coded = dict.fromkeys(self.frames, 0)
         self.lines: dict[int, list[Line]] = {s.index: [] for s in container.streams.subtitles}
 
     def run(self) -> FilmReading:
@@ -59,6 +60,8 @@ class _Reading:
                 self._line(packet)
             elif stream.index in takes:
                 self.packets[stream.index] += packet.size > 0
+                if stream.index in self.coded:
+                    self.coded[stream.index] = zlib.crc32(bytes(packet), self.coded[stream.index])
                 for frame in packet.decode():
                     takes[stream.index](stream, frame)
         if not self.pictures:
@@ -127,7 +130,7 @@ class _Reading:
         index, context = stream.index, stream.codec_context
         frames, wave = tuple(self.frames[index]), b"".join(self.waves[index])
         name, rate, channels = context.codec.canonical_name, context.sample_rate, context.channels
-        return Sound(name, rate, channels, stream.time_base, self.packets[index], frames, wave)
+        return Sound(name, rate, channels, stream.time_base, self.packets[index], frames, wave, self.coded[index])
 
     def _texts(self, stream: Any) -> Texts:
         lines = sorted(self.lines[stream.index], key=lambda line: (line.start, line.end, line.text))

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
@@ -27,6 +28,7 @@ PROBED = (
     "-show_frames",
     *("-show_data_hash", "CRC32", "-of", "json"),
 )
+NEW_PCM = ("ipcm", "fpcm")
 FILLER = 2  # bytes of a sample of mov_text that shows nothing
 TEXT = {"subrip", "ass", "webvtt", "mov_text", "text"}
 COLOUR = ("color_range", "color_space", "color_transfer", "color_primaries")
@@ -40,6 +42,11 @@ def version() -> str:
         return ""
     found = re.match(rb"ffprobe version (\S+)", _run(["ffprobe", "-version"]))
     return f"ffmpeg {found[1].decode()}" if found else ""
+
+
+def _major() -> int:
+    found = re.match(r"ffmpeg n?(\d+)", version())
+    return int(found[1]) if found else 0
 
 
 def read(path: Path, pix_fmt: str | None = None) -> FilmReading:
@@ -56,10 +63,12 @@ def read(path: Path, pix_fmt: str | None = None) -> FilmReading:
     if not frames:
         raise Unreadable("there are no pictures")
     sounds = [s for s in told["streams"] if s["codec_type"] == "audio"]
+    if any(s.get("codec_tag_string") in NEW_PCM for s in sounds) and _major() < 6:
+        raise Unreadable("this ffmpeg does not know PCM in MP4 as ISO/IEC 23003-5 has it")
     texts = [s for s in told["streams"] if s["codec_type"] == "subtitle"]
     with tempfile.TemporaryDirectory(prefix="judge-") as folder:
         _decode(path, Path(folder), film["index"], pix_fmt, [s["index"] for s in sounds])
-        pictures = _pictures(film, frames, _sums(Path(folder, "pictures")))
+        pictures = _pictures(film, items[film["index"]], _sums(Path(folder, "pictures")))
         heard = tuple(_sound(s, items[s["index"]], Path(folder, f"sound{s['index']}")) for s in sounds)
     return FilmReading(
         **_shape(film, frames[0]),
@@ -103,12 +112,16 @@ def _sums(path: Path) -> list[int]:
     return [int(line.rpartition(",")[2], 16) for line in lines]
 
 
-def _pictures(film: Any, frames: Sequence[Any], sums: Sequence[int]) -> tuple[Shown, ...]:
+def _pictures(film: Any, items: Sequence[Any], sums: Sequence[int]) -> tuple[Shown, ...]:
+    """Pictures as they are decoded; how long each is shown, as its packet says."""
+    frames = [i for i in items if i["type"] == "frame"]
+    told = {i["pts"]: i["duration"] for i in items if i["type"] == "packet" and {"pts", "duration"} <= i.keys()}
     if len(frames) != len(sums):
         raise Unreadable(f"ffprobe shows {len(frames)} pictures and ffmpeg {len(sums)}")
     base, found = _base(film), []
     for frame, crc in zip(frames, sums, strict=True):
-        time, length = _time(frame), frame.get("duration", frame.get("pkt_duration", 0))
+        time = _time(frame)
+        length = told.get(time, frame.get("duration", frame.get("pkt_duration", 0)))
         found.append(Shown(None if time is None else time * base, length * base, crc))
     return tuple(found)
 
@@ -137,14 +150,16 @@ def _shape(film: Any, frame: Any) -> dict[str, Any]:
 def _sound(stream: Any, items: Sequence[Any], file: Path) -> Sound:
     base = _base(stream)
     frames = [i for i in items if i["type"] == "frame"]
+    packets = [i for i in items if i["type"] == "packet" and int(i["size"]) > 0]
     return Sound(
         codec=stream.get("codec_name", "unknown"),
         rate=int(stream.get("sample_rate", 0)),
         channels=stream.get("channels", 0),
         tick=base,
-        packets=sum(i["type"] == "packet" and int(i["size"]) > 0 for i in items),
+        packets=len(packets),
         frames=tuple(((_time(frame) or 0) * base, frame["nb_samples"]) for frame in frames),
         wave=file.read_bytes(),
+        coded=zlib.crc32("".join(i["data_hash"] for i in packets).encode()),
     )
 
 

@@ -32,7 +32,7 @@ class Shown:
 @dataclass(frozen=True)
 class Sound:
     """A track of sound, decoded: time and samples of every frame as decoded; `wave`: all samples as 64-bit floats,
-    channels interleaved."""
+    channels interleaved; `coded`: CRC-32 that tells whether packets are the same."""
 
     codec: str
     rate: int
@@ -41,6 +41,7 @@ class Sound:
     packets: int
     frames: tuple[tuple[Time, int], ...]
     wave: bytes
+    coded: int
 
     @property
     def samples(self) -> int:
