@@ -26,6 +26,7 @@ from codec.errors import NvcError
 from codec.film.containers import MP4
 from codec.film.writer import check_side
 from codec.frames import Frame
+from codec.media.beside import Beside
 from codec.media.demuxed import open_source
 from codec.media.sinks import open_sink
 from codec.settings import JOBS_MAX, PRESETS
@@ -86,7 +87,7 @@ def samples_of(path: str) -> tuple[int, int]:
         return rows * columns, 0
     with open_source(path) as source:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            sound = check_side(path, source.info, MP4, os.path.join(folder, "a.nvc")).bytes
+            sound = check_side(Beside(path), source.info, MP4, os.path.join(folder, "a.nvc")).bytes
         count = sum(1 for _ in source.frames())
         return count * source.info.width * source.info.height, sound
 

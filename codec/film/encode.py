@@ -26,6 +26,7 @@ from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT
 from ..machine import device_of, use_threads
+from ..media.beside import Beside
 from ..media.demuxed import open_source
 from ..media.files import STDIN, STDOUT, check_not_same, check_target
 from ..media.parts import Part
@@ -34,9 +35,9 @@ from ..segment.effort import Effort
 from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
-from ..settings import JOBS_MAX, Settings
+from ..settings import FLAC, JOBS_MAX, Settings
 from ..wire.obu import TemporalUnit
-from .containers import container_of
+from .containers import Container, container_of
 from .scale import choose_scale
 from .size import SizeKeeper, TooLarge, bytes_beside
 from .writer import SideTracks, check_side, write_film
@@ -85,7 +86,11 @@ def encode(
     if target == STDOUT:
         raise UsageError("a film is not written to standard output: its index, which comes last, begins the file")
     check_not_same(source, target)
-    container_of(target)
+    container = container_of(target)
+    if container.whole_sound and settings.audio == FLAC:
+        raise UsageError(
+            f"{container.format} holds no FLAC: let the target end in .mkv or .nvc, or ask for {{}} opus", "audio"
+        )
     check_target(target, overwrite)
     if source == STDIN and (resume or cluster or jobs not in (None, 1)):
         raise UsageError("standard input can be read only once: {}, {} and {} need a file", "resume", "jobs", "cluster")
@@ -96,7 +101,7 @@ def encode(
         _check_options(film, settings)
         workers, settings = _workers(jobs, cluster, settings)
         with closing(workers):
-            work = _Work(film, target, settings, overwrite, resume, listen, workers)
+            work = _Work(film, target, container, settings, overwrite, resume, listen, workers)
             try:
                 return work.run()
             except BaseException as error:
@@ -146,6 +151,7 @@ class _Work:
         self,
         film: Source,
         target: str,
+        container: Container,
         settings: Settings,
         overwrite: bool,
         resume: bool,
@@ -155,7 +161,7 @@ class _Work:
         self.film, self.target, self.settings, self.workers = film, target, settings, workers
         self.overwrite = overwrite
         self.info: VideoInfo = film.info
-        self.container = container_of(target)
+        self.container = container
         self.container.check(film.name, film.info)
         self.store = Store(target, store_key(film.identity.content(), settings.key()), resume)
         self.progress = Progress(film.info.frames, listen, self._expected(settings.scale or Fraction(1)))
@@ -173,8 +179,7 @@ class _Work:
         opened = SourceOpened(info.width, info.height, info.format.av_name, float(info.rate), info.frames)
         self.progress.tell(opened)
         if self.film.path != STDIN:
-            self.side = check_side(self.film.path, info, self.container, self.target, self.progress.tell)
-            self.film.identity.check()
+            self.side = self._checked()
         self._tell_notes()
         self.encoding = True
         segments = self._segments()
@@ -186,6 +191,14 @@ class _Work:
         lanes = Lanes(self.film, self.settings, scale, control, self.store, self.workers, watcher)
         lanes.run(_emptied(first, segments))
         return self._write(scale, control, lanes)
+
+    def _checked(self) -> SideTracks:
+        """What accompanies the pictures, as far as is known of where they end."""
+        film, settings = self.film, self.settings
+        beside = Beside(film.path, film.origin, film.until, settings.audio, settings.subtitles)
+        side = check_side(beside, self.info, self.container, self.target, self.progress.tell)
+        film.identity.check()
+        return side
 
     def _segments(self) -> Iterator[list[Frame]]:
         """The film's segments, as long as it stays what it was: its sound is read when all are encoded."""
@@ -200,7 +213,7 @@ class _Work:
         control = RateControl(settings, settings.start_crf)
         if settings.target_size is not None:
             with self._part() as part:
-                beside = bytes_beside(part.path, info, self.film.path, self.container, self.side)
+                beside = bytes_beside(part.path, info, self.container, self.side)
             self.keeper = SizeKeeper(settings, info, self.store, self.progress, beside)
             control.share(self.keeper.room, float(info.duration))
 
@@ -215,12 +228,13 @@ class _Work:
 
     def _write(self, scale: Fraction, control: RateControl, lanes: Lanes) -> Encoded:
         size = base_size(self.info.width, self.info.height, scale)
-        sound = self.film.path if self.film.path != STDIN else None
         stats = self.progress.stats
+        if self.side is not None and self.side.beside.until != self.film.until:  # told by the pictures' end
+            self.side = self._checked()
         with self._part() as part:
 
             def write(units: Iterator[TemporalUnit]) -> list[str]:
-                return write_film(part.path, units, self.info, size, sound, self.container, self.side)
+                return write_film(part.path, units, self.info, size, self.side, self.container)
 
             self.film.identity.check()
             if self.keeper is None:
