@@ -26,6 +26,9 @@ DEFAULT_CRF = 32.0
 LOSSLESS_CRF = 40.0  # of the base below a bounded loss-stream; see bench/NOTES.md, "Base below a lossless film"
 QUALITIES = ("crf", "target_psnr", "bitrate", "target_size")
 
+COPY, OPUS, FLAC, TEXT, NONE = "copy", "opus", "flac", "text", "none"
+AUDIO, SUBTITLES = (COPY, OPUS, FLAC, NONE), (COPY, TEXT, NONE)  # what becomes of a film's sound and subtitles
+
 
 class AnySettings(Protocol):
     """What settings of films and of stills have in common."""
@@ -84,6 +87,10 @@ class Settings:
     pictures that the head sees, None = measured. `loss`: "auto", "off" or a quantiser step 1..255. `max_error`:
     bound on every sample's error, 0 = lossless. `head`: False sends none. `device`: "auto", "cpu" or "cuda", where
     heads are trained and run; decoded pictures do not depend on it. `threads`: 0 = all cores.
+
+    `audio`: "copy" copies sound, and converts without loss what the file's container does not hold; "opus" and "flac"
+    make it that, "none" leaves it out. `subtitles`: "copy" likewise, "text" makes them plain text, "none" leaves them
+    out.
     """
 
     crf: float | None = None
@@ -98,6 +105,8 @@ class Settings:
     preset: str = "medium"
     device: str = "auto"
     threads: int = 0
+    audio: str = COPY
+    subtitles: str = COPY
 
     def __post_init__(self) -> None:
         asked = quality_asked(self, QUALITIES)
@@ -115,6 +124,9 @@ class Settings:
         _check_preset(self.preset)
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError("{} must be auto, cpu or cuda", "device")
+        for name, known in (("audio", AUDIO), ("subtitles", SUBTITLES)):
+            if getattr(self, name) not in known:
+                raise UsageError(f"{{}} must be one of {', '.join(known)}", name)
         _check_threads(self.threads)
 
     @property
@@ -123,8 +135,10 @@ class Settings:
         return _start_crf(self, LOSSLESS_CRF)
 
     def key(self) -> str:
-        """All that decides the bytes of the result: what an interrupted encode is resumed by. Threads do not."""
-        return repr(sorted((k, str(v)) for k, v in asdict(self).items() if k != "threads"))
+        """All that decides the bytes of segments: what an interrupted encode is resumed by. Threads do not, nor what
+        becomes of other tracks, unless they take their part of a size."""
+        others = {"threads"} if self.target_size is not None else {"threads", "audio", "subtitles"}
+        return repr(sorted((k, str(v)) for k, v in asdict(self).items() if k not in others))
 
 
 @dataclass(frozen=True)

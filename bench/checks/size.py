@@ -27,6 +27,7 @@ from codec.film.containers import MP4
 from codec.film.sources import source_of
 from codec.film.writer import check_side
 from codec.frames import Frame
+from codec.media.beside import Beside
 from codec.media.sinks import open_sink
 from codec.settings import JOBS_MAX, PRESETS
 
@@ -87,7 +88,7 @@ def samples_of(path: str) -> tuple[int, int]:
     with source_of(path) as source:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             target = os.path.join(folder, "a.nvc")
-            sound = check_side(path, source.info, MP4, target).bytes if source.accompanied else 0
+            sound = check_side(Beside(path), source.info, MP4, target).bytes if source.accompanied else 0
         count = sum(1 for _ in source.frames())
         return count * source.info.width * source.info.height, sound
 

@@ -11,7 +11,7 @@ import click
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
-from ..settings import CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PAGES_MAX, PRESETS, Settings
+from ..settings import AUDIO, COPY, CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PAGES_MAX, PRESETS, SUBTITLES, Settings
 from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
 from .still import decode_stills, encode_stills, verify_still
@@ -34,6 +34,8 @@ from .tables import film_table, still_table, tracks_text
 @click.option("--lossless", is_flag=True, help="Every sample equal to the source's.")
 @click.option("--no-head", is_flag=True, help="Train and send no head.")
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
+@click.option("--audio", type=click.Choice(AUDIO), default=COPY, show_default=True, help="Sound; FLAC if it must be.")
+@click.option("--subtitles", type=click.Choice(SUBTITLES), default=COPY, show_default=True)
 @click.option("--jobs", type=Number(int, 1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
 @click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
 @click.option("--page", type=Number(int, 1, PAGES_MAX), help="Pictures: which page of a TIFF.  [default: 1]")

@@ -40,6 +40,7 @@ from ..jobs.store import Store, store_key
 from ..jobs.workers import Here, Processes, Workers
 from ..limits import DEFAULT, Limits
 from ..machine import device_of, use_threads
+from ..media.beside import Beside
 from ..media.files import STDOUT, check_not_same, is_pipe
 from ..media.parts import Part, check_target
 from ..media.room import short_of_room
@@ -48,9 +49,9 @@ from ..segment.effort import Effort
 from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
-from ..settings import JOBS_MAX, Settings
+from ..settings import FLAC, JOBS_MAX, Settings
 from ..wire.obu import TemporalUnit
-from .containers import container_of
+from .containers import Container, container_of
 from .scale import choose_scale
 from .size import SizeKeeper, TooLarge, bytes_beside, room_needed
 from .sources import source_of
@@ -103,7 +104,11 @@ def encode(
     if target == STDOUT:
         raise UsageError("a film is not written to standard output: its index, which comes last, begins the file")
     check_not_same(source, target)
-    container_of(target)
+    container = container_of(target)
+    if container.whole_sound and settings.audio == FLAC:
+        raise UsageError(
+            f"{container.format} holds no FLAC: let the target end in .mkv or .nvc, or ask for {{}} opus", "audio"
+        )
     check_target(target, overwrite)
     if is_pipe(source) and (resume or cluster or jobs not in (None, 1)):
         raise UsageError("standard input can be read only once: {}, {} and {} need a file", "resume", "jobs", "cluster")
@@ -116,7 +121,7 @@ def encode(
         _check_options(film, settings)
         workers, settings = _workers(jobs, cluster, patience, settings, listen)
         with closing(workers):
-            work = _Work(film, target, settings, overwrite, resume, listen, workers)
+            work = _Work(film, target, container, settings, overwrite, resume, listen, workers)
             try:
                 return work.run()
             except BaseException as error:
@@ -175,6 +180,7 @@ class _Work:
         self,
         film: Source,
         target: str,
+        container: Container,
         settings: Settings,
         overwrite: bool,
         resume: bool,
@@ -184,12 +190,11 @@ class _Work:
         self.film, self.target, self.settings, self.workers = film, target, settings, workers
         self.overwrite = overwrite
         self.info: VideoInfo = film.info
-        self.container = container_of(target)
+        self.container = container
         self.container.check(film.name, film.info)
         self.store = Store(target, store_key(film.identity.content(), settings.key()), resume)
         self.progress = Progress(film.info.frames, listen, self._expected(settings.scale or Fraction(1)))
         self.notes: list[str] = []
-        self.beside = film.path if film.accompanied else None  # where what accompanies the pictures is read
         self.side: SideTracks | None = None  # and what it will be
         self.encoding = False  # whether segments are
         self.keeper: SizeKeeper | None = None
@@ -202,9 +207,8 @@ class _Work:
         info = self.info
         opened = SourceOpened(info.width, info.height, info.format.av_name, float(info.rate), info.frames)
         self.progress.tell(opened)
-        if self.beside is not None:
-            self.side = check_side(self.beside, info, self.container, self.target, self.progress.tell)
-            self.film.identity.check()
+        if self.film.accompanied:
+            self.side = self._checked()
         self._tell_notes()
         self._tell_room()
         self.encoding = True
@@ -217,6 +221,14 @@ class _Work:
         lanes = Lanes(self.film, self.settings, scale, control, self.store, self.workers, watcher)
         lanes.run(_emptied(first, segments))
         return self._write(scale, control, lanes)
+
+    def _checked(self) -> SideTracks:
+        """What accompanies the pictures, as far as is known of where they end."""
+        film, settings = self.film, self.settings
+        beside = Beside(film.path, film.clock, film.until, settings.audio, settings.subtitles)
+        side = check_side(beside, self.info, self.container, self.target, self.progress.tell)
+        film.identity.check()
+        return side
 
     def _segments(self) -> Iterator[list[Frame]]:
         """The film's segments, as long as it stays what it was: its sound is read when all are encoded."""
@@ -231,7 +243,7 @@ class _Work:
         control = RateControl(settings, settings.start_crf)
         if settings.target_size is not None:
             with self._part() as part:
-                beside = bytes_beside(part.path, info, self.beside, self.container, self.side)
+                beside = bytes_beside(part.path, info, self.container, self.side)
             self.keeper = SizeKeeper(settings, info, self.store, self.progress, beside)
             control.share(self.keeper.room, float(info.duration))
 
@@ -247,10 +259,12 @@ class _Work:
     def _write(self, scale: Fraction, control: RateControl, lanes: Lanes) -> Encoded:
         size = base_size(self.info.width, self.info.height, scale)
         stats = self.progress.stats
+        if self.side is not None and self.side.beside.until != self.film.until:  # told by the pictures' end
+            self.side = self._checked()
         with self._part() as part:
 
             def write(units: Iterator[TemporalUnit]) -> list[str]:
-                return write_film(part.path, units, self.info, size, self.beside, self.container, self.side)
+                return write_film(part.path, units, self.info, size, self.side, self.container)
 
             self.film.identity.check()
             if self.keeper is None:

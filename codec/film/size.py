@@ -27,6 +27,7 @@ from ..jobs.progress import Progress
 from ..jobs.store import Store
 from ..jobs.task import CHUNK, Smaller
 from ..loss.modes import OFF
+from ..media.beside import Beside
 from ..segment.encoder import Segment
 from ..segment.payload import HEAD_DIFFERENCE, NO_HEAD
 from ..settings import CRF_MAX, DEFAULT_CRF, SCALES, Settings
@@ -186,7 +187,7 @@ class SizeKeeper:
         return f"; --scale {coarser[0]:g} makes it smaller" if coarser else ""
 
 
-def bytes_beside(path: str, info: VideoInfo, source: str | None, container: Container, side: SideTracks | None) -> int:
+def bytes_beside(path: str, info: VideoInfo, container: Container, side: SideTracks | Beside | None) -> int:
     """Bytes that a film takes beside its segments: sound, subtitles, tags and the container's tables, as many as there
     are when it is written to `path`, which is left, without pictures. Raises what `write_film` raises."""
     planes = [np.full(shape, 512, BASE_FORMAT.dtype) for shape in BASE_FORMAT.shapes(info.width, info.height)]
@@ -197,7 +198,7 @@ def bytes_beside(path: str, info: VideoInfo, source: str | None, container: Cont
     frames = max(1, info.frames or round(info.duration * info.rate))
     times = range(step, min(frames, PICTURES) * step, step)
     units = [first, *(TemporalUnit(empty, pts, step, False) for pts in times)]
-    write_film(path, iter(units), info, (info.width, info.height), source, container, side)
+    write_film(path, iter(units), info, (info.width, info.height), side, container)
     pictures = sum(len(unit.data) for unit in units)
     keyframes = Fraction(info.duration) / KEYFRAME_SECONDS * KEYFRAME_BYTES
     longer = max(0, frames - len(units)) * PICTURE_BYTES

@@ -25,6 +25,7 @@ from ..base.av1 import TOLD_PLACES
 from ..errors import FormatError, InputError, OutputError, Refused, SourceChanged, unwritable
 from ..events import Listener, Share, silent
 from ..frames import VideoInfo
+from ..media.beside import Beside
 from ..media.folders import resolved
 from ..media.libav import faults_as, local_url, open_film, reason
 from ..media.side_streams import Interleaver, SideStreams, tracks_of
@@ -41,6 +42,7 @@ from .containers import MP4, Container, muxer_options
 _GREY = bytes.fromhex("0a0a000000019ff895f28080320c1000da811c68a210000075c0")
 _AT_ONCE = 0.5  # seconds
 _BUFFER = 1 << 20  # bytes of a file of Python's that libav asks for at a time
+_FAULTS = (av.FFmpegError, OSError, ValueError)
 
 
 # --------------------------------------------------------------------------------------------------------- other tracks
@@ -48,9 +50,10 @@ _BUFFER = 1 << 20  # bytes of a file of Python's that libav asks for at a time
 
 @dataclass(frozen=True)
 class SideTracks:
-    """What a film's other tracks will be. `bytes`: of a file that holds them alone; `sums`: see `SideStreams`; `notes`:
-    sentences on what is lost, converted or repaired."""
+    """What a film's other tracks will be. `beside`: what they come from, as far as the muxer takes it; `bytes`: of a
+    file that holds them alone; `sums`: see `SideStreams`; `notes`: sentences on what is lost, converted or repaired."""
 
+    beside: Beside
     tracks: tuple[Track, ...]
     bytes: int
     sums: dict[int, int]
@@ -58,20 +61,26 @@ class SideTracks:
 
 
 def check_side(
-    source: str, info: VideoInfo, container: Container, target: str, listen: Listener = silent
+    beside: Beside, info: VideoInfo, container: Container, target: str, listen: Listener = silent
 ) -> SideTracks:
-    """Write what accompanies the pictures of `source` to a nameless file in the folder of `target`, and read it again.
-    How far that is goes to `listen`.
+    """Write what accompanies the pictures to a nameless file in the folder of `target`, and read it again. How far that
+    is goes to `listen`. What the muxer does not take is converted, or dropped, which is noted.
 
-    Raises InputError where a stream cannot be read, or where the muxer refuses it, and names it then; OutputError where
+    Raises InputError where a stream cannot be read, or sound in no way be written, and names it then; OutputError where
     the folder has no room.
     """
-    try:
-        with _scratch(target) as scratch:
-            return _tried(source, info, container, scratch, _teller(listen))
-    except (av.FFmpegError, OSError, ValueError) as fault:
-        _check_disk(fault, target)
-        raise InputError(f"{source}: {_refused(source, info, container, target)}: {reason(fault)}") from None
+    trial = _Trial(info, container, target)
+    tell = _teller(listen)
+    while True:
+        try:
+            return trial.run(beside, tell)
+        except _FAULTS as fault:
+            _check_disk(fault, target)
+            again = trial.mended(beside)
+            if again == beside:
+                what = f"sound and subtitles cannot be copied to {container.format} together"
+                raise InputError(f"{beside.path}: {what}: {reason(fault)}") from None
+            beside = again
 
 
 def _scratch(target: str) -> IO[bytes]:
@@ -86,52 +95,63 @@ def _check_disk(fault: Exception, target: str) -> None:
         raise error from None
 
 
-def _tried(
-    source: str,
-    info: VideoInfo,
-    container: Container,
-    scratch: IO[bytes],
-    tell: Callable[[float], None],
-    only: int | None = None,
-) -> SideTracks:
-    """What comes of writing the streams of `source`, or `only` that one, to `scratch`. Raises what libav raises."""
-    grey = TemporalUnit(_GREY, 0, 0, True)
-    with _joined(scratch, _GREY, info, (16, 16), source, container, only) as (output, video, side):
-        assert side is not None
-        if container.whole_sound and side.silenced:
-            raise InputError(
-                f"{source}: {' and '.join(side.silenced)} cannot be held by {container.format}; "
-                "let the target end in .mkv or .nvc"
-            )
-        output.mux(list(_video_packets([grey], video, info, container)))
-        for packet in side.packets():
-            at = None if packet.pts is None else packet.pts * packet.time_base  # to mux it gives it another time base
-            output.mux(packet)
-            if info.duration and at is not None:
-                tell(min(float(at / info.duration) / 2, 0.5))
-        output.close()
-        size = scratch.seek(0, os.SEEK_END)
-        scratch.seek(0)
-        with av.open(scratch, "r", buffer_size=_BUFFER) as written:
-            notes = side.notes + side.lost(written)
-            tracks = tuple(tracks_of(written, lambda packet: tell(0.5 + (packet.pos or 0) / size / 2)))
-        return SideTracks(tracks, size if tracks else 0, dict(side.sums), notes)
+@dataclass(frozen=True)
+class _Trial:
+    """Writes what accompanies the pictures of a film, without them."""
 
+    info: VideoInfo
+    container: Container
+    target: str
 
-def _refused(source: str, info: VideoInfo, container: Container, target: str) -> str:
-    """Which stream of `source` the muxer refuses, in words. Raises OutputError where the disk is at fault."""
-    with open_film(source) as film:
-        codecs = {s.index: getattr(s.codec_context, "codec", None) for s in film.streams}
-        names = {s.index: f"{s.type} stream #{s.index}" for s in film.streams}
-    for index, codec in codecs.items():
-        try:
-            with _scratch(target) as scratch:
-                _tried(source, info, container, scratch, lambda share: None, index)
-        except (av.FFmpegError, OSError, ValueError) as fault:
-            _check_disk(fault, target)
-            what = f" ({codec.canonical_name})" if codec else ""
-            return f"the {names[index]}{what} cannot be copied to {container.format}"
-    return f"sound and subtitles cannot be copied to {container.format} together"
+    def run(
+        self, beside: Beside, tell: Callable[[float], None] = lambda share: None, only: int | None = None
+    ) -> SideTracks:
+        """What comes of writing the streams, or `only` that one, to a nameless file. Raises what libav raises."""
+        grey = TemporalUnit(_GREY, 0, 0, True)
+        with (
+            _scratch(self.target) as scratch,
+            _joined(scratch, _GREY, self.info, (16, 16), beside, self.container, only) as (output, video, side),
+        ):
+            assert side is not None
+            if self.container.whole_sound and side.silenced:
+                raise InputError(
+                    f"{beside.path}: {' and '.join(side.silenced)} cannot be held by {self.container.format}; "
+                    "ask for --audio opus, or let the target end in .mkv or .nvc"
+                )
+            output.mux(list(_video_packets([grey], video, self.info, self.container)))
+            for packet in side.packets():
+                # to mux it gives it another time base
+                at = None if packet.pts is None else packet.pts * packet.time_base
+                output.mux(packet)
+                if self.info.duration and at is not None:
+                    tell(min(float(at / self.info.duration) / 2, 0.5))
+            output.close()
+            size = scratch.seek(0, os.SEEK_END)
+            scratch.seek(0)
+            with av.open(scratch, "r", buffer_size=_BUFFER) as written:
+                notes = side.notes + side.lost(written)
+                tracks = tuple(tracks_of(written, lambda packet: tell(0.5 + (packet.pos or 0) / size / 2)))
+            return SideTracks(beside, tracks, size if tracks else 0, dict(side.sums), notes)
+
+    def mended(self, beside: Beside) -> Beside:
+        """The same without the ways that the muxer refuses: a stream is converted, and where that fails too, dropped.
+        Raises InputError for sound that would be dropped, OutputError where the disk is at fault."""
+        with open_film(beside.path) as film:
+            streams = [(s.index, s.type, getattr(s.codec_context, "codec", None)) for s in film.streams]
+        for index, kind, codec in streams:
+            try:
+                self.run(beside, lambda share: None, index)
+            except _FAULTS as fault:
+                _check_disk(fault, self.target)
+                if index not in beside.refused and kind in ("audio", "subtitle"):
+                    beside = replace(beside, refused=beside.refused | {index})
+                elif kind != "audio":
+                    beside = replace(beside, dropped=beside.dropped | {index})
+                else:
+                    name = f"the audio stream #{index}" + (f" ({codec.canonical_name})" if codec else "")
+                    fate = f"cannot be written to {self.container.format}: {reason(fault)}"
+                    raise InputError(f"{beside.path}: {name} {fate}; --audio none leaves out all sound") from None
+        return beside
 
 
 def _teller(listen: Listener) -> Callable[[float], None]:
@@ -155,35 +175,35 @@ def write_film(
     units: Iterable[TemporalUnit],
     info: VideoInfo,
     base_size: tuple[int, int],
-    source: str | os.PathLike[str] | None = None,
+    side: SideTracks | Beside | None = None,
     container: Container = MP4,
-    side: SideTracks | None = None,
 ) -> list[str]:
-    """Write a film to `path`, replacing what is there, and return sentences on what of `source` is not kept.
+    """Write a film to `path`, replacing what is there, and return sentences on what of `side` is not kept.
 
     Args:
         units: in order of presentation, the first a keyframe; read once, as the file grows.
         info: of the source; gives time base, rate, sample aspect ratio, colour, display matrix and HDR data.
         base_size: width and height of the base track.
-        source: the film whose sound, subtitles, chapters and tags are copied; None where there is none.
-        side: what `check_side` made of `source`; its checksums go into the first unit.
+        side: the sound, subtitles, chapters and tags that go along, None where there are none; the checksums of what
+            `check_side` made of them go into the first unit.
 
-    Raises OutputError where the file cannot be written, InputError where `source` cannot be read (SourceChanged where
-    it is no longer what `side` was made of), FormatError where `units` are no film.
+    Raises OutputError where the file cannot be written, InputError where `side` cannot be read (SourceChanged where it
+    is no longer what it was), FormatError where `units` are no film.
     """
     path = os.fspath(path)
     units = iter(units)
     first = next(units, None)
     if first is None:
         raise FormatError(f"there are no pictures to write to {path}")
-    of_film = [write_tracks(side.tracks)] if side is not None and side.tracks else []
+    checked, beside = (side, side.beside) if isinstance(side, SideTracks) else (None, side)
+    of_film = [write_tracks(checked.tracks)] if checked is not None and checked.tracks else []
     if info.chroma_place and info.chroma_place not in TOLD_PLACES:
         of_film.append(write_properties(Properties(info.chroma_place)))
     first = replace(first, payloads=(*first.payloads[:1], *of_film, *first.payloads[1:]))
     writing = partial(faults_as, OutputError, f"{path} cannot be written")
     with ExitStack() as open_files:
         with writing():
-            joined = _joined(local_url(path), obu.strip(first.data), info, base_size, source, container)
+            joined = _joined(local_url(path), obu.strip(first.data), info, base_size, beside, container)
             output, video, streams = open_files.enter_context(joined)
             interleaver = Interleaver(output, streams.packets() if streams else iter(()))
         # only what is done here is guarded: an error of whoever makes the units is not one of writing
@@ -193,8 +213,8 @@ def write_film(
         with writing():
             interleaver.finish()
             output.close()
-        if side is not None and streams and streams.sums != side.sums:
-            raise SourceChanged(f"the sound or subtitles of {source} were changed while it was encoded")
+        if checked is not None and streams and streams.sums != checked.sums:
+            raise SourceChanged(f"the sound or subtitles of {checked.beside.path} were changed while it was encoded")
         notes = _described(path, info, container)
         if streams is not None:
             with open_film(path) as written:
@@ -208,13 +228,13 @@ def _joined(
     first: bytes,
     info: VideoInfo,
     base_size: tuple[int, int],
-    source: str | os.PathLike[str] | None,
+    beside: Beside | None,
     container: Container,
     only: int | None = None,
 ) -> Iterator[tuple[av.container.OutputContainer, Any, SideStreams | None]]:
-    """A file opened to be written, its video stream for a base that begins with the unit `first`, and the other streams
-    of `source`, or `only` that one."""
-    options = muxer_options(container, info, source)
+    """A file opened to be written, its video stream for a base that begins with the unit `first`, and the streams of
+    `beside`, or `only` that one."""
+    options = muxer_options(container, info, None if beside is None else beside.path)
     if isinstance(file, str):  # libav opens it once more to make room for the index
         options |= {"movflags": "+faststart"} if container.format == "mp4" else {"cues_to_front": "1"}
     with ExitStack() as open_files:
@@ -223,8 +243,8 @@ def _joined(
         open_files.callback(_abandon, output)
         video = _add_video(output, template, info, container)
         side = None
-        if source is not None:
-            side = SideStreams(source, output, only=only)
+        if beside is not None:
+            side = SideStreams(beside, output, only)
             open_files.callback(side.close)
             output.set_chapters(side.chapters())
         yield output, video, side

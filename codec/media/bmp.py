@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .beside import Beside
+from .attributes import Attributes
 from .pnm import scaled
 
 MAGIC = b"BM"
@@ -43,7 +43,7 @@ class _Header:
     colours: int
 
 
-def decode(data: bytes, beside: Beside) -> NDArray[Any]:
+def decode(data: bytes, beside: Attributes) -> NDArray[Any]:
     """Samples (rows, columns, 1, 3 or 4), uint8. Raises InputError."""
     try:
         header = _header(data)

@@ -19,6 +19,7 @@ from ..errors import OutputError
 from ..frames import Frame, Plane, PlaneFormat, VideoInfo
 from ..wire.hdr import svt_hdr, x26x_hdr
 from ..wire.matroska import ROOM, describe_pictures
+from .beside import Beside
 from .libav import local_url, open_film, ordinary_priority, planes_to_av
 from .parts import Part
 from .side_streams import Interleaver, SideStreams
@@ -52,7 +53,6 @@ class Recipe:
     encoder: str
     options: dict[str, str]
     format: PlaneFormat
-    sound_codec: str | None = None
     note: str = ""
     even: bool = False
 
@@ -76,13 +76,13 @@ def _watchable(container: str, info: VideoInfo) -> Recipe:
     if container == "webm":
         if depth > 8:
             options = {"preset": "6", "crf": "16"}
-            return Recipe(container, "libsvtav1", options, fmt, "libopus", note)
+            return Recipe(container, "libsvtav1", options, fmt, note)
         options = {"crf": "16", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "tile-columns": "1"}
-        return Recipe(container, "libvpx-vp9", options, fmt, "libopus", note)
+        return Recipe(container, "libvpx-vp9", options, fmt, note)
     if depth > 8:
         options = {"crf": "14", "preset": "medium", "x265-params": "log-level=error"}
-        return Recipe(container, "libx265", options, fmt, None, note, even=True)
-    return Recipe(container, "libx264", {"crf": "14", "preset": "medium"}, fmt, None, note, even=True)
+        return Recipe(container, "libx265", options, fmt, note, even=True)
+    return Recipe(container, "libx264", {"crf": "14", "preset": "medium"}, fmt, note, even=True)
 
 
 def _options(recipe: Recipe, info: VideoInfo, chroma_place: str) -> dict[str, str]:
@@ -153,7 +153,7 @@ class EncodedSink(Sink):
         if recipe.format != info.format:
             self.notes.append(f"{info.format.av_name} becomes {recipe.format.av_name}")
         if self._cut.source is not None:
-            self._side = SideStreams(self._cut.source, self._output, recipe.sound_codec)
+            self._side = SideStreams(Beside(self._cut.source, opus=True), self._output)
 
     def _size(self) -> tuple[int, int]:
         odd = 1 if self._recipe.even else 0
@@ -187,7 +187,7 @@ class EncodedSink(Sink):
         self._origin = first.pts if self._cut.partial else 0
         packets: Iterator[av.Packet] = iter(())
         if self._side is not None:
-            self._output.set_chapters(self._side.chapters(start or Fraction(0), self._cut.end))
+            self._output.set_chapters(self._side.chapters(start, self._cut.end))
             packets = self._side.packets(start, self._cut.end)
         self._interleaver = Interleaver(self._output, packets)
         return self._interleaver

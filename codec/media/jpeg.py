@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from .beside import BROKEN_PROFILE, Beside
+from .attributes import BROKEN_PROFILE, Attributes
 
 MAGIC = b"\xff\xd8\xff"
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers that begin a frame
@@ -43,7 +43,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             at += 2 + length
 
 
-def look(data: bytes, beside: Beside) -> None:
+def look(data: bytes, beside: Attributes) -> None:
     """Tell what the segments of a file hold: the profile of all its parts; what is not kept; other colours than RGB."""
     parts: dict[int, bytes] = {}
     count, gain, pictures = 0, False, 1

@@ -24,7 +24,7 @@ from ..wire import avif
 from ..wire.exif import with_orientation
 from . import bmp, jpeg, png, pnm, tiff, tiff_samples
 from .animations import holds_animation, is_animation
-from .beside import COLOUR_SPACE, Beside
+from .attributes import COLOUR_SPACE, Attributes
 from .claims import claimed_sizes
 from .colours import SRGB, Points, described, points_of
 from .files import STDOUT, peeked, read_bytes, write_bytes
@@ -107,7 +107,7 @@ def read_picture(path: str, admit: Admit = admit_readable, page: int | None = No
 
 def parse_picture(data: bytes, name: str, admit: Admit = admit_readable, page: int | None = None) -> Picture:
     """The picture that a file's bytes hold; `name` is for messages. Raises InputError."""
-    beside = Beside()
+    beside = Attributes()
     try:
         _check_kind(data, page)
         sizes = claimed_sizes(data, page or 1)
@@ -143,7 +143,7 @@ def _check_kind(data: bytes, page: int | None) -> None:
     tiff.page_of(data, page)
 
 
-def _decoded(data: bytes, page: int, beside: Beside) -> Pixels | None:
+def _decoded(data: bytes, page: int, beside: Attributes) -> Pixels | None:
     """Samples (rows, columns, 1 to 4) of a file whose size was admitted, and what is beside them; None where no decoder
     reads it. Raises InputError or FormatError with what is wrong."""
     if header := pnm.header_of(data):
@@ -171,7 +171,7 @@ def _decoded(data: bytes, page: int, beside: Beside) -> Pixels | None:
     return pixels
 
 
-def _of_pnm(data: bytes, header: pnm.Header, beside: Beside) -> Pixels:
+def _of_pnm(data: bytes, header: pnm.Header, beside: Attributes) -> Pixels:
     pixels, end = pnm.decode(data, header)
     if pnm.is_pnm(data[end : end + avif.PEEK].lstrip()):
         beside.lose("all pictures but the first")
@@ -181,7 +181,7 @@ def _of_pnm(data: bytes, header: pnm.Header, beside: Beside) -> Pixels:
     return pixels
 
 
-def _by_opencv(data: bytes, beside: Beside) -> Pixels | None:
+def _by_opencv(data: bytes, beside: Attributes) -> Pixels | None:
     """Samples as OpenCV decodes them, in the order of RGB, and the metadata that it finds; None where it does not read
     the file."""
     try:
@@ -204,7 +204,7 @@ def _reordered(pixels: Pixels) -> Pixels:
     return np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2) if pixels.shape[2] >= 3 else pixels
 
 
-def _of_avif(data: bytes, pixels: Pixels, beside: Beside) -> Pixels:
+def _of_avif(data: bytes, pixels: Pixels, beside: Attributes) -> Pixels:
     """What boxes of an AVIF file say: OpenCV passes over them, and gives 10 bits as they are in 16. They tell how the
     picture is turned; its EXIF is made to say the same. Raises FormatError where they cannot be read."""
     found = avif.describe(data)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .beside import Beside
+from .attributes import Attributes
 from .colours import CHROMATICITIES, GAMMAS, Chromaticities, Points, named, points_of, profile
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -38,7 +38,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
-def look(data: bytes, beside: Beside) -> None:
+def look(data: bytes, beside: Attributes) -> None:
     """Tell what the chunks of a file say of colour, beside a profile that is known, and what else is not kept."""
     found: dict[bytes, bytes] = {}
     for kind, body in chunks(data):
@@ -53,7 +53,7 @@ def look(data: bytes, beside: Beside) -> None:
     _colour(found, beside, grey=found.get(b"IHDR", b"")[9:10] in (b"\0", b"\4"))
 
 
-def _colour(found: dict[bytes, bytes], beside: Beside, grey: bool) -> None:
+def _colour(found: dict[bytes, bytes], beside: Attributes, grey: bool) -> None:
     if len(cicp := found.get(b"cICP", b"")) == 4:
         beside.points = points_of(cicp[0], cicp[1])
         if beside.icc:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import FormatError
 from ..settings import PAGES_MAX
 from ..wire.exif import ORIENTATION, Entry, built
-from .beside import Beside
+from .attributes import Attributes
 
 CLASSIC = (b"II*\0", b"MM\0*")
 BIG = (b"II+\0", b"MM\0+")
@@ -115,7 +115,7 @@ def page_of(data: bytes, page: int) -> tuple[Directory, int]:
     return wanted, count
 
 
-def look(page: Directory, beside: Beside) -> None:
+def look(page: Directory, beside: Attributes) -> None:
     """Tell what the tags of a page say beside its samples: profile, EXIF with the orientation; what is not kept."""
     beside.icc = page.bytes(ICC)
     beside.exif = _exif_of(page)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from . import tiff
-from .beside import Beside
+from .attributes import Attributes
 from .pnm import scaled
 from .tiff import Directory
 
@@ -35,7 +35,7 @@ _CHANNELS_MAX, _BITS_MAX, _SIDE_MAX = 5, 16, 1 << 20
 _SLAB = 64  # rows that are unpacked at once: bounds the memory
 
 
-def decode(page: Directory, beside: Beside) -> Samples:
+def decode(page: Directory, beside: Attributes) -> Samples:
     """Samples (rows, columns, 1 to 4) of a page: grey or RGB, with alpha where it has any. Raises InputError for what
     cannot be read, FormatError for what breaks the rules."""
     photometric, bits = page.number(tiff.PHOTOMETRIC, -1), page.numbers(tiff.BITS)
@@ -195,7 +195,7 @@ def _by_opencv(page: Directory, count: int, photometric: int) -> Samples:
     return found[..., None] if found.ndim == 2 else found[..., ::-1]
 
 
-def _finished(samples: Samples, page: Directory, photometric: int, depth: int, beside: Beside) -> Samples:
+def _finished(samples: Samples, page: Directory, photometric: int, depth: int, beside: Attributes) -> Samples:
     """Grey or RGB of 8 or 16 bits, with alpha, of samples as they are stored."""
     base, peak = _CHANNELS[photometric], (1 << depth) - 1
     colour, alpha = samples[..., :base], _alpha(samples, page, base, beside)
@@ -220,7 +220,7 @@ def _finished(samples: Samples, page: Directory, photometric: int, depth: int, b
     return found if peak == top else scaled(found, peak)
 
 
-def _alpha(samples: Samples, page: Directory, base: int, beside: Beside) -> Samples | None:
+def _alpha(samples: Samples, page: Directory, base: int, beside: Attributes) -> Samples | None:
     """The channel of alpha, (rows, columns, 1): one that is said to be, or the only one that is not colour."""
     extra = page.numbers(tiff.EXTRA).tolist()
     count = samples.shape[2] - base

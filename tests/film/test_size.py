@@ -19,6 +19,7 @@ from codec.film.reader import FilmReader
 from codec.film.scale import choose_scale
 from codec.film.size import bytes_beside
 from codec.frames import PlaneFormat
+from codec.media.beside import Beside
 from codec.media.demuxed import open_source
 from codec.segment.payload import HEAD_DIFFERENCE, read_segment
 from codec.settings import CRF_MAX, Settings
@@ -93,7 +94,7 @@ def test_what_the_container_takes_is_known_beforehand(
 ) -> None:
     source = make_film("in.mp4", size=(96, 64), times=list(range(40)), sound="aac")
     with open_source(source) as opened:
-        expected = bytes_beside(str(tmp_path / "trial"), opened.info, str(source), MP4, None)
+        expected = bytes_beside(str(tmp_path / "trial"), opened.info, MP4, Beside(source))
     codec.encode(source, tmp_path / "out.nvc", settings(0.06))
     units = list(FilmReader(tmp_path / "out.nvc").units())
     pictures = sum(len(inject(u.data, u.payloads)) for u in units)

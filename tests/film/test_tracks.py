@@ -21,7 +21,9 @@ from codec.film.info import describe
 from codec.film.reader import FilmReader
 from codec.film.tracks import compared
 from codec.film.writer import write_film
+from codec.media.beside import Beside
 from codec.media.demuxed import open_source
+from codec.media.sound import Sound
 from codec.settings import Settings
 from codec.wire.fields import TRACKS, kind_of
 from codec.wire.tracks import Track, read_tracks
@@ -60,18 +62,38 @@ def test_sound_whose_channels_have_no_places_gets_the_usual_ones(name: str, make
     assert states(tmp_path / "out.nvc") == [("audio", "right")]
 
 
-def test_sound_that_the_muxer_refuses_is_named_before_anything_is_encoded(
+def whole(output: Any, video: Any) -> None:
+    """Samples of 16 bits, which libav's encoder takes only if it is told to."""
+    output.streams.audio[0].format = "s16p"
+
+
+def test_sound_that_the_muxer_refuses_is_converted(
     make_film: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stereo(output: Any, video: Any) -> None:
         output.streams.audio[0].layout = "stereo"
 
-    monkeypatch.setattr("codec.media.side_streams._LAYOUTS", {})
+    monkeypatch.setattr("codec.media.routes.LAYOUTS", {})
     source = make_film("in.mkv", sound="pcm_s16le", adjust=stereo, subtitles=[(0, 300, "line")])
+    result = codec.encode(source, tmp_path / "out.nvc", WISHES)
+    assert "the audio stream #1 (pcm_s16le) is converted to flac, which is exact" in result.notes
+    assert states(tmp_path / "out.nvc") == [("audio", "right"), ("subtitle", "right")]
+
+
+def test_sound_that_cannot_be_written_is_named_before_anything_is_encoded(
+    make_film: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def astray(route: Sound, packet: av.Packet | None) -> list[av.Packet]:
+        made = av.Packet(b"no sound")
+        made.pts = made.dts = 1 if packet is None else 1 << 60
+        made.time_base, made.stream = Fraction(1, 44100), route.stream
+        return [made]
+
+    monkeypatch.setattr("codec.media.sound.Sound.feed", astray)
+    source = make_film("in.mkv", sound="wavpack", subtitles=[(0, 300, "line")], adjust=whole)
     events: list[Event] = []
-    with pytest.raises(
-        InputError, match=r"in\.mkv: the audio stream #1 \(pcm_s16le\) cannot be copied to mp4"
-    ) as error:
+    wrong = r"in\.mkv: the audio stream #1 \(wavpack\) cannot be written to mp4: .*; --audio none leaves out all sound"
+    with pytest.raises(InputError, match=wrong) as error:
         codec.encode(source, tmp_path / "out.nvc", WISHES, listen=events.append)
     assert "--resume" not in str(error.value)
     assert {event.kind for event in events} <= {"source", "note"}
@@ -79,12 +101,12 @@ def test_sound_that_the_muxer_refuses_is_named_before_anything_is_encoded(
 
 
 def test_what_is_lost_is_told_before_anything_is_encoded(make_film: Make, tmp_path: Path) -> None:
-    source = make_film("in.mkv", sound="tta", subtitles=[(0, 300, "line")])
+    source = make_film("in.mkv", sound="wavpack", subtitles=[(0, 300, "line")], adjust=whole)
     events: list[Event] = []
     result = codec.encode(source, tmp_path / "out.nvc", WISHES, listen=events.append)
     kinds = [event.kind for event in events]
     assert kinds[:3] == ["source", "note", "note"] and "note" not in kinds[3:]
-    assert result.notes[0] == "the audio stream #1 (tta) is dropped; mp4 cannot hold it"
+    assert result.notes[0] == "the audio stream #1 (wavpack) is converted to flac, which is exact"
     assert "converted to mov_text" in result.notes[1] and len(result.notes) == 2
 
 
@@ -271,7 +293,7 @@ def test_older_films_and_added_tracks_are_not_covered(make_film: Make, tmp_path:
     older = tmp_path / "older.nvc"
     payloads = (units[0].payloads[0], *units[0].payloads[2:])
     units[0] = type(units[0])(units[0].data, units[0].pts, units[0].duration, True, payloads)
-    write_film(older, units, reader.info, (64, 48), source)
+    write_film(older, units, reader.info, (64, 48), Beside(source))
     result = run("verify", older)
     assert (result.code, "every checksum right; 1 other track not" in result.err) == (0, True)
     assert "note: the audio track (aac) has no checksum" in result.err
@@ -341,7 +363,9 @@ def test_webm_takes_what_it_holds_and_no_silent_film(make_film: Make, tmp_path: 
     assert states(tmp_path / "out.webm") == [("audio", "right"), ("subtitle", "right")]
     assert b"webm" in (tmp_path / "out.webm").read_bytes()[:64]
     events: list[Event] = []
-    with pytest.raises(InputError, match=r"stream #1 \(aac\) cannot be held by webm; let the target end in"):
+    with pytest.raises(
+        InputError, match=r"stream #1 \(aac\) cannot be held by webm; ask for --audio opus, or let the target end in"
+    ):
         codec.encode(make_film("aac.mp4", sound="aac"), tmp_path / "b.webm", WISHES, listen=events.append)
     assert [event.kind for event in events] == ["source"]
 
