@@ -36,7 +36,7 @@ from .tables import film_table, still_table, tracks_text
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
 @click.option("--jobs", type=Number(int, 1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
 @click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
-@click.option("--best-effort", is_flag=True, help="Encode a damaged film up to the damage.")
+@click.option("--best-effort", is_flag=True, help="Leave out what is damaged of a film, and say when.")
 @machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")
