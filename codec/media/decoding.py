@@ -53,7 +53,7 @@ class Decoder:
     ):
         self.end = self.begin = 0
         self._name, self._container, self._stream = name, container, stream
-        self._best_effort, self._notes = best_effort, notes
+        self._best_effort = best_effort
         self._context = stream.codec_context
         self._times = PacketTimes(container, stream, file_clock)
         self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
@@ -64,8 +64,7 @@ class Decoder:
         self._late_flags = int(can_jump(container))
         self._untrusted = -1  # the last packet that a flag may mean
         self._shown = False  # a picture of this recording, or since the last damage
-        self._recordings: list[str] = []  # when those begin that are joined to the first
-        self._early, self._joined = 0, ""  # pictures that refer to others before the recording; where it begins
+        self._recordings = _Recordings(name, best_effort, notes)
 
     def pictures(self) -> Iterator[Picture]:
         """All of them. Raises InputError at the first damage; under `best_effort` goes on behind it, and raises only
@@ -82,8 +81,7 @@ class Decoder:
         except _FAULTS as error:
             self._broken(number + 1, f"{self._name} cannot be decoded at {self._clock(at)}: {reason(error)}")
         yield from self._released()
-        self._note_early()
-        self._note_joins()
+        self._recordings.end()
         if self._damage.text:
             raise InputError(self._damage.text)
 
@@ -93,9 +91,10 @@ class Decoder:
         self.end = packet.pos + packet.size if packet.pos is not None else self.end
         if joins:
             self._empty()
-            self._note_early()
-            self._shown, self._joined = False, f" of the recording that begins at {self._clock(pts)}"
-            self._recordings.append(self._clock(pts))
+            self._recordings.begin(self._clock(pts))
+            self._shown = False
+        if self._recordings.leaves_out(packet):
+            return
         if self._damage.text and packet.is_keyframe and not packet.is_corrupt and number > self._untrusted:
             self._resume(number)
         if self._damage.skips:
@@ -132,7 +131,7 @@ class Decoder:
         elif self._damage.whole == number:
             self._spoilt(number, self._damage.text)
         elif not self._damage.text:
-            self._early += 1
+            self._recordings.early += 1
 
     def _take(self, frames: Iterable[av.VideoFrame]) -> None:
         """Hold the whole ones of the frames that libav's decoder gives."""
@@ -151,10 +150,10 @@ class Decoder:
     def _pass(self, number: int, frame: av.VideoFrame, pts: int | None) -> None:
         """Hold a picture that is whole, or leave it out where it refers to others before the recording."""
         if not frame.is_corrupt:
-            self._shown = True
+            self._shown = self._recordings.shown = True
             self._held.append((number, Picture(frame, pts, self._damage.told(number))))
         elif not self._damage.gap:
-            self._early += 1
+            self._recordings.early += 1
 
     def _spoilt(self, number: int, text: str) -> None:
         """A packet is damaged: nothing from it on is whole until a key comes out. Raises InputError but under
@@ -202,22 +201,6 @@ class Decoder:
                 del self._due[n]
         return any(n in self._due for n in earlier)
 
-    def _note_early(self) -> None:
-        if self._early:
-            before = "it" if self._joined else "the film's start"
-            self._notes.append(
-                f"the first {self._early} pictures{self._joined} refer to others before {before} and are left out"
-            )
-        self._early = 0
-
-    def _note_joins(self) -> None:
-        if self._recordings:
-            others = f" and {len(self._recordings) - NAMED} other times" if len(self._recordings) > NAMED else ""
-            self._notes.append(
-                f"another recording begins at {', '.join(self._recordings[:NAMED])}{others}; "
-                "the film goes on there, whatever the time stamps say"
-            )
-
     def _clock(self, pts: int | None) -> str:
         return clock(None if pts is None else pts - self.begin, self._stream.time_base)
 
@@ -257,3 +240,52 @@ class _Damage:
         """Whether the picture of a packet, which passes, is the first behind a gap."""
         gap, self.gap = self.gap and not self.text, self.gap and bool(self.text)
         return gap
+
+
+class _Recordings:
+    """The recordings that a film consists of, mostly one. `early`: pictures that are left out at the beginning of the
+    present one, as they refer to others before it; `shown`: whether one of it was not; sentences go to `notes`."""
+
+    def __init__(self, name: str, best_effort: bool, notes: list[str]):
+        self.early, self.shown = 0, False
+        self._name, self._best_effort, self._notes = name, best_effort, notes
+        self._begins: list[str] = []  # those that are joined to the first
+        self._has_keys = self._waits = False
+
+    def begin(self, at: str) -> None:
+        """Another recording begins at a time, in words. Raises InputError as `end` does."""
+        self._end_one()
+        self._begins.append(at)
+        self._waits = self._has_keys
+
+    def leaves_out(self, packet: av.Packet) -> bool:
+        """Whether a packet is left out, as a joined recording is decoded from its first key on, where it has such."""
+        self._has_keys |= packet.is_keyframe
+        self._waits &= not packet.is_keyframe
+        self.early += self._waits
+        return self._waits
+
+    def end(self) -> None:
+        """At the end of the film. Raises InputError where no picture of a joined recording can be decoded, but under
+        `best_effort`."""
+        self._end_one()
+        if self._begins:
+            others = f" and {len(self._begins) - NAMED} other times" if len(self._begins) > NAMED else ""
+            self._notes.append(
+                f"another recording begins at {', '.join(self._begins[:NAMED])}{others}; "
+                "the film goes on there, whatever the time stamps say"
+            )
+
+    def _end_one(self) -> None:
+        which = f" of the recording that begins at {self._begins[-1]}" if self._begins else ""
+        if which and self.early and not self.shown:
+            text = f"{self._name}: the pictures{which} cannot be decoded"
+            if not self._best_effort:
+                raise InputError(text)
+            self._notes.append(text)
+        elif self.early:
+            before = "it" if which else "the film's start"
+            self._notes.append(
+                f"the first {self.early} pictures{which} refer to others before {before} and are left out"
+            )
+        self.early, self.shown = 0, False
