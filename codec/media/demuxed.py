@@ -93,7 +93,8 @@ class Demuxed(Source):
         if self._first is None:
             raise InputError(f"the pictures of {self.name} have been read already; open it again")
         begin = self._begin
-        timeline = Timeline(self.name, self.info, (self._first.pts or begin) - begin, self.notes)
+        start = (self._first.pts or begin) - begin
+        timeline = Timeline(self.name, self.info, start, self.notes, self.clock.origin)
         changes = Changes(self._first.frame, self._stream, self.notes)
         pictures, self._first = chain([self._first], self._decoded), None
         for frame, at, follows_gap in pictures:
@@ -166,8 +167,8 @@ class Demuxed(Source):
             self.clock = self._known
         elif self.path != STDIN and can_jump(container):
             self.clock = clock_of(self.path)
-        clock = None if self.path == STDIN else self.clock
-        decoder = self._decoder = Decoder(self.name, container, stream, clock, self.best_effort, self.notes)
+        file_clock = None if self.path == STDIN else self.clock
+        decoder = self._decoder = Decoder(self.name, container, stream, file_clock, self.best_effort, self.notes)
         yield from decoder.pictures()
         # the reader of y4m takes part of a picture for the end of the film
         if decoder.end and container.format.name == "yuv4mpegpipe" and self._length() > decoder.end:

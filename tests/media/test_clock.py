@@ -63,6 +63,15 @@ def test_film_begins_at_zero_whatever_the_clock_says(offset: float, make: Make, 
     assert max(abs(a - b) for a, b in zip(moved, sound, strict=True)) <= Fraction(1, 90000)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.nut", "a.flv"])
+def test_a_late_beginning_is_not_taken_for_a_film_cut_off(name: str, make: Make) -> None:
+    """Matroska and NUT of libav say that this film lasts 102 s."""
+    with open_source(make(name, 100)) as source:
+        assert 99 < source.origin < 101
+        assert [time < Fraction(1, 10) for time in seconds(source)[:2]] == [True, True]
+        assert source.notes == []
+
+
 def test_late_pictures_stay_late_behind_sound(make_film: Make) -> None:
     path = make_film("a.mkv", times=list(range(25, 50)), sound="pcm_s16le", **PAL)
     with open_source(path) as source:
