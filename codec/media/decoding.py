@@ -7,9 +7,10 @@ decoded before it have come out whole. What comes out does not depend on the num
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple, Self
 
 import av
 
@@ -23,13 +24,28 @@ _INTRA = 1  # libav's number of pictures that refer to no other
 _FAULTS = (av.FFmpegError, OSError, ValueError)
 
 
+class _Tags(NamedTuple):
+    """What a stream tells of its pictures, and not libav's frames, which are told what holds for a later packet: aspect
+    ratio of samples, None or 0 where it does not tell that, and code points of colour as in `Colour`."""
+
+    sar: Fraction | None
+    colour: tuple[int, ...]
+
+    @classmethod
+    def now(cls, context: Any) -> Self:
+        """Those of the packet that was decoded last."""
+        points = (context.color_primaries, context.color_trc, context.colorspace, context.color_range)
+        return cls(context.sample_aspect_ratio, tuple(map(int, points)))
+
+
 class Picture(NamedTuple):
     """A decoded frame. `pts`: ticks of the stream, None where nothing tells it; `gap`: whether pictures just before it
-    are damaged and left out."""
+    are damaged and left out; `tags`: see `_Tags`."""
 
     frame: av.VideoFrame
     pts: int | None
     gap: bool
+    tags: _Tags
 
 
 class Decoder:
@@ -58,6 +74,8 @@ class Decoder:
         self._times = PacketTimes(container, stream, file_clock)
         self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
         self._newest = -1  # the last packet of which a picture has come out
+        self._decoded = -1  # the last packet that was decoded
+        self._tags: deque[tuple[int, _Tags]] = deque(maxlen=_REORDERED)  # and from which packet on they hold
         self._held: deque[tuple[int, Picture]] = deque()
         self._damage = _Damage()
         # the flag of damage in MPEG's containers is that of the bytes with which the next packet begins
@@ -105,7 +123,7 @@ class Decoder:
             return
         self._due[number] = packet.is_keyframe
         self._times.decoded(number)
-        packet.pts = packet.dts = number
+        packet.pts = packet.dts = self._decoded = number
         try:
             self._take(packet.decode())
         except av.FFmpegError as error:
@@ -133,8 +151,13 @@ class Decoder:
         elif not self._damage.text:
             self._recordings.early += 1
 
-    def _take(self, frames: Iterable[av.VideoFrame]) -> None:
+    def _take(self, frames: Sequence[av.VideoFrame]) -> None:
         """Hold the whole ones of the frames that libav's decoder gives."""
+        tags = _Tags.now(self._context)
+        if frames and not self._tags:  # before, they may be those of the container
+            self._tags.append((-1, tags))
+        elif self._tags and tags != self._tags[-1][1]:
+            self._tags.append((self._decoded, tags))
         for frame in frames:
             number = frame.pts if frame.pts is not None else min(self._due, default=-1)
             is_key = self._due.pop(number, None)
@@ -151,7 +174,8 @@ class Decoder:
         """Hold a picture that is whole, or leave it out where it refers to others before the recording."""
         if not frame.is_corrupt:
             self._shown = self._recordings.shown = True
-            self._held.append((number, Picture(frame, pts, self._damage.told(number))))
+            tags = next((tags for since, tags in reversed(self._tags) if since <= number), self._tags[0][1])
+            self._held.append((number, Picture(frame, pts, self._damage.told(number), tags)))
         elif not self._damage.gap:
             self._recordings.early += 1
 

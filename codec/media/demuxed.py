@@ -95,13 +95,14 @@ class Demuxed(Source):
         begin = self._begin
         start = (self._first.pts or begin) - begin
         timeline = Timeline(self.name, self.info, start, self.notes, self.clock.origin)
-        changes = Changes(self._first.frame, self._stream, self.notes)
+        changes = Changes(self._first, self.notes)
         pictures, self._first = chain([self._first], self._decoded), None
-        for frame, at, follows_gap in pictures:
+        for picture in pictures:
+            frame, at = picture.frame, picture.pts
             pts = timeline.time_of(None if at is None else at - begin)
             self._check_alike(frame, pts)
-            changes.look(frame, self._clock(pts))
-            if follows_gap:
+            changes.look(picture, self._clock(pts))
+            if picture.gap:
                 timeline.gap(pts)
             timeline.advance(pts, frame.duration or 0)
             with faults_as(InputError, f"the picture of {self.name} at {self._clock(pts)} cannot be converted"):

@@ -166,6 +166,27 @@ def test_film_that_changes_size_tells_where_its_sound_ends(make_film: Make, tmp_
     assert until == (kept[-1].pts + kept[-1].duration) * Fraction(1, 90000)
 
 
+def test_what_changes_within_a_recording_is_noted_when_it_does(make_film: Make, tmp_path: Path) -> None:
+    """libav's decoder tells of a change when it reads it, up to three pictures before the one that it begins with."""
+    for codec, ending in ("libx264", "h264"), ("mpeg2video", "m2v"):
+        parts = []
+        for number, (sar, primaries) in enumerate([(Fraction(4, 3), 5), (Fraction(1), 6)]):
+
+            def adjust(
+                output: av.container.OutputContainer, video: Any, sar: Any = sar, points: Any = primaries
+            ) -> None:
+                video.codec_context.sample_aspect_ratio, video.codec_context.color_primaries = sar, points
+
+            shape: dict[str, Any] = {"rate": Fraction(25), "time_base": Fraction(1, 25), "times": list(range(25))}
+            parts.append(make_film(f"{number}.{ending}", codec, options={"bf": "2"}, adjust=adjust, **shape))
+        path = tmp_path / f"a.{ending}"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        for threads in (1, 3):
+            notes = read(path, False, threads)[1]
+            assert "the aspect ratio of samples changes from 4/3 to 1 at 1.000 s; the first is kept" in notes
+            assert "the tags of colour change at 1.000 s; the first are kept" in notes
+
+
 def test_what_changes_midway_is_noted_once_with_its_time(make_film: Make, tmp_path: Path) -> None:
     def adjust(output: av.container.OutputContainer, video: Any) -> None:
         video.codec_context.sample_aspect_ratio = Fraction(4, 3)
