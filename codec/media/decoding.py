@@ -165,7 +165,7 @@ class Decoder:
             pts = None if is_key is None else self._times.of(number, frame.dts)
             if frame.is_corrupt and (self._shown or (is_key and frame.pict_type == _INTRA)):
                 self._spoilt(number, f"{self._name}: the picture at {self._clock(pts)} is damaged")
-            elif number == self._damage.whole and frame.pict_type != _INTRA:
+            elif number == self._damage.whole and frame.pict_type > _INTRA:
                 self._spoilt(number, self._damage.text)  # where a gradual refresh ends, decoders do not tell
             elif self._damage.passes(number, pts):
                 self._pass(number, frame, pts)
