@@ -16,6 +16,7 @@ import av
 
 from ..errors import InputError, reason
 from .clock import FileClock, can_jump
+from .ffv1 import SliceSums
 from .packet_times import PacketTimes, Timed
 from .timeline import NAMED, clock
 
@@ -72,6 +73,7 @@ class Decoder:
         self._best_effort = best_effort
         self._context = stream.codec_context
         self._times = PacketTimes(container, stream, file_clock)
+        self._sums = SliceSums() if self._context.codec.name == "ffv1" else None
         self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
         self._newest = -1  # the last packet of which a picture has come out
         self._decoded = -1  # the last packet that was decoded
@@ -117,7 +119,7 @@ class Decoder:
             self._resume(number)
         if self._damage.skips:
             return
-        if packet.is_corrupt:
+        if packet.is_corrupt or (self._sums is not None and self._sums.fail(bytes(packet))):
             self._broken(number, f"{self._name} is damaged or cut off at {self._clock(pts)}")
             self._untrusted = number + self._late_flags
             return

@@ -161,9 +161,11 @@ class Demuxed(Source):
         context.thread_type = "SLICE"
         # how far beyond damage several threads have come is chance, and so would be what is left out
         context.thread_count = 1 if self.best_effort else self._threads
-        # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some
-        # more, but refuses recordings that begin within a group of pictures.
+        # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" finds some more,
+        # but refuses recordings that begin within a group of pictures.
         context.flags |= av.codec.context.Flags.output_corrupt
+        if context.codec.intra_only:
+            context.options = {"err_detect": "explode"}
         if self._known is not None:
             self.clock = self._known
         elif self.path != STDIN and can_jump(container):

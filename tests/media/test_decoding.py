@@ -13,7 +13,7 @@ import av
 import pytest
 
 from codec.errors import SourceDamaged
-from codec.frames import Frame
+from codec.frames import Frame, PlaneFormat
 from codec.media.demuxed import open_source
 from codec.media.timeline import NAMED
 from tests.makers import same_planes
@@ -146,6 +146,29 @@ def test_wiped_bytes_cost_no_more_than_their_groups(name: str, make: Make) -> No
     assert all(same_planes(frame, found[frame.pts]) for frame in kept)
     assert PICTURES - 2 * GROUP <= len(kept) < PICTURES and kept[-1].pts == whole[-1].pts
     assert sum("damaged and left out" in note for note in notes) == 1 and until is None
+
+
+@pytest.mark.parametrize(("codec", "name"), [("ffv1", "a.mkv"), ("mjpeg", "a.avi")])
+def test_damage_of_pictures_that_refer_to_no_other(codec: str, name: str, make_film: Make) -> None:
+    """FFV1's checksums and JPEG's markers tell of it; libav's decoders would show what is left."""
+    options = {"level": "3", "slicecrc": "1", "g": "1"} if codec == "ffv1" else {"strict": "unofficial"}
+    shape: dict[str, Any] = {"rate": Fraction(25), "time_base": Fraction(1, 25), "times": list(range(12))}
+    path = make_film(name, codec, PlaneFormat("420", 8), (96, 64), options=options, **shape)
+    whole, _, _ = read(path)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as film:
+        place, size = [(packet.pos, packet.size) for packet in film.demux(video=0) if packet.pos and packet.size][5]
+    if codec == "ffv1":
+        data[place + size // 2] ^= 0x10
+    else:
+        data[place + size // 2 : place + size - 20] = bytes(size - 20 - size // 2)
+    path.write_bytes(data)
+    read_until_refused(path, 1)
+    kept, notes, _ = read(path)
+    lost = [frame.pts for frame in whole if frame.pts not in {other.pts for other in kept}]
+    assert lost in ([whole[5].pts], [whole[4].pts, whole[5].pts]) and len(notes) == 1
+    found = {frame.pts: frame for frame in whole}
+    assert all(same_planes(frame, found[frame.pts]) for frame in kept)
 
 
 def test_film_that_ends_damaged_tells_where_its_sound_ends(make: Make) -> None:
