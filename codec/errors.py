@@ -30,7 +30,7 @@ class SourceChanged(InputError):
 
 
 class SourceDamaged(InputError):
-    """The source is damaged, or becomes another film, midway: what is before that can be encoded (`best_effort`)."""
+    """The source is damaged, or becomes another film, midway: the rest can be encoded (`best_effort`)."""
 
 
 class Unsteady(InputError):

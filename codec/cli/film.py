@@ -40,7 +40,7 @@ from .tables import film_table, still_table, tracks_text
 @click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
 @click.option("--page", type=Number(int, 1, PAGES_MAX), help="Pictures: which page of a TIFF.  [default: 1]")
 @click.option("--patience", type=Seconds(), help="With a cluster that has no workers.  [default: 30:00]")
-@click.option("--best-effort", is_flag=True, help="Encode a damaged film up to the damage.")
+@click.option("--best-effort", is_flag=True, help="Leave out what is damaged of a film, and say when.")
 @machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")

@@ -90,7 +90,8 @@ def encode(
     """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`: Matroska where that ends in
     .mkv, WebM where it ends in .webm, else MP4.
 
-    `best_effort`: a source that is damaged, or changes its size, is encoded up to there, and a note says so.
+    `best_effort`: pictures of a source that are damaged are left out, and one that changes its size ends there; notes
+    say so.
     `jobs`: segments encoded at a time, each by a process of its own (default: one, by this process); `cluster`: the
     address of a Dask scheduler whose workers do it instead, `jobs` or as many as there are at a time. On like machines
     the bytes are the same in any case. `patience`: seconds that a cluster may be without workers, 1800 by default; that
@@ -138,7 +139,7 @@ def _advice(kept: int, error: BaseException) -> str:
     them = "it" if kept == 1 else "them"
     what = "1 finished segment is kept" if kept == 1 else f"{kept} finished segments are kept"
     if isinstance(error, SourceDamaged):
-        return f"{what}, --resume --best-effort writes the film up to there"
+        return f"{what}, --resume --best-effort goes on behind the damage, or ends the film there"
     if isinstance(error, SourceChanged):
         return f"{what}, --resume goes on from {them} where the film is again what it was"
     if isinstance(error, NoRoom):

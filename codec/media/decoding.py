@@ -7,14 +7,16 @@ decoded before it have come out whole. What comes out does not depend on the num
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple, Self
 
 import av
 
 from ..errors import InputError, reason
 from .clock import FileClock, can_jump
+from .ffv1 import SliceSums
 from .packet_times import PacketTimes, Timed
 from .timeline import NAMED, clock
 
@@ -23,13 +25,28 @@ _INTRA = 1  # libav's number of pictures that refer to no other
 _FAULTS = (av.FFmpegError, OSError, ValueError)
 
 
+class _Tags(NamedTuple):
+    """What a stream tells of its pictures, and not libav's frames, which are told what holds for a later packet: aspect
+    ratio of samples, None or 0 where it does not tell that, and code points of colour as in `Colour`."""
+
+    sar: Fraction | None
+    colour: tuple[int, ...]
+
+    @classmethod
+    def now(cls, context: Any) -> Self:
+        """Those of the packet that was decoded last."""
+        points = (context.color_primaries, context.color_trc, context.colorspace, context.color_range)
+        return cls(context.sample_aspect_ratio, tuple(map(int, points)))
+
+
 class Picture(NamedTuple):
     """A decoded frame. `pts`: ticks of the stream, None where nothing tells it; `gap`: whether pictures just before it
-    are damaged and left out."""
+    are damaged and left out; `tags`: see `_Tags`."""
 
     frame: av.VideoFrame
     pts: int | None
     gap: bool
+    tags: _Tags
 
 
 class Decoder:
@@ -55,19 +72,21 @@ class Decoder:
     ):
         self.end = self.begin = 0
         self._name, self._container, self._stream = name, container, stream
-        self._best_effort, self._notes, self._mark = best_effort, notes, mark
+        self._best_effort, self._mark = best_effort, mark
         self._context = stream.codec_context
         self._times = PacketTimes(container, stream, file_clock)
+        self._sums = SliceSums() if self._context.codec.name == "ffv1" else None
         self._due: dict[int, bool] = {}  # packets whose pictures have not come out: number -> whether it is a key
         self._newest = -1  # the last packet of which a picture has come out
+        self._decoded = -1  # the last packet that was decoded
+        self._tags: deque[tuple[int, _Tags]] = deque(maxlen=_REORDERED)  # and from which packet on they hold
         self._held: deque[tuple[int, Picture]] = deque()
         self._damage = _Damage()
         # the flag of damage in MPEG's containers is that of the bytes with which the next packet begins
         self._late_flags = int(can_jump(container))
         self._untrusted = -1  # the last packet that a flag may mean
         self._shown = False  # a picture of this recording, or since the last damage
-        self._recordings: list[str] = []  # when those begin that are joined to the first
-        self._early, self._joined = 0, ""  # pictures that refer to others before the recording; where it begins
+        self._recordings = _Recordings(name, best_effort, notes)
 
     def pictures(self) -> Iterator[Picture]:
         """All of them. Raises InputError at the first damage; under `best_effort` goes on behind it, and raises only
@@ -84,8 +103,7 @@ class Decoder:
         except _FAULTS as error:
             self._broken(number + 1, f"{self._name} cannot be decoded at {self._clock(at)}: {reason(error)}")
         yield from self._released()
-        self._note_early()
-        self._note_joins()
+        self._recordings.end()
         if self._damage.text:
             raise InputError(self._damage.text)
 
@@ -95,20 +113,21 @@ class Decoder:
         self.end = packet.pos + packet.size if packet.pos is not None else self.end
         if joins:
             self._empty()
-            self._note_early()
-            self._shown, self._joined = False, f" of the recording that begins at {self._clock(pts)}"
-            self._recordings.append(self._clock(pts))
+            self._recordings.begin(self._clock(pts))
+            self._shown = False
+        if self._recordings.leaves_out(packet):
+            return
         if self._damage.text and packet.is_keyframe and not packet.is_corrupt and number > self._untrusted:
             self._resume(number)
         if self._damage.skips:
             return
-        if packet.is_corrupt:
+        if packet.is_corrupt or (self._sums is not None and self._sums.fail(bytes(packet))):
             self._broken(number, f"{self._name} is damaged or cut off at {self._clock(pts)}")
             self._untrusted = number + self._late_flags
             return
         self._due[number] = packet.is_keyframe
         self._times.decoded(number)
-        packet.pts = packet.dts = number
+        packet.pts = packet.dts = self._decoded = number
         self._mark(packet)
         try:
             self._take(packet.decode())
@@ -135,10 +154,15 @@ class Decoder:
         elif self._damage.whole == number:
             self._spoilt(number, self._damage.text)
         elif not self._damage.text:
-            self._early += 1
+            self._recordings.early += 1
 
-    def _take(self, frames: Iterable[av.VideoFrame]) -> None:
+    def _take(self, frames: Sequence[av.VideoFrame]) -> None:
         """Hold the whole ones of the frames that libav's decoder gives."""
+        tags = _Tags.now(self._context)
+        if frames and not self._tags:  # before, they may be those of the container
+            self._tags.append((-1, tags))
+        elif self._tags and tags != self._tags[-1][1]:
+            self._tags.append((self._decoded, tags))
         for frame in frames:
             number = frame.pts if frame.pts is not None else min(self._due, default=-1)
             is_key = self._due.pop(number, None)
@@ -146,7 +170,7 @@ class Decoder:
             pts = None if is_key is None else self._times.of(number, frame.dts)
             if frame.is_corrupt and (self._shown or (is_key and frame.pict_type == _INTRA)):
                 self._spoilt(number, f"{self._name}: the picture at {self._clock(pts)} is damaged")
-            elif number == self._damage.whole and frame.pict_type != _INTRA:
+            elif number == self._damage.whole and frame.pict_type > _INTRA:
                 self._spoilt(number, self._damage.text)  # where a gradual refresh ends, decoders do not tell
             elif self._damage.passes(number, pts):
                 self._pass(number, frame, pts)
@@ -154,10 +178,11 @@ class Decoder:
     def _pass(self, number: int, frame: av.VideoFrame, pts: int | None) -> None:
         """Hold a picture that is whole, or leave it out where it refers to others before the recording."""
         if not frame.is_corrupt:
-            self._shown = True
-            self._held.append((number, Picture(frame, pts, self._damage.told(number))))
+            self._shown = self._recordings.shown = True
+            tags = next((tags for since, tags in reversed(self._tags) if since <= number), self._tags[0][1])
+            self._held.append((number, Picture(frame, pts, self._damage.told(number), tags)))
         elif not self._damage.gap:
-            self._early += 1
+            self._recordings.early += 1
 
     def _spoilt(self, number: int, text: str) -> None:
         """A packet is damaged: nothing from it on is whole until a key comes out. Raises InputError but under
@@ -205,22 +230,6 @@ class Decoder:
                 del self._due[n]
         return any(n in self._due for n in earlier)
 
-    def _note_early(self) -> None:
-        if self._early:
-            before = "it" if self._joined else "the film's start"
-            self._notes.append(
-                f"the first {self._early} pictures{self._joined} refer to others before {before} and are left out"
-            )
-        self._early = 0
-
-    def _note_joins(self) -> None:
-        if self._recordings:
-            others = f" and {len(self._recordings) - NAMED} other times" if len(self._recordings) > NAMED else ""
-            self._notes.append(
-                f"another recording begins at {', '.join(self._recordings[:NAMED])}{others}; "
-                "the film goes on there, whatever the time stamps say"
-            )
-
     def _clock(self, pts: int | None) -> str:
         return clock(None if pts is None else pts - self.begin, self._stream.time_base)
 
@@ -260,3 +269,52 @@ class _Damage:
         """Whether the picture of a packet, which passes, is the first behind a gap."""
         gap, self.gap = self.gap and not self.text, self.gap and bool(self.text)
         return gap
+
+
+class _Recordings:
+    """The recordings that a film consists of, mostly one. `early`: pictures that are left out at the beginning of the
+    present one, as they refer to others before it; `shown`: whether one of it was not; sentences go to `notes`."""
+
+    def __init__(self, name: str, best_effort: bool, notes: list[str]):
+        self.early, self.shown = 0, False
+        self._name, self._best_effort, self._notes = name, best_effort, notes
+        self._begins: list[str] = []  # those that are joined to the first
+        self._has_keys = self._waits = False
+
+    def begin(self, at: str) -> None:
+        """Another recording begins at a time, in words. Raises InputError as `end` does."""
+        self._end_one()
+        self._begins.append(at)
+        self._waits = self._has_keys
+
+    def leaves_out(self, packet: av.Packet) -> bool:
+        """Whether a packet is left out, as a joined recording is decoded from its first key on, where it has such."""
+        self._has_keys |= packet.is_keyframe
+        self._waits &= not packet.is_keyframe
+        self.early += self._waits
+        return self._waits
+
+    def end(self) -> None:
+        """At the end of the film. Raises InputError where no picture of a joined recording can be decoded, but under
+        `best_effort`."""
+        self._end_one()
+        if self._begins:
+            others = f" and {len(self._begins) - NAMED} other times" if len(self._begins) > NAMED else ""
+            self._notes.append(
+                f"another recording begins at {', '.join(self._begins[:NAMED])}{others}; "
+                "the film goes on there, whatever the time stamps say"
+            )
+
+    def _end_one(self) -> None:
+        which = f" of the recording that begins at {self._begins[-1]}" if self._begins else ""
+        if which and self.early and not self.shown:
+            text = f"{self._name}: the pictures{which} cannot be decoded"
+            if not self._best_effort:
+                raise InputError(text)
+            self._notes.append(text)
+        elif self.early:
+            before = "it" if which else "the film's start"
+            self._notes.append(
+                f"the first {self.early} pictures{which} refer to others before {before} and are left out"
+            )
+        self.early, self.shown = 0, False

@@ -85,14 +85,16 @@ class Demuxed(Source):
         if self._first is None:
             raise InputError(f"the pictures of {self.name} have been read already; open it again")
         begin = self._begin
-        timeline = Timeline(self.name, self.info, (self._first.pts or begin) - begin, self.notes)
-        changes = Changes(self._first.frame, self._stream, self.notes)
+        start = (self._first.pts or begin) - begin
+        timeline = Timeline(self.name, self.info, start, self.notes, self.clock.origin)
+        changes = Changes(self._first, self.notes)
         pictures, self._first = chain([self._first], self._decoded), None
-        for frame, at, follows_gap in pictures:
+        for picture in pictures:
+            frame, at = picture.frame, picture.pts
             pts = timeline.time_of(None if at is None else at - begin)
             self._check_alike(frame, pts)
-            changes.look(frame, self._clock(pts))
-            if follows_gap:
+            changes.look(picture, self._clock(pts))
+            if picture.gap:
                 timeline.gap(pts)
             timeline.advance(pts, frame.duration or 0)
             with faults_as(InputError, f"the picture of {self.name} at {self._clock(pts)} cannot be converted"):
@@ -153,15 +155,19 @@ class Demuxed(Source):
         context.thread_type = "SLICE"
         # how far beyond damage several threads have come is chance, and so would be what is left out
         context.thread_count = 1 if self.best_effort else self._threads
-        # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" would find some
-        # more, but refuses recordings that begin within a group of pictures.
+        # Damaged pictures are to come out flagged, not to be skipped in silence. The option "explode" finds some more,
+        # but refuses recordings that begin within a group of pictures.
         context.flags |= av.codec.context.Flags.output_corrupt
+        if context.codec.intra_only:
+            context.options = {"err_detect": "explode"}
         if self._known is not None:
             self.clock = self._known
         elif not is_pipe(self.path) and can_jump(container):
             self.clock = clock_of(self.path)
-        clock = None if is_pipe(self.path) else self.clock
-        decoder = self._decoder = Decoder(self.name, container, stream, clock, self.best_effort, self.notes, self._mark)
+        file_clock = None if is_pipe(self.path) else self.clock
+        decoder = self._decoder = Decoder(
+            self.name, container, stream, file_clock, self.best_effort, self.notes, self._mark
+        )
         yield from decoder.pictures()
         # the reader of y4m takes part of a picture for the end of the film
         if decoder.end and container.format.name == "yuv4mpegpipe" and self._length() > decoder.end:

@@ -25,11 +25,13 @@ def clock(pts: int | None, time_base: Fraction) -> str:
 class Timeline:
     """Follows the pictures of the film `name` in order: each is given to `time_of`, then to `advance`, all to `end`.
 
-    `start` is the first picture's time as the file has it; sentences on what was repaired or is missing go to `notes`.
+    `start` is the first picture's time as the file has it, `origin` the seconds of the file's clock where the film
+    begins; sentences on what was repaired or is missing go to `notes`.
     """
 
-    def __init__(self, name: str, info: VideoInfo, start: int, notes: list[str]):
+    def __init__(self, name: str, info: VideoInfo, start: int, notes: list[str], origin: Fraction = Fraction(0)):
         self._name, self._info, self._start, self._notes = name, info, start, notes
+        self._origin = origin
         self._step = max(1, round(1 / (info.rate * info.time_base)))
         self._last: int | None = None
         self._filled: int | None = None  # the first time of those just before that were missing
@@ -114,7 +116,8 @@ class Timeline:
                 f"there is no picture at {self._clock(self._missed)}{others}, "
                 "where the film's rate lets one be expected; if that does not vary, the film is damaged there"
             )
-        if claimed - length > 1:
+        # some muxers count a film's length from the 0 of its clock
+        if claimed - max(self._origin, Fraction(0)) - length > 1:
             self._notes.append(
                 f"the pictures end after {float(length):.1f} s, but the film claims to last "
                 f"{float(claimed):.1f} s; it may be cut off"

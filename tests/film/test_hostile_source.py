@@ -222,7 +222,10 @@ def test_damage_midway_leaves_what_was_finished(run: Run, cut_off: Path, older: 
         result = run("encode", cut_off, older, *QUICK, "-y", *words)
         assert result.code == 1
         assert result.err.startswith(f"codec: {cut_off} is damaged or cut off at ") and result.err.count("\n") == 1
-        assert "2 finished segments are kept, --resume --best-effort writes the film up to there" in result.err
+        assert (
+            "2 finished segments are kept, --resume --best-effort goes on behind the damage, or ends the film there"
+            in result.err
+        )
         assert older.read_bytes() == b"older"
         assert sorted(os.listdir(older.parent)) == [".out.nvc.parts", "out.nvc"]
         assert "000000.segment" in os.listdir(older.parent / ".out.nvc.parts")
@@ -263,6 +266,25 @@ def test_best_effort_keeps_a_damaged_film_up_to_the_damage(
     assert 24 <= len(wanted) < 36
     assert times_of(older) == wanted
     assert os.listdir(older.parent) == ["out.nvc"]
+
+
+def test_best_effort_goes_on_behind_the_damage(run: Run, make_film: Any, older: Path) -> None:
+    """The gap is named with its time, and pictures behind it keep theirs."""
+    shape = {"rate": Fraction(25), "time_base": Fraction(1, 25), "times": list(range(72)), "size": (96, 64)}
+    path = make_film("in.ts", options={"bf": "2", "g": "12", "x264-params": "scenecut=0"}, **shape)
+    data = path.read_bytes()
+    pictures = [at for at in range(0, len(data), 188) if data[at + 1] == 0x41 and data[at + 2] == 0]
+    at = pictures[38] + 188
+    path.write_bytes(data[:at] + data[at + 188 :])
+    result = run("encode", path, older, *QUICK, "-y")
+    assert result.code == 1 and result.err.startswith(f"codec: {path} is damaged or cut off at ")
+    text = notes_of(run, path, older, "--resume", "--best-effort")
+    times = times_of(older)
+    gap = next((a, b) for a, b in pairwise(times) if b - a > Fraction(1, 25))
+    begin, end = gap[0] + Fraction(1, 25), gap[1]
+    assert text.count("damaged and left out") == 1
+    assert f"from {float(begin):.3f} s to {float(end):.3f} s" in text
+    assert end == Fraction(48, 25) and len(times) == 72 - (end - begin) * 25
 
 
 # --- taken, and told --------------------------------------------------------------------------------------------------

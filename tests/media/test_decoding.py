@@ -13,7 +13,7 @@ import av
 import pytest
 
 from codec.errors import SourceDamaged
-from codec.frames import Frame
+from codec.frames import Frame, PlaneFormat
 from codec.media.demuxed import open_source
 from codec.media.timeline import NAMED
 from tests.makers import same_planes
@@ -148,6 +148,29 @@ def test_wiped_bytes_cost_no_more_than_their_groups(name: str, make: Make) -> No
     assert sum("damaged and left out" in note for note in notes) == 1 and until is None
 
 
+@pytest.mark.parametrize(("codec", "name"), [("ffv1", "a.mkv"), ("mjpeg", "a.avi")])
+def test_damage_of_pictures_that_refer_to_no_other(codec: str, name: str, make_film: Make) -> None:
+    """FFV1's checksums and JPEG's markers tell of it; libav's decoders would show what is left."""
+    options = {"level": "3", "slicecrc": "1", "g": "1"} if codec == "ffv1" else {"strict": "unofficial"}
+    shape: dict[str, Any] = {"rate": Fraction(25), "time_base": Fraction(1, 25), "times": list(range(12))}
+    path = make_film(name, codec, PlaneFormat("420", 8), (96, 64), options=options, **shape)
+    whole, _, _ = read(path)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as film:
+        place, size = [(packet.pos, packet.size) for packet in film.demux(video=0) if packet.pos and packet.size][5]
+    if codec == "ffv1":
+        data[place + size // 2] ^= 0x10
+    else:
+        data[place + size // 2 : place + size - 20] = bytes(size - 20 - size // 2)
+    path.write_bytes(data)
+    read_until_refused(path, 1)
+    kept, notes, _ = read(path)
+    lost = [frame.pts for frame in whole if frame.pts not in {other.pts for other in kept}]
+    assert lost in ([whole[5].pts], [whole[4].pts, whole[5].pts]) and len(notes) == 1
+    found = {frame.pts: frame for frame in whole}
+    assert all(same_planes(frame, found[frame.pts]) for frame in kept)
+
+
 def test_film_that_ends_damaged_tells_where_its_sound_ends(make: Make) -> None:
     path = make("a.ts")
     whole, _, _ = read(path)
@@ -164,6 +187,27 @@ def test_film_that_changes_size_tells_where_its_sound_ends(make_film: Make, tmp_
     kept, notes, until = read(tmp_path / "a.mpg")
     assert len(kept) == 12 and "64x48 to 96x48" in notes[-1]
     assert until == (kept[-1].pts + kept[-1].duration) * Fraction(1, 90000)
+
+
+def test_what_changes_within_a_recording_is_noted_when_it_does(make_film: Make, tmp_path: Path) -> None:
+    """libav's decoder tells of a change when it reads it, up to three pictures before the one that it begins with."""
+    for codec, ending in ("libx264", "h264"), ("mpeg2video", "m2v"):
+        parts = []
+        for number, (sar, primaries) in enumerate([(Fraction(4, 3), 5), (Fraction(1), 6)]):
+
+            def adjust(
+                output: av.container.OutputContainer, video: Any, sar: Any = sar, points: Any = primaries
+            ) -> None:
+                video.codec_context.sample_aspect_ratio, video.codec_context.color_primaries = sar, points
+
+            shape: dict[str, Any] = {"rate": Fraction(25), "time_base": Fraction(1, 25), "times": list(range(25))}
+            parts.append(make_film(f"{number}.{ending}", codec, options={"bf": "2"}, adjust=adjust, **shape))
+        path = tmp_path / f"a.{ending}"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        for threads in (1, 3):
+            notes = read(path, False, threads)[1]
+            assert "the aspect ratio of samples changes from 4/3 to 1 at 1.000 s; the first is kept" in notes
+            assert "the tags of colour change at 1.000 s; the first are kept" in notes
 
 
 def test_what_changes_midway_is_noted_once_with_its_time(make_film: Make, tmp_path: Path) -> None:
