@@ -60,7 +60,8 @@ class Conversion:
         """The code points that AV1 can hold."""
         if max(colour) > _CODE_MAX:
             self.notes.append("the film's colours have code points of libav's own, which are not kept")
-            colour = Colour(*(2 if point > _CODE_MAX else point for point in colour[:3]), colour.range)
+            primaries, transfer, matrix = (2 if point > _CODE_MAX else point for point in colour[:3])
+            colour = Colour(primaries, transfer, matrix, colour.range)
         if colour.matrix == 0 and not self._is_rgb(given):
             self.notes.append(f"the matrix of RGB is not kept: it is not that of {given.name}")
             colour = colour._replace(matrix=2)

@@ -16,18 +16,18 @@ from ..wire.nal import CODECS, is_beside, nal_units, t35_of
 from ..wire.t35 import CAPTIONS, caption_messages, kept, messages_in, name_of
 from .libav import side_data
 
-_LOST_SIDE_DATA = {
+_DOLBY = "Dolby Vision metadata"
+_LOST = {
     "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
     "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
-    "DOVI_METADATA": "Dolby Vision metadata",
-    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DOVI_METADATA": _DOLBY,
+    "DOVI_RPU_BUFFER": _DOLBY,
     "ICC_PROFILE": "the ICC colour profile",
     "STEREO3D": "the stereo 3D description",
     "SPHERICAL": "the spherical video description",
     "S12M_TIMECODE": "the SMPTE 12M time code",
     "FILM_GRAIN_PARAMS": "film grain parameters (the pictures are stored as decoded)",
 }
-_DOLBY_COLOURS = 5  # the profile whose pictures are in colours of its own
 
 
 class Extras:
@@ -37,7 +37,7 @@ class Extras:
         context = stream.codec_context
         context.copy_opaque = True
         self._codec, self._extradata = context.codec.canonical_name, bytes(context.extradata or b"")
-        self._alpha = self._codec in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1"
+        self._alpha = False  # whether WebM holds it, as a film of its own, which libav's decoders pass over
         self._dolby_vision = dolby_vision_of(header)
         self._beside = False  # whether there are pictures beside the film's own
 
@@ -45,7 +45,9 @@ class Extras:
         """Give a packet that is to be decoded what its picture brings."""
         data = bytes(packet) if packet.size else b""
         packet.opaque = ()
-        if self._codec == "av1":
+        if self._codec in ("vp8", "vp9"):
+            self._alpha |= packet.has_sidedata("matroska_block_additional")
+        elif self._codec == "av1":
             packet.opaque = messages_in(data)
         elif self._codec in CODECS:
             units = [unit for unit in nal_units(data, self._codec, self._extradata) if unit]
@@ -75,10 +77,8 @@ class Extras:
         """Sentences on what is not kept beside the samples, given the first picture."""
         data = side_data(frame)
         has = {name_of(message) for message in self.of(frame)}
-        lost = {text for name, text in _LOST_SIDE_DATA.items() if name in data and text not in has}
+        lost = {text for name, text in _LOST.items() if name in data and text not in has}
         if self._dolby_vision is not None:
-            lost.add("Dolby Vision metadata")
-        found = [f"not kept: {text}" for text in dict.fromkeys(_LOST_SIDE_DATA.values()) if text in lost]
-        if self._dolby_vision == _DOLBY_COLOURS:
-            found.append("the colours are wrong without them: they are those of Dolby Vision's profile 5")
-        return found
+            lost.add(_DOLBY)
+        wrong = {_DOLBY: ", without which the colours of its profile 5 are wrong"} if self._dolby_vision == 5 else {}
+        return [f"not kept: {text}{wrong.get(text, '')}" for text in dict.fromkeys(_LOST.values()) if text in lost]
