@@ -6,16 +6,17 @@ their pictures.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import av
 from av.sidedata.sidedata import Type
 
-from ..wire.matroska import dolby_vision_of
+from ..wire.matroska import block_addition_of, dolby_vision_of
 from ..wire.nal import CODECS, is_beside, nal_units, t35_of
 from ..wire.t35 import CAPTIONS, caption_messages, kept, messages_in, name_of
-from .libav import side_data
+from .libav import side_data, stream_header
 
+_HDR10_PLUS: Literal["dynamic_hdr10_plus"] = "dynamic_hdr10_plus"  # libav's name of a packet's
 _DOLBY = "Dolby Vision metadata"
 _LOST = {
     "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
@@ -36,6 +37,7 @@ class Extras:
     def __init__(self, stream: Any, header: bytes):
         context = stream.codec_context
         context.copy_opaque = True
+        self._stream = stream
         self._codec, self._extradata = context.codec.canonical_name, bytes(context.extradata or b"")
         self._alpha = False  # whether WebM holds it, as a film of its own, which libav's decoders pass over
         self._dolby_vision = dolby_vision_of(header)
@@ -53,6 +55,16 @@ class Extras:
             units = [unit for unit in nal_units(data, self._codec, self._extradata) if unit]
             self._beside |= any(is_beside(unit, self._codec) for unit in units)
             packet.opaque = kept(message for unit in units for message in t35_of(unit, self._codec))
+        if not packet.opaque and packet.has_sidedata(_HDR10_PLUS):
+            packet.opaque = kept([self._hdr10_plus(packet, data)])
+
+    def _hdr10_plus(self, packet: av.Packet, data: bytes) -> bytes:
+        """The message that Matroska keeps beside a packet, and libav as a structure of its own."""
+        copy = av.Packet(data)
+        copy.set_sidedata(packet.get_sidedata(_HDR10_PLUS))
+        copy.pts = copy.dts = 0
+        copy.time_base, copy.is_keyframe = packet.time_base, True
+        return block_addition_of(stream_header(self._stream, copy))
 
     @staticmethod
     def of(frame: av.VideoFrame) -> tuple[bytes, ...]:

@@ -124,7 +124,20 @@ def test_a_film_keeps_the_place(tmp_path: Path, place: str, name: str) -> None:
         assert info_of(tmp_path / f"out.{ending}").chroma_place == (told or ("left" if ending == "mp4" else ""))
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_damaged_record_of_properties_is_told(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "in.mkv", replace(INFO, chroma_place="center")) as sink:
+        sink.write(drawn_frames(YUV, 96, 64, 1)[0])
+    codec.encode(tmp_path / "in.mkv", tmp_path / "a.nvc", WISHES)
+    data, payload = (tmp_path / "a.nvc").read_bytes(), write_properties(Properties("center"))
+    assert data.count(payload) == 1
+    (tmp_path / "a.nvc").write_bytes(data.replace(payload, payload[:2] + b"\7" + payload[3:]))
+    with pytest.raises(FormatError, match=r"a\.nvc: what tells of its pictures is damaged"):
+        Contents(tmp_path / "a.nvc")
+    assert Contents(tmp_path / "a.nvc", best_effort=True).info.chroma_place == ""
+
+
+def test_a_record_of_properties_reads_back() -> None:
     assert read_properties(write_properties(Properties("top"))) == Properties("top")
     for payload in (write_properties(Properties("top"))[:-1], b"", b"\1\5\0"):
         with pytest.raises(FormatError):
@@ -230,6 +243,40 @@ def test_hdr10_plus_is_carried(tmp_path: Path, name: str) -> None:
         target = tmp_path / f"out.{ending}"
         notes = codec.decode(tmp_path / "a.nvc", target, device="cpu").notes
         assert notes.count(f"{target} does not hold the film's HDR10+ dynamic metadata") == 1
+
+
+def element(number: str, *bodies: bytes) -> bytes:
+    """An element of EBML."""
+    body = b"".join(bodies)
+    return bytes.fromhex(number) + (len(body) | 1 << 56).to_bytes(8) + body
+
+
+def beside_blocks(path: Path, messages: list[bytes]) -> Path:
+    """FFV1 in Matroska with a T.35 message beside each block (Matroska's block additions, type 4)."""
+    encoder = cast(Any, av.CodecContext.create("ffv1", "w"))
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 96, 64, YUV.av_name, Fraction(1, 1000)
+    encoder.options = {"level": "1"}
+    blocks = []
+    for k, (frame, message) in enumerate(zip(drawn_frames(YUV, 96, 64, len(messages)), messages, strict=True)):
+        (packet,) = encoder.encode(planes_to_av(frame.planes, YUV))
+        more = element("a6", element("ee", b"\4"), element("a5", message))
+        block = element("a1", b"\x81" + (40 * k).to_bytes(2) + b"\0", bytes(packet))
+        blocks.append(element("a0", block, element("75a1", more)))
+    video = element("e0", element("b0", b"\x60"), element("ba", b"\x40"))
+    mapping = element("41e4", element("41f0", b"\4"), element("41e7", b"\4"))
+    track = element("d7", b"\1") + element("73c5", b"\1") + element("83", b"\1") + element("86", b"V_FFV1")
+    tracks = element("1654ae6b", element("ae", track, element("55ee", b"\4"), mapping, video))
+    film = element("1f43b675", element("e7", b"\0"), *blocks)
+    segment = element("18538067", element("1549a966", element("2ad7b1", b"\x0f\x42\x40")), tracks, film)
+    path.write_bytes(element("1a45dfa3", element("4282", b"matroska")) + segment)
+    return path
+
+
+def test_hdr10_plus_beside_blocks_is_found(tmp_path: Path) -> None:
+    messages = [hdr10_plus(k) for k in range(3)]
+    with open_source(beside_blocks(tmp_path / "a.mkv", messages)) as film:
+        assert [frame.messages for frame in film.frames()] == [(message,) for message in messages]
+        assert film.notes == [] and film.exact
 
 
 @pytest.mark.parametrize("profile", [5, 7, 8])
