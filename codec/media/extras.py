@@ -45,22 +45,23 @@ class Extras:
 
     def mark(self, packet: av.Packet) -> None:
         """Give a packet that is to be decoded what its picture brings."""
-        data = bytes(packet) if packet.size else b""
         packet.opaque = ()
+        if not packet.size:
+            return
         if self._codec in ("vp8", "vp9"):
             self._alpha |= packet.has_sidedata("matroska_block_additional")
         elif self._codec == "av1":
-            packet.opaque = messages_in(data)
+            packet.opaque = messages_in(bytes(packet))
         elif self._codec in CODECS:
-            units = [unit for unit in nal_units(data, self._codec, self._extradata) if unit]
+            units = [unit for unit in nal_units(bytes(packet), self._codec, self._extradata) if unit]
             self._beside |= any(is_beside(unit, self._codec) for unit in units)
             packet.opaque = kept(message for unit in units for message in t35_of(unit, self._codec))
         if not packet.opaque and packet.has_sidedata(_HDR10_PLUS):
-            packet.opaque = kept([self._hdr10_plus(packet, data)])
+            packet.opaque = kept([self._hdr10_plus(packet)])
 
-    def _hdr10_plus(self, packet: av.Packet, data: bytes) -> bytes:
+    def _hdr10_plus(self, packet: av.Packet) -> bytes:
         """The message that Matroska keeps beside a packet, and libav as a structure of its own."""
-        copy = av.Packet(data)
+        copy = av.Packet(bytes(packet))
         copy.set_sidedata(packet.get_sidedata(_HDR10_PLUS))
         copy.pts = copy.dts = 0
         copy.time_base, copy.is_keyframe = packet.time_base, True
