@@ -6,28 +6,29 @@ their pictures.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import av
 from av.sidedata.sidedata import Type
 
-from ..wire.matroska import dolby_vision_of
+from ..wire.matroska import block_addition_of, dolby_vision_of
 from ..wire.nal import CODECS, is_beside, nal_units, t35_of
 from ..wire.t35 import CAPTIONS, caption_messages, kept, messages_in, name_of
-from .libav import side_data
+from .libav import side_data, stream_header
 
-_LOST_SIDE_DATA = {
+_HDR10_PLUS: Literal["dynamic_hdr10_plus"] = "dynamic_hdr10_plus"  # libav's name of a packet's
+_DOLBY = "Dolby Vision metadata"
+_LOST = {
     "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
     "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
-    "DOVI_METADATA": "Dolby Vision metadata",
-    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DOVI_METADATA": _DOLBY,
+    "DOVI_RPU_BUFFER": _DOLBY,
     "ICC_PROFILE": "the ICC colour profile",
     "STEREO3D": "the stereo 3D description",
     "SPHERICAL": "the spherical video description",
     "S12M_TIMECODE": "the SMPTE 12M time code",
     "FILM_GRAIN_PARAMS": "film grain parameters (the pictures are stored as decoded)",
 }
-_DOLBY_COLOURS = 5  # the profile whose pictures are in colours of its own
 
 
 class Extras:
@@ -36,21 +37,35 @@ class Extras:
     def __init__(self, stream: Any, header: bytes):
         context = stream.codec_context
         context.copy_opaque = True
+        self._stream = stream
         self._codec, self._extradata = context.codec.canonical_name, bytes(context.extradata or b"")
-        self._alpha = self._codec in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1"
+        self._alpha = False  # whether WebM holds it, as a film of its own, which libav's decoders pass over
         self._dolby_vision = dolby_vision_of(header)
         self._beside = False  # whether there are pictures beside the film's own
 
     def mark(self, packet: av.Packet) -> None:
         """Give a packet that is to be decoded what its picture brings."""
-        data = bytes(packet) if packet.size else b""
         packet.opaque = ()
-        if self._codec == "av1":
-            packet.opaque = messages_in(data)
+        if not packet.size:
+            return
+        if self._codec in ("vp8", "vp9"):
+            self._alpha |= packet.has_sidedata("matroska_block_additional")
+        elif self._codec == "av1":
+            packet.opaque = messages_in(bytes(packet))
         elif self._codec in CODECS:
-            units = [unit for unit in nal_units(data, self._codec, self._extradata) if unit]
+            units = [unit for unit in nal_units(bytes(packet), self._codec, self._extradata) if unit]
             self._beside |= any(is_beside(unit, self._codec) for unit in units)
             packet.opaque = kept(message for unit in units for message in t35_of(unit, self._codec))
+        if not packet.opaque and packet.has_sidedata(_HDR10_PLUS):
+            packet.opaque = kept([self._hdr10_plus(packet)])
+
+    def _hdr10_plus(self, packet: av.Packet) -> bytes:
+        """The message that Matroska keeps beside a packet, and libav as a structure of its own."""
+        copy = av.Packet(bytes(packet))
+        copy.set_sidedata(packet.get_sidedata(_HDR10_PLUS))
+        copy.pts = copy.dts = 0
+        copy.time_base, copy.is_keyframe = packet.time_base, True
+        return block_addition_of(stream_header(self._stream, copy))
 
     @staticmethod
     def of(frame: av.VideoFrame) -> tuple[bytes, ...]:
@@ -75,10 +90,8 @@ class Extras:
         """Sentences on what is not kept beside the samples, given the first picture."""
         data = side_data(frame)
         has = {name_of(message) for message in self.of(frame)}
-        lost = {text for name, text in _LOST_SIDE_DATA.items() if name in data and text not in has}
+        lost = {text for name, text in _LOST.items() if name in data and text not in has}
         if self._dolby_vision is not None:
-            lost.add("Dolby Vision metadata")
-        found = [f"not kept: {text}" for text in dict.fromkeys(_LOST_SIDE_DATA.values()) if text in lost]
-        if self._dolby_vision == _DOLBY_COLOURS:
-            found.append("the colours are wrong without them: they are those of Dolby Vision's profile 5")
-        return found
+            lost.add(_DOLBY)
+        wrong = {_DOLBY: ", without which the colours of its profile 5 are wrong"} if self._dolby_vision == 5 else {}
+        return [f"not kept: {text}{wrong.get(text, '')}" for text in dict.fromkeys(_LOST.values()) if text in lost]

@@ -120,15 +120,18 @@ def colour_of(frame: av.VideoFrame, stream: Any) -> Colour:
     )
 
 
-def stream_header(stream: Any) -> bytes:
-    """What a Matroska file says of a stream, which is more than PyAV shows of it; empty where Matroska has no place for
-    its codec."""
+def stream_header(stream: Any, packet: av.Packet | None = None) -> bytes:
+    """What a Matroska file says of a stream, which is more than PyAV shows of it, with that packet in it; empty where
+    Matroska has no place for its codec."""
     file = io.BytesIO()
     with suppress(av.FFmpegError, OSError, ValueError):
         # raw pictures lie in Matroska as in AVI, and only where that is asked for
         with av.open(file, "w", format="matroska", options={"allow_raw_vfw": "1"}) as output:
-            output.add_stream_from_template(stream, opaque=True)
+            track: Any = output.add_stream_from_template(stream, opaque=True)
             output.start_encoding()
+            if packet is not None:
+                packet.stream = track
+                output.mux(packet)
     return file.getvalue()
 
 

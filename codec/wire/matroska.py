@@ -23,6 +23,7 @@ _PIXEL_WIDTH, _PIXEL_HEIGHT, _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x
 _COLOUR, _SITING_ACROSS, _SITING_DOWN, _MAX_CLL, _MAX_FALL, _MASTERING = 0x55B0, 0x55B7, 0x55B8, 0x55BC, 0x55BD, 0x55D0
 _POINTS, _BRIGHTEST, _DARKEST = range(0x55D1, 0x55D9), 0x55D9, 0x55DA  # x and y of red, green, blue and white
 _ADDITIONS, _ADDITION_TYPE, _ADDITION_DATA = 0x41E4, 0x41E7, 0x41ED
+_CLUSTER, _BLOCK_GROUP, _BLOCK_ADDITIONS, _BLOCK_MORE, _BLOCK_ADDITION = 0x1F43B675, 0xA0, 0x75A1, 0xA6, 0xA5
 _DOLBY_VISION = (int.from_bytes(b"dvcC"), int.from_bytes(b"dvvC"), int.from_bytes(b"dvwC"))
 _ASPECT_RATIO = 3  # DisplayUnit: width and height are a ratio
 _HEAD = 1 << 20  # bytes of a file that hold its headers
@@ -55,8 +56,18 @@ def dolby_vision_of(header: bytes) -> int | None:
             fields = {e.id: e for e in _elements(header, mapping.body, mapping.end)}
             kind, record = fields.get(_ADDITION_TYPE), fields.get(_ADDITION_DATA)
             if kind and record and _number(header, kind) in _DOLBY_VISION and record.end - record.body > 2:
-                return header[record.body + 2] >> 1
+                return header[record.body + 2] >> 1 if len(header) > record.body + 2 else None
     return None
+
+
+def block_addition_of(file: bytes) -> bytes:
+    """What is added to the first block of a file; nothing where there is no such."""
+    path = _SEGMENT, _CLUSTER, _BLOCK_GROUP, _BLOCK_ADDITIONS, _BLOCK_MORE, _BLOCK_ADDITION
+    try:
+        found = _find(file, path, 0, len(file))[-1]
+    except ValueError:
+        return b""
+    return file[found.body : found.end]
 
 
 # -------------------------------------------------------------------------------------------------------------- writing

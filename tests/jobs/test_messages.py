@@ -27,6 +27,7 @@ RICH = replace(
     rate=Fraction(24000, 1001),
     sar=Fraction(4, 3),
     colour=Colour(9, 16, 9, 1),
+    chroma_place="topleft",
     display_matrix=(0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30),
     side_data={"mastering": bytes(range(88)), "content_light": b"\0\1"},
     frames=12,
@@ -50,14 +51,17 @@ def test_tasks_arrive_as_they_were(fmt: PlaneFormat) -> None:
     wishes = Settings(bitrate=70.5, scale=Fraction(3, 2), loss=7, threads=3)
     for info, settings, previous in ((PLAIN, Settings(), None), (RICH, wishes, drawn_segment(2))):
         info = replace(info, format=fmt)
-        task = Task(5, drawn_frames(fmt, 7, 5, 3), info, settings, Fraction(3, 2), control, previous)
+        frames = [
+            replace(frame, messages=(b"\xb5\0", bytes([k]))[:k]) for k, frame in enumerate(drawn_frames(fmt, 7, 5, 3))
+        ]
+        task = Task(5, frames, info, settings, Fraction(3, 2), control, previous)
         found = sent(task)
         assert (found.index, found.info, found.settings, found.scale) == (5, info, settings, Fraction(3, 2))
         assert vars(found.control) == vars(control) | {"settings": settings}
         assert (found.previous is None) == (previous is None)
         assert previous is None or same(found.previous, previous)
         for a, b in zip(found.frames, task.frames, strict=True):
-            assert (a.pts, a.duration) == (b.pts, b.duration)
+            assert (a.pts, a.duration, a.messages) == (b.pts, b.duration, b.messages)
             assert all(p.dtype == q.dtype and np.array_equal(p, q) for p, q in zip(a.planes, b.planes, strict=True))
 
 

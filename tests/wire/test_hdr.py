@@ -1,10 +1,11 @@
-"""HDR metadata: what libav says of a film comes back in boxes and in SVT-AV1's words."""
+"""HDR metadata: what libav says of a film comes back in boxes and in the words of encoders."""
 
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 
-from codec.wire.hdr import hdr_boxes, svt_hdr
+from codec.wire.hdr import hdr_boxes, mastering_of, svt_hdr, x26x_hdr
 
 MASTERING = (
     34000,
@@ -37,6 +38,19 @@ def test_both_spellings() -> None:
     points = (13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450)
     mdcv = struct.pack(">I4s8H2I", 32, b"mdcv", *points, 10_000_000, 1)
     assert hdr_boxes(data) == mdcv + struct.pack(">I4s2H", 12, b"clli", 1000, 400)
+
+
+def test_the_words_of_x264_and_x265() -> None:
+    """Whole numbers of 1/50000 and 1/10000, as `--master-display` of x265 has them."""
+    words = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    assert x26x_hdr(side_data(*MASTERING, 1, 10000, 1000, 1)) == (words, "1000,400")
+
+
+def test_what_av1_holds_comes_back_as_it_was() -> None:
+    """Its units are 1/65536, 1/256 for the brightest and 1/16384 for the darkest."""
+    points = [round(Fraction(n, 50000) * 65536) for n in MASTERING[::2]]
+    coded = [number for n in points for number in (n, 65536)] + [round(16384 * 0.005), 16384, 4000 * 256, 256]
+    assert mastering_of(side_data(*coded)) == mastering_of(side_data(*MASTERING, 50, 10000, 4000, 1))
 
 
 def test_short_or_absent_data_say_nothing() -> None:
