@@ -255,6 +255,13 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(tmp_path: Path, name:
 
 
 @pytest.mark.parametrize(("name", "make"), [("a.webp", webp), ("a.png", apng)])
+def test_a_side_that_libav_cannot_convert(tmp_path: Path, name: str, make: Any) -> None:
+    path = written(tmp_path / name, make(3_000_000, 1, [Drawn(RGB[0, :1])] * 2))
+    with pytest.raises(InputError, match=f"{name} cannot be converted"):
+        source_of(path)
+
+
+@pytest.mark.parametrize(("name", "make"), [("a.webp", webp), ("a.png", apng)])
 def test_a_frame_beyond_the_canvas_is_refused(tmp_path: Path, name: str, make: Any) -> None:
     path = written(tmp_path / name, make(16, 12, [FOUR[0], Drawn(RGB[1], left=2)]))
     with source_of(path) as film, pytest.raises(SourceDamaged, match="beyond its canvas"):
