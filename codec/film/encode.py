@@ -70,8 +70,8 @@ def encode(
     limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Encoded:
-    """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`: Matroska where that ends in
-    .mkv, WebM where it ends in .webm, else MP4.
+    """Encode the film at `source` (see `source_of`; "-": standard input) to the .nvc file `target`: Matroska where that
+    ends in .mkv, WebM where it ends in .webm, else MP4.
 
     `best_effort`: a source that is damaged, or changes its size, is encoded up to there, and a note says so.
     `jobs`: segments encoded at a time, each by a process of its own (default: one, by this process); `cluster`: the
