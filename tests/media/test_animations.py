@@ -163,7 +163,7 @@ def test_one_picture_is_a_still(tmp_path: Path, name: str, make: Any) -> None:
     assert picture.notes == (f"{several}: all frames but the first left out",)
 
 
-def sequence(path: Path, tracks: int = 1) -> Path:
+def sequence(path: Path, tracks: int = 1, brand: bytes = b"avis") -> Path:
     """An AVIF sequence of three pictures, shown 0.1, 0.2 and 0.3 s: an MP4 of AV1 with the brand of one. Of two tracks
     the second one, as with libavif, is alpha."""
     fmt = PlaneFormat("420", 8)
@@ -182,7 +182,7 @@ def sequence(path: Path, tracks: int = 1) -> Path:
         for stream in streams:
             output.mux(stream.encode(None))
     data = path.read_bytes()
-    path.write_bytes(data[:8] + b"avis" + data[12:16] + b"avif" + data[20:])
+    path.write_bytes(data[:8] + brand + data[12:16] + b"avif" + data[20:])
     return path
 
 
@@ -195,8 +195,9 @@ def test_avif_sequence_is_a_film(tmp_path: Path) -> None:
     assert [f.pts * film.info.time_base for f in found] == [0, Fraction(1, 10), Fraction(3, 10)]
 
 
-def test_alpha_of_an_avif_sequence_is_named(tmp_path: Path) -> None:
-    with source_of(sequence(tmp_path / "a.avif", 2)) as film:
+@pytest.mark.parametrize("brand", [b"avis", b"avif", b"msf1"])
+def test_alpha_of_an_avif_sequence_is_named(tmp_path: Path, brand: bytes) -> None:
+    with source_of(sequence(tmp_path / "a.avif", 2, brand)) as film:
         assert not film.exact and film.notes == ["the alpha track is dropped"]
         assert abs(next(film.frames()).planes[0].astype(int) - drawn_planes(film.info.format, 64, 64, 0)[0]).mean() < 8
 
