@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -159,6 +160,19 @@ def remuxed(film: Path, target: Path, *kinds: str) -> Path:
                 packet.stream = streams[packet.stream.index]
                 new.mux(packet)
     return target
+
+
+def stand_on_input(monkeypatch: pytest.MonkeyPatch, path: Path, piped: bool) -> None:
+    """Let a file be standard input: as a shell redirects it, or what a pipe brings."""
+    if piped:
+        reading, writing = os.pipe()
+        data = path.read_bytes()
+        assert len(data) < 1 << 16, "more would wait for a reader"
+        os.write(writing, data)
+        os.close(writing)
+    else:
+        reading = os.open(path, os.O_RDONLY)
+    monkeypatch.setattr(sys, "stdin", os.fdopen(reading))
 
 
 class Result(NamedTuple):

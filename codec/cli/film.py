@@ -72,8 +72,9 @@ def encode_command(
 
     A film is an MP4 inside; where TARGET ends in .mkv or .webm it is the same in Matroska or WebM.
 
-    SOURCE "-" is a y4m film or a picture on standard input. A picture (PNG, JPEG, WebP, AVIF, TIFF, BMP, PNM) becomes
-    an AVIF file that any browser shows; TARGET "-" is standard output for it. Of a folder SOURCE every picture is
+    SOURCE "-" is standard input: a film, without sound where it is a pipe, or a picture. An animation (GIF, WebP, PNG,
+    AVIF) is a film, and an .nvc film is restored first. A picture (PNG, JPEG, WebP, AVIF, TIFF, BMP, PNM) becomes an
+    AVIF file that any browser shows; TARGET "-" is standard output for it. Of a folder SOURCE every picture is
     encoded to a file below the folder TARGET.
     """
     if lossless and max_error:

@@ -87,8 +87,8 @@ def encode(
     patience: float | None = None,
     listen: Listener = silent,
 ) -> Encoded:
-    """Encode the film at `source` ("-": y4m on standard input) to the .nvc file `target`: Matroska where that ends in
-    .mkv, WebM where it ends in .webm, else MP4.
+    """Encode the film at `source` (see `source_of`; "-": standard input) to the .nvc file `target`: Matroska where that
+    ends in .mkv, WebM where it ends in .webm, else MP4.
 
     `best_effort`: pictures of a source that are damaged are left out, and one that changes its size ends there; notes
     say so.

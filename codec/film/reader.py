@@ -44,13 +44,17 @@ from ..wire.tracks import Track
 _READ = {"format_whitelist": "mp4,matroska", "protocol_whitelist": "file"}
 
 _EBML = b"\x1a\x45\xdf\xa3"  # how Matroska and WebM begin
+_FIRST = {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide"}  # boxes that begin an MP4
+
+
+def _begins_like_film(head: bytes) -> bool:
+    return head.startswith(_EBML) or head[4:8] in _FIRST
 
 
 def is_nvc_film(path: str) -> bool:
     """Whether the first temporal unit of a file carries data of ours, damaged or not: one of MP4 or Matroska, the base
     of which would be another film. Nothing is decoded for it."""
-    head = peeked(path, 12)
-    if not (head[4:8] == b"ftyp" or head.startswith(_EBML)) or is_pipe(path):
+    if is_pipe(path) or not _begins_like_film(peeked(path, 12)):
         return False
     try:
         with open_film(path, FormatError, _READ) as container:
@@ -92,9 +96,14 @@ class FilmReader:
                 check_index(file)
             except FormatError as error:
                 raise FormatError(f"{self.name}: {error}") from None
-        with self._open() as (container, stream):
-            self.metadata = film_tags(container.metadata)
-            self.info = self._info_of(container, stream)
+        try:
+            with self._open() as (container, stream):
+                self.metadata = film_tags(container.metadata)
+                self.info = self._info_of(container, stream)
+        except FormatError:
+            if not _begins_like_film(peeked(self.path, 12)):
+                raise FormatError(f"{self.name} is no .nvc film: it is neither MP4 nor Matroska") from None
+            raise
 
     def units(
         self, start: Fraction | None = None, report: Callable[[DamageError], None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
 from typing import IO, Self
@@ -15,6 +16,7 @@ from .apng import Apng
 from .canvas import UNTOLD, Animation, frame_of
 from .conversion import Conversion
 from .files import STDIN, opened
+from .libav import faults_as
 from .png import SIGNATURE
 from .source import Source
 from .timeline import LONGEST_STEP, clock
@@ -33,9 +35,10 @@ class Animated(Source):
             self._header = animation.header
             self._shown = animation.pictures()
             samples, ticks = next(self._shown)
-            picture = frame_of(samples, self._header.layout)
-            self._conversion = Conversion(picture, self._header.colour)
-            self._first: tuple[tuple[Plane, ...], int] | None = self._conversion.planes(picture), ticks
+            with self._converting():
+                picture = frame_of(samples, self._header.layout)
+                self._conversion = Conversion(picture, self._header.colour)
+                self._first: tuple[tuple[Plane, ...], int] | None = self._conversion.planes(picture), ticks
         except BaseException:
             self.close()
             raise
@@ -81,13 +84,18 @@ class Animated(Source):
             duration=header.ticks * header.tick,
         )
 
+    def _converting(self) -> AbstractContextManager[None]:
+        return faults_as(InputError, f"a picture of {self.name} cannot be converted")
+
     def _seconds(self, ticks: int) -> Fraction:
         return ticks * self._header.tick or UNTOLD
 
     def _converted(self) -> Iterator[tuple[tuple[Plane, ...], int]]:
         """Planes and ticks of the pictures behind the first."""
         for samples, ticks in self._shown:
-            yield self._conversion.planes(frame_of(samples, self._header.layout)), ticks
+            with self._converting():
+                planes = self._conversion.planes(frame_of(samples, self._header.layout))
+            yield planes, ticks
 
     def _frames(self) -> Iterator[Frame]:
         if self._first is None:

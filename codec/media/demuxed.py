@@ -123,7 +123,7 @@ class Demuxed(Source):
         file: Any
         if self.path == STDIN:
             source = opened(self.path)
-            file = self._file = _CountingReader(source) if is_pipe(self.path) else source
+            file = self._file = source if source.seekable() else _CountingReader(source)
         else:
             check_file(self.path)
             file = local_url(self.path)

@@ -25,7 +25,7 @@ from .files import STDIN, check_file, named, opened
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells errors only; read when that library is first used
 
-_AVIF = ("avis", "avif")  # major brands
+_AVIF = ("avis", "avif")  # brands
 _IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # display matrix of what is shown as it is coded
 _HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}  # libav's name -> ours
 
@@ -74,7 +74,8 @@ def film_stream(container: av.container.InputContainer) -> Any | None:
 def sequence_tracks(container: av.container.InputContainer) -> list[Any]:
     """The tracks of an AVIF sequence: its colours, then alpha where there is any. Its still, which libav takes for
     tracks of one picture, is none of them, and other films have none."""
-    if container.metadata.get("major_brand") not in _AVIF:
+    brands = container.metadata.get("major_brand", "") + container.metadata.get("compatible_brands", "")
+    if not any(brand in brands for brand in _AVIF):
         return []
     return [stream for stream in container.streams.video if stream.frames > 1]
 
