@@ -101,7 +101,7 @@ def _masks(data: bytes, header: _Header) -> tuple[int, ...]:
     place = _FILE_HEADER + 40
     four = header.size >= 56 or header.compression == _ALPHA_FIELDS
     masks = (*struct.unpack_from("<III", data, place), *(struct.unpack_from("<I", data, place + 12) if four else (0,)))
-    if 0 in masks[:3] or not all(_in_one(mask) for mask in masks):
+    if 0 in masks[:3] or not all(_in_one(mask) and mask >> header.bits == 0 for mask in masks):
         raise InputError("BMP of such masks of channels cannot be read")
     return masks
 

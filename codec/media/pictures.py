@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..errors import FormatError, InputError, OutputError, UsageError
 from ..limits import DEFAULT, check_source
 from ..wire import avif
-from ..wire.exif import with_orientation
+from ..wire.exif import orientation, tells_more, with_orientation
 from . import bmp, jpeg, png, pnm, tiff, tiff_samples
 from .beside import COLOUR_SPACE, Beside
 from .claims import claimed_sizes
@@ -37,6 +37,7 @@ WRITABLE = {".png": 4, ".tif": 4, ".tiff": 4, ".webp": 4, ".bmp": 3, ".jpg": 3, 
 DEEP = {".png", ".tif", ".tiff", ".ppm"}  # formats of 16-bit samples
 KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profiles and EXIF into
 READABLE = {*WRITABLE, ".avif", ".pgm", ".pnm", ".jpe"}
+_TIFF = {".tif", ".tiff"}  # whose profile and orientation we write
 _LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
 EXIF_PREFIX = b"Exif\0\0"
 _MAGICS = (png.SIGNATURE, jpeg.MAGIC, *tiff.MAGICS, bmp.MAGIC)
@@ -109,7 +110,7 @@ def looks_like_picture(path: str) -> bool:
             return False
     if head.startswith(_MAGICS) or pnm.is_pnm(head) or pnm.is_float(head):
         return True
-    return head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_avif(head)
+    return head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_avif(head) or avif.is_heic(head)
 
 
 def read_picture(path: str, admit: Admit = admit_readable, page: int | None = None) -> Picture:
@@ -149,6 +150,8 @@ def _check_kind(data: bytes, page: int | None) -> None:
     """Raise InputError for what is known not to be stored, FormatError where there is no such page."""
     if pnm.is_float(data):
         raise InputError("samples of floating point cannot be stored")
+    if avif.is_heic(data):
+        raise InputError("HEIC, a picture of HEVC, cannot be read: convert it to PNG or AVIF first")
     if page is None:
         return
     if not data.startswith(tiff.MAGICS):
@@ -269,6 +272,8 @@ def write_picture(path: str, picture: Picture) -> list[str]:
         raise OutputError(f"{path}: the picture could not be written")
     if ending == ".png" and picture.unusual:
         data = png.with_points(data, picture.points)
+    elif ending in _TIFF and (picture.icc or picture.exif):
+        data = tiff.with_tags(data, picture.icc, orientation(picture.exif))
     write_bytes(path, data)
     return notes
 
@@ -280,7 +285,10 @@ def _metadata(picture: Picture, ending: str) -> tuple[list[int], list[NDArray[np
         (cv2.IMAGE_METADATA_EXIF, picture.exif, "EXIF"),
         (cv2.IMAGE_METADATA_ICCP, picture.icc, "colour profile"),
     ):
-        if value and ending in KEEPING:
+        if ending in _TIFF:
+            if kind == cv2.IMAGE_METADATA_EXIF and tells_more(value):
+                lost.append("EXIF other than the orientation")
+        elif value and ending in KEEPING:
             kinds.append(kind)
             values.append(np.frombuffer(value, np.uint8))
         elif value:

@@ -21,6 +21,7 @@ from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header,
 
 PEEK = 256  # bytes that tell what a file is
 _BRANDS = (b"avif", b"mif1", b"miaf")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2")
 _ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 _REFERENCES_MAX = 64  # of a file that we read
 _ITEMS_MAX = 1024  # of a file that we read; a large picture of others is made of hundreds of tiles
@@ -67,6 +68,11 @@ def is_avif(data: bytes) -> bool:
     size = int.from_bytes(data[:4], "big")
     brands = {data[8:12], *(data[k : k + 4] for k in range(16, min(size, len(data), PEEK) - 3, 4))}
     return b"avif" in brands
+
+
+def is_heic(data: bytes) -> bool:
+    """Whether a file that begins so is a HEIF picture of another codec than AV1, as of phones."""
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC and not is_avif(data)
 
 
 def is_still(path: str) -> bool:

@@ -136,6 +136,9 @@ def test_bitmaps_of_run_lengths() -> None:
     wanted[0, 2] = 4
     runs_8 = [5, 3, 0, 0, 2, 7, 0, 3, 1, 2, 3, 0, 0, 2, 1, 0, 1, 9, 0, 0, 0, 2, 2, 2, 1, 4, 0, 1]
     runs_4 = [5, 0x33, 0, 0, 2, 0x77, 0, 3, 0x12, 0x30, 0, 2, 1, 0, 1, 0x90, 0, 0, 0, 2, 2, 2, 1, 0x40, 0, 1]
+    wide = described(16, 3, more=struct.pack("<IIII", 0xF80000, 0x7E0, 0x1F, 0).ljust(68, b"\0"))
+    with pytest.raises(InputError, match=r"^here: BMP of such masks of channels cannot be read$"):
+        parse_picture(bitmap(wide, [bytes(2 * COLUMNS)] * ROWS), "here")
     for bits, compression, runs in ((8, 1, runs_8), (4, 2, runs_4)):
         data = bitmap(described(bits, compression, colours=16), [bytes(runs)], table)
         assert np.array_equal(parse_picture(data, "here").pixels, palette[wanted])
@@ -353,6 +356,15 @@ def test_tiles_of_ten_bits_are_as_bright_as_one_picture() -> None:
     inner = np.r_[0:62, 66:128]  # chroma is smoothed across the seam
     assert np.array_equal(found.pixels[:, inner], wanted[:, inner])
     assert (found.pixels.max() > 60000, found.icc, orientation(found.exif)) == (True, ICC, 8)
+
+
+def test_other_heif_is_a_picture_that_is_not_read(tmp_path: Path) -> None:
+    """Rather than a film of its first tile."""
+    file = tmp_path / "a.heic"
+    file.write_bytes(box(b"ftyp", b"heic", bytes(4), b"mif1heic") + box(b"meta", bytes(4)))
+    assert looks_like_picture(str(file))
+    with pytest.raises(InputError, match=r"a\.heic: HEIC, a picture of HEVC, cannot be read"):
+        read_picture(str(file))
 
 
 def test_nclx_is_kept_and_a_clean_aperture_cropped() -> None:
