@@ -23,7 +23,7 @@ from ..errors import FormatError, InputError, OutputError, UsageError
 from ..limits import DEFAULT, check_source
 from ..wire import avif
 from ..wire.exif import orientation, tells_more, with_orientation
-from . import bmp, jpeg, png, pnm, tiff, tiff_samples
+from . import bmp, jpeg, jpeg_2000, png, pnm, tiff, tiff_samples
 from .beside import COLOUR_SPACE, Beside
 from .claims import claimed_sizes
 from .colours import SRGB, Points, described, points_of
@@ -180,6 +180,8 @@ def _decoded(data: bytes, page: int, beside: Beside) -> Pixels | None:
         return png.with_transparency(data, pixels)
     if data.startswith(jpeg.MAGIC):
         jpeg.look(data, beside)
+    elif data.startswith(jpeg_2000.MAGICS):
+        return jpeg_2000.look(data, pixels, beside)
     elif avif.is_avif(data):
         return _of_avif(data, pixels, beside)
     return pixels

@@ -6,6 +6,8 @@ tags of the same files: Pillow 13.0, ImageMagick 6.9.11, exiftool 12.57 and avif
 
 from __future__ import annotations
 
+import base64
+import io
 import struct
 import zlib
 from collections.abc import Iterable
@@ -278,8 +280,6 @@ def test_what_jpeg_says_beside_is_told() -> None:
 def test_inks_of_jpeg_are_converted_and_not_called_lossless() -> None:
     """Inverted, as Adobe writes them, and as YCCK: Pillow's conversion, within its rounding and OpenCV's."""
     image = pytest.importorskip("PIL.Image")
-    import io
-
     file = io.BytesIO()
     rgb = np.broadcast_to(samples(255, 2, 2, 3).astype(np.uint8).repeat(8, 0).repeat(8, 1), (16, 16, 3))
     image.fromarray(np.ascontiguousarray(rgb)).convert("CMYK").save(file, "JPEG", quality=100)
@@ -395,6 +395,25 @@ def test_orientation_is_written_into_any_exif() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ elsewhere
+
+# 4x4 samples of 12 bits, 0, 273, 546, ..., as ImageMagick wrote them; it reads them as 0, 4369, 8738, ... of 65535
+JPEG_2000 = base64.b64decode(
+    "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAABAAAAAQAAQsHAAAAAAAPY29scgEAAAAAABEAAACdanAyY/9P"
+    "/1EAKQAAAAAABAAAAAQAAAAAAAAAAAAAAAQAAAAEAAAAAAAAAAAAAQsBAf9SAAwAAAABAAAEBAAB/1wABEBg/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBF"
+    "RyB2ZXJzaW9uIDIuNS4w/5AACgAAAAAAKwAB/5Pf4GgSGjluoYLW+iSx5X39kRPYAGqGhb5YzdD/f//Z"
+)
+
+
+def test_jpeg_2000_of_twelve_bits_is_scaled() -> None:
+    found = parse_picture(JPEG_2000, "here")
+    assert np.array_equal(found.pixels, (np.arange(16) * 4369).reshape(4, 4, 1))
+    assert found.notes == ("here: samples of 12 bits are scaled to 16",)
+    assert parse_picture(JPEG_2000[JPEG_2000.index(b"\xff\x4f") :], "here").pixels.max() == 65535
+    grey = profile(0.7, None, True)
+    header, colour = JPEG_2000.index(b"jp2h") - 4, JPEG_2000.index(b"colr") - 4
+    told = box(b"colr", b"\2\0\0", grey)
+    data = JPEG_2000[:header] + box(b"jp2h", JPEG_2000[header + 8 : colour], told) + JPEG_2000[colour + 15 :]
+    assert parse_picture(data, "here").icc == grey
 
 
 def test_pillow_keeps_what_png_says_of_colours(tmp_path: Path) -> None:
