@@ -176,6 +176,7 @@ def test_inks_palettes_and_further_channels_of_tiff() -> None:
         (8, 1, {317: 3}, "TIFF of predictor 3 for 8 bits cannot be read"),
         (8, 1, {279: 9}, "the TIFF is cut off or damaged"),
         (8, 1, {259: 8}, "the TIFF is cut off or damaged"),
+        (8, 1, {259: 5, 279: 999}, "the TIFF is cut off or damaged"),
         (8, 1, {278: 1}, "the TIFF lacks strips or tiles"),
     ],
 )
