@@ -55,7 +55,7 @@ def decode(data: bytes, beside: Beside) -> NDArray[Any]:
     rows = abs(header.height)
     if header.bits <= 8:
         pixels = _palette(data, header)[_indices(data, header, rows)]
-        if (pixels[..., :1] == pixels[..., 1:]).all():
+        if not profile and (pixels[..., :1] == pixels[..., 1:]).all():
             pixels = pixels[..., :1]
     elif header.bits == 24:
         pixels = _lines(data, header, rows)[:, : 3 * header.width].reshape(rows, header.width, 3)[..., ::-1]

@@ -135,7 +135,8 @@ def parse_picture(data: bytes, name: str, admit: Admit = admit_readable, page: i
         raise InputError(f"{name}: {reason}" if reason else f"{name} is no picture that can be read")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{name}: samples of type {pixels.dtype} cannot be stored")
-    if pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():  # how OpenCV reads grey with alpha
+    grey = pixels.shape[2] == 4 and beside.icc[16:20] != b"RGB " and (pixels[..., :1] == pixels[..., 1:3]).all()
+    if grey:  # how OpenCV reads grey with alpha
         pixels = pixels[..., 2:]
     if beside.icc[16:20] not in (b"", b"GRAY" if pixels.shape[2] < 3 else b"RGB "):
         beside.icc = b""
@@ -225,7 +226,8 @@ def _of_avif(data: bytes, pixels: Pixels, beside: Beside) -> Pixels:
     picture is turned; its EXIF is made to say the same. Raises FormatError where they cannot be read."""
     found = avif.describe(data)
     if pixels.dtype == np.uint16:
-        pixels = pnm.scaled(pixels, (1 << found.depth) - 1)
+        peak = (1 << found.depth) - 1
+        pixels = pnm.scaled(np.minimum(pixels, peak), peak)
     if found.aperture is not None:
         left, top, width, height = found.aperture
         pixels = pixels[top : top + height, left : left + width]

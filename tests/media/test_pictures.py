@@ -217,6 +217,16 @@ def test_colours_without_code_points_become_a_profile() -> None:
     assert named(0.5, None) is None
 
 
+def test_grey_in_colours_keeps_their_profile() -> None:
+    """Grey with alpha is stored as such, but for a profile of RGB."""
+    values = samples(255, 4, 4, 2)[..., (0, 0, 0, 1)]
+    told = b"iCCP", b"x\0\0" + zlib.compress(profile(0.7, None, False))
+    assert parse_picture(png(8, 6, values), "here").pixels.shape == (4, 4, 2)
+    found = parse_picture(png(8, 6, values, told), "here")
+    assert (found.icc, found.notes) == (profile(0.7, None, False), ())
+    assert np.array_equal(found.pixels, values)
+
+
 def test_what_png_says_beside_is_told() -> None:
     values = samples(255, 4, 4, 3)
     profile_chunk = b"iCCP", b"x\0\0" + zlib.compress(profile(0.7, None, False))
