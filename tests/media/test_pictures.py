@@ -27,6 +27,7 @@ from codec.still.decode import decode_still
 from codec.still.encode import encode_still
 from codec.wire import avif
 from codec.wire.exif import TURNS, orientation, turned, with_orientation
+from codec.wire.obu import sequence_colour, strip
 from tests.media.makers import ICC, bgr, packed, png, samples, scaled
 
 ROWS, COLUMNS = 5, 7
@@ -180,6 +181,7 @@ def chromaticities(values: tuple[float, ...]) -> tuple[bytes, bytes]:
         ([(b"sRGB", b"\0"), gamma(1.0), chromaticities(P3)], SRGB),
         ([(b"cICP", b"\x09\x10\0\1"), (b"sRGB", b"\0"), gamma(1.0)], Points(9, 16)),
         ([(b"cICP", b"\x09\x12\0\1")], Points(9, 18)),
+        ([(b"cICP", b"\2\2\0\1"), gamma(1.0)], Points(1, 8)),
         ([(b"sBIT", b"\5\6\5"), (b"bKGD", bytes(6))], SRGB),
     ],
 )
@@ -190,6 +192,7 @@ def test_colours_of_png_are_code_points(chunks: list[tuple[bytes, bytes]], point
     assert (found.points, found.icc, found.notes) == (points, b"", ())
     data = encode_still(found, EXACT).data
     assert avif.read(data).colour == (*points, 8, 2)
+    assert sequence_colour(avif.read(data).base) == (*points, 8)
     assert write_picture(str(tmp_path / "a.png"), decode_still(data)) == []
     again = read_picture(str(tmp_path / "a.png"))
     assert (again.points, again.notes) == (points, ())
@@ -387,6 +390,14 @@ def test_nclx_is_kept_and_a_clean_aperture_cropped() -> None:
     for wrong in ((200, 1, 20, 1, 0, 1, 0, 1), (41, 1, 20, 1, 0, 1, 0, 1), (40, 0, 20, 1, 0, 1, 0, 1)):
         whole = parse_picture(avif_of(WAVES, box(b"clap", struct.pack(">IIIIiIiI", *wrong))), "here")
         assert whole.pixels.shape == (64, 96, 3)
+
+
+def test_without_nclx_the_coded_picture_tells_code_points() -> None:
+    told = encode_still(Picture(WAVES.astype(np.uint8), points=Points(9, 18)), StillSettings(preset="fast", head=False))
+    writer = avif.ItemWriter()
+    writer.add(b"av01", strip(avif.read(told.data).base), _av1(WAVES.shape[:2], 10))
+    found = parse_picture(writer.finish(), "here")
+    assert (found.points, found.pixels.dtype) == (Points(9, 18), np.uint16)
 
 
 def test_code_points_that_mean_nothing_are_those_of_srgb() -> None:
