@@ -72,7 +72,8 @@ def still_table(found: dict[str, Any]) -> str:
         quality += f", every sample within {found['max_error']}"
     head = "no head" if found["head"] is None else f"pretrained head {found['head']}, base quantiser {found['base_q']}"
     lines = [
-        f"{found['path']}: {found['width']}x{found['height']}, {KINDS[found['channels']]}, {found['depth']} bits; "
+        f"{found['path']}: {found['width']}x{found['height']}, {KINDS[found['channels']]}, {found['depth']} bits, "
+        f"colours of {found['colour']}; "
         f"{quality}, {found['bpp']:.4f} bpp, {head}",
         "",
     ]

@@ -55,7 +55,7 @@ def decode(data: bytes, beside: Attributes) -> NDArray[Any]:
     rows = abs(header.height)
     if header.bits <= 8:
         pixels = _palette(data, header)[_indices(data, header, rows)]
-        if (pixels[..., :1] == pixels[..., 1:]).all():
+        if not profile and (pixels[..., :1] == pixels[..., 1:]).all():
             pixels = pixels[..., :1]
     elif header.bits == 24:
         pixels = _lines(data, header, rows)[:, : 3 * header.width].reshape(rows, header.width, 3)[..., ::-1]
@@ -101,7 +101,7 @@ def _masks(data: bytes, header: _Header) -> tuple[int, ...]:
     place = _FILE_HEADER + 40
     four = header.size >= 56 or header.compression == _ALPHA_FIELDS
     masks = (*struct.unpack_from("<III", data, place), *(struct.unpack_from("<I", data, place + 12) if four else (0,)))
-    if 0 in masks[:3] or not all(_in_one(mask) for mask in masks):
+    if 0 in masks[:3] or not all(_in_one(mask) and mask >> header.bits == 0 for mask in masks):
         raise InputError("BMP of such masks of channels cannot be read")
     return masks
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import FormatError
 from ..wire import avif
-from . import bmp, jpeg, pnm, tiff
+from . import bmp, jpeg, jpeg_2000, pnm, tiff
 from .png import SIGNATURE as PNG
 
 Size = tuple[int, int]  # width, height
@@ -86,27 +86,14 @@ def _gif(data: bytes) -> Iterator[Size]:
 
 
 def _jpeg_2000(data: bytes) -> Iterator[Size]:
-    at = 0
-    while data[at : at + 4] != _CODESTREAM:  # boxes of a JP2 file
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"jp2c":
-            at += 16 if length == 1 else 8
-            break
-        if length == 1:
-            (length,) = struct.unpack_from(">Q", data, at + 8)
-        if length < 8:
-            return
-        at += length
-    if data[at : at + 4] == _CODESTREAM:
+    at = jpeg_2000.codestream(data)
+    if at >= 0 and data[at : at + 4] == jpeg_2000.CODESTREAM:
         right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
         yield right - left, bottom - top
 
 
 def _sun(data: bytes) -> Iterator[Size]:
     yield struct.unpack_from(">II", data, 4)
-
-
-_CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def _beginning(*magics: bytes) -> Callable[[bytes], bool]:
@@ -122,6 +109,6 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Iterator[Size]]],
     (lambda data: data[:4] + data[8:12] == b"RIFFWEBP", _webp),
     (avif.is_avif, avif.claimed_sizes),
     (_beginning(b"GIF87a", b"GIF89a"), _gif),
-    (_beginning(_CODESTREAM, b"\0\0\0\x0cjP  "), _jpeg_2000),
+    (_beginning(*jpeg_2000.MAGICS), _jpeg_2000),
     (_beginning(b"\x59\xa6\x6a\x95"), _sun),
 )

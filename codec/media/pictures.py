@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from ..errors import FormatError, InputError, OutputError, UsageError
 from ..limits import DEFAULT, check_source
 from ..wire import avif
-from ..wire.exif import with_orientation
-from . import bmp, jpeg, png, pnm, tiff, tiff_samples
+from ..wire.exif import orientation, tells_more, with_orientation
+from . import bmp, jpeg, jpeg_2000, png, pnm, tiff, tiff_samples
 from .animations import holds_animation, is_animation
 from .attributes import COLOUR_SPACE, Attributes
 from .claims import claimed_sizes
@@ -37,7 +37,8 @@ Pixels = NDArray[Any]  # uint8 or uint16, (rows, columns, 1 to 4)
 WRITABLE = {".png": 4, ".tif": 4, ".tiff": 4, ".webp": 4, ".bmp": 3, ".jpg": 3, ".jpeg": 3, ".ppm": 3}
 DEEP = {".png", ".tif", ".tiff", ".ppm"}  # formats of 16-bit samples
 KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profiles and EXIF into
-READABLE = {*WRITABLE, ".avif", ".pgm", ".pnm", ".jpe"}
+READABLE = {*WRITABLE, ".avif", ".jpe", ".pam", ".pbm", ".pgm", ".pnm"}
+_TIFF = {".tif", ".tiff"}  # whose profile and orientation we write
 _LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
 EXIF_PREFIX = b"Exif\0\0"
 _MAGICS = (png.SIGNATURE, jpeg.MAGIC, *tiff.MAGICS, bmp.MAGIC)
@@ -96,7 +97,8 @@ def looks_like_picture(path: str) -> bool:
     """Whether a file, or what stands on standard input, begins like a still picture, and is no animation."""
     head = peeked(path, avif.PEEK)
     known = head.startswith(_MAGICS) or pnm.is_pnm(head) or pnm.is_float(head) or avif.is_avif(head)
-    return (known or head[:4] + head[8:12] == b"RIFFWEBP") and not is_animation(path)
+    known = known or head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_heic(head)
+    return known and not is_animation(path)
 
 
 def read_picture(path: str, admit: Admit = admit_readable, page: int | None = None) -> Picture:
@@ -121,7 +123,8 @@ def parse_picture(data: bytes, name: str, admit: Admit = admit_readable, page: i
         raise InputError(f"{name}: {reason}" if reason else f"{name} is no picture that can be read")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{name}: samples of type {pixels.dtype} cannot be stored")
-    if pixels.shape[2] == 4 and (pixels[..., :1] == pixels[..., 1:3]).all():  # how OpenCV reads grey with alpha
+    grey = pixels.shape[2] == 4 and beside.icc[16:20] != b"RGB " and (pixels[..., :1] == pixels[..., 1:3]).all()
+    if grey:  # how OpenCV reads grey with alpha
         pixels = pixels[..., 2:]
     if beside.icc[16:20] not in (b"", b"GRAY" if pixels.shape[2] < 3 else b"RGB "):
         beside.icc = b""
@@ -136,6 +139,8 @@ def _check_kind(data: bytes, page: int | None) -> None:
     """Raise InputError for what is known not to be stored, FormatError where there is no such page."""
     if pnm.is_float(data):
         raise InputError("samples of floating point cannot be stored")
+    if avif.is_heic(data):
+        raise InputError("HEIC, a picture of HEVC, cannot be read: convert it to PNG or AVIF first")
     if page is None:
         return
     if not data.startswith(tiff.MAGICS):
@@ -166,6 +171,8 @@ def _decoded(data: bytes, page: int, beside: Attributes) -> Pixels | None:
         return png.with_transparency(data, pixels)
     if data.startswith(jpeg.MAGIC):
         jpeg.look(data, beside)
+    elif data.startswith(jpeg_2000.MAGICS):
+        return jpeg_2000.look(data, pixels, beside)
     elif avif.is_avif(data):
         return _of_avif(data, pixels, beside)
     return pixels
@@ -209,7 +216,8 @@ def _of_avif(data: bytes, pixels: Pixels, beside: Attributes) -> Pixels:
     picture is turned; its EXIF is made to say the same. Raises FormatError where they cannot be read."""
     found = avif.describe(data)
     if pixels.dtype == np.uint16:
-        pixels = pnm.scaled(pixels, (1 << found.depth) - 1)
+        peak = (1 << found.depth) - 1
+        pixels = pnm.scaled(np.minimum(pixels, peak), peak)
     if found.aperture is not None:
         left, top, width, height = found.aperture
         pixels = pixels[top : top + height, left : left + width]
@@ -258,6 +266,8 @@ def write_picture(path: str, picture: Picture, overwrite: bool = True) -> list[s
         raise OutputError(f"{path}: the picture could not be written")
     if ending == ".png" and picture.unusual:
         data = png.with_points(data, picture.points)
+    elif ending in _TIFF and (picture.icc or picture.exif):
+        data = tiff.with_tags(data, picture.icc, orientation(picture.exif))
     write_bytes(path, data, overwrite)
     return notes
 
@@ -269,7 +279,10 @@ def _metadata(picture: Picture, ending: str) -> tuple[list[int], list[NDArray[np
         (cv2.IMAGE_METADATA_EXIF, picture.exif, "EXIF"),
         (cv2.IMAGE_METADATA_ICCP, picture.icc, "colour profile"),
     ):
-        if value and ending in KEEPING:
+        if ending in _TIFF:
+            if kind == cv2.IMAGE_METADATA_EXIF and tells_more(value):
+                lost.append("EXIF other than the orientation")
+        elif value and ending in KEEPING:
             kinds.append(kind)
             values.append(np.frombuffer(value, np.uint8))
         elif value:

@@ -54,7 +54,8 @@ def look(data: bytes, beside: Attributes) -> None:
 
 
 def _colour(found: dict[bytes, bytes], beside: Attributes, grey: bool) -> None:
-    if len(cicp := found.get(b"cICP", b"")) == 4:
+    cicp = found.get(b"cICP", b"")
+    if len(cicp) == 4 and points_of(cicp[0], cicp[1]) == (cicp[0], cicp[1]):  # others mean nothing
         beside.points = points_of(cicp[0], cicp[1])
         if beside.icc:
             beside.icc = b""

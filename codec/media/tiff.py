@@ -28,6 +28,7 @@ TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS, EXTRA, FORMAT = 322, 32
 XMP, IPTC, PHOTOSHOP, ICC, EXIF, GPS = 700, 33723, 34377, 34675, 34665, 34853
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WHOLE = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8"}  # kinds of whole numbers
+_SHORT, _UNDEFINED = 3, 7
 _KIND_MAX = 12  # of what EXIF has
 _ENTRIES_MAX = 4096
 _ABOUT = (270, 271, 272, ORIENTATION, 305, 306, 315, 33432)  # what EXIF's own first directory tells too
@@ -122,6 +123,20 @@ def look(page: Directory, beside: Attributes) -> None:
     for tag, name in ((XMP, "its XMP"), (IPTC, "its IPTC"), (PHOTOSHOP, "its IPTC")):
         if tag in page.entries:
             beside.lose(name)
+
+
+def with_tags(data: bytes, icc: bytes, turned: int) -> bytes:
+    """A small TIFF of one page that tells a profile, where there is one, and an orientation: its directory is written
+    anew behind the rest."""
+    page, _ = page_of(data, 1)
+    form, data = page.order + "HHI", data + bytes(len(data) % 2)
+    kept = {tag: data[at : at + 12] for tag, at in page.places.items()}
+    kept[ORIENTATION] = struct.pack(form + "HH", ORIENTATION, _SHORT, 1, turned, 0)
+    if icc:
+        kept[ICC] = struct.pack(form + "I", ICC, _UNDEFINED, len(icc), len(data) + 2 + 12 * (len(kept) + 1) + 4)
+    table = b"".join(entry for _, entry in sorted(kept.items()))
+    first = struct.pack(page.order + "I", len(data))
+    return data[:4] + first + data[8:] + struct.pack(page.order + "H", len(kept)) + table + bytes(4) + icc
 
 
 def _exif_of(page: Directory) -> bytes:

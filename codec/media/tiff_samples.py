@@ -1,8 +1,8 @@
 """Samples of TIFF pages, of any number of bits up to 16, with whatever channels there are.
 
-Strips and tiles that are not compressed, or by Deflate, LZW, PackBits or Zstandard, are unpacked here: OpenCV makes
-other samples of alpha, of planes one after the other, of white that is zero and of odd depths. It decompresses only,
-each strip as a grey picture of its own. JPEG and facsimile codings are left to it.
+Strips and tiles that are not compressed, or by Deflate, LZW or PackBits, are unpacked here: OpenCV makes other
+samples of alpha, of planes one after the other, of white that is zero and of odd depths. It decompresses only, each
+strip as a grey picture of its own. JPEG and facsimile codings are left to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Samples = NDArray[Any]
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _INDEXED, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 _CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _INDEXED: 1, _SEPARATED: 4}
-_PLAIN, _LZW, _DEFLATE, _PACKBITS, _ZSTD = 1, 5, (8, 32946), 32773, 50000
+_PLAIN, _LZW, _DEFLATE, _PACKBITS = 1, 5, (8, 32946), 32773
 _BY_OPENCV = {2, 3, 4, 7}  # facsimile codings and JPEG
 _HORIZONTAL = 2
 _ASSOCIATED, _UNASSOCIATED = 1, 2
@@ -87,7 +87,8 @@ class _Layout:
         offsets = page.numbers(tiff.TILE_OFFSETS if self.tiled else tiff.OFFSETS)
         sizes = page.numbers(tiff.TILE_BYTE_COUNTS if self.tiled else tiff.BYTE_COUNTS)
         across, down = -(-self.width // self.columns), -(-self.height // self.rows)
-        if len(sizes) == 0 and len(offsets) == 1:  # old writers leave out what can be worked out
+        whole = len(sizes) == 0 and len(offsets) == 1  # old writers leave out what can be worked out
+        if whole:
             sizes = np.array([len(page.data)])
         if min(len(offsets), len(sizes)) < across * down * self.planes:
             raise InputError("the TIFF lacks strips or tiles")
@@ -99,6 +100,8 @@ class _Layout:
             rows = self.rows if self.tiled else min(self.rows, self.height - top)
             at = int(offsets[number])
             part = page.data[at : at + int(sizes[number])]
+            if at + int(sizes[number]) > len(page.data) and not whole:
+                raise InputError("the TIFF is cut off or damaged")
             found = self._unpacked(part, rows)[: self.height - top, : self.width - left]
             channels = slice(None) if self.planes == 1 else slice(plane, plane + 1)
             out[top : top + len(found), left : left + found.shape[1], channels] = found
@@ -144,7 +147,7 @@ def _decompressed(part: bytes, page: Directory, stride: int, rows: int) -> NDArr
             data = zlib.decompressobj().decompress(part, size)
         except zlib.error:
             data = b""
-    elif compression in (_LZW, _PACKBITS, _ZSTD):
+    elif compression in (_LZW, _PACKBITS):
         data = _by_libtiff(part, compression, stride, rows)
     else:
         raise InputError(f"TIFF of compression {compression} cannot be read")

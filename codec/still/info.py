@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import naming
 from ..limits import DEFAULT, Limits
 from ..loss.modes import STILL_MODES
+from ..media.colours import described, points_of
 from ..media.files import read_bytes
 from .payload import ALPHA, NO_ALPHA, NO_HEAD, check_still, header_of
 
@@ -32,6 +33,7 @@ def describe_still(path: str, limits: Limits = DEFAULT) -> dict[str, Any]:
         "channels": header.channels + (header.alpha != NO_ALPHA),
         "depth": header.depth,
         "alpha": header.alpha == ALPHA,
+        "colour": "its profile" if still.icc else described(points_of(still.colour.primaries, still.colour.transfer)),
         "head": None if header.head == NO_HEAD else header.head,
         "base_q": None if header.head == NO_HEAD else header.base_q,
         "loss": mode.name,

@@ -18,10 +18,11 @@ from typing import IO
 from ..errors import FormatError
 from ..frames import Colour
 from .exif import TURNS, orientation, turned
-from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_header, sequence_size
+from .obu import TEMPORAL_DELIMITER, SequenceHeader, iter_obus, sequence_colour, sequence_header, sequence_size
 
 PEEK = 256  # bytes that tell what a file is
 _BRANDS = (b"avif", b"mif1", b"miaf")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2")
 _ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
 _WAY = (b"trak", b"mdia", b"minf", b"stbl", b"stsz")  # from the index of tracks to one's number of samples
 _REFERENCES_MAX = 64  # of a file that we read
@@ -69,6 +70,11 @@ def is_avif(data: bytes) -> bool:
     size = int.from_bytes(data[:4], "big")
     brands = {data[8:12], *(data[k : k + 4] for k in range(16, min(size, len(data), PEEK) - 3, 4))}
     return b"avif" in brands
+
+
+def is_heic(data: bytes) -> bool:
+    """Whether a file that begins so is a HEIF picture of another codec than AV1, as of phones."""
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC and not is_avif(data)
 
 
 def is_still(path: str) -> bool:
@@ -256,6 +262,8 @@ def describe(data: bytes) -> Described:
     boxes = dict(reversed(found))  # the first of a kind counts
     turn, mirror = boxes.get(b"irot", b"\0")[:1], boxes.get(b"imir", b"")[:1]
     icc, colour = _colours(found)
+    if colour == Colour():  # then the coded picture tells
+        colour = Colour(*(sequence_colour(meta.content(meta.first_coded(), data)) or ()))
     alphas = meta.referring(b"auxl", meta.is_alpha)
     lost = []
     if b"tmap" in meta.kinds.values():
@@ -395,14 +403,17 @@ class _Meta:
             return found[4 + int.from_bytes(found[:4], "big") :]
         return b""
 
-    def depth(self) -> int:
-        """Bits a sample of the primary item: those of its AV1, or of its first tile's."""
+    def first_coded(self) -> int:
+        """The primary item, or its first tile."""
         of_tiles = b"dimg", self.primary
         tiles = [item for kind, source, items in self.references for item in items if (kind, source) == of_tiles]
-        for item in (self.primary, *tiles[:1]):
-            for name, value in self.properties_of(item):
-                if name == b"av1C" and len(value) >= 4:
-                    return 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
+        return tiles[0] if tiles else self.primary
+
+    def depth(self) -> int:
+        """Bits a sample of the primary item: those of its AV1, or of its first tile's."""
+        for name, value in self.properties_of(self.first_coded()):
+            if name == b"av1C" and len(value) >= 4:
+                return 8 if not value[2] & 0x40 else 12 if value[2] & 0x20 else 10
         return 8
 
     def properties_of(self, item: int) -> list[tuple[bytes, bytes]]:

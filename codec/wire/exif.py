@@ -51,6 +51,11 @@ def with_orientation(exif: bytes, wanted: int) -> bytes:
     return body + struct.pack(order + "H", len(kept)) + b"".join(kept) + following
 
 
+def tells_more(exif: bytes) -> bool:
+    """Whether EXIF tells anything but an orientation."""
+    return any(tag != ORIENTATION for _, tag in _entries(exif))
+
+
 def turned(turn: int, mirror: int | None) -> int:
     """The orientation that a turn and then a mirror axis are, as in `TURNS`."""
     if mirror is not None and turn >= 2 and (turn, mirror) not in TURNS.values():

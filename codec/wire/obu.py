@@ -178,15 +178,55 @@ class SequenceHeader(NamedTuple):
 def sequence_header(tu: bytes) -> SequenceHeader | None:
     """The unit's sequence header, None where it has none. No frame of the sequence is larger than it says, so this
     bounds what a decoder allocates."""
+    found = _opened(tu)
+    return found and found[0]
+
+
+def _opened(tu: bytes) -> tuple[SequenceHeader, _Bits, bool] | None:
+    """The sequence header as far as its size, what follows, and whether it is that of a still picture."""
     header = next((o for o in iter_obus(tu) if o.type == SEQUENCE_HEADER), None)
     if header is None:
         return None
     bits = _Bits(tu, header.body, header.end)
     profile = bits.take(3)
     bits.take(1)  # still_picture
-    level, tier = (bits.take(5), 0) if bits.take(1) else _operating_point(bits)  # reduced_still_picture_header
+    reduced = bool(bits.take(1))  # reduced_still_picture_header
+    level, tier = (bits.take(5), 0) if reduced else _operating_point(bits)
     width_bits, height_bits = bits.take(4) + 1, bits.take(4) + 1
-    return SequenceHeader(profile, level, tier, bits.take(width_bits) + 1, bits.take(height_bits) + 1)
+    found = SequenceHeader(profile, level, tier, bits.take(width_bits) + 1, bits.take(height_bits) + 1)
+    return found, bits, reduced
+
+
+def sequence_colour(tu: bytes) -> tuple[int, int, int] | None:
+    """Code points of primaries, transfer and matrix that the unit's sequence header tells, None where it tells none."""
+    opened = _opened(tu)
+    if opened is None:
+        return None
+    header, bits, reduced = opened
+    if not reduced and bits.take(1):  # frame_id_numbers_present_flag
+        bits.take(4 + 3)
+    bits.take(3)  # use_128x128_superblock, enable_filter_intra, enable_intra_edge_filter
+    if not reduced:
+        _pass_over_tools(bits)
+    bits.take(3)  # enable_superres, enable_cdef, enable_restoration
+    if bits.take(1) and header.profile == 2:  # high_bitdepth
+        bits.take(1)  # twelve_bit
+    if header.profile != 1:
+        bits.take(1)  # mono_chrome
+    return (bits.take(8), bits.take(8), bits.take(8)) if bits.take(1) else None
+
+
+def _pass_over_tools(bits: _Bits) -> None:
+    """What a sequence of several pictures may use, up to the order of its frames."""
+    bits.take(4)  # enable_interintra_compound, enable_masked_compound, enable_warped_motion, enable_dual_filter
+    ordered = bits.take(1)  # enable_order_hint
+    if ordered:
+        bits.take(2)  # enable_jnt_comp, enable_ref_frame_mvs
+    screen = 2 if bits.take(1) else bits.take(1)  # seq_choose_screen_content_tools, seq_force_screen_content_tools
+    if screen and not bits.take(1):  # seq_choose_integer_mv
+        bits.take(1)  # seq_force_integer_mv
+    if ordered:
+        bits.take(3)  # order_hint_bits_minus_1
 
 
 def sequence_size(tu: bytes) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ from codec.base.resample import BASE_FORMAT, plain_prediction
 from codec.errors import DamageError, InputError
 from codec.frames import Colour
 from codec.metrics import plane_psnrs
-from codec.wire.obu import sequence_size
+from codec.wire.obu import sequence_colour, sequence_size
 from tests.makers import drawn_planes
 
 FILM = BaseSettings(30.0, 12, threads=1)
@@ -77,6 +77,15 @@ def test_a_coarser_quantiser_takes_fewer_bytes() -> None:
     ]
     assert len(films[0]) > len(films[1]) > len(films[3])
     assert films[1] != films[2], "quarters of a step are heard"
+
+
+@pytest.mark.parametrize("still", [False, True])
+@pytest.mark.parametrize("points", [(9, 16, 9), (1, 13, 8), (12, 8, 6)])
+def test_the_sequence_header_tells_code_points(points: tuple[int, int, int], still: bool) -> None:
+    settings = BaseSettings(40.0, 12, 1, Colour(*points, 2), still=still)
+    (packet,) = encode_base(pictures(1), [0], MILLI, Fraction(25), settings)
+    assert sequence_colour(packet.data) == points
+    assert sequence_colour(b"\x12\0") is None
 
 
 def test_colour_and_hdr_are_announced() -> None:

@@ -157,6 +157,36 @@ def test_info_adds_up(run: Run, png: str, tmp_path: Path) -> None:
     assert "every sample within 2" in run("info", file).out.decode()
 
 
+def test_a_page_of_a_tiff(run: Run, film: Path, tmp_path: Path) -> None:
+    pages = [drawn(40, 56, 3), 255 - drawn(30, 20, 3)]
+    source, file, back = tmp_path / "a.tif", tmp_path / "a.nvc", tmp_path / "a.png"
+    cv2.imwritemulti(str(source), [np.ascontiguousarray(page[..., ::-1]) for page in pages])
+    done = run("encode", source, file, "--lossless", "--preset", "fast", "--page", "2")
+    assert (done.code, "a.tif: all pages but number 2 of 2 left out" in done.err) == (0, True)
+    assert run("decode", file, back).code == 0
+    assert (pixels_of(back) == pages[1]).all()
+    for name, number, code, words in (
+        (source, 3, 1, "a.tif: it has no page 3: there are 2"),
+        (back, 1, 1, "a.png: only a TIFF has pages"),
+        (file, 1, 1, "a.nvc: only a TIFF has pages"),
+        (tmp_path, 1, 2, "--page is for single pictures"),
+        (film, 1, 2, "--page is for pictures"),
+    ):
+        failed = run("encode", name, tmp_path / "b.nvc", "--page", str(number))
+        assert (failed.code, words in failed.err) == (code, True), failed.err
+
+
+def test_what_is_not_the_files_own_is_not_called_lossless(run: Run, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    source, file = tmp_path / "a.jpg", tmp_path / "a.nvc"
+    image.fromarray(drawn(40, 56, 3)).convert("CMYK").save(source)
+    refused = run("encode", source, file, "--lossless")
+    assert (refused.code, file.exists()) == (1, False)
+    assert "a.jpg: the picture cannot be stored losslessly: CMYK is converted to RGB" in refused.err
+    done = run("encode", source, file, "--preset", "fast")
+    assert (done.code, "a.jpg: CMYK is converted to RGB" in done.err) == (0, True)
+
+
 def test_folder_with_a_table_and_one_that_fails(run: Run, tmp_path: Path) -> None:
     folder, out, back = tmp_path / "in", tmp_path / "out", tmp_path / "back"
     (folder / "sub").mkdir(parents=True)

@@ -6,6 +6,8 @@ tags of the same files: Pillow 13.0, ImageMagick 6.9.11, exiftool 12.57 and avif
 
 from __future__ import annotations
 
+import base64
+import io
 import struct
 import zlib
 from collections.abc import Iterable
@@ -25,6 +27,7 @@ from codec.still.decode import decode_still
 from codec.still.encode import encode_still
 from codec.wire import avif
 from codec.wire.exif import TURNS, orientation, turned, with_orientation
+from codec.wire.obu import sequence_colour, strip
 from tests.media.makers import ICC, bgr, packed, png, samples, scaled
 
 ROWS, COLUMNS = 5, 7
@@ -136,6 +139,9 @@ def test_bitmaps_of_run_lengths() -> None:
     wanted[0, 2] = 4
     runs_8 = [5, 3, 0, 0, 2, 7, 0, 3, 1, 2, 3, 0, 0, 2, 1, 0, 1, 9, 0, 0, 0, 2, 2, 2, 1, 4, 0, 1]
     runs_4 = [5, 0x33, 0, 0, 2, 0x77, 0, 3, 0x12, 0x30, 0, 2, 1, 0, 1, 0x90, 0, 0, 0, 2, 2, 2, 1, 0x40, 0, 1]
+    wide = described(16, 3, more=struct.pack("<IIII", 0xF80000, 0x7E0, 0x1F, 0).ljust(68, b"\0"))
+    with pytest.raises(InputError, match=r"^here: BMP of such masks of channels cannot be read$"):
+        parse_picture(bitmap(wide, [bytes(2 * COLUMNS)] * ROWS), "here")
     for bits, compression, runs in ((8, 1, runs_8), (4, 2, runs_4)):
         data = bitmap(described(bits, compression, colours=16), [bytes(runs)], table)
         assert np.array_equal(parse_picture(data, "here").pixels, palette[wanted])
@@ -175,6 +181,7 @@ def chromaticities(values: tuple[float, ...]) -> tuple[bytes, bytes]:
         ([(b"sRGB", b"\0"), gamma(1.0), chromaticities(P3)], SRGB),
         ([(b"cICP", b"\x09\x10\0\1"), (b"sRGB", b"\0"), gamma(1.0)], Points(9, 16)),
         ([(b"cICP", b"\x09\x12\0\1")], Points(9, 18)),
+        ([(b"cICP", b"\2\2\0\1"), gamma(1.0)], Points(1, 8)),
         ([(b"sBIT", b"\5\6\5"), (b"bKGD", bytes(6))], SRGB),
     ],
 )
@@ -185,6 +192,7 @@ def test_colours_of_png_are_code_points(chunks: list[tuple[bytes, bytes]], point
     assert (found.points, found.icc, found.notes) == (points, b"", ())
     data = encode_still(found, EXACT).data
     assert avif.read(data).colour == (*points, 8, 2)
+    assert sequence_colour(avif.read(data).base) == (*points, 8)
     assert write_picture(str(tmp_path / "a.png"), decode_still(data)) == []
     again = read_picture(str(tmp_path / "a.png"))
     assert (again.points, again.notes) == (points, ())
@@ -210,6 +218,16 @@ def test_colours_without_code_points_become_a_profile() -> None:
     assert profile(None, (0.3, 0.0) * 4, False) == b""
     assert named(0.45455, CHROMATICITIES[9]) == Points(9, 4)
     assert named(0.5, None) is None
+
+
+def test_grey_in_colours_keeps_their_profile() -> None:
+    """Grey with alpha is stored as such, but for a profile of RGB."""
+    values = samples(255, 4, 4, 2)[..., (0, 0, 0, 1)]
+    told = b"iCCP", b"x\0\0" + zlib.compress(profile(0.7, None, False))
+    assert parse_picture(png(8, 6, values), "here").pixels.shape == (4, 4, 2)
+    found = parse_picture(png(8, 6, values, told), "here")
+    assert (found.icc, found.notes) == (profile(0.7, None, False), ())
+    assert np.array_equal(found.pixels, values)
 
 
 def test_what_png_says_beside_is_told() -> None:
@@ -275,8 +293,6 @@ def test_what_jpeg_says_beside_is_told() -> None:
 def test_inks_of_jpeg_are_converted_and_not_called_lossless() -> None:
     """Inverted, as Adobe writes them, and as YCCK: Pillow's conversion, within its rounding and OpenCV's."""
     image = pytest.importorskip("PIL.Image")
-    import io
-
     file = io.BytesIO()
     rgb = np.broadcast_to(samples(255, 2, 2, 3).astype(np.uint8).repeat(8, 0).repeat(8, 1), (16, 16, 3))
     image.fromarray(np.ascontiguousarray(rgb)).convert("CMYK").save(file, "JPEG", quality=100)
@@ -355,6 +371,15 @@ def test_tiles_of_ten_bits_are_as_bright_as_one_picture() -> None:
     assert (found.pixels.max() > 60000, found.icc, orientation(found.exif)) == (True, ICC, 8)
 
 
+def test_other_heif_is_a_picture_that_is_not_read(tmp_path: Path) -> None:
+    """Rather than a film of its first tile."""
+    file = tmp_path / "a.heic"
+    file.write_bytes(box(b"ftyp", b"heic", bytes(4), b"mif1heic") + box(b"meta", bytes(4)))
+    assert looks_like_picture(str(file))
+    with pytest.raises(InputError, match=r"a\.heic: HEIC, a picture of HEVC, cannot be read"):
+        read_picture(str(file))
+
+
 def test_nclx_is_kept_and_a_clean_aperture_cropped() -> None:
     nclx = box(b"colr", b"nclx", struct.pack(">HHHB", 9, 16, 9, 0x80))
     clap = box(b"clap", struct.pack(">IIIIiIiI", 40, 1, 20, 1, 10, 1, -6, 1))
@@ -365,6 +390,14 @@ def test_nclx_is_kept_and_a_clean_aperture_cropped() -> None:
     for wrong in ((200, 1, 20, 1, 0, 1, 0, 1), (41, 1, 20, 1, 0, 1, 0, 1), (40, 0, 20, 1, 0, 1, 0, 1)):
         whole = parse_picture(avif_of(WAVES, box(b"clap", struct.pack(">IIIIiIiI", *wrong))), "here")
         assert whole.pixels.shape == (64, 96, 3)
+
+
+def test_without_nclx_the_coded_picture_tells_code_points() -> None:
+    told = encode_still(Picture(WAVES.astype(np.uint8), points=Points(9, 18)), StillSettings(preset="fast", head=False))
+    writer = avif.ItemWriter()
+    writer.add(b"av01", strip(avif.read(told.data).base), _av1(WAVES.shape[:2], 10))
+    found = parse_picture(writer.finish(), "here")
+    assert (found.points, found.pixels.dtype) == (Points(9, 18), np.uint16)
 
 
 def test_code_points_that_mean_nothing_are_those_of_srgb() -> None:
@@ -383,6 +416,25 @@ def test_orientation_is_written_into_any_exif() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ elsewhere
+
+# 4x4 samples of 12 bits, 0, 273, 546, ..., as ImageMagick wrote them; it reads them as 0, 4369, 8738, ... of 65535
+JPEG_2000 = base64.b64decode(
+    "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAABAAAAAQAAQsHAAAAAAAPY29scgEAAAAAABEAAACdanAyY/9P"
+    "/1EAKQAAAAAABAAAAAQAAAAAAAAAAAAAAAQAAAAEAAAAAAAAAAAAAQsBAf9SAAwAAAABAAAEBAAB/1wABEBg/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBF"
+    "RyB2ZXJzaW9uIDIuNS4w/5AACgAAAAAAKwAB/5Pf4GgSGjluoYLW+iSx5X39kRPYAGqGhb5YzdD/f//Z"
+)
+
+
+def test_jpeg_2000_of_twelve_bits_is_scaled() -> None:
+    found = parse_picture(JPEG_2000, "here")
+    assert np.array_equal(found.pixels, (np.arange(16) * 4369).reshape(4, 4, 1))
+    assert found.notes == ("here: samples of 12 bits are scaled to 16",)
+    assert parse_picture(JPEG_2000[JPEG_2000.index(b"\xff\x4f") :], "here").pixels.max() == 65535
+    grey = profile(0.7, None, True)
+    header, colour = JPEG_2000.index(b"jp2h") - 4, JPEG_2000.index(b"colr") - 4
+    told = box(b"colr", b"\2\0\0", grey)
+    data = JPEG_2000[:header] + box(b"jp2h", JPEG_2000[header + 8 : colour], told) + JPEG_2000[colour + 15 :]
+    assert parse_picture(data, "here").icc == grey
 
 
 def test_pillow_keeps_what_png_says_of_colours(tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ import pytest
 from numpy.typing import NDArray
 
 from codec.errors import InputError
-from codec.media.pictures import parse_picture, read_picture
+from codec.media.pictures import Picture, parse_picture, read_picture, write_picture
 from codec.settings import StillSettings
 from codec.still.encode import encode_still
-from codec.wire.exif import orientation
+from codec.wire.exif import orientation, with_orientation
 from tests.media.makers import ICC, bgr, packed, png, samples, scaled
 
 ROWS, COLUMNS = 5, 7
+EXIF_WITH_MAKER = with_orientation(b"II*\0\x08\0\0\0\1\0\x0f\1\2\0\6\0\0\0\x1a\0\0\0" + bytes(4) + b"Maker\0", 6)
 EXACT = StillSettings(preset="fast", max_error=0, head=False)
 
 
@@ -175,6 +176,7 @@ def test_inks_palettes_and_further_channels_of_tiff() -> None:
         (8, 1, {317: 3}, "TIFF of predictor 3 for 8 bits cannot be read"),
         (8, 1, {279: 9}, "the TIFF is cut off or damaged"),
         (8, 1, {259: 8}, "the TIFF is cut off or damaged"),
+        (8, 1, {259: 5, 279: 999}, "the TIFF is cut off or damaged"),
         (8, 1, {278: 1}, "the TIFF lacks strips or tiles"),
     ],
 )
@@ -195,6 +197,18 @@ def test_profile_orientation_and_exif_of_tiff() -> None:
     assert parse_picture(page(values, 8, 2, tags={274: 1}), "here").exif == b""
     jpeg = cv2.imencode(".tif", bgr(values, 8), [cv2.IMWRITE_TIFF_COMPRESSION, 7])[1].tobytes()
     assert parse_picture(jpeg, "here").pixels.shape == values.shape
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_tiff_is_written_with_profile_and_orientation(deep: bool, tmp_path: Path) -> None:
+    """As Pillow and exiftool read them."""
+    values = samples(65535 if deep else 255, ROWS, COLUMNS, 3).astype(np.uint16 if deep else np.uint8)
+    for exif, notes in ((with_orientation(b"", 6), 0), (EXIF_WITH_MAKER, 1)):
+        told = write_picture(str(tmp_path / "a.tif"), Picture(values, ICC, exif))
+        assert ["without EXIF other than the orientation" in note for note in told] == [True] * notes
+        found = read_picture(str(tmp_path / "a.tif"))
+        assert np.array_equal(found.pixels, values)
+        assert (found.icc, orientation(found.exif), found.notes) == (ICC, 6, ())
 
 
 def test_pages_are_chosen_by_number(tmp_path: Path) -> None:
