@@ -72,6 +72,10 @@ class WorkerError(NvcError):
     """A process or machine that encoded a segment was lost, again and again."""
 
 
+class NoWorkers(WorkerError):
+    """There has been nobody to encode a segment for too long."""
+
+
 class UsageError(NvcError):
     """The options contradict each other or lie outside their range.
 

@@ -36,6 +36,7 @@ from .tables import film_table, still_table, tracks_text
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
 @click.option("--jobs", type=Number(int, 1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
 @click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
+@click.option("--patience", type=Seconds(), help="With a cluster that has no workers.  [default: 30:00]")
 @click.option("--page", type=Number(int, 1, PAGES_MAX), help="Pictures: which page of a TIFF.  [default: 1]")
 @click.option("--best-effort", is_flag=True, help="Encode a damaged film up to the damage.")
 @machine
@@ -59,6 +60,7 @@ def encode_command(
     best_effort: bool,
     jobs: int | None,
     cluster: str | None,
+    patience: Fraction | None,
     limits: Limits,
     quiet: bool,
     as_json: bool,
@@ -97,7 +99,8 @@ def encode_command(
 
     with Console(as_json, quiet) as console:
         how: Any = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort, "limits": limits}
-        result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, listen=console)
+        wait = None if patience is None else float(patience)
+        result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, patience=wait, listen=console)
         console.say(
             f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
             f"scale {result.scale:g}, {result.seconds:.0f} s"

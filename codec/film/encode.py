@@ -9,6 +9,7 @@ Memory is bounded by one segment for each lane. The target appears whole or not 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -81,6 +82,7 @@ def encode(
     best_effort: bool = False,
     jobs: int | None = None,
     cluster: str | None = None,
+    patience: float | None = None,
     limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Encoded:
@@ -90,7 +92,8 @@ def encode(
     `best_effort`: a source that is damaged, or changes its size, is encoded up to there, and a note says so.
     `jobs`: segments encoded at a time, each by a process of its own (default: one, by this process); `cluster`: the
     address of a Dask scheduler whose workers do it instead, `jobs` or as many as there are at a time. On like machines
-    the bytes are the same in any case. `limits`: of what is decoded by this project, animations and .nvc films.
+    the bytes are the same in any case. `patience`: seconds that a cluster may be without workers, 1800 by default; that
+    is told at once and every minute. `limits`: of what is decoded by this project, animations and .nvc films.
 
     Raises InputError, OutputError, UsageError or WorkerError; then nothing is at `target` that was not there before.
     Finished segments stay beside it and `resume` takes them up where source and settings are the same.
@@ -106,10 +109,12 @@ def encode(
         raise UsageError("standard input can be read only once: {}, {} and {} need a file", "resume", "jobs", "cluster")
     if jobs is not None and not 1 <= jobs <= JOBS_MAX:
         raise UsageError(f"{{}} must lie in 1..{JOBS_MAX}", "jobs")
+    if patience is not None and (cluster is None or not 0 <= patience < math.inf):
+        raise UsageError("{} goes with {}, and is not negative", "patience", "cluster")
     use_threads(settings.threads)
     with source_of(source, settings.threads, best_effort, limits, settings.device) as film:
         _check_options(film, settings)
-        workers, settings = _workers(jobs, cluster, settings)
+        workers, settings = _workers(jobs, cluster, patience, settings, listen)
         with closing(workers):
             work = _Work(film, target, settings, overwrite, resume, listen, workers)
             try:
@@ -140,12 +145,15 @@ def _advice(kept: int, error: BaseException) -> str:
     return f"{what}, --resume goes on from {them}"
 
 
-def _workers(jobs: int | None, cluster: str | None, settings: Settings) -> tuple[Workers, Settings]:
+def _workers(
+    jobs: int | None, cluster: str | None, patience: float | None, settings: Settings, listen: Listener
+) -> tuple[Workers, Settings]:
     """Who encodes, and with which settings: processes on one machine share its cores."""
     if cluster is not None:
-        from ..jobs.cluster import Cluster  # brings Dask, which nothing else needs
+        from ..jobs.cluster import PATIENCE, Cluster  # brings Dask, which nothing else needs
 
-        return Cluster(cluster, jobs), settings
+        longest = PATIENCE if patience is None else float(patience)
+        return Cluster(cluster, jobs, longest, lambda text: listen(Note(text))), settings
     if jobs is None or jobs == 1:
         return Here(), settings
     cores = settings.threads or os.cpu_count() or 1

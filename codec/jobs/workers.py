@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO
 
-from ..errors import WorkerError
+from ..errors import NoWorkers, WorkerError
 from ..events import Event, Listener, Stage
 from ..segment.encoder import Segment
 from .messages import ERROR, REPORT, SEGMENT, read_error, read_task, receive, send, send_error, send_task
@@ -46,6 +46,7 @@ class Workers(ABC):
 
     count: int
     closed = False
+    remedy = "try fewer --jobs"  # where a segment wants more memory than there is
 
     @abstractmethod
     def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
@@ -57,12 +58,14 @@ class Workers(ABC):
         for left in reversed(range(ATTEMPTS)):
             try:
                 return self.attempt(lane, task, listen)
+            except NoWorkers:
+                raise
             except WorkerError as error:
                 if self.closed:
                     raise
                 if not left:
                     times = f"{ATTEMPTS} times in all"
-                    raise WorkerError(f"{error}, {times}; it may want memory: try fewer --jobs") from None
+                    raise WorkerError(f"{error}, {times}; it may want memory: {self.remedy}") from None
                 lost(f"{error}; it is encoded again")
         raise AssertionError
 
