@@ -76,8 +76,10 @@ def encode_command(
     """
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
+    from ..media.foreign import refuse_gaussians
     from ..still.files import is_of_pictures
 
+    refuse_gaussians(source)
     if is_of_pictures(source):
         if jobs or cluster or best_effort:
             raise UsageError("--jobs, --cluster and --best-effort are for films")
