@@ -76,10 +76,8 @@ def encode_command(
     """
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
-    from ..media.foreign import refuse_gaussians
     from ..still.files import is_of_pictures
 
-    refuse_gaussians(source)
     if is_of_pictures(source):
         if jobs or cluster or best_effort:
             raise UsageError("--jobs, --cluster and --best-effort are for films")
@@ -101,8 +99,7 @@ def encode_command(
 
     with Console(as_json, quiet) as console:
         how: Any = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort, "limits": limits}
-        wait = None if patience is None else float(patience)
-        result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, patience=wait, listen=console)
+        result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, patience=patience, listen=console)
         console.say(
             f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
             f"scale {result.scale:g}, {result.seconds:.0f} s"

@@ -82,7 +82,7 @@ def encode(
     best_effort: bool = False,
     jobs: int | None = None,
     cluster: str | None = None,
-    patience: float | None = None,
+    patience: float | Fraction | None = None,
     limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Encoded:
@@ -146,7 +146,7 @@ def _advice(kept: int, error: BaseException) -> str:
 
 
 def _workers(
-    jobs: int | None, cluster: str | None, patience: float | None, settings: Settings, listen: Listener
+    jobs: int | None, cluster: str | None, patience: float | Fraction | None, settings: Settings, listen: Listener
 ) -> tuple[Workers, Settings]:
     """Who encodes, and with which settings: processes on one machine share its cores."""
     if cluster is not None:
