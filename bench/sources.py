@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from codec.errors import NvcError
 from codec.film.sources import source_of
 from codec.media.animations import is_animation
 from codec.media.demuxed import Demuxed
 from codec.media.files import content_key
 from codec.media.libav import open_film
+from codec.media.pictures import read_picture
 from codec.media.sinks import open_sink
 from codec.media.source import Source as AnySource
 
@@ -55,8 +57,7 @@ def open_still(path: str) -> Still:
         raise BenchError("pictures need Pillow: pip install 'nvc[bench]'") from None
     try:
         with Image.open(path) as picture:
-            if picture.mode.startswith(("I", "F")):
-                raise BenchError(f"{path}: pictures of more than 8 bits are not measured")
+            _check_measurable(path, picture)
             alpha = picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info
             mode = ("LA" if alpha else "L") if picture.mode in ("1", "L", "LA") else "RGBA" if alpha else "RGB"
             pixels = np.array(picture.convert(mode))
@@ -66,6 +67,24 @@ def open_still(path: str) -> Still:
     if alpha and pixels[..., -1].min() == 255:
         pixels = pixels[..., :-1]
     return Still(path, np.ascontiguousarray(pixels), content_key(path).hex()[:32])
+
+
+def _check_measurable(path: str, picture: Any) -> None:
+    """Raise BenchError for an open picture of Pillow's of which another one would be measured."""
+    if picture.mode.startswith(("I", "F")) or _is_deep(path):
+        raise BenchError(f"{path}: pictures of more than 8 bits are not measured")
+    if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+        raise BenchError(f"{path}: pictures of {picture.mode} are not measured")
+    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # a camera's, with a preview behind it
+        raise BenchError(f"{path}: files of several pictures are not measured")
+
+
+def _is_deep(path: str) -> bool:
+    """Whether samples have more than 8 bits: Pillow passes over that where there are several channels."""
+    try:
+        return read_picture(path).peak > 255
+    except NvcError:  # a kind that Pillow alone reads
+        return False
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Protocol
 from .errors import UsageError
 
 CRF_MAX = 63.0
+LARGEST = 1e9  # of what a file or a second may take, or a PSNR be: beyond is no wish
 CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
 
 PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.presets` and `still.presets`
@@ -57,8 +58,11 @@ def check_quality(settings: AnySettings, asked: str | None) -> None:
             raise UsageError(f"the bound on the error must lie in 0..{MAX_ERROR}")
     if settings.crf is not None and not 1 <= settings.crf <= CRF_MAX:
         raise UsageError(f"{{}} must lie in 1..{CRF_MAX:g}", "crf")
-    if asked not in (None, "crf") and not 0 < getattr(settings, asked) < 1e9:
-        raise UsageError("{} must be positive", asked)
+    if asked not in (None, "crf"):
+        if not getattr(settings, asked) > 0:
+            raise UsageError("{} must be positive", asked)
+        if getattr(settings, asked) >= LARGEST:
+            raise UsageError(f"{{}} must be below {LARGEST:,.0f}", asked)
 
 
 def _check_preset(name: str) -> None:

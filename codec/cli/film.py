@@ -102,9 +102,7 @@ def encode_command(
 
     with Console(as_json, quiet) as console:
         how: Any = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort, "limits": limits}
-        wait = None if patience is None else float(patience)
-        who: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "patience": wait}
-        result = encode(source, target, settings, **how, **who, listen=console)
+        result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, patience=patience, listen=console)
         console.say(
             f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
             f"scale {result.scale:g}, {result.seconds:.0f} s"

@@ -98,7 +98,10 @@ def encode_command(
     as_json: bool,
     limits: Limits,
 ) -> None:
-    """Encode the picture SOURCE to the .nvs file TARGET; "-" is standard input or output."""
+    """Encode the picture SOURCE to the .nvs file TARGET; "-" is standard input or output.
+
+    A file holds samples of 8 bits as they are shown: turned as the picture's orientation says, without its profile.
+    """
     known = {"bpp": bpp, "psnr": psnr, "gaussians": gaussians}
     asked = {name: value for name, value in known.items() if value is not None}
     if len(asked) > 1:
@@ -108,15 +111,16 @@ def encode_command(
     import splat
 
     from ..media.pictures import eight_bits, read_picture
+    from ..media.upright import bare, upright
 
     check_not_same(source, target)
     if target != STDOUT:
         ending_of(target, (".nvs",), "splat encode writes pictures as .nvs")
         check_target(target, overwrite)
     with Console(as_json, quiet) as console:
-        picture = eight_bits(read_picture(source, _admit(limits)), source)
+        picture = upright(eight_bits(read_picture(source, _admit(limits)), source), source)
         pixels = picture.pixels
-        for note in picture.notes:
+        for note in (*picture.notes, *bare(picture, target)):
             console(Note(note))
 
         def listen(done: float) -> None:

@@ -170,7 +170,7 @@ def upscale_command(
         began = time.monotonic()
         found = any_picture(source, admit_to_enlarge(head.scale, limits), limits)
         picture = upscaled_picture(found, head, tile=tile, threads=threads, listen=console)
-        for note in write_picture(target, picture, overwrite):
+        for note in (*picture.notes, *write_picture(target, picture, overwrite)):
             console(Note(note))
         rows, columns = picture.pixels.shape[:2]
         seconds = time.monotonic() - began

@@ -11,6 +11,7 @@ from ..base.resample import base_size
 from ..errors import DamageError, FormatError, NvcError
 from ..frames import VideoInfo
 from ..limits import DEFAULT, Limits
+from ..media.foreign import kind_of_other
 from ..segment.payload import SegmentHeader, check_film, read_segment
 from ..segment.units import header_of, of_film
 from ..wire.avif import is_still
@@ -43,7 +44,12 @@ class Contents:
         self.path, self.limits, self.best_effort = os.fspath(path), limits, best_effort
         if is_still(self.path):
             raise FormatError(f"{self.path} is a still picture, not a film")
-        self._reader = FilmReader(path, limits)
+        try:
+            self._reader = FilmReader(path, limits)
+        except FormatError:
+            if kind := kind_of_other(self.path):
+                raise FormatError(f"{self.path} {kind}") from None
+            raise
         self.first = self._first_header()
         shape = base_size(self.first.width, self.first.height, self.first.scale)
         track = self._reader.info
@@ -81,7 +87,8 @@ class Contents:
             if not self.best_effort:
                 break
         if error is None:
-            raise FormatError(f"{self._reader.name} is no .nvc file: its video carries none of our data")
+            text = f"{self._reader.name} is no .nvc file: its video carries none of our data"
+            raise FormatError(f"{text}; codec encode makes one of it")
         raise FormatError(f"{self._reader.name}: {error}")
 
     @property

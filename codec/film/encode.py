@@ -84,7 +84,7 @@ def encode(
     jobs: int | None = None,
     cluster: str | None = None,
     limits: Limits = DEFAULT,
-    patience: float | None = None,
+    patience: float | Fraction | None = None,
     listen: Listener = silent,
 ) -> Encoded:
     """Encode the film at `source` (see `source_of`; "-": standard input) to the .nvc file `target`: Matroska where that
@@ -152,7 +152,7 @@ def _advice(kept: int, error: BaseException) -> str:
 
 
 def _workers(
-    jobs: int | None, cluster: str | None, patience: float | None, settings: Settings, listen: Listener
+    jobs: int | None, cluster: str | None, patience: float | Fraction | None, settings: Settings, listen: Listener
 ) -> tuple[Workers, Settings]:
     """Who encodes, and with which settings: processes on one machine share its cores."""
     if cluster is not None:

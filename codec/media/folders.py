@@ -190,21 +190,11 @@ class Folder:
             os.replace(name, path, src_dir_fd=self._folder)
 
     def settle(self, name: str, path: str) -> None:
-        """Give a file another place where nothing is. Raises FileExistsError or another OSError. Where a file system
-        has no hard links, what comes to be there at the same moment is replaced."""
-        try:
-            if self._folder is None:
-                os.link(self.place(name), path)
-            else:
-                os.link(name, path, src_dir_fd=self._folder, follow_symlinks=False)
-        except FileExistsError:
-            raise
-        except OSError:
-            if os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-            self.move(name, path)
-        else:
+        """Give a file another place, where nothing is (without hard links: was just now). Raises OSError."""
+        if _linked(self.place(name) if self._folder is None else name, path, self._folder):
             self.unlink(name)
+        else:
+            self.move(name, path)
 
     def unlink(self, name: str) -> None:
         """Remove one of our files, if it is there. Raises OSError."""
@@ -258,6 +248,20 @@ class Folder:
         if self._folder is None:
             return os.open(self.place(name), flags | _FILE_FLAGS, 0o666)
         return os.open(name, flags | _FILE_FLAGS, 0o666, dir_fd=self._folder)
+
+
+def _linked(source: str, path: str, folder: int | None) -> bool:
+    """Give a file, in an open folder, a second name that must be new; False where there are no hard links. Raises
+    FileExistsError."""
+    try:
+        os.link(source, path, src_dir_fd=folder)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        return False
+    return True
 
 
 def _lock(descriptor: int) -> bool:

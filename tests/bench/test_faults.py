@@ -32,6 +32,11 @@ def pictures(tmp_path: Path) -> Path:
     ramp = np.add.outer(np.arange(40), np.arange(56)).astype(np.uint8)
     cv2.imwrite(str(folder / "good.png"), np.stack([ramp, ramp * 2, 255 - ramp], 2))
     cv2.imwrite(str(folder / "deep.png"), ramp.astype(np.uint16) * 300)
+    deep = np.stack([ramp, ramp * 2, 255 - ramp], 2).astype(np.uint16) * 257 + 1  # which Pillow opens as of 8 bits
+    cv2.imwrite(str(folder / "deep-colour.png"), deep)
+    cv2.imwritemulti(str(folder / "pages.tif"), [ramp, ramp])
+    cv2.imwrite(str(folder / "one.png"), ramp[:1, :1])
+    (folder / "empty.jpg").touch()
     (folder / "torn.png").write_bytes((folder / "good.png").read_bytes()[:60])
     return folder
 
@@ -39,17 +44,19 @@ def pictures(tmp_path: Path) -> Path:
 def test_pictures_that_cannot_be_measured_do_not_stop_the_others(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("PIL")
+    image = pytest.importorskip("PIL.Image")
     pytest.importorskip("matplotlib")
+    image.new("CMYK", (56, 40), (10, 90, 30, 5)).save(pictures / "cmyk.jpg")
     out = tmp_path / "out"
     result = run(monkeypatch, capfd, "images", pictures, "--methods", "jpeg", "--points", 2, "--out", out)
     assert result.code == 1
-    for name in ("deep.png", "torn.png"):
+    for name in ("deep.png", "deep-colour.png", "pages.tif", "cmyk.jpg", "empty.jpg", "torn.png"):
         assert sum(name in line and "left out" in line for line in result.err.splitlines()) == 1
-    assert [clip["name"] for clip in json.loads((out / "run.json").read_text())["clips"]] == ["good.png"]
+    assert [clip["name"] for clip in json.loads((out / "run.json").read_text())["clips"]] == ["good.png", "one.png"]
     result = run(monkeypatch, capfd, "lossless", pictures, "--methods", "png", "--out", out)
-    assert (result.code, b"**1 pictures**" in result.out) == (1, True)
+    assert (result.code, b"**2 pictures**" in result.out) == (1, True)
     (pictures / "good.png").unlink()
+    (pictures / "one.png").unlink()
     result = run(monkeypatch, capfd, "images", pictures, "--methods", "jpeg", "--points", 2, "--out", out)
     assert result.code == 1
     assert result.err.splitlines()[-1] == "bench: there is nothing to measure"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cv2
+import numpy as np
 import pytest
 from av.error import InvalidDataError
 
@@ -101,6 +103,11 @@ def test_options_are_named_as_they_are_written(run: Run, film: Path, tmp_path: P
         assert sentence in result.err
     with pytest.raises(UsageError, match=r"^target_psnr must be positive$"):
         Settings(target_psnr=0)
+    for wish in ({"target_psnr": 1e9}, {"bitrate": 1e9}, {"target_size": 1e9}):
+        with pytest.raises(UsageError, match=rf"^{next(iter(wish))} must be below 1,000,000,000$"):
+            Settings(**wish)
+    result = run("encode", film, tmp_path / "x.nvc", "--bitrate", "1e9")
+    assert (result.code, result.err) == (2, "codec: --bitrate must be below 1,000,000,000\n")
 
 
 def test_a_film_does_not_go_to_standard_output(run: Run, film: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -181,6 +188,41 @@ def test_an_argument_is_no_option(run: Run) -> None:
     result = run("info", "--", "--json")
     assert (result.code, result.out) == (1, b"")
     assert result.err == "codec: --json: there is no such file\n"
+
+
+@pytest.mark.parametrize(("name", "sentence"), [
+    ("a.png", "is a picture that was not encoded yet: codec encode makes a still .nvc of it"),
+    ("a.jpg", "is a picture that was not encoded yet: codec encode makes a still .nvc of it"),
+    ("a.webp", "is a picture that was not encoded yet: codec encode makes a still .nvc of it"),
+    ("a.gif", "is an animation that was not encoded yet: codec encode makes an .nvc film of it"),
+    ("a.nvs", "holds a picture as Gaussians: codec splat decode and codec splat info read it"),
+    ("a.mkv", "is no .nvc film: its video track is ffv1, not AV1"),
+    ("a.txt", "is no film that libav can read: Invalid data found when processing input"),
+])  # fmt: skip
+def test_what_was_not_encoded_is_known_for_what_it_is(
+    run: Run, film: Path, name: str, sentence: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    ramp = np.add.outer(np.arange(40), np.arange(56)).astype(np.uint8)
+    if name == "a.nvs":
+        path.write_bytes((GOLDEN / "still-v1.nvs").read_bytes())
+        result = run("encode", path, tmp_path / "x.nvc")
+        way_out = "holds a picture as Gaussians: codec splat decode makes one of it that can be encoded"
+        assert (result.code, result.err) == (1, f"codec: {path} {way_out}\n")
+    elif name == "a.gif":
+        animation = cv2.Animation()
+        animation.frames = [np.stack([picture] * 3, 2) for picture in (ramp, ramp[::-1])]
+        animation.durations = np.array([100, 100])
+        cv2.imwriteanimation(str(path), animation)
+    elif name == "a.mkv":
+        film.rename(path)
+    elif name == "a.txt":
+        path.write_text("neither film nor picture")
+    else:
+        cv2.imwrite(str(path), ramp)
+    for words in (("decode", path, tmp_path / "x.y4m"), ("info", path), ("verify", path)):
+        result = run(*words)
+        assert (result.code, result.err) == (1, f"codec: {path} {sentence}\n")
 
 
 # --- interruptions ----------------------------------------------------------------------------------------------------

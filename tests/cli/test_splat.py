@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 import splat
 from codec.errors import InputError, OutputError
+from codec.media.colours import CHROMATICITIES, profile
 from codec.media.pictures import Picture, eight_bits, read_picture, write_picture
+from codec.media.upright import upright
+from codec.wire.exif import orientation, with_orientation
 from tests.makers import Run, shell
 from tests.splat.makers import psnr, scene
 
@@ -156,3 +160,43 @@ def test_what_a_format_cannot_hold_is_said(tmp_path: Path) -> None:
         (tmp_path / "broken.png").write_bytes(data)
         with pytest.raises(InputError, match=words):
             read_picture(str(tmp_path / "broken.png"))
+
+
+# --- what a file of samples alone does not hold -----------------------------------------------------------------------
+
+PROFILE = profile(1 / 1.8, CHROMATICITIES[12], False)
+# how the samples lie once they are shown, as Pillow's ImageOps.exif_transpose turns them
+SHOWN: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    1: lambda p: p,
+    2: lambda p: p[:, ::-1],
+    3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1],
+    5: lambda p: p.swapaxes(0, 1),
+    6: lambda p: p.swapaxes(0, 1)[:, ::-1],
+    7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
+    8: lambda p: p.swapaxes(0, 1)[::-1],
+}
+
+
+@pytest.mark.parametrize("number", SHOWN)
+def test_samples_are_turned_upright(number: int) -> None:
+    picture = Picture(scene(20, 30, 4), exif=with_orientation(b"", number))
+    shown = upright(picture, "a.png")
+    assert np.array_equal(shown.pixels, SHOWN[number](picture.pixels)) and orientation(shown.exif) == 1
+    said = () if number == 1 else ("a.png: its samples are turned upright, as its orientation says",)
+    assert shown.notes == said
+    assert upright(shown, "a.png") is shown
+
+
+def test_what_a_file_does_not_hold_is_told(run: Run, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.png", tmp_path / "a.nvs"
+    write_picture(str(source), Picture(scene(40, 64), PROFILE, with_orientation(b"", 6)))
+    done = run("encode", source, target, "--effort", "0", "--bpp", "2")
+    assert done.code == 0
+    assert [line for line in done.err.splitlines() if line.startswith("note: ")] == [
+        f"note: {source}: its samples are turned upright, as its orientation says",
+        f"note: {target}: .nvs files are written without colour profile",
+    ]
+    found = splat.describe(target.read_bytes())
+    assert (found["width"], found["height"]) == (40, 64)
+    assert psnr(splat.decode(target.read_bytes()), SHOWN[6](scene(40, 64))) > 25

@@ -387,3 +387,16 @@ def test_pillow_faults(tmp_path: Path) -> None:
         image.open(io.BytesIO(data)).load()
     picture.save(tmp_path / "a.avif")
     assert image.open(tmp_path / "a.avif").format == "AVIF"
+
+
+def test_an_enlarged_picture_is_turned_by_nobody_and_what_was_left_out_is_told(run: Run, tmp_path: Path) -> None:
+    source, target = str(tmp_path / "in.tif"), tmp_path / "out.png"
+    cv2.imwritemulti(source, [drawn(20, 30, 3), drawn(20, 30, 3)])
+    done = run("upscale", source, target)
+    assert done.code == 0
+    notes = [line for line in done.err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1 and f"{source}: all pages but" in notes[0]
+    write_picture(str(tmp_path / "turned.png"), Picture(drawn(20, 30, 3), exif=EXIF))
+    assert run("upscale", tmp_path / "turned.png", target, "-y").code == 0
+    kept = read_picture(str(target))
+    assert (kept.pixels.shape, kept.exif) == ((40, 60, 3), EXIF)

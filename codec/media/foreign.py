@@ -1,0 +1,34 @@
+"""Files that are given to a command which reads others: what they are, and which command takes them."""
+
+from __future__ import annotations
+
+from ..errors import InputError
+from ..wire import avif
+from .animations import is_animation
+from .files import STDIN, peeked
+from .pictures import looks_like_picture
+
+_GAUSSIANS = b"NVS"
+
+
+def is_gaussians(path: str) -> bool:
+    """Whether a file, or what stands on standard input, begins like an .nvs file."""
+    return peeked(path, avif.PEEK).startswith(_GAUSSIANS)
+
+
+def kind_of_other(path: str) -> str:
+    """What a file is that is no film of this project's, in words that follow its name; empty where that is not seen."""
+    if is_gaussians(path):
+        return "holds a picture as Gaussians: codec splat decode and codec splat info read it"
+    if is_animation(path):
+        return "is an animation that was not encoded yet: codec encode makes an .nvc film of it"
+    if looks_like_picture(path):
+        return "is a picture that was not encoded yet: codec encode makes a still .nvc of it"
+    return ""
+
+
+def refuse_gaussians(path: str) -> None:
+    """Raise InputError for an .nvs file where other pictures, or films, are read."""
+    if is_gaussians(path):
+        name = "standard input" if path == STDIN else path
+        raise InputError(f"{name} holds a picture as Gaussians: codec splat decode makes one of it that can be encoded")
