@@ -155,7 +155,7 @@ def _own_pictures(coded: Path) -> tuple[list[Shown], str]:
     for frame in film.frames():
         crc = 0
         for plane in frame.planes:
-            crc = zlib.crc32(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")), crc)
+            crc = zlib.crc32(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data, crc)
         found.append(Shown(frame.pts * base, frame.duration * base, crc))
     return found, film.info.format.av_name
 
@@ -187,6 +187,7 @@ class Compare:
     slack: Time = field(default=Fraction(0))
 
 
+TAGS = ("title", "comment", "artist", "my_own")
 UNKNOWN = ("unknown", "unspecified")
 COLOUR = ("range", "matrix", "transfer", "primaries")
 
@@ -302,11 +303,12 @@ def _sound_times(
 
 def _heard_at(sound: Sound, sample: int) -> Time:
     """When a sample is heard."""
-    for begins, count in sound.frames:
-        if sample < count:
-            break
-        sample -= count
-    return begins + Fraction(sample, sound.rate)
+    before = 0
+    for begins, count in sound.frames[:-1]:
+        if sample < before + count:
+            return begins + Fraction(sample - before, sound.rate)
+        before += count
+    return sound.frames[-1][0] + Fraction(sample - before, sound.rate)
 
 
 def _subtitles(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Difference]:
@@ -336,7 +338,8 @@ def _lines(one: Texts, other: Texts, origins: tuple[Time, Time], how: Compare) -
 
 def _rest(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Difference]:
     chapters = [
-        [(c.start - film.origin, c.end - film.origin, c.text) for c in film.chapters] for film in (wanted, found)
+        [(one.start - film.origin, one.end - film.origin, one.text) for one in film.chapters]
+        for film in (wanted, found)
     ]
     if [c[2] for c in chapters[0]] != [c[2] for c in chapters[1]]:
         yield Difference("chapters", how.where, f"{len(chapters[1])} of {len(chapters[0])}")
@@ -345,9 +348,7 @@ def _rest(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Dif
     if wanted.covers + wanted.attachments > found.covers + found.attachments:
         kind = "cover" if wanted.covers > found.covers else "attachments"
         yield Difference(kind, how.where, "lost")
-    lost = [
-        key for key in ("title", "comment", "artist", "my_own") if key in _lower(wanted) and key not in _lower(found)
-    ]
+    lost = [key for key in TAGS if key in _lower(wanted).keys() - _lower(found).keys()]
     if lost:
         yield Difference("tags", how.where, f"{', '.join(lost)} lost")
 

@@ -18,7 +18,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from .films import HOLDERS, SOUNDS, VIDEOS, Holder, Video
+from .films import HOLDERS, SOUNDS, VIDEOS, Holder
 from .sampling import Choice
 
 WRAP = Fraction(1 << 33, 90000)  # seconds after which the clock of MPEG-TS begins anew
@@ -40,7 +40,6 @@ COLOURS = {  # name -> primaries, transfer, matrix of H.273, range of libav
     "full-bt709": (1, 1, 1, 2),
     "srgb": (1, 13, 1, 2),
 }
-SPAN = Fraction(1, 2)  # seconds that subtitles and chapters are spread over
 
 
 class NotMade(Exception):
@@ -279,7 +278,7 @@ def _matrix(turn: str) -> tuple[int, ...]:
     return (c, s, 0, -s, c, 0, 0, 0, last)
 
 
-def _chapters(how: str, start: Fraction) -> Iterator[dict[str, Any]]:
+def _chapters(how: str, start: Fraction) -> Iterator[Any]:
     spans = [(0, 200), (200, 500)] if how == "two" else [(100, 200), (300, 350)]
     for number, (first, end) in enumerate(spans, 1):
         first, end = (n + round(start * 1000) for n in (first, end))
@@ -321,6 +320,3 @@ def _jpeg() -> bytes:
     codec: Any = av.CodecContext.create("mjpeg", "w")
     codec.width, codec.height, codec.pix_fmt, codec.time_base = 16, 16, "yuvj420p", Fraction(1, 25)
     return bytes(codec.encode(av.VideoFrame(16, 16, "yuvj420p"))[0])
-
-
-__all__ = ["NotMade", "Video", "make"]

@@ -158,7 +158,9 @@ def _directory(
     values: list[tuple[int, int, int, bytes]] = []
     outside = b""
     for tag, kind, content in table:
-        data = content if isinstance(content, bytes) else struct.pack(f"{order}{len(content)}{'HI'[kind == 4]}", *content)
+        data = (
+            content if isinstance(content, bytes) else struct.pack(f"{order}{len(content)}{'HI'[kind == 4]}", *content)
+        )
         values.append((tag, kind, len(content), data))
     sizes = sum(len(data) + len(data) % 2 for *_, data in values if len(data) > 4)
     places, place = [], begin + sizes
@@ -189,7 +191,10 @@ def exif(orientation: int, order: str = "<") -> bytes:
 def icc(space: bytes = b"RGB ", primaries: Sequence[Sequence[float]] = SRGB, gamma: float = 2.2) -> bytes:
     """A matrix profile of version 2, or one of grey; of other spaces one that holds no transform."""
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
-    tags = [(b"desc", b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78 + 1)), (b"cprt", b"text" + bytes(4) + b"none\0")]
+    tags = [
+        (b"desc", b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78 + 1)),
+        (b"cprt", b"text" + bytes(4) + b"none\0"),
+    ]
     tags.append((b"wtpt", _xyz((0.9642, 1.0, 0.8249))))
     if space == b"RGB ":
         tags += [(name + b"XYZ", _xyz(one)) for name, one in zip((b"r", b"g", b"b"), primaries, strict=True)]
@@ -214,4 +219,6 @@ def with_segments(jpeg: bytes, segments: Iterable[tuple[int, bytes]]) -> bytes:
     """A JPEG with more segments (marker, content) behind its first one."""
     length = int.from_bytes(jpeg[4:6], "big")
     at = 4 + length
-    return jpeg[:at] + b"".join(b"\xff" + bytes([m]) + struct.pack(">H", 2 + len(d)) + d for m, d in segments) + jpeg[at:]
+    return (
+        jpeg[:at] + b"".join(b"\xff" + bytes([m]) + struct.pack(">H", 2 + len(d)) + d for m, d in segments) + jpeg[at:]
+    )

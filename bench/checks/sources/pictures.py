@@ -74,7 +74,7 @@ def fits(axis: str, value: str, choice: Choice) -> bool:
     if axis == "depth":
         return value in TYPES[kind][1].split() and value in _depths(choice["samples"], kind)
     if axis == "profile":
-        return value == "none" or value in PROFILES.get(kind, "").split()
+        return value == "none" or (value in PROFILES.get(kind, "").split() and _fits_png(value, choice))
     if axis == "orientation":
         return value == "1" or kind in TURNING
     if axis == "extra":
@@ -82,10 +82,18 @@ def fits(axis: str, value: str, choice: Choice) -> bool:
     return True
 
 
+def _fits_png(profile: str, choice: Choice) -> bool:
+    """A profile in a PNG has to be of the space of its samples (ISO/IEC 15948, 11.3.3.3); other files may lie."""
+    grey = choice["samples"] in ("bilevel", "grey", "grey+alpha", "grey+key")
+    return (
+        choice["type"] != "png" or "icc" not in profile or ((profile == "grey-icc") == grey and profile != "cmyk-icc")
+    )
+
+
 def _depths(samples: str, kind: str) -> list[str]:
     """The depths of such samples in a file of that type."""
     if samples in DEPTHS:
         return DEPTHS[samples].split() if kind not in ("bmp", "gif", "tiff") or samples == "bilevel" else ["8", "16"]
     if samples in ("grey", "grey+key", "white-is-zero"):
-        return "2 3 4 8 10 12 16".split()
+        return ["2", "3", "4", "8", "10", "12", "16"]
     return COLOURFUL_DEPTHS.split()
