@@ -139,7 +139,7 @@ def _read_by(
     ending, slack = shown.suffix[1:], MUXER_TICK + found.tick
     how = Compare(f"decoded {ending}", exact and ending in EXACT, ending in WHOLE, slack)
     yield from compared(wanted, back, how)
-    yield from _of_own(wanted, own)
+    yield from _of_own(wanted, own, found.tick)
 
 
 def _sampled_in(own: str, fmt: str) -> str | None:
@@ -166,14 +166,14 @@ def _with_sums(shown: Sequence[Shown], own: Sequence[Shown]) -> Iterator[Shown]:
         yield replace(one, crc=own[number].crc) if number < len(own) else one
 
 
-def _of_own(wanted: FilmReading, own: Sequence[Shown]) -> Iterator[Difference]:
-    """What the codec says itself of times."""
+def _of_own(wanted: FilmReading, own: Sequence[Shown], tick: Time) -> Iterator[Difference]:
+    """What the codec says itself of times, which are ticks of the .nvc."""
     if len(own) != len(wanted.pictures):
         yield Difference("pictures", "restored", f"{len(own)} of {len(wanted.pictures)}")
     elif wanted.timed and own:
         zero = own[0].time or Fraction(0)
         moved = [(one.time or zero) - zero for one in own]
-        yield from _times([one.time or Fraction(0) for one in wanted.pictures], moved, wanted, Compare("restored"))
+        yield from _times([one.time or Fraction(0) for one in wanted.pictures], moved, wanted, Compare("restored", slack=tick))
 
 
 @dataclass(frozen=True)
@@ -342,7 +342,8 @@ def _rest(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Dif
         for film in (wanted, found)
     ]
     if [c[2] for c in chapters[0]] != [c[2] for c in chapters[1]]:
-        yield Difference("chapters", how.where, f"{len(chapters[1])} of {len(chapters[0])}")
+        titles = [[title for *_, title in part] for part in chapters]
+        yield Difference("chapters", how.where, f"{titles[1]}, not {titles[0]}")
     elif any(max(abs(a[0] - b[0]), abs(a[1] - b[1])) > MUXER_TICK for a, b in zip(*chapters, strict=True)):
         yield Difference("chapters", how.where, f"at {_spans(chapters[1])}, not {_spans(chapters[0])}")
     if wanted.covers + wanted.attachments > found.covers + found.attachments:
