@@ -35,25 +35,24 @@ WHOLE = ("mkv", "mp4", "mov", "webm")  # those that hold other tracks and times
 
 # kind of difference -> what a note has to say of it
 EXCUSES = {
-    "samples": r"not the source's own|not exact|alpha plane|becomes",
+    "samples": r"not the source's own|not exact|alpha (plane|track)|becomes yuv",
     "pictures": r"refer to others before|is kept up to there|left out; it may be cut off",
     "times": r"time stamps are missing or repeated|times vary",
     "last duration": r"time stamps are missing or repeated",
     "size": r"last row or column is repeated",
-    "rotation": r"rotation",
-    "aspect ratio": r"aspect ratio",
-    "colour": r"RGB becomes|colour code points|range",
-    "chroma place": r"chroma|place of",
-    "sound": r"audio|sound",
-    "sound times": r"time stamps of the audio|sound .*(moved|shifted|begins|cut)",
-    "sound samples": r"audio stream .*(encoded anew|converted)|sound .*cut",
-    "subtitles": r"subtitle stream .*dropped|pictures only|subtitles are left out",
-    "subtitle times": r"subtitle stream .*(moved|shortened|overlap)",
-    "subtitle texts": r"subtitle stream .*converted",
+    "rotation": r"does not hold the film's rotation",
+    "aspect ratio": r"does not hold the aspect ratio",
+    "colour": r"RGB becomes|code points|matrix of RGB|colours? .*not kept",
+    "chroma place": r"place of .*chroma",
+    "sound": r"audio stream .*(dropped|empty)|holds pictures only|sound .*left out",
+    "sound times": r"time stamps of the audio",
+    "sound samples": r"audio stream .*(encoded anew|converted to (lib)?opus|are rounded|resampled|silence)",
+    "subtitles": r"subtitle stream .*(dropped|empty)|holds pictures only",
+    "subtitle texts": r"subtitle stream .*styling may be lost",
     "chapters": r"chapters",
-    "attachments": r"attachment",
-    "cover": r"\bvideo stream #|cover",
-    "tags": r"tags",
+    "attachments": r"attachment stream",
+    "cover": r"\bvideo stream #.*dropped|cover",
+    "tags": r"tags of the film",
 }
 
 # kinds that need no note, and why
@@ -173,7 +172,9 @@ def _of_own(wanted: FilmReading, own: Sequence[Shown], tick: Time) -> Iterator[D
     elif wanted.timed and own:
         zero = own[0].time or Fraction(0)
         moved = [(one.time or zero) - zero for one in own]
-        yield from _times([one.time or Fraction(0) for one in wanted.pictures], moved, wanted, Compare("restored", slack=tick))
+        yield from _times(
+            [one.time or Fraction(0) for one in wanted.pictures], moved, wanted, Compare("restored", slack=tick)
+        )
 
 
 @dataclass(frozen=True)
