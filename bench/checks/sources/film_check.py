@@ -338,21 +338,32 @@ def _lines(one: Texts, other: Texts, origins: tuple[Time, Time], how: Compare) -
 
 
 def _rest(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Difference]:
-    chapters = [
-        [(one.start - film.origin, one.end - film.origin, one.text) for one in film.chapters]
-        for film in (wanted, found)
-    ]
-    if [c[2] for c in chapters[0]] != [c[2] for c in chapters[1]]:
-        titles = [[title for *_, title in part] for part in chapters]
-        yield Difference("chapters", how.where, f"{titles[1]}, not {titles[0]}")
-    elif any(max(abs(a[0] - b[0]), abs(a[1] - b[1])) > MUXER_TICK for a, b in zip(*chapters, strict=True)):
-        yield Difference("chapters", how.where, f"at {_spans(chapters[1])}, not {_spans(chapters[0])}")
+    wishes, own = (_chapters(film, wanted.length) for film in (wanted, found))
+    if [title for *_, title in wishes] != [title for *_, title in own]:
+        yield Difference("chapters", how.where, f"{[c[2] for c in own]}, not {[c[2] for c in wishes]}")
+    elif any(
+        max(abs(a[0] - b[0]), abs(a[1] - b[1])) > how.slack + MUXER_TICK for a, b in zip(wishes, own, strict=True)
+    ):
+        yield Difference("chapters", how.where, f"at {_spans(own)}, not {_spans(wishes)}")
     if wanted.covers + wanted.attachments > found.covers + found.attachments:
         kind = "cover" if wanted.covers > found.covers else "attachments"
         yield Difference(kind, how.where, "lost")
     lost = [key for key in TAGS if key in _lower(wanted).keys() - _lower(found).keys()]
     if lost:
         yield Difference("tags", how.where, f"{', '.join(lost)} lost")
+
+
+def _chapters(film: FilmReading, length: Time) -> list[tuple[Time, Time, str]]:
+    """Chapters as seen from the first picture, as far as the film lasts."""
+    found = []
+    for one in film.chapters:
+        start, end = (min(max(time - film.origin, Fraction(0)), length) for time in (one.start, one.end))
+        found.append((start, end, one.text))
+    return found
+
+
+def _times_of(chapters: Sequence[tuple[Time, Time, str]]) -> list[Time]:
+    return [time for start, end, _ in chapters for time in (start, end)]
 
 
 def _spans(chapters: Sequence[tuple[Time, Time, str]]) -> str:
