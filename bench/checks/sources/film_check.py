@@ -35,25 +35,24 @@ WHOLE = ("mkv", "mp4", "mov", "webm")  # those that hold other tracks and times
 
 # kind of difference -> what a note has to say of it
 EXCUSES = {
-    "samples": r"not the source's own|not exact|alpha plane|becomes",
+    "samples": r"not the source's own|not exact|alpha (plane|track)|becomes yuv",
     "pictures": r"refer to others before|is kept up to there|left out; it may be cut off",
     "times": r"time stamps are missing or repeated|times vary",
     "last duration": r"time stamps are missing or repeated",
     "size": r"last row or column is repeated",
-    "rotation": r"rotation",
-    "aspect ratio": r"aspect ratio",
-    "colour": r"RGB becomes|colour code points|range",
-    "chroma place": r"chroma|place of",
-    "sound": r"audio|sound",
-    "sound times": r"time stamps of the audio|sound .*(moved|shifted|begins|cut)",
-    "sound samples": r"audio stream .*(encoded anew|converted)|sound .*cut",
-    "subtitles": r"subtitle stream .*dropped|pictures only|subtitles are left out",
-    "subtitle times": r"subtitle stream .*(moved|shortened|overlap)",
-    "subtitle texts": r"subtitle stream .*converted",
+    "rotation": r"does not hold the film's rotation",
+    "aspect ratio": r"does not hold the aspect ratio",
+    "colour": r"RGB becomes|code points|matrix of RGB|colours? .*not kept",
+    "chroma place": r"place of .*chroma",
+    "sound": r"audio stream .*(dropped|empty)|holds pictures only|sound .*left out",
+    "sound times": r"time stamps of the audio",
+    "sound samples": r"audio stream .*(encoded anew|converted to (lib)?opus|are rounded|resampled|silence)",
+    "subtitles": r"subtitle stream .*(dropped|empty)|holds pictures only",
+    "subtitle texts": r"subtitle stream .*styling may be lost",
     "chapters": r"chapters",
-    "attachments": r"attachment",
-    "cover": r"\bvideo stream #|cover",
-    "tags": r"tags",
+    "attachments": r"attachment stream",
+    "cover": r"\bvideo stream #.*dropped|cover",
+    "tags": r"tags of the film",
 }
 
 # kinds that need no note, and why
@@ -139,7 +138,7 @@ def _read_by(
     ending, slack = shown.suffix[1:], MUXER_TICK + found.tick
     how = Compare(f"decoded {ending}", exact and ending in EXACT, ending in WHOLE, slack)
     yield from compared(wanted, back, how)
-    yield from _of_own(wanted, own)
+    yield from _of_own(wanted, own, found.tick)
 
 
 def _sampled_in(own: str, fmt: str) -> str | None:
@@ -155,7 +154,7 @@ def _own_pictures(coded: Path) -> tuple[list[Shown], str]:
     for frame in film.frames():
         crc = 0
         for plane in frame.planes:
-            crc = zlib.crc32(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")), crc)
+            crc = zlib.crc32(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data, crc)
         found.append(Shown(frame.pts * base, frame.duration * base, crc))
     return found, film.info.format.av_name
 
@@ -166,14 +165,16 @@ def _with_sums(shown: Sequence[Shown], own: Sequence[Shown]) -> Iterator[Shown]:
         yield replace(one, crc=own[number].crc) if number < len(own) else one
 
 
-def _of_own(wanted: FilmReading, own: Sequence[Shown]) -> Iterator[Difference]:
-    """What the codec says itself of times."""
+def _of_own(wanted: FilmReading, own: Sequence[Shown], tick: Time) -> Iterator[Difference]:
+    """What the codec says itself of times, which are ticks of the .nvc."""
     if len(own) != len(wanted.pictures):
         yield Difference("pictures", "restored", f"{len(own)} of {len(wanted.pictures)}")
     elif wanted.timed and own:
         zero = own[0].time or Fraction(0)
         moved = [(one.time or zero) - zero for one in own]
-        yield from _times([one.time or Fraction(0) for one in wanted.pictures], moved, wanted, Compare("restored"))
+        yield from _times(
+            [one.time or Fraction(0) for one in wanted.pictures], moved, wanted, Compare("restored", slack=tick)
+        )
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ class Compare:
     slack: Time = field(default=Fraction(0))
 
 
+TAGS = ("title", "comment", "artist", "my_own")
 UNKNOWN = ("unknown", "unspecified")
 COLOUR = ("range", "matrix", "transfer", "primaries")
 
@@ -302,11 +304,12 @@ def _sound_times(
 
 def _heard_at(sound: Sound, sample: int) -> Time:
     """When a sample is heard."""
-    for begins, count in sound.frames:
-        if sample < count:
-            break
-        sample -= count
-    return begins + Fraction(sample, sound.rate)
+    before = 0
+    for begins, count in sound.frames[:-1]:
+        if sample < before + count:
+            return begins + Fraction(sample - before, sound.rate)
+        before += count
+    return sound.frames[-1][0] + Fraction(sample - before, sound.rate)
 
 
 def _subtitles(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Difference]:
@@ -335,21 +338,32 @@ def _lines(one: Texts, other: Texts, origins: tuple[Time, Time], how: Compare) -
 
 
 def _rest(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Difference]:
-    chapters = [
-        [(c.start - film.origin, c.end - film.origin, c.text) for c in film.chapters] for film in (wanted, found)
-    ]
-    if [c[2] for c in chapters[0]] != [c[2] for c in chapters[1]]:
-        yield Difference("chapters", how.where, f"{len(chapters[1])} of {len(chapters[0])}")
-    elif any(max(abs(a[0] - b[0]), abs(a[1] - b[1])) > MUXER_TICK for a, b in zip(*chapters, strict=True)):
-        yield Difference("chapters", how.where, f"at {_spans(chapters[1])}, not {_spans(chapters[0])}")
+    wishes, own = (_chapters(film, wanted.length) for film in (wanted, found))
+    if [title for *_, title in wishes] != [title for *_, title in own]:
+        yield Difference("chapters", how.where, f"{[c[2] for c in own]}, not {[c[2] for c in wishes]}")
+    elif any(
+        max(abs(a[0] - b[0]), abs(a[1] - b[1])) > how.slack + MUXER_TICK for a, b in zip(wishes, own, strict=True)
+    ):
+        yield Difference("chapters", how.where, f"at {_spans(own)}, not {_spans(wishes)}")
     if wanted.covers + wanted.attachments > found.covers + found.attachments:
         kind = "cover" if wanted.covers > found.covers else "attachments"
         yield Difference(kind, how.where, "lost")
-    lost = [
-        key for key in ("title", "comment", "artist", "my_own") if key in _lower(wanted) and key not in _lower(found)
-    ]
+    lost = [key for key in TAGS if key in _lower(wanted).keys() - _lower(found).keys()]
     if lost:
         yield Difference("tags", how.where, f"{', '.join(lost)} lost")
+
+
+def _chapters(film: FilmReading, length: Time) -> list[tuple[Time, Time, str]]:
+    """Chapters as seen from the first picture, as far as the film lasts."""
+    found = []
+    for one in film.chapters:
+        start, end = (min(max(time - film.origin, Fraction(0)), length) for time in (one.start, one.end))
+        found.append((start, end, one.text))
+    return found
+
+
+def _times_of(chapters: Sequence[tuple[Time, Time, str]]) -> list[Time]:
+    return [time for start, end, _ in chapters for time in (start, end)]
 
 
 def _spans(chapters: Sequence[tuple[Time, Time, str]]) -> str:

@@ -18,11 +18,12 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from .films import HOLDERS, SOUNDS, VIDEOS, Holder, Video
+from .films import HOLDERS, SOUNDS, VIDEOS, Holder
 from .sampling import Choice
 
 WRAP = Fraction(1 << 33, 90000)  # seconds after which the clock of MPEG-TS begins anew
 CHUNK = 1024  # samples
+EDITED = ("mp4", "mov", "3gp")  # muxers that write edit lists
 STYLES = b"""[Script Info]
 ScriptType: v4.00+
 [V4+ Styles]
@@ -40,7 +41,6 @@ COLOURS = {  # name -> primaries, transfer, matrix of H.273, range of libav
     "full-bt709": (1, 1, 1, 2),
     "srgb": (1, 13, 1, 2),
 }
-SPAN = Fraction(1, 2)  # seconds that subtitles and chapters are spread over
 
 
 class NotMade(Exception):
@@ -60,13 +60,12 @@ def make(choice: Choice, folder: Path, seed: int) -> Path:
 
 
 def _options(choice: Choice, holder: Holder) -> dict[str, str]:
+    """The muxer's options: times as they are wanted, which in MP4 become edit lists."""
     options = {"fflags": "+bitexact", **holder.options}
-    if choice["first"].startswith("-") and holder.format in ("mp4", "mov", "3gp", "mpegts", "nut"):
+    if choice["first"] != "0" and holder.format in (*EDITED, "mpegts", "nut"):
         options["avoid_negative_ts"] = "disabled"
-    if holder.format in ("mp4", "mov", "3gp") and choice["first"] != "0":
-        options.setdefault("avoid_negative_ts", "disabled")  # a delay becomes an edit list
     if holder.format == "mpegts":
-        options |= {"mpegts_copyts": "1"}
+        options["mpegts_copyts"] = "1"
     return options
 
 
@@ -236,7 +235,7 @@ class _Film:
         length = sum((self.times[-1] - self.times[0], self.last)) * self.tick
         seconds = {"short": length / 2, "long": length + 1}.get(where, length)
         shift = self.start + {"earlier": Fraction(-1, 5), "later": Fraction(3, 10)}.get(where, Fraction(0))
-        if shift < 0 and self.output.format.name not in ("mp4", "mov", "3gp"):
+        if shift < 0 and self.output.format.name not in EDITED:  # others hold no time before 0
             shift = max(shift, self.start)
         resampler = av.AudioResampler(context.format, context.layout, rate, context.frame_size or CHUNK)
         wave = _wave(int(seconds * rate), rate, 220 * (number + 2))
@@ -279,7 +278,7 @@ def _matrix(turn: str) -> tuple[int, ...]:
     return (c, s, 0, -s, c, 0, 0, 0, last)
 
 
-def _chapters(how: str, start: Fraction) -> Iterator[dict[str, Any]]:
+def _chapters(how: str, start: Fraction) -> Iterator[Any]:
     spans = [(0, 200), (200, 500)] if how == "two" else [(100, 200), (300, 350)]
     for number, (first, end) in enumerate(spans, 1):
         first, end = (n + round(start * 1000) for n in (first, end))
@@ -321,6 +320,3 @@ def _jpeg() -> bytes:
     codec: Any = av.CodecContext.create("mjpeg", "w")
     codec.width, codec.height, codec.pix_fmt, codec.time_base = 16, 16, "yuvj420p", Fraction(1, 25)
     return bytes(codec.encode(av.VideoFrame(16, 16, "yuvj420p"))[0])
-
-
-__all__ = ["NotMade", "Video", "make"]

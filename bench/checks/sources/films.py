@@ -13,13 +13,11 @@ from .sampling import Axes, Choice
 
 @dataclass(frozen=True)
 class Video:
-    """How pictures are coded. `reordered`: whether there are B-frames; `size`: width and height where not any will
-    do."""
+    """How pictures are coded. `size`: width and height where not any will do."""
 
     encoder: str
     pix_fmt: str
     options: Mapping[str, str] = field(default_factory=dict)
-    reordered: bool = False
     size: tuple[int, int] | None = None
 
 
@@ -44,24 +42,24 @@ _LARGE = (64, 64)
 
 VIDEOS: dict[str, Video] = {
     "h264": Video("libx264", "yuv420p", _X264 | {"bf": "0"}),
-    "h264-b": Video("libx264", "yuv420p", _X264 | {"bf": "3", "b-pyramid": "normal"}, True),
-    "h264-open": Video("libx264", "yuv420p", _X264 | {"bf": "2", "g": "5", "x264-params": "open-gop=1"}, True),
-    "h264-10": Video("libx264", "yuv420p10le", _X264 | {"bf": "2"}, True),
+    "h264-b": Video("libx264", "yuv420p", _X264 | {"bf": "3", "b-pyramid": "normal"}),
+    "h264-open": Video("libx264", "yuv420p", _X264 | {"bf": "2", "g": "5", "x264-params": "open-gop=1"}),
+    "h264-10": Video("libx264", "yuv420p10le", _X264 | {"bf": "2"}),
     "h264-422": Video("libx264", "yuv422p", _X264 | {"bf": "0"}),
-    "h264-444": Video("libx264", "yuv444p", _X264 | {"bf": "2"}, True),
+    "h264-444": Video("libx264", "yuv444p", _X264 | {"bf": "2"}),
     "h264-gray": Video("libx264", "gray", _X264 | {"bf": "0"}),
     "h264-rgb": Video("libx264rgb", "rgb24", _X264 | {"bf": "0"}),
     "hevc": Video("libx265", "yuv420p", _X265 | {"bf": "0"}, size=_LARGE),
-    "hevc-b10": Video("libx265", "yuv420p10le", _X265 | {"bf": "3"}, True, _LARGE),
-    "hevc-444": Video("libx265", "yuv444p", _X265, True, _LARGE),
-    "hevc-12": Video("libx265", "yuv420p12le", _X265, True, _LARGE),
+    "hevc-b10": Video("libx265", "yuv420p10le", _X265 | {"bf": "3"}, _LARGE),
+    "hevc-444": Video("libx265", "yuv444p", _X265, _LARGE),
+    "hevc-12": Video("libx265", "yuv420p12le", _X265, _LARGE),
     "mpeg1": Video("mpeg1video", "yuv420p", {"q": "3"}),
     "mpeg2": Video("mpeg2video", "yuv420p", {"q": "3"}),
-    "mpeg2-b": Video("mpeg2video", "yuv420p", {"q": "3", "bf": "2"}, True),
+    "mpeg2-b": Video("mpeg2video", "yuv420p", {"q": "3", "bf": "2"}),
     "mpeg2-422": Video("mpeg2video", "yuv422p", {"q": "3"}),
     "mpeg2-interlaced": Video("mpeg2video", "yuv420p", {"q": "3", "flags": "+ildct+ilme"}),
     "mpeg4": Video("mpeg4", "yuv420p", {"q": "3"}),
-    "mpeg4-b": Video("mpeg4", "yuv420p", {"q": "3", "bf": "2"}, True),
+    "mpeg4-b": Video("mpeg4", "yuv420p", {"q": "3", "bf": "2"}),
     "msmpeg4": Video("msmpeg4v2", "yuv420p", {"q": "3"}),
     "wmv": Video("wmv2", "yuv420p", {"q": "3"}),
     "flv1": Video("flv", "yuv420p", {"q": "3"}),

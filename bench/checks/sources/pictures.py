@@ -74,12 +74,20 @@ def fits(axis: str, value: str, choice: Choice) -> bool:
     if axis == "depth":
         return value in TYPES[kind][1].split() and value in _depths(choice["samples"], kind)
     if axis == "profile":
-        return value == "none" or value in PROFILES.get(kind, "").split()
+        return value == "none" or (value in PROFILES.get(kind, "").split() and _fits_png(value, choice))
     if axis == "orientation":
         return value == "1" or kind in TURNING
     if axis == "extra":
         return value == "none" or value in EXTRAS.get(kind, "").split()
     return True
+
+
+def _fits_png(profile: str, choice: Choice) -> bool:
+    """A profile in a PNG has to be of the space of its samples (ISO/IEC 15948, 11.3.3.3); other files may lie."""
+    grey = choice["samples"] in ("bilevel", "grey", "grey+alpha", "grey+key")
+    return (
+        choice["type"] != "png" or "icc" not in profile or ((profile == "grey-icc") == grey and profile != "cmyk-icc")
+    )
 
 
 def _depths(samples: str, kind: str) -> list[str]:

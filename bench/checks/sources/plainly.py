@@ -19,6 +19,7 @@ from .reading import FilmReading, Line, Shown, Sound, Texts, Unreadable
 
 UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 COLOUR = ("color_range", "colorspace", "color_trc", "color_primaries")
+RANGES = {"1": "tv", "2": "pc"}
 UNSPECIFIED = (0, 2, 2, 2)
 
 
@@ -113,9 +114,11 @@ class _Reading:
         colour = []
         for name, unspecified in zip(COLOUR, UNSPECIFIED, strict=True):
             ours, theirs = int(getattr(frame, name)), int(getattr(context, name))
-            colour.append(str(theirs if ours == unspecified else ours))
+            told = theirs if ours == unspecified else ours
+            colour.append("unknown" if told == unspecified else str(told))
         if frame.format.name.startswith("yuvj"):
             colour[0] = "2"
+        colour[0] = RANGES.get(colour[0], colour[0])
         return {
             "width": frame.width,
             "height": frame.height,
@@ -145,7 +148,7 @@ def _sum_of(frame: Any) -> int:
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         parts = [c for c in frame.format.components if c.plane == number]
         wide = parts[0].width * -(-parts[0].bits // 8) if len(parts) == 1 else plane.line_size
-        crc = zlib.crc32(np.ascontiguousarray(rows[: plane.height, :wide]), crc)
+        crc = zlib.crc32(np.ascontiguousarray(rows[: plane.height, :wide]).data, crc)
     return crc
 
 

@@ -94,6 +94,12 @@ class FilmReading:
         return min((one.time for one in self.pictures if one.time is not None), default=Fraction(0))
 
     @property
+    def length(self) -> Time:
+        """Seconds from the earliest picture to the end of the last."""
+        ends = (one.time + one.duration for one in self.pictures if one.time is not None)
+        return max(ends, default=self.origin) - self.origin
+
+    @property
     def timed(self) -> bool:
         """Whether the file says when each picture is shown."""
         return all(one.time is not None for one in self.pictures)

@@ -108,6 +108,8 @@ def run(count: int, seed: int, only: str | None, numbers: Sequence[int], keep: P
             click.echo(_told(case, outcome))
     click.echo(f"Films are judged by {find_reader()[0]}.\n")
     click.echo(_summary(found))
+    for kind, reason in film_check.EXCEPTIONS.items():
+        click.echo(f"\nExcepted: {kind}: {reason}.")
     return int(any(outcome.verdict == FINDING for _, outcome in found))
 
 
