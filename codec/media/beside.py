@@ -91,7 +91,8 @@ class Ways:
             return None
         found = sound.heard(self._beside.path, stream.index)
         if found is None:
-            self.note(f"{what} is dropped; nothing in it can be decoded")
+            elsewhere = "; .mkv holds it" if self._format != "matroska" and holds("matroska", stream) else ""
+            self.note(f"{what} is dropped; {self._format} cannot hold it, and nothing in it can be decoded{elsewhere}")
             return None
         recipe = sound.opus(found) if to_opus else sound.lossless(self._format, found)
         if not sound.encodes(self._format, recipe):

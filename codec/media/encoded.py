@@ -118,6 +118,9 @@ class EncodedSink(Sink):
         self._side: SideStreams | None = None
         self._interleaver: Interleaver | None = None
         self._origin = 0
+        self._durations: dict[int, int] = {}  # of pictures in the encoder, by their pts
+        self._last: av.Packet | None = None  # of the encoder's
+        self._end = 0  # of the pictures so far
         self._reformatter = VideoReformatter()
         self.notes += [recipe.note] if recipe.note else []
         with self._guarded():
@@ -176,10 +179,20 @@ class EncodedSink(Sink):
             picture = self._picture(frame.planes)
             picture.pts, picture.time_base = frame.pts - self._origin, self.info.time_base
             if frame.duration:
-                picture.duration = frame.duration
-            interleaver.mux(self._video.encode(picture))
+                picture.duration = self._durations[picture.pts] = frame.duration
+            interleaver.mux(self._timed(self._video.encode(picture)))
             if opening:
                 ordinary_priority()  # the first picture opened the encoder, and that may be SVT-AV1
+
+    def _timed(self, packets: list[av.Packet]) -> Iterator[av.Packet]:
+        """The packets but for the last one, with their pictures' durations, which not every encoder hands on."""
+        for packet in packets:
+            if packet.pts is not None:
+                packet.duration = self._durations.pop(packet.pts, packet.duration or 0)
+                self._end = max(self._end, packet.pts + packet.duration)
+            if self._last is not None:
+                yield self._last
+            self._last = packet
 
     def _begin(self, first: Frame) -> Interleaver:
         """Settle where time zero lies; the side streams are moved alike."""
@@ -211,7 +224,12 @@ class EncodedSink(Sink):
     def _finish(self) -> None:
         if self._interleaver is None:
             raise OutputError(f"{self.path}: there are no pictures to write")
-        self._interleaver.mux(self._video.encode(None))
+        self._interleaver.mux(self._timed(self._video.encode(None)))
+        if self._last is not None:
+            if self._recipe.container in ("mp4", "mov") and self._last.pts is not None:
+                # what is decoded last is not what is shown last, but tells MP4 how long the film is
+                self._last.duration = self._end - self._last.pts
+            self._interleaver.mux([self._last])
         self._interleaver.finish()
         self._output.close()
         if self._matroska:

@@ -211,8 +211,10 @@ class SideStreams:
                 notes.append(f"{self.names[index]} is empty, and dropped")
             else:
                 pairs.append((f"{kept.type} stream #{index}", self._input.streams[index].metadata, kept.metadata))
+        # MP4 keeps a time code as a track
+        track = {"timecode"} if any("timecode" in stream.metadata for stream in written.streams) else set()
         for what, old, new in pairs:
-            here = {key.lower() for key in stream_tags(new)}
+            here = {key.lower() for key in stream_tags(new)} | track
             tags = [key for key in stream_tags(old) if key.lower() not in here]
             if tags:
                 notes.append(f"tags of the {what} that {self._format} cannot hold are dropped: {', '.join(tags)}")

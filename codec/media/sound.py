@@ -27,9 +27,12 @@ _OPUS_RATE = 48000
 _OPUS_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _OPUS_BITS = 96000  # a second for each pair of channels
 _FLAC_CHANNELS = 8
+# that FLAC knows without words on them, which MP4 has no room for
+_FLAC_LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.0(side)", "5.1", "5.1(side)", "6.1", "7.1")
 _PLAIN = {16: "pcm_s16le", 24: "pcm_s24le", 32: "pcm_s32le"}
 _PLAIN_FRAME = 4096  # samples of a packet
 _ALIKE = Fraction(1, 25)  # seconds: times within that of where the sound goes on are rounded, and no gap
+_PLANES = 8  # from so many on PyAV reads beyond the list of a frame's planes
 _PROBED = 1 << 15  # samples that tell how many bits there are
 _Samples = np.ndarray[Any, np.dtype[Any]]  # channels x samples
 
@@ -62,9 +65,11 @@ class Recipe:
 
 
 def lossless(container: str, heard: Heard) -> Recipe:
-    """FLAC where libav's muxer `container` holds it, else plain samples; fractions become 24 bits."""
+    """FLAC where libav's muxer `container` holds it, else plain samples; fractions become 24 bits. FLAC of 32 bits, which
+    few know, is only for MP4, where fewer know plain samples."""
     bits, layout = heard.bits or 24, placed(heard.layout)
-    if container == "mov" or layout.nb_channels > _FLAC_CHANNELS:
+    placeless = container == "mp4" and layout.name not in _FLAC_LAYOUTS
+    if container == "mov" or layout.nb_channels > _FLAC_CHANNELS or placeless or (bits == 32 and container != "mp4"):
         return Recipe(_PLAIN[bits], heard.rate, layout, bits, heard.bits is not None)
     options = {"bits_per_raw_sample": str(bits)} | ({"strict": "experimental"} if bits == 32 else {})
     return Recipe(FLAC, heard.rate, layout, bits, heard.bits is not None, options)
@@ -80,6 +85,7 @@ def opus(heard: Heard) -> Recipe:
 def heard(path: str | os.PathLike[str], index: int) -> Heard | None:
     """What the decoder makes of the beginning of a stream; None where it makes nothing of it. Raises InputError."""
     frames: list[av.AudioFrame] = []
+    reader = _Reader()
     with open_film(path) as film:
         for stream in film.streams:
             if stream.index != index:
@@ -95,7 +101,7 @@ def heard(path: str | os.PathLike[str], index: int) -> Heard | None:
     first = frames[0]
     name = first.format.packed.name
     bits = {"u8": 16, "s16": 16, "s32": 32}.get(name)
-    if bits == 32 and not any((frame.to_ndarray().astype(np.int32) & 255).any() for frame in frames):
+    if bits == 32 and not any((reader.read(frame).astype(np.int32) & 255).any() for frame in frames):
         bits = 24
     return Heard(first.sample_rate, first.layout, bits)
 
@@ -148,6 +154,7 @@ class Sound(Route):
         self._due: Fraction | None = None  # seconds: where the sound goes on
         self._late = Fraction(0)  # seconds by which it is late
         self._at = 0  # of the first sample that waits, in samples
+        self._reader = _Reader()
         self._waiting: list[_Samples] = []
         self._count = 0  # samples that wait
         self._damaged = 0
@@ -244,14 +251,14 @@ class Sound(Route):
             self._given = given
             if given[:2] != (recipe.rate, recipe.layout.name):
                 self._resampler = AudioResampler(recipe.format, recipe.layout, recipe.rate)
-        samples = _planar(frame)
+        samples = self._reader.read(frame)
         if self._resampler is None:
             return np.concatenate([*parts, _as_format(samples, recipe)], axis=1)
         whole = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples.T).reshape(1, -1), format=frame.format.packed.name, layout=layout
         )
         whole.sample_rate, whole.pts, whole.time_base = frame.sample_rate, None, Fraction(1, frame.sample_rate)
-        parts += [_planar(made) for made in self._resampler.resample(whole)]
+        parts += [self._reader.read(made) for made in self._resampler.resample(whole)]
         return np.concatenate([self._silence(0), *parts], axis=1)
 
     def _drained(self) -> _Samples:
@@ -259,13 +266,23 @@ class Sound(Route):
         made: list[av.AudioFrame] = []
         if self._resampler is not None:
             made, self._resampler, self._given = self._resampler.resample(None), None, None
-        return np.concatenate([self._silence(0), *map(_planar, made)], axis=1)
+        return np.concatenate([self._silence(0), *map(self._reader.read, made)], axis=1)
 
 
-def _planar(frame: av.AudioFrame) -> _Samples:
-    """Channels x samples of a frame."""
-    samples = frame.to_ndarray()
-    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+class _Reader:
+    """Samples of frames, channels x samples."""
+
+    def __init__(self) -> None:
+        self._packers: dict[tuple[str, str, int], AudioResampler] = {}
+
+    def read(self, frame: av.AudioFrame) -> _Samples:
+        channels = frame.layout.nb_channels
+        if frame.format.is_planar and channels >= _PLANES:
+            key = (frame.format.name, frame.layout.name, frame.sample_rate)
+            packer = self._packers.setdefault(key, AudioResampler(frame.format.packed, frame.layout, frame.sample_rate))
+            (frame,) = packer.resample(frame)
+        samples = frame.to_ndarray()
+        return samples if frame.format.is_planar else samples.reshape(-1, channels).T
 
 
 def _as_format(samples: _Samples, recipe: Recipe) -> _Samples:

@@ -150,6 +150,21 @@ def test_sound_goes_along(tmp_path, make_film, ending, sound):
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mp4", "mov", "webm"])
+def test_the_last_picture_lasts_as_long_as_it_has_to(tmp_path, ending):
+    """As ffprobe tells the length of a GIF of these times; some encoders give pictures in another order."""
+    frames = [
+        replace(frame, pts=pts, duration=duration)
+        for frame, pts, duration in zip(drawn_frames(YUV, 64, 48, 4), (0, 10, 20, 23), (10, 10, 3, 100), strict=True)
+    ]
+    info = replace(info_of(), time_base=Fraction(1, 100), rate=Fraction(10, 3))
+    write(tmp_path / f"a.{ending}", info, frames)
+    with av.open(str(tmp_path / f"a.{ending}")) as film:
+        assert film.duration == 1_230_000
+        last = list(film.decode(video=0))[-1]
+        assert (last.pts * last.time_base, last.duration * last.time_base) == (Fraction(23, 100), 1)
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4", "mov", "webm"])
 def test_a_cover_goes_along_or_is_named(tmp_path, make_film, ending):
     def adjust(output, video):
         output.streams.audio[0].metadata["language"] = "fra"
