@@ -102,7 +102,7 @@ class WebpAnimation(Animation):
             if size > _LEAST + 8 * area.width * area.height:
                 raise InputError(f"{self._name} has a frame of {size:,} bytes, more than its samples can take")
             still = self._still(self._exactly(size - _FRAME), area)
-            self._skip(size % 2)
+            self._read(size % 2)  # which some files lack at their end
             self._at += size + size % 2
             yield _Shot(area, duration, bool(data[15] & _REPLACES), bool(data[15] & _DISPOSED), still)
 
