@@ -21,6 +21,7 @@ from .libav import film_stream, open_film
 _JOINABLE = ("mpegts", "mpeg")  # formats of which two files, one behind the other, are one again
 _AHEAD = Fraction(10)  # seconds of a step that is a jump, as in ffmpeg
 _BACK = Fraction(1, 10)
+_LONGER = 3  # seconds that a recording's sound may last longer than its pictures
 
 
 class Join(NamedTuple):
@@ -96,8 +97,8 @@ class Jumps:
         self._other: Fraction | None = None  # first time of other packets after the last of pictures and well behind it
 
     def other(self, time: Fraction) -> None:
-        """Take the time of a packet of sound: where there is sound, the pictures may come late."""
-        if self._last is not None and self._other is None and self._next + 1 < time:
+        """Take the time of a packet of sound: where sound goes on, pictures may come late."""
+        if self._last is not None and self._other is None and self._next + _LONGER < time:
             self._other = time
 
     def step(self, packet: av.Packet, frame: Fraction) -> bool:
@@ -123,7 +124,7 @@ class Jumps:
         assert self._last is not None
         if time < self._last - _BACK:
             return True
-        return time > self._next + _AHEAD and (self._other is None or self._other > time - 1)
+        return time > self._next + _AHEAD and (self._other is None or self._other > self._next + _AHEAD / 2)
 
 
 def can_jump(container: av.container.InputContainer) -> bool:
