@@ -38,8 +38,8 @@ _ADDRESS = re.compile(r"((tcp|tls|wss?|ucx)://)?([\w.-]+|\[[\da-fA-F:.]+\]):\d{1
 
 class Cluster(Workers):
     """The workers of the Dask scheduler at `address`, such as "tcp://10.0.0.1:8786"; as many at a time as `count` says,
-    or as there are. While there are none at all that is told, and after `patience` (seconds) that is a
-    WorkerError. Raises UsageError where no scheduler answers, or workers would not give the bytes that we would."""
+    or as there are. While there are none at all that is told, and after `patience` (seconds) NoWorkers is raised, here
+    too. Raises UsageError where no scheduler answers, or workers would not give the bytes that we would."""
 
     remedy = "give each worker more"
 
@@ -66,8 +66,8 @@ class Cluster(Workers):
         self._address, self._tell = address, tell
         self._absence = Absence(f"the Dask scheduler at {address}", patience)
         try:
-            self._check()
-            self.count = count or min(len(self._client.ncores()), JOBS_MAX)
+            workers = self._check()
+            self.count = count or min(workers, JOBS_MAX)
         except BaseException:
             self._client.close()
             raise
@@ -75,7 +75,8 @@ class Cluster(Workers):
         self._topic = TOPIC + uuid.uuid4().hex
         self._client.subscribe_topic(self._topic, self._reported)
 
-    def _check(self) -> None:
+    def _check(self) -> int:
+        """How many workers there are, at least one. Raises UsageError where one has other versions, NoWorkers."""
         found: dict[str, tuple[object, ...]] = {}
         while not found:
             self._wait_for_workers()
@@ -86,6 +87,7 @@ class Cluster(Workers):
         for worker, theirs in found.items():
             if theirs != versions():
                 raise UsageError(_other(worker, theirs))
+        return len(found)
 
     def _reported(self, event: tuple[object, tuple[int, str, float]]) -> None:
         index, stage, done = event[1]
@@ -93,7 +95,7 @@ class Cluster(Workers):
             listen(Stage(stage, done))
 
     def run(self, lane: int, task: Task, listen: Listener, lost: Callable[[str], None]) -> Segment:
-        self._tell = lost
+        self._tell = lost  # the same for all lanes
         return super().run(lane, task, listen, lost)
 
     def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
