@@ -28,7 +28,7 @@ from .sampling import Choice
 
 LOSSLESS = codec.StillSettings(max_error=0, head=False, preset="fast", threads=1)
 QUICK = codec.StillSettings(crf=8, head=False, preset="fast", threads=1)
-LIKE = 25.0  # dB that a picture which cannot be stored losslessly must have: gross errors are far below
+LIKE = 0.04  # of full scale, that the mean of a picture may move which cannot be stored losslessly
 EXACT = ("png", "tif", "webp", "bmp", "ppm")  # decoded pictures that hold the samples, of 8 bits and no alpha
 
 # kind of difference -> what a note has to say of it
@@ -194,8 +194,8 @@ def _samples(truth: Truth, found: Samples, exact: bool, where: str, turned: int)
     if exact and error[..., :3].any():
         text = f"{np.count_nonzero(error[..., :3])} differ, by up to {int(error[..., :3].max()) / 257:.4g} of 255"
         yield Difference("samples", where, text)
-    elif not exact and np.mean((error[..., :3] / 65535.0) ** 2) > 10 ** (-LIKE / 10):
-        yield Difference("samples", where, "another picture")
+    elif not exact and (np.abs(np.mean((wanted - found) * seen, axis=(0, 1))[:3]) > LIKE * 65535).any():
+        yield Difference("samples", where, "a picture of another brightness or colour")
 
 
 def _profile(truth: Truth, icc: bytes, where: str, kind: str) -> Iterator[Difference]:

@@ -34,6 +34,7 @@ ICCS: dict[str, Callable[[], bytes]] = {
     "long-icc": lambda: files.icc() + np.random.default_rng(1).bytes(90000),
 }
 CICP = {  # primaries, transfer, matrix of H.273, full range
+    "gamma-1": (1, 8),
     "cicp-pq": (9, 16, 0, 1),
     "cicp-p3": (12, 13, 0, 1),
     "nclx-pq": (9, 16),
@@ -268,7 +269,8 @@ def _animated(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
     kind = {"webp-anim": "WEBP", "avif-anim": "AVIF", "apng": "PNG", "gif": "GIF"}[choice["type"]]
     options = {"WEBP": {"lossless": True, "exact": True}, "GIF": {"optimize": False}}.get(kind, {})
     data = _saved(first, kind, save_all=True, append_images=rest, duration=[100, 200, 500], **options)
-    return data, Truth(None, alpha=drawn.samples.shape[2] == 4, frames=3)
+    with import_module("PIL.Image").open(BytesIO(data)) as made:  # which joins frames that are alike
+        return data, Truth(None, alpha=drawn.samples.shape[2] == 4, frames=made.n_frames)
 
 
 def _gif(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
@@ -296,7 +298,7 @@ def _avif(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
     if choice["samples"] == "premultiplied":
         options["alpha_premultiplied"] = True
     data = _with_nclx(_saved(_image(drawn), "AVIF", **options), choice["profile"])
-    return data, _told(choice, Truth(None, alpha=drawn.samples.shape[2] == 4), drawn.samples.shape[2] < 3)
+    return data, _told(choice, Truth(None, alpha=drawn.samples.shape[2] == 4), False)  # grey is read as colour
 
 
 def _avif_deep(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:

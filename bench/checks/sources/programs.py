@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -123,6 +124,11 @@ def _pictures(film: Any, items: Sequence[Any], sums: Sequence[int]) -> tuple[Sho
         time = _time(frame)
         length = told.get(time, frame.get("duration", frame.get("pkt_duration", 0)))
         found.append(Shown(None if time is None else time * base, length * base, crc))
+    # of reordered pictures, MP4 tells how far apart they are decoded; only the track says when the last one ends
+    last = found[-1]
+    if film["has_b_frames"] and film.get("is_avc") == "true" and last.time is not None and "duration_ts" in film:
+        end = (film["start_pts"] + film["duration_ts"]) * base
+        found[-1] = replace(last, duration=max(end - last.time, Fraction(0)))
     return tuple(found)
 
 
