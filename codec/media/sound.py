@@ -65,8 +65,8 @@ class Recipe:
 
 
 def lossless(container: str, heard: Heard) -> Recipe:
-    """FLAC where libav's muxer `container` holds it, else plain samples; fractions become 24 bits. FLAC of 32 bits, which
-    few know, is only for MP4, where fewer know plain samples."""
+    """FLAC where libav's muxer `container` holds it, else plain samples; fractions become 24 bits. FLAC of 32 bits is for MP4
+    alone: few know it, but fewer know plain samples there."""
     bits, layout = heard.bits or 24, placed(heard.layout)
     placeless = container == "mp4" and layout.name not in _FLAC_LAYOUTS
     if container == "mov" or layout.nb_channels > _FLAC_CHANNELS or placeless or (bits == 32 and container != "mp4"):
