@@ -34,8 +34,10 @@ from .tables import film_table, still_table, tracks_text
 @click.option("--lossless", is_flag=True, help="Every sample equal to the source's.")
 @click.option("--no-head", is_flag=True, help="Train and send no head.")
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
-@click.option("--audio", type=click.Choice(AUDIO), default=COPY, show_default=True, help="Sound; FLAC if it must be.")
-@click.option("--subtitles", type=click.Choice(SUBTITLES), default=COPY, show_default=True)
+@click.option(
+    "--audio", type=click.Choice(AUDIO), default=COPY, show_default=True, help="Copied, as FLAC if it must be."
+)
+@click.option("--subtitles", type=click.Choice(SUBTITLES), default=COPY, show_default=True, help="text: unstyled.")
 @click.option("--jobs", type=Number(int, 1, JOBS_MAX), help="Segments encoded at a time, each by a process.")
 @click.option("--cluster", metavar="ADDRESS", help="Encode on the workers of this Dask scheduler.")
 @click.option("--page", type=Number(int, 1, PAGES_MAX), help="Pictures: which page of a TIFF.  [default: 1]")
@@ -70,7 +72,8 @@ def encode_command(
 ) -> None:
     """Encode the film or picture SOURCE to the .nvc file TARGET.
 
-    A film is an MP4 inside; where TARGET ends in .mkv or .webm it is the same in Matroska or WebM.
+    A film is an MP4 inside; where TARGET ends in .mkv or .webm it is the same in Matroska or WebM. Sound that MP4 does
+    not hold becomes FLAC, without loss; subtitles become plain text. Matroska holds nearly everything as it is.
 
     SOURCE "-" is standard input: a film, without sound where it is a pipe, or a picture. An animation (GIF, WebP, PNG,
     AVIF) is a film, and an .nvc film is restored first. A picture (PNG, JPEG, WebP, AVIF, TIFF, BMP, PNM) becomes an

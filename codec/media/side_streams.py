@@ -67,7 +67,7 @@ class SideStreams:
                 self._add(stream)
         output.metadata.update(film_tags(self._input.metadata))
         if self._film is not None:
-            self._tag(output.streams.video[0], self._film)
+            _tag(output.streams.video[0], self._film, self._format)
             output.streams.video[0].disposition = self._film.disposition
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class SideStreams:
         if route is None:
             self.silenced += [what] if stream.type == "audio" else []
             return
-        self._tag(route.stream, stream)
+        _tag(route.stream, stream, self._format)
         route.stream.disposition = stream.disposition
         self._routes[stream.index], self.names[stream.index] = route, what
 
@@ -117,12 +117,6 @@ class SideStreams:
         code = stream.metadata.get("timecode")
         if not titles and (code is None or code != tags.get("timecode", self._input.metadata.get("timecode"))):
             self._ways.note(f"the {name} is dropped; {self._format} cannot hold it")
-
-    def _tag(self, new: Any, old: Any) -> None:
-        tags = stream_tags(old.metadata)
-        # either container has one place for a title
-        tags.pop("title" if self._format in ("mp4", "mov") else "handler_name", None)
-        new.metadata.update(tags)
 
     # --- what is read ---------------------------------------------------------------------------------------------
 
@@ -323,6 +317,13 @@ def _shown(packet: av.Packet, end: Fraction | None) -> bool:
     if packet.pts < 0:
         packet.pts = packet.dts = 0
     return True
+
+
+def _tag(new: Any, old: Any, container: str) -> None:
+    tags = stream_tags(old.metadata)
+    # either container has one place for a title
+    tags.pop("title" if container in ("mp4", "mov") else "handler_name", None)
+    new.metadata.update(tags)
 
 
 def film_tags(metadata: dict[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from codec.film.info import describe
 from codec.film.reader import FilmReader
 from codec.film.tracks import compared
 from codec.film.writer import write_film
+from codec.frames import Frame
 from codec.media.beside import Beside
-from codec.media.demuxed import open_source
+from codec.media.demuxed import Demuxed, open_source
 from codec.media.sound import Sound
 from codec.settings import Settings
 from codec.wire.fields import TRACKS, kind_of
@@ -214,6 +215,26 @@ def test_lanes_read_the_same_film_or_none(make_film: Make, tmp_path: Path) -> No
             film.again(1)
         with pytest.raises(SourceChanged):
             list(film.frames())
+
+
+def test_sound_ends_with_pictures_that_end_too_early(
+    make_film: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is known only once all of them were read; the checksums are those of what is written."""
+    frames = Demuxed._frames
+
+    def early(film: Demuxed) -> Iterator[Frame]:
+        yield from frames(film)
+        film.until = Fraction(1, 4)
+
+    monkeypatch.setattr(Demuxed, "_frames", early)
+    source = make_film("in.mkv", sound="aac", sound_rate=48000, subtitles=[(0, 400, "line")])
+    codec.encode(source, tmp_path / "out.nvc", WISHES)
+    assert states(tmp_path / "out.nvc") == [("audio", "right"), ("subtitle", "right")]
+    with av.open(str(tmp_path / "out.nvc")) as film:
+        packets = [packet for packet in film.demux(film.streams.audio[0], film.streams.subtitles[0]) if packet.size > 2]
+        ends = {p.stream.type: (p.pts * p.time_base, (p.pts + p.duration) * p.time_base) for p in packets}
+    assert ends["audio"][0] < Fraction(1, 4) <= ends["audio"][1] and ends["subtitle"] == (0, Fraction(1, 4))
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------
