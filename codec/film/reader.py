@@ -37,7 +37,7 @@ from ..media.timeline import clock
 from ..segment.payload import BASE
 from ..wire.fields import PIXELS_MAX
 from ..wire.mp4 import check_index
-from ..wire.obu import SIGNATURE, TemporalUnit, extract, strip
+from ..wire.obu import SIGNATURE, TemporalUnit, extract, strip, without_messages
 from ..wire.tracks import Track
 
 # what a film of ours may lie in, as libav names it: others, such as playlists, would have it open what they name
@@ -210,9 +210,13 @@ class FilmReader:
         """The first base picture, None where it is damaged: then whoever decodes the film says so."""
         stream.codec_context.options = {"max_pixels": str(self._pixels)}
         try:
-            return next(container.decode(stream), None)
-        except (av.FFmpegError, ValueError):
-            return None
+            for packet in container.demux(stream):
+                data = without_messages(bytes(packet)) if packet.size else b""
+                if frames := stream.codec_context.decode(av.Packet(data) if data else None):
+                    return frames[0]
+        except (av.FFmpegError, ValueError, FormatError):
+            pass
+        return None
 
     def _packets(self, container: av.container.InputContainer, stream: Any) -> Iterator[Any]:
         for packet in container.demux(stream):

@@ -38,8 +38,6 @@ from ..wire.properties import Properties, write_properties
 from ..wire.tracks import Track, write_tracks
 from .containers import MP4, Container, muxer_options
 
-# a grey picture of 16x16 by SVT-AV1, 10 bits: sequence header and frame
-_GREY = bytes.fromhex("0a0a000000019ff895f28080320c1000da811c68a210000075c0")
 _AT_ONCE = 0.5  # seconds
 _BUFFER = 1 << 20  # bytes of a file of Python's that libav asks for at a time
 _FAULTS = (av.FFmpegError, OSError, ValueError)
@@ -107,10 +105,10 @@ class _Trial:
         self, beside: Beside, tell: Callable[[float], None] = lambda share: None, only: int | None = None
     ) -> SideTracks:
         """What comes of writing the streams, or `only` that one, to a nameless file. Raises what libav raises."""
-        grey = TemporalUnit(_GREY, 0, 0, True)
+        grey = TemporalUnit(obu.GREY, 0, 0, True)
         with (
             _scratch(self.target) as scratch,
-            _joined(scratch, _GREY, self.info, (16, 16), beside, self.container, only) as (output, video, side),
+            _joined(scratch, obu.GREY, self.info, (16, 16), beside, self.container, only) as (output, video, side),
         ):
             assert side is not None
             if self.container.whole_sound and side.silenced:

@@ -51,7 +51,7 @@ class Picture(NamedTuple):
 
 class Decoder:
     """Decodes the video stream `stream` of an open container; sentences call the film `name`, new ones go to `notes`.
-    `mark` is given each packet before it is decoded.
+    `mark` gives the packet that is decoded for each that is read.
 
     Packets are numbered, and libav's decoder is given their numbers as times: so it tells of each picture which packet
     it is of, whatever the file knows of times.
@@ -68,7 +68,7 @@ class Decoder:
         file_clock: FileClock | None,
         best_effort: bool,
         notes: list[str],
-        mark: Callable[[av.Packet], None],
+        mark: Callable[[av.Packet], av.Packet],
     ):
         self.end = self.begin = 0
         self._name, self._container, self._stream = name, container, stream
@@ -128,7 +128,7 @@ class Decoder:
         self._due[number] = packet.is_keyframe
         self._times.decoded(number)
         packet.pts = packet.dts = self._decoded = number
-        self._mark(packet)
+        packet = self._mark(packet)
         try:
             self._take(packet.decode())
         except av.FFmpegError as error:

@@ -101,6 +101,7 @@ class Demuxed(Source):
                 planes = self._conversion.planes(frame)
             yield Frame(planes, pts, frame.duration or 0, self._extras.of(frame))
         timeline.end()
+        self.notes += self._extras.damaged()
 
     def _check_alike(self, frame: av.VideoFrame, pts: int) -> None:
         """Raise InputError where a picture is of another size or pixel format than the film's first."""
@@ -173,11 +174,11 @@ class Demuxed(Source):
         if decoder.end and container.format.name == "yuv4mpegpipe" and self._length() > decoder.end:
             self.notes.append(f"{self.name} ends within a picture, which is left out; it may be cut off")
 
-    def _mark(self, packet: av.Packet) -> None:
-        """Look at a packet that is to be decoded. Raises InputError for an .nvc film on a pipe."""
+    def _mark(self, packet: av.Packet) -> av.Packet:
+        """A packet that is decoded, with what its picture brings. Raises InputError for an .nvc film on a pipe."""
         if is_pipe(self.path) and SIGNATURE in bytes(packet):
             raise InputError(f"{self.name} is an .nvc film, which is read more than once; let it be a file")
-        self._extras.mark(packet)
+        return self._extras.marked(packet)
 
     def _joined(self, info: VideoInfo) -> VideoInfo:
         """`info` for joined recordings, of which the container does not know how long they are."""

@@ -6,6 +6,7 @@ their pictures.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import av
@@ -13,6 +14,7 @@ from av.sidedata.sidedata import Type
 
 from ..wire.matroska import block_addition_of, dolby_vision_of
 from ..wire.nal import CODECS, is_beside, nal_units, t35_of
+from ..wire.obu import GREY, with_messages, without_messages
 from ..wire.t35 import CAPTIONS, caption_messages, kept, messages_in, name_of
 from .libav import side_data, stream_header
 
@@ -31,6 +33,27 @@ _LOST = {
 }
 
 
+@lru_cache(1 << 10)
+def taken(message: bytes) -> bool:
+    """Whether libav's decoder of AV1 takes a message: for one that is malformed it refuses the whole picture."""
+    context: Any = av.CodecContext.create("libdav1d", "r")
+    context.thread_count = 1
+    try:
+        return bool([*context.decode(av.Packet(with_messages(GREY, [message]))), *context.decode(None)])
+    except (av.FFmpegError, ValueError):
+        return False
+
+
+def _without_messages(packet: av.Packet) -> av.Packet:
+    """The same without messages, for a decoder that would refuse the picture for one of them."""
+    plain = av.Packet(without_messages(bytes(packet)))
+    plain.pts, plain.dts, plain.duration, plain.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
+    plain.is_keyframe, plain.stream = packet.is_keyframe, packet.stream
+    for item in packet.iter_sidedata():
+        plain.set_sidedata(item)
+    return plain
+
+
 class Extras:
     """Of one stream, whose `stream_header` is `header`."""
 
@@ -42,22 +65,29 @@ class Extras:
         self._alpha = False  # whether WebM holds it, as a film of its own, which libav's decoders pass over
         self._dolby_vision = dolby_vision_of(header)
         self._beside = False  # whether there are pictures beside the film's own
+        self._damaged: set[str] = set()  # names of messages that are malformed
 
-    def mark(self, packet: av.Packet) -> None:
-        """Give a packet that is to be decoded what its picture brings."""
+    def marked(self, packet: av.Packet) -> av.Packet:
+        """A packet that is to be decoded, with what its picture brings."""
         packet.opaque = ()
         if not packet.size:
-            return
+            return packet
         if self._codec in ("vp8", "vp9"):
             self._alpha |= packet.has_sidedata("matroska_block_additional")
         elif self._codec == "av1":
-            packet.opaque = messages_in(bytes(packet))
+            found = messages_in(bytes(packet))
+            packet = _without_messages(packet) if found else packet
+            packet.opaque = found
         elif self._codec in CODECS:
             units = [unit for unit in nal_units(bytes(packet), self._codec, self._extradata) if unit]
             self._beside |= any(is_beside(unit, self._codec) for unit in units)
             packet.opaque = kept(message for unit in units for message in t35_of(unit, self._codec))
         if not packet.opaque and packet.has_sidedata(_HDR10_PLUS):
             packet.opaque = kept([self._hdr10_plus(packet)])
+        messages: Any = packet.opaque
+        self._damaged |= {name_of(message) or "" for message in messages if not taken(message)}
+        packet.opaque = tuple(filter(taken, messages))
+        return packet
 
     def _hdr10_plus(self, packet: av.Packet) -> bytes:
         """The message that Matroska keeps beside a packet, and libav as a structure of its own."""
@@ -76,6 +106,10 @@ class Extras:
         if captions is None or any(message.startswith(CAPTIONS) for message in messages):
             return messages
         return *messages, *caption_messages(bytes(captions))
+
+    def damaged(self) -> list[str]:
+        """Sentences on messages that are left out; complete with the last picture."""
+        return [f"not kept: {name} that is malformed" for name in sorted(self._damaged)]
 
     def losses(self) -> list[str]:
         """Sentences on samples that are dropped; complete with the first picture."""

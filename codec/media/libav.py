@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 
 from ..errors import InputError, NvcError, OutputError, reason, unwritable
 from ..frames import Colour, Plane, PlaneFormat
@@ -25,9 +26,19 @@ from .files import STDIN, check_file, named, opened
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells errors only; read when that library is first used
 
+# PyAV knows the kinds of side data of an older libav, and fails for a frame that brings a newer one, as EXIF is
+Type._missing_ = classmethod(lambda cls, number: _unknown_kind(cls, number))  # type: ignore[method-assign, assignment]
+
 _AVIF = ("avis", "avif")  # brands
 _IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # display matrix of what is shown as it is coded
 _HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}  # libav's name -> ours
+
+
+def _unknown_kind(kinds: Any, number: int) -> Any:
+    """A member of PyAV's enumeration of side data for a kind that it does not know."""
+    kind = object.__new__(kinds)
+    kind._name_, kind._value_ = f"UNKNOWN_{number}", number
+    return kinds._value2member_map_.setdefault(number, kind)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class SegmentUnits:
             raise
 
     def stream(self) -> Iterator[tuple[bytes, int]]:
-        """(data, pts) of each unit."""
+        """(data, pts) of each unit; messages are not for the decoder of the base."""
         for unit in self._source:
             self.last = unit
             found = unit.payloads[1 + len(of_film(unit)) :] if unit is self.first else unit.payloads
@@ -52,7 +52,7 @@ class SegmentUnits:
             self._room -= sum(map(len, (*found, *messages)))
             if self._room < 0 or len(self._beside) > AHEAD:
                 raise DamageError(f"the base shows no picture for {len(self._beside)} units", unit.pts)
-            yield unit.data, unit.pts
+            yield _plain(unit.data), unit.pts
 
     def residual(self, pts: int) -> tuple[bytes, ...]:
         """Payloads of the picture at `pts`; the segment header and what tells of the film as a whole are left out."""
@@ -70,6 +70,14 @@ class SegmentUnits:
         """Read past what is left."""
         for unit in self._source:
             self.last = unit
+
+
+def _plain(data: bytes) -> bytes:
+    """A unit as the base's decoder gets it."""
+    try:
+        return obu.without_messages(data)
+    except FormatError:  # its decoder tells what is damaged
+        return data
 
 
 def by_segment(units: Iterator[TemporalUnit], held: int) -> Iterator[SegmentUnits]:

@@ -33,6 +33,8 @@ _PICTURE_TYPES = frozenset((FRAME_HEADER, TILE_GROUP, FRAME, REDUNDANT_HEADER))
 _T35 = b"\x04"  # metadata type ITU-T T.35
 SIGNATURE = _T35 + b"\xb5\x7f\xfdNVC"
 _TRAILING = b"\x80"
+# a grey picture of 16x16 by SVT-AV1, 10 bits: sequence header and frame
+GREY = bytes.fromhex("0a0a000000019ff895f28080320c1000da811c68a210000075c0")
 _HAS_SIZE, _HAS_EXTENSION = 0x02, 0x04
 
 
@@ -97,11 +99,22 @@ def messages_of(tu: bytes) -> list[bytes]:
 
 def strip(tu: bytes) -> bytes:
     """`tu` without our OBUs: what an ordinary AV1 decoder makes use of."""
+    return _without(tu, [obu for obu in iter_obus(tu) if _is_ours(tu, obu)])
+
+
+def without_messages(tu: bytes) -> bytes:
+    """`tu` without T.35 messages, ours and those of others: what pictures are decoded from. libav refuses a whole
+    picture for a message that is malformed."""
+    return _without(
+        tu, [obu for obu in iter_obus(tu) if obu.type == METADATA and tu.startswith(_T35, obu.body, obu.end)]
+    )
+
+
+def _without(tu: bytes, left_out: Sequence[Obu]) -> bytes:
     kept, at = [], 0
-    for obu in iter_obus(tu):
-        if _is_ours(tu, obu):
-            kept.append(tu[at : obu.start])
-            at = obu.end
+    for obu in left_out:
+        kept.append(tu[at : obu.start])
+        at = obu.end
     return b"".join([*kept, tu[at:]]) if kept else tu
 
 

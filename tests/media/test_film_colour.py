@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
@@ -19,6 +20,7 @@ from codec.errors import FormatError, InputError
 from codec.film.contents import Contents
 from codec.film.info import describe
 from codec.film.reader import FilmReader
+from codec.film.writer import write_film
 from codec.frames import CHROMA_PLACES, Colour, PlaneFormat, VideoInfo
 from codec.media.conversion import Conversion
 from codec.media.demuxed import open_source
@@ -27,7 +29,9 @@ from codec.media.sinks import open_sink
 from codec.settings import Settings
 from codec.wire.hdr import content_light_of, mastering_of
 from codec.wire.matroska import ROOM, describe_pictures
+from codec.wire.obu import with_messages
 from codec.wire.properties import Properties, read_properties, write_properties
+from codec.wire.t35 import CAPTIONS
 from tests.makers import drawn_frames, remuxed
 from tests.wire.test_t35 import DOLBY_VISION, HDR10_PLUS, sei
 
@@ -243,6 +247,44 @@ def test_hdr10_plus_is_carried(tmp_path: Path, name: str) -> None:
         target = tmp_path / f"out.{ending}"
         notes = codec.decode(tmp_path / "a.nvc", target, device="cpu").notes
         assert notes.count(f"{target} does not hold the film's HDR10+ dynamic metadata") == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [(HDR10_PLUS[:8], "HDR10+ dynamic metadata"), (CAPTIONS, "closed captions inside the video")],
+)
+@pytest.mark.usefixtures("quick")
+def test_a_message_that_is_malformed_is_left_out(tmp_path: Path, message: bytes, name: str) -> None:
+    """libav's decoder of AV1 refuses the whole picture for it, where that of HEVC passes it over."""
+    source = hevc(tmp_path / "in.mkv", 4, b"\0\0\0\1" + sei("5001", (4, message)))
+    with open_source(source) as film:
+        assert [frame.messages for frame in film.frames()] == [(hdr10_plus(k),) for k in range(4)]
+        assert f"not kept: {name} that is malformed" in film.notes
+    codec.encode(source, tmp_path / "a.nvc", WISHES)
+    assert shown(tmp_path / "a.nvc") == shown(source)
+    reader = FilmReader(tmp_path / "a.nvc")
+    units = [replace(unit, data=with_messages(unit.data, [message])) for unit in reader.units()]
+    write_film(tmp_path / "b.nvc", units, reader.info, (96, 64))
+    assert codec.verify(tmp_path / "b.nvc", device="cpu").frames == 4
+    assert FilmReader(tmp_path / "b.nvc").info == reader.info
+
+
+def test_pictures_that_bring_exif_are_read(tmp_path: Path) -> None:
+    """As those of cameras in Motion JPEG; PyAV does not know that kind of side data."""
+    pixels, exif = (
+        np.full((48, 64, 3), 90, np.uint8),
+        b"II*\0" + struct.pack("<IHHHII", 8, 1, 0x0112, 3, 1, 6) + bytes(4),
+    )
+    _, data = cv2.imencodeWithMetadata(".jpg", pixels, [cv2.IMAGE_METADATA_EXIF], [np.frombuffer(exif, np.uint8)])
+    with av.open(str(tmp_path / "in.avi"), "w") as output:
+        video = cast(Any, output.add_mux_stream("mjpeg", rate=25, width=64, height=48))
+        for k in range(3):
+            packet = av.Packet(data.tobytes())
+            packet.pts = packet.dts = k
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), video, True
+            output.mux(packet)
+    with open_source(tmp_path / "in.avi") as film:
+        assert [frame.pts * film.info.time_base for frame in film.frames()] == [Fraction(k, 25) for k in range(3)]
 
 
 def element(number: str, *bodies: bytes) -> bytes:
