@@ -48,12 +48,8 @@ def moved(chapters: Iterable[Any], first: Fraction) -> list[Any]:
     """Chapters as Matroska needs them, which has no time before 0: libav's muxer moves all packets where the `first`
     comes earlier (seconds), and nothing else."""
     late = max(-round(first / _TICK), 0) * _TICK
-    return [
-        chapter
-        | {"time_base": Fraction(1, av.time_base)}
-        | {
-            name: round((time + late) * av.time_base)
-            for name, time in zip(("start", "end"), span(chapter), strict=True)
-        }
-        for chapter in chapters
-    ]
+    kept = []
+    for chapter in chapters:
+        begins, ends = (round((time + late) * av.time_base) for time in span(chapter))
+        kept.append(chapter | {"start": begins, "end": ends, "time_base": Fraction(1, av.time_base)})
+    return kept

@@ -115,7 +115,7 @@ def _sums(path: Path) -> list[int]:
 
 
 def _pictures(film: Any, items: Sequence[Any], sums: Sequence[int], mp4: bool) -> tuple[Shown, ...]:
-    """Pictures as they are decoded; how long each is shown, as its packet says, and the last one of an MP4 its track."""
+    """Pictures as they are decoded; how long each is shown, as its packet says; of the last in MP4, its track."""
     frames = [i for i in items if i["type"] == "frame"]
     told = {i["pts"]: i["duration"] for i in items if i["type"] == "packet" and {"pts", "duration"} <= i.keys()}
     if len(frames) != len(sums):
@@ -125,8 +125,8 @@ def _pictures(film: Any, items: Sequence[Any], sums: Sequence[int], mp4: bool) -
         time = _time(frame)
         length = told.get(time, frame.get("duration", frame.get("pkt_duration", 0)))
         found.append(Shown(None if time is None else time * base, length * base, crc))
-    # MP4 tells how far apart pictures are decoded, and ffprobe 5 measures the last one's from the 0 of the file's clock;
-    # only the track says when it ends
+    # MP4 tells how far apart pictures are decoded, and ffprobe 5 counts the last one's end from the 0 of the file's
+    # clock; only the track says when it ends
     last = found[-1]
     if mp4 and last.time is not None and "duration_ts" in film:
         end = (film["start_pts"] + film["duration_ts"]) * base
