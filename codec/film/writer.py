@@ -26,12 +26,13 @@ from ..errors import FormatError, InputError, OutputError, Refused, SourceChange
 from ..events import Listener, Share, silent
 from ..frames import VideoInfo
 from ..media.beside import Beside
+from ..media.chapters import moved
 from ..media.folders import resolved
 from ..media.libav import faults_as, local_url, open_film, reason
 from ..media.side_streams import Interleaver, SideStreams, tracks_of
 from ..wire import obu
 from ..wire.hdr import hdr_boxes
-from ..wire.matroska import ROOM, describe_pictures
+from ..wire.matroska import ROOM, describe_pictures, sar_notes
 from ..wire.mp4 import with_boxes
 from ..wire.obu import TemporalUnit
 from ..wire.properties import Properties, write_properties
@@ -204,6 +205,8 @@ def write_film(
             joined = _joined(local_url(path), obu.strip(first.data), info, base_size, beside, container)
             output, video, streams = open_files.enter_context(joined)
             interleaver = Interleaver(output, streams.packets() if streams else iter(()))
+            if streams and container.format != "mp4":
+                output.set_chapters(moved(streams.chapters(), interleaver.begins(first.pts * info.time_base)))
         # only what is done here is guarded: an error of whoever makes the units is not one of writing
         for packet in _video_packets(chain([first], units), video, info, container):
             with writing():
@@ -316,7 +319,7 @@ def _described(path: str, info: VideoInfo, container: Container) -> list[str]:
     if container.format == "mp4":
         return []
     try:
-        describe_pictures(path, info.sar, info.chroma_place, {})  # HDR metadata are the template's
+        told = describe_pictures(path, info.sar, info.chroma_place, {})  # HDR metadata are the template's
     except ValueError as fault:
         return [f"{container.format} does not hold how samples are to be shown: {fault}"]
-    return []
+    return sar_notes(container.format, info.sar, told)

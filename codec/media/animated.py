@@ -79,6 +79,7 @@ class Animated(Source):
             format=self._conversion.format,
             time_base=header.tick,
             rate=rate,
+            sar=header.sar,
             colour=self._conversion.colour,
             frames=header.frames,
             duration=header.ticks * header.tick,

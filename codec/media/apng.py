@@ -36,7 +36,7 @@ _LAYOUTS = {  # without and with tRNS
     _GREY_ALPHA: ("ya8", "ya8"), _RGBA: ("rgba", "rgba"),
 }  # fmt: skip
 _DEEP = {"gray": "gray16le", "ya8": "ya16le", "rgb24": "rgb48le", "rgba": "rgba64le"}
-_READ = {b"IHDR", b"acTL", b"PLTE", b"tRNS", b"fcTL", b"fdAT", b"IDAT", b"IEND", b"cICP", b"gAMA", b"cHRM"}
+_READ = {b"IHDR", b"acTL", b"PLTE", b"tRNS", b"fcTL", b"fdAT", b"IDAT", b"IEND", b"cICP", b"gAMA", b"cHRM", b"pHYs"}
 _LOST = {b"iCCP": "the ICC colour profile", b"gAMA": "the gamma of its samples", b"cHRM": "the place of its primaries"}
 _LOST |= {b"eXIf": "EXIF", b"mDCV": "the mastering display's colour volume", b"cLLI": "the content light level"}
 # what is true of sRGB: there is nothing to lose
@@ -44,6 +44,8 @@ _USUAL_COLOURS = {
     b"gAMA": struct.pack(">I", 45455),
     b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
 }
+_FULL = 2  # range of samples, by libav's number
+_LARGEST = (1 << 31) - 1  # number of an aspect ratio that libav takes
 _BACKGROUND, _PREVIOUS = 1, 2  # what becomes of a frame before the next one
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # Adam7
 
@@ -99,6 +101,9 @@ class Apng(Animation):
         self.header.lost = [_LOST[k] for k in lost]
         if len(found.get(b"cICP", b"")) == 4:
             self.header.colour = Colour(*found[b"cICP"][:2])
+        if self._kind in (_GREY, _GREY_ALPHA):  # which becomes no other colours, that would have a range of their own
+            self.header.colour = self.header.colour._replace(range=_FULL)
+        self.header.sar = _shape(found.get(b"pHYs", b""))
         if self._file.seekable():
             self._look_ahead(data if kind == b"fcTL" else b"")
         return kind, data
@@ -215,6 +220,15 @@ class Apng(Animation):
             left = 1
         if left > 0:
             raise InputError(f"{self._name} has a frame whose data are damaged or cut off")
+
+
+def _shape(density: bytes) -> Fraction:
+    """The aspect ratio of samples that a pHYs tells, as libav writes and reads it of films; 1 where that is none."""
+    if len(density) != 9:
+        return Fraction(1)
+    across, down, unit = struct.unpack(">IIB", density)
+    known = unit == 0 and 0 < across <= _LARGEST and 0 < down <= _LARGEST
+    return Fraction(across, down) if known else Fraction(1)
 
 
 def _delay(control: bytes) -> Fraction:

@@ -51,7 +51,8 @@ class Area:
 @dataclass
 class Header:
     """What an animation says before its first frame. `layout`: see LAYOUTS; `tick`: seconds that durations count;
-    `frames` and `ticks` altogether, 0 where they are not known; `lost`: names of what films do not keep."""
+    `frames` and `ticks` altogether, 0 where they are not known; `sar`: aspect ratio of samples;
+    `lost`: names of what films do not keep."""
 
     width: int
     height: int
@@ -60,6 +61,7 @@ class Header:
     frames: int = 0
     ticks: int = 0
     colour: Colour = Colour()
+    sar: Fraction = Fraction(1)
     lost: list[str] = field(default_factory=list)
 
 

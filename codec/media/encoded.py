@@ -18,8 +18,9 @@ from av.video.reformatter import VideoReformatter
 from ..errors import OutputError
 from ..frames import Frame, Plane, PlaneFormat, VideoInfo
 from ..wire.hdr import svt_hdr, x26x_hdr
-from ..wire.matroska import ROOM, describe_pictures
+from ..wire.matroska import ROOM, describe_pictures, sar_notes
 from .beside import Beside
+from .chapters import moved
 from .libav import local_url, open_film, ordinary_priority, planes_to_av
 from .parts import Part
 from .side_streams import Interleaver, SideStreams
@@ -200,9 +201,14 @@ class EncodedSink(Sink):
         self._origin = first.pts if self._cut.partial else 0
         packets: Iterator[av.Packet] = iter(())
         if self._side is not None:
-            self._output.set_chapters(self._side.chapters(start, self._cut.end))
             packets = self._side.packets(start, self._cut.end)
         self._interleaver = Interleaver(self._output, packets)
+        if self._side is not None:
+            chapters = self._side.chapters(start, self._cut.end)
+            if self._matroska:
+                begins = self._interleaver.begins((first.pts - self._origin) * self.info.time_base)
+                chapters = moved(chapters, begins)
+            self._output.set_chapters(chapters)
         return self._interleaver
 
     def _picture(self, planes: tuple[Plane, ...]) -> av.VideoFrame:
@@ -233,7 +239,9 @@ class EncodedSink(Sink):
         self._interleaver.finish()
         self._output.close()
         if self._matroska:
-            describe_pictures(self._part.path, self.info.sar, self._place, self.info.side_data)
+            sar = self.info.sar
+            told = describe_pictures(self._part.path, sar, self._place, self.info.side_data)
+            self.notes += sar_notes(self._recipe.container, sar, told)
         if self._side is not None:
             with open_film(self._part.path) as written:
                 self.notes += self._side.notes + self._side.lost(written)

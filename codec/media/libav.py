@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells errors only; read when th
 # PyAV knows the kinds of side data of an older libav, and fails for a frame that brings a newer one, as EXIF is
 Type._missing_ = classmethod(lambda cls, number: _unknown_kind(cls, number))  # type: ignore[method-assign, assignment]
 
+_CLOCK = re.compile(r"(\d{1,6}):(\d{2}):(\d{2}(?:\.\d{1,9})?)")
 _AVIF = ("avis", "avif")  # brands
 _IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # display matrix of what is shown as it is coded
 _HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}  # libav's name -> ours
@@ -95,6 +97,9 @@ def duration_of(container: av.container.InputContainer, stream: Any) -> Fraction
     """Seconds that the stream, or else its container, claims to last; 0 where neither says."""
     if stream.duration:
         return Fraction(stream.duration * stream.time_base)
+    if found := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska's muxers tell it in a tag
+        hours, minutes, seconds = found.groups()
+        return Fraction(int(hours) * 3600 + int(minutes) * 60) + Fraction(seconds)
     return Fraction(container.duration, av.time_base) if container.duration else Fraction(0)
 
 

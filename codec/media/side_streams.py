@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..settings import NONE
 from ..wire.tracks import Track
 from .beside import Beside, Ways
+from .chapters import chapters_of, filled, span
 from .libav import faults_as, film_stream, open_film
 from .routes import NO_TEXT, Route
 
@@ -33,6 +34,7 @@ _STATISTICS = ("_STATISTICS", "NUMBER_OF", "BPS")
 # covers as Matroska's attached files: libav's codec -> the part of a MIME type, and that -> the ending of a name
 _PICTURES = {"mjpeg": "jpeg"}
 _ENDINGS = {"jpeg": "jpg"}
+_UNTIMED = Fraction(-(1 << 40))  # seconds that packets without a time are sorted by
 
 
 class SideStreams:
@@ -127,13 +129,13 @@ class SideStreams:
             start = self._beside.clock.origin
             end = None if self._beside.until is None else start + self._beside.until
         kept = []
-        for chapter in self._input.chapters():
+        for chapter in chapters_of(self._input):
             base = chapter["time_base"] or Fraction(1, av.time_base)
-            first, last = chapter["start"] * base, chapter["end"] * base
+            first, last = span(chapter)
             if last > start and (end is None or first < end):
                 first, last = max(first, start) - start, (last if end is None else min(last, end)) - start
                 kept.append(chapter | {"start": round(first / base), "end": round(last / base), "time_base": base})
-        return kept
+        return filled(kept) if self._format in ("mp4", "mov") else kept
 
     def packets(self, start: Fraction | None = None, end: Fraction | None = None) -> Iterator[av.Packet]:
         """Packets for the output in the input's order.
@@ -212,7 +214,7 @@ class SideStreams:
             tags = [key for key in stream_tags(old) if key.lower() not in here]
             if tags:
                 notes.append(f"tags of the {what} that {self._format} cannot hold are dropped: {', '.join(tags)}")
-        if len(written.chapters()) < len(self._input.chapters()):
+        if len(chapters_of(written)) < len(chapters_of(self._input)):
             notes.append(f"chapters that {self._format} cannot hold are dropped")
         return notes
 
@@ -269,6 +271,11 @@ class Interleaver:
         self._output, self._side = output, side
         self._next = next(side, None)
 
+    def begins(self, pictures: Fraction) -> Fraction:
+        """Seconds of the first packet of all, where that of pictures comes at `pictures`."""
+        time = pictures if self._next is None else _seconds(self._next)
+        return pictures if time == _UNTIMED else min(time, pictures)
+
     def mux(self, pictures: Iterable[av.Packet]) -> None:
         """The next packets of pictures, each after the side packets that are decoded before it."""
         for packet in pictures:
@@ -290,7 +297,7 @@ class Interleaver:
 def _seconds(packet: av.Packet) -> Fraction:
     """When a packet is decoded; packets without any time sort first."""
     time = packet.dts if packet.dts is not None else packet.pts
-    return Fraction(-(1 << 40)) if time is None else time * packet.time_base
+    return _UNTIMED if time is None else time * packet.time_base
 
 
 def _only_packet(path: str, index: int) -> bytes:

@@ -117,7 +117,8 @@ class Timeline:
                 "where the film's rate lets one be expected; if that does not vary, the film is damaged there"
             )
         # some muxers count a film's length from the 0 of its clock
-        if claimed - max(self._origin, Fraction(0)) - length > 1:
+        claimed -= max(self._origin, Fraction(0))
+        if claimed - length > 1:
             self._notes.append(
                 f"the pictures end after {float(length):.1f} s, but the film claims to last "
                 f"{float(claimed):.1f} s; it may be cut off"

@@ -75,9 +75,10 @@ def block_addition_of(file: bytes) -> bytes:
 
 def describe_pictures(
     path: str | os.PathLike[str], sar: Fraction, chroma_place: str, side_data: Mapping[str, bytes]
-) -> None:
+) -> Fraction:
     """Set sample aspect ratio, place of chroma samples and HDR metadata of the first video track of a file that libav
-    wrote without checksums, with `ROOM` at the end of that track's name; the room is taken away.
+    wrote without checksums, with `ROOM` at the end of that track's name; the room is taken away. Returns the sample
+    aspect ratio that the file then tells, which in WebM is that of a picture of whole samples.
 
     Raises ValueError where the headers are not as libav writes them; the file is then as it was.
     """
@@ -98,6 +99,13 @@ def describe_pictures(
             raise ValueError("the Matroska file's headers leave no room to describe its pictures")
         file.seek(track.body)
         file.write(body + bytes([_VOID]) + _long(room) + bytes(room))
+    return sar if sar == 1 else _ratio(pictures)
+
+
+def sar_notes(container: str, wanted: Fraction, told: Fraction) -> list[str]:
+    """A sentence where a file tells another sample aspect ratio than is wanted."""
+    same = told == wanted
+    return [] if same else [f"{container} does not hold the aspect ratio {wanted} of samples; the nearest is {told}"]
 
 
 def _shaped(video: dict[int, bytes], sar: Fraction) -> dict[int, bytes]:
@@ -111,6 +119,13 @@ def _shaped(video: dict[int, bytes], sar: Fraction) -> dict[int, bytes]:
     else:  # WebM knows pixels only
         shape = (round(width * sar), height) if sar > 1 else (width, round(height / sar))
     return video | {_DISPLAY_WIDTH: shape[0].to_bytes(4), _DISPLAY_HEIGHT: shape[1].to_bytes(4)}
+
+
+def _ratio(video: dict[int, bytes]) -> Fraction:
+    """The sample aspect ratio that a Video master tells."""
+    width, height = (int.from_bytes(video[i]) for i in (_PIXEL_WIDTH, _PIXEL_HEIGHT))
+    across, down = (int.from_bytes(video[i]) for i in (_DISPLAY_WIDTH, _DISPLAY_HEIGHT))
+    return Fraction(across * height, max(down * width, 1))
 
 
 def _coloured(colour: dict[int, bytes], chroma_place: str, side_data: Mapping[str, bytes]) -> dict[int, bytes]:

@@ -281,6 +281,37 @@ def test_tags_chapters_and_dispositions(tmp_path, make_film):
         assert voice.disposition & av.stream.Disposition.comment
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_chapters_begin_late_and_leave_gaps(tmp_path, make_film, ending):
+    """MP4 has a track of titles without gaps, so what is between gets no title; who copies it back sees no such. The
+    track begins with the sound, 1024 samples of which precede the pictures, and Matroska has no time before 0."""
+    spans = [(100, 200, "one"), (300, 400, "two")]
+    chapters = [
+        {"id": i, "start": a, "end": b, "time_base": Fraction(1, 1000), "metadata": {"title": title}}
+        for i, (a, b, title) in enumerate(spans, 1)
+    ]
+    source = make_film("a.mkv", sound="aac", adjust=lambda output, video: output.set_chapters(chapters))
+    path, back = tmp_path / f"b.{ending}", tmp_path / "c.mkv"
+    for old, new in ((source, path), (path, back)):
+        with open_source(old) as film:
+            info, units, beside = film.info, units_of([f.pts for f in film.frames()]), Beside(old, film.clock)
+        notes = write_film(new, units, info, (64, 48), beside, container_of(str(new)))
+        assert not any("chapters" in note for note in notes)
+    assert chapters_behind_the_first_picture(path) == chapters_behind_the_first_picture(back)
+    assert chapters_behind_the_first_picture(back) == chapters_behind_the_first_picture(source)
+    with av.open(str(path)) as film:
+        titles = [c["metadata"]["title"] for c in film.chapters()]
+        assert titles == (["", "one", "", "two"] if ending == "mp4" else ["one", "two"])
+
+
+def chapters_behind_the_first_picture(path):
+    """Milliseconds and titles of those that have one."""
+    with av.open(str(path)) as film:
+        first = film.streams.video[0].start_time * film.streams.video[0].time_base
+        found = [(c["start"] * c["time_base"] - first, c["metadata"]["title"]) for c in film.chapters()]
+        return [(round(time * 1000), title) for time, title in found if title]
+
+
 def test_cover_is_kept(tmp_path, make_film):
     source = tmp_path / "cover.mp4"
     picture = with_cover(make_film("a.mp4", sound="aac"), source)

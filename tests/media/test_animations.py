@@ -143,6 +143,14 @@ def test_encoded_with_its_times_and_never_called_lossless(tmp_path: Path, quick:
         codec.encode(path, tmp_path / "b.nvc", Settings(preset="fast", device="cpu", max_error=0))
 
 
+@pytest.mark.parametrize(("extra", "sar"), [(b"", 1), (png_chunk(b"pHYs", struct.pack(">IIB", 16, 15, 0)), "16/15")])
+def test_grey_png_is_of_full_range_and_tells_the_shape_of_samples(tmp_path: Path, extra: bytes, sar: Any) -> None:
+    """ffprobe 5.1 says color_range=pc and sample_aspect_ratio=16:15 of these."""
+    grey = [Drawn(RGB[k, :, :, :1], delay=40) for k in range(2)]
+    with Animated(str(written(tmp_path / "a.png", apng(16, 12, grey, extra=extra)))) as film:
+        assert (film.info.colour.range, film.info.sar) == (2, Fraction(sar))
+
+
 def test_grey_png_is_exact(tmp_path: Path) -> None:
     path = written(tmp_path / "a.png", apng(16, 12, [Drawn(RGB[k, ..., :1]) for k in range(3)]))
     with source_of(path) as film:

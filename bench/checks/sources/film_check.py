@@ -128,9 +128,11 @@ def _read_by(
     read: Reader, source: FilmReading, path: Path, coded: Path, shown: Path, exact: bool
 ) -> Iterator[Difference]:
     """The differences that one judge sees. Raises Unreadable."""
-    own, fmt = _own_pictures(coded)
+    own, fmt, place = _own_pictures(coded)
     wanted = read(path, _sampled_in(source.pix_fmt, fmt)) if exact else source
     found = read(coded, None)
+    if found.chroma_place in UNKNOWN and place:  # AV1 has no word for some, which the codec tells by itself
+        found = replace(found, chroma_place=place)
     if exact:
         found = replace(found, pictures=tuple(_with_sums(found.pictures, own)))
     yield from compared(wanted, found, Compare("nvc", samples=exact))
@@ -146,8 +148,8 @@ def _sampled_in(own: str, fmt: str) -> str | None:
     return None if own.replace("yuvj", "yuv") == fmt else fmt
 
 
-def _own_pictures(coded: Path) -> tuple[list[Shown], str]:
-    """The pictures that the codec restores, and their format by libav's name."""
+def _own_pictures(coded: Path) -> tuple[list[Shown], str, str]:
+    """The pictures that the codec restores, their format by libav's name, and where their chroma samples lie."""
     film = codec.open(coded, device="cpu", threads=1)
     base = film.info.time_base
     found = []
@@ -156,7 +158,7 @@ def _own_pictures(coded: Path) -> tuple[list[Shown], str]:
         for plane in frame.planes:
             crc = zlib.crc32(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data, crc)
         found.append(Shown(frame.pts * base, frame.duration * base, crc))
-    return found, film.info.format.av_name
+    return found, film.info.format.av_name, film.info.chroma_place
 
 
 def _with_sums(shown: Sequence[Shown], own: Sequence[Shown]) -> Iterator[Shown]:
@@ -354,9 +356,10 @@ def _rest(wanted: FilmReading, found: FilmReading, how: Compare) -> Iterator[Dif
 
 
 def _chapters(film: FilmReading, length: Time) -> list[tuple[Time, Time, str]]:
-    """Chapters as seen from the first picture, as far as the film lasts."""
+    """Chapters as seen from the first picture, as far as the film lasts, without those that fill gaps in MP4."""
     found = []
-    for one in film.chapters:
+    titled = any(one.text for one in film.chapters)
+    for one in [one for one in film.chapters if one.text or not titled]:
         start, end = (min(max(time - film.origin, Fraction(0)), length) for time in (one.start, one.end))
         found.append((start, end, one.text))
     return found

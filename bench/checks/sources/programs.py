@@ -69,7 +69,8 @@ def read(path: Path, pix_fmt: str | None = None) -> FilmReading:
     texts = [s for s in told["streams"] if s["codec_type"] == "subtitle"]
     with tempfile.TemporaryDirectory(prefix="judge-") as folder:
         _decode(path, Path(folder), film["index"], pix_fmt, [s["index"] for s in sounds])
-        pictures = _pictures(film, items[film["index"]], _sums(Path(folder, "pictures")))
+        mp4 = "mp4" in told["format"]["format_name"]
+        pictures = _pictures(film, items[film["index"]], _sums(Path(folder, "pictures")), mp4)
         heard = tuple(_sound(s, items[s["index"]], Path(folder, f"sound{s['index']}")) for s in sounds)
     return FilmReading(
         **_shape(film, frames[0]),
@@ -113,8 +114,8 @@ def _sums(path: Path) -> list[int]:
     return [int(line.rpartition(",")[2], 16) for line in lines]
 
 
-def _pictures(film: Any, items: Sequence[Any], sums: Sequence[int]) -> tuple[Shown, ...]:
-    """Pictures as they are decoded; how long each is shown, as its packet says."""
+def _pictures(film: Any, items: Sequence[Any], sums: Sequence[int], mp4: bool) -> tuple[Shown, ...]:
+    """Pictures as they are decoded; how long each is shown, as its packet says; of the last in MP4, its track."""
     frames = [i for i in items if i["type"] == "frame"]
     told = {i["pts"]: i["duration"] for i in items if i["type"] == "packet" and {"pts", "duration"} <= i.keys()}
     if len(frames) != len(sums):
@@ -124,9 +125,10 @@ def _pictures(film: Any, items: Sequence[Any], sums: Sequence[int]) -> tuple[Sho
         time = _time(frame)
         length = told.get(time, frame.get("duration", frame.get("pkt_duration", 0)))
         found.append(Shown(None if time is None else time * base, length * base, crc))
-    # of reordered pictures, MP4 tells how far apart they are decoded; only the track says when the last one ends
+    # MP4 tells how far apart pictures are decoded, and ffprobe 5 counts the last one's end from the 0 of the file's
+    # clock; only the track says when it ends
     last = found[-1]
-    if film["has_b_frames"] and film.get("is_avc") == "true" and last.time is not None and "duration_ts" in film:
+    if mp4 and last.time is not None and "duration_ts" in film:
         end = (film["start_pts"] + film["duration_ts"]) * base
         found[-1] = replace(last, duration=max(end - last.time, Fraction(0)))
     return tuple(found)
@@ -196,9 +198,13 @@ def _texts(path: Path, stream: Any, items: Sequence[Any]) -> Texts:
         texts = [found[3].strip() for found in _BLOCK.finditer(written)]
         if len(texts) != len(packets):
             raise Unreadable(f"ffmpeg writes {len(texts)} subtitles of {len(packets)}")
+        times = sorted(filter(None, (_time(i) for i in items if i["type"] == "packet")))
         for packet, text in zip(packets, texts, strict=True):
-            start = (_time(packet) or 0) * base
-            lines.append(Line(start, start + packet.get("duration", 0) * base, _bare(text)))
+            start = _time(packet) or 0
+            # of fragmented MP4 ffprobe 5 gives no durations; there a line lasts until the next sample
+            until = next((time for time in times if time > start), start)
+            end = start + packet.get("duration", until - start if codec == "mov_text" else 0)
+            lines.append(Line(start * base, end * base, _bare(text)))
     return Texts(codec, base, len(packets), tuple(sorted(lines, key=lambda line: (line.start, line.end, line.text))))
 
 
