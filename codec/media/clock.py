@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from .libav import film_stream, open_film
+from .libav import film_stream, open_film, packets_of
 
 _JOINABLE = ("mpegts", "mpeg")  # formats of which two files, one behind the other, are one again
 _AHEAD = Fraction(10)  # seconds of a step that is a jump, as in ffmpeg
@@ -143,7 +143,7 @@ def clock_of(path: str) -> FileClock:
             return FileClock()
         number, before, at = -1, 0, 0
         frame = frame_of(film)
-        for packet in container.demux([film, *container.streams.audio]):
+        for packet in packets_of(container, film, *container.streams.audio):
             if packet.stream_index != film.index:
                 if packet.dts is not None:
                     jumps.other(packet.dts * packet.time_base)

@@ -17,6 +17,7 @@ import av
 from ..errors import InputError, reason
 from .clock import FileClock, can_jump
 from .ffv1 import SliceSums
+from .libav import packets_of
 from .packet_times import PacketTimes, Timed
 from .timeline import NAMED, clock
 
@@ -93,7 +94,7 @@ class Decoder:
         where nothing whole follows."""
         number, at = -1, None
         try:
-            for timed in self._times.packets(self._container.demux(self._stream)):
+            for timed in self._times.packets(packets_of(self._container, self._stream)):
                 number, at = timed.number, at if timed.pts is None else timed.pts
                 self._packet(timed)
                 yield from self._released()

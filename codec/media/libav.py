@@ -75,6 +75,17 @@ def local_url(path: str | os.PathLike[str]) -> str:
     return f"file:{os.fspath(path)}"
 
 
+def packets_of(container: av.container.InputContainer, *streams: Any) -> Iterator[av.Packet]:
+    """What `container.demux` gives of `streams`. MPEG's demuxers find further streams on their way, of which PyAV knows
+    none: their packets are passed over, as ffmpeg does."""
+    while True:
+        try:
+            yield from container.demux(*streams)
+            return
+        except IndexError:
+            pass  # libav goes on where it stands
+
+
 def film_stream(container: av.container.InputContainer) -> Any | None:
     """The container's main video stream; cover pictures do not count."""
     if sequence := sequence_tracks(container):

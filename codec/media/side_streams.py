@@ -22,7 +22,7 @@ from ..settings import NONE
 from ..wire.tracks import Track
 from .beside import Beside, Ways
 from .chapters import chapters_of, filled, span
-from .libav import faults_as, film_stream, open_film
+from .libav import faults_as, film_stream, open_film, packets_of
 from .routes import NO_TEXT, Route
 
 # tags that describe the old file and not the film
@@ -166,7 +166,7 @@ class SideStreams:
         """The packets that are read, each moved by its `shift` (seconds), up to `end` on the output's clock; of sound
         those before 0 only where that is not `part` of a film that goes on before."""
         open_ends = set(self._routes)
-        for packet in self._input.demux([self._input.streams[i] for i in self._routes]):
+        for packet in packets_of(self._input, *(self._input.streams[i] for i in self._routes)):
             if not packet.size:
                 continue
             stream, given = packet.stream, packet.pts if packet.pts is not None else packet.dts
@@ -306,7 +306,7 @@ def _only_packet(path: str, index: int) -> bytes:
         for other in film.streams:
             if other.index != index:
                 other.discard = Discard.all
-        return next((bytes(packet) for packet in film.demux(film.streams[index]) if packet.size), b"")
+        return next((bytes(packet) for packet in packets_of(film, film.streams[index]) if packet.size), b"")
 
 
 def _shown(packet: av.Packet, end: Fraction | None) -> bool:

@@ -12,14 +12,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.stream import Discard
 
-from .libav import open_film
+from .libav import open_film, packets_of
 from .routes import SILENCE_MAX, Route, placed
 
 OPUS, FLAC = "libopus", "flac"
@@ -108,9 +108,9 @@ def heard(path: str | os.PathLike[str], index: int) -> Heard | None:
 
 def _decoded(film: av.container.InputContainer, stream: Any) -> Iterator[av.AudioFrame]:
     try:
-        for packet in film.demux(stream):
+        for packet in packets_of(film, stream):
             try:
-                yield from packet.decode()
+                yield from cast(Any, packet).decode()
             except av.error.InvalidDataError:
                 continue
     except (av.FFmpegError, OSError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from codec.errors import SourceDamaged
 from codec.frames import Frame, PlaneFormat
 from codec.media.demuxed import open_source
+from codec.media.libav import packets_of
 from codec.media.timeline import NAMED
 from tests.makers import same_planes
 
@@ -232,3 +233,19 @@ def test_what_changes_midway_is_noted_once_with_its_time(make_film: Make, tmp_pa
             "the tags of colour change at 0.800 s; the first are kept",
         ]
         assert len(notes) == 4  # and where the recordings begin
+
+
+def test_packets_of_a_stream_that_appears_midway_are_passed_over() -> None:
+    """As MPEG-TS with a table of streams that was damaged at first brings them; PyAV raises IndexError for each."""
+
+    class Container:
+        left = iter([1, None, None, 2])
+
+        def demux(self, *streams: object) -> Iterator[int]:
+            for packet in self.left:
+                if packet is None:
+                    raise IndexError("list index out of range")
+                yield packet
+
+    container: Any = Container()
+    assert list(packets_of(container, "film")) == [1, 2]
