@@ -272,9 +272,14 @@ class Interleaver:
         self._next = next(side, None)
 
     def begins(self, pictures: Fraction) -> Fraction:
-        """Seconds of the first packet of all, where that of pictures comes at `pictures`."""
-        time = pictures if self._next is None else _seconds(self._next)
-        return pictures if time == _UNTIMED else min(time, pictures)
+        """Seconds of the first packet of all, where that of pictures comes at `pictures`. What sound's decoder needs
+        before counts from where that is over, as far as the stream says."""
+        if self._next is None or (time := _seconds(self._next)) == _UNTIMED:
+            return pictures
+        stream: Any = self._next.stream
+        if stream.type == "audio":
+            time += Fraction(stream.codec_context.delay, stream.codec_context.sample_rate or 1)
+        return min(time, pictures)
 
     def mux(self, pictures: Iterable[av.Packet]) -> None:
         """The next packets of pictures, each after the side packets that are decoded before it."""

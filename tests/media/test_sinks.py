@@ -19,7 +19,7 @@ from codec.media import pngs
 from codec.media.demuxed import open_source
 from codec.media.folders import Folder
 from codec.media.sinks import open_sink
-from tests.makers import drawn_frames, with_cover
+from tests.makers import drawn_frames, drawn_planes, with_cover
 
 RATE = Fraction(24000, 1001)
 YUV = PlaneFormat("420", 8)
@@ -383,3 +383,17 @@ def test_ffmpeg_reads_y4m(tmp_path, ffmpeg, fmt):
     command = [ffmpeg, "-v", "error", "-i", tmp_path / "a.y4m", "-f", "rawvideo", "-pix_fmt", fmt.av_name, "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     assert raw == b"".join(p.tobytes() for f in frames for p in f.planes)
+
+
+def test_webm_names_a_shape_of_samples_that_it_cannot_hold(tmp_path):
+    """It tells the size in whole samples: 68x48 for 64x48 of 16/15, which ffprobe 5.1 calls 17:16."""
+    info = VideoInfo(64, 48, PlaneFormat("420", 8), Fraction(1, 25), Fraction(25), sar=Fraction(16, 15))
+    with open_sink(str(tmp_path / "a.webm"), info, None, None, None, True, 1) as sink:
+        sink.write(Frame(drawn_planes(info.format, 64, 48, 0), 0, 1))
+    assert any("does not hold the aspect ratio 16/15 of samples; the nearest is 17/16" in note for note in sink.notes)
+
+
+def test_the_length_of_pictures_in_matroska_is_not_that_of_its_sound(make_film):
+    """mkvinfo shows the tag DURATION 00:00:00.500000000 of the pictures; the segment lasts longer with the sound."""
+    with open_source(make_film("a.mkv", sound="flac", rate=Fraction(24), time_base=Fraction(1, 24))) as film:
+        assert film.info.duration == Fraction(1, 2)
