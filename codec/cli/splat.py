@@ -14,7 +14,7 @@ from ..errors import FormatError, InputError, UsageError
 from ..events import GaussiansDecoded, GaussiansEncoded, Note, Share
 from ..limits import GAUSSIANS, Limits, check_source
 from ..media.endings import ending_of
-from ..media.files import STDOUT, check_not_same, read_bytes, write_bytes
+from ..media.files import STDOUT, check_not_same, named, read_bytes, write_bytes
 from ..media.parts import check_target
 from .console import Console
 from .options import BOUNDLESS, Number, amount, limited, shared, shown, whole
@@ -31,6 +31,17 @@ def _faults_of(path: str, kind: type[Exception]) -> Iterator[None]:
         yield
     except splat.SplatError as error:
         raise kind(f"{path}: {error}") from None
+
+
+def _read(path: str) -> bytes:
+    """An .nvs file. Raises FormatError with what another file is, and which command reads it, where that is known."""
+    from ..film.reader import is_nvc_film
+    from ..media.foreign import kind_of_no_gaussians
+
+    film = "is an .nvc film: codec decode and codec info read it"
+    if kind := kind_of_no_gaussians(path) or film * is_nvc_film(path):
+        raise FormatError(f"{named(path)} {kind}")
+    return read_bytes(path)
 
 
 def _asked(limits: Limits) -> dict[str, int]:
@@ -165,7 +176,7 @@ def decode_command(
     check_not_same(source, target)
     check_picture_target(target, overwrite)
     with Console(as_json, quiet) as console:
-        data = read_bytes(source)
+        data = _read(source)
         with _faults_of(source, FormatError):
             pixels = splat.decode(data, region=crop, zoom=zoom, **_asked(limits))
         write_picture(target, Picture(pixels), overwrite)
@@ -182,7 +193,7 @@ def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> Non
     """Show what the .nvs file SOURCE is made of."""
     import splat
 
-    data = read_bytes(source)
+    data = _read(source)
     with _faults_of(source, FormatError):
         found = {"path": source, **splat.describe(data, **_asked(limits))}
     if as_json:

@@ -1,7 +1,9 @@
-"""Whether a file of a kind that mostly holds one picture holds several that follow each other: GIF, WebP, PNG, AVIF.
+"""Whether a file of a kind that mostly holds one picture holds several that follow each other: GIF, WebP, PNG, AVIF;
+JPEG and JPEG 2000, of which films are one picture behind the other.
 
-Only headers are read, and nothing is believed: whoever decodes the file finds out what is true. References: GIF89a,
-RFC 9649 (WebP), the PNG specification's third edition (APNG), AV1 Image File Format 1.1 (sequences).
+Only headers are read (of the last two, the first picture), and nothing is believed: whoever decodes the file finds out
+what is true. References: GIF89a, RFC 9649 (WebP), the PNG specification's third edition (APNG), AV1 Image File Format
+1.1 (sequences).
 """
 
 from __future__ import annotations
@@ -13,16 +15,19 @@ from typing import IO
 
 from ..errors import InputError
 from ..wire import avif
+from . import jpeg, jpeg_2000
+from .behind import repeats
 from .files import STDIN, is_pipe, opened, peeked
 from .png import SIGNATURE
 
 GIF = (b"GIF87a", b"GIF89a")
 _ANIMATED = 0x02  # flag of a WebP
+_FIRST_PICTURE = 1 << 26  # bytes that a JPEG is taken to have at most
 
 
 def kind_of_animation(path: str) -> str:
-    """ "webp", "png", "gif" or "avif" where the file at `path` holds more than one picture, to be shown one after the
-    other; else "". Of a pipe ("-") only what stands in it is looked at, and nothing taken."""
+    """ "webp", "png", "gif", "jpeg", "jpeg 2000" or "avif" where the file at `path` holds more than one picture, to be
+    shown one after the other; else "". Of a pipe ("-") only what stands in it is looked at, and nothing taken."""
     if is_pipe(path):
         return _kind_of(io.BytesIO(peeked(path)))
     if path != STDIN and not os.path.isfile(path):  # what is read of a pipe is lost to whoever reads it next
@@ -58,6 +63,9 @@ def _kind_of(file: IO[bytes]) -> str:
             return "png" * _png(file)
         if head.startswith(GIF):
             return "gif" * _gif(file, head)
+        if head.startswith((jpeg.MAGIC, *jpeg_2000.MAGICS)):
+            file.seek(0)
+            return ("jpeg" if head.startswith(jpeg.MAGIC) else "jpeg 2000") * repeats(file.read(_FIRST_PICTURE))
         return "avif" * avif.is_sequence(file)
     except (struct.error, IndexError, OverflowError):  # the file ends within its headers
         return ""

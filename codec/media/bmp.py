@@ -62,7 +62,7 @@ def decode(data: bytes, beside: Attributes) -> NDArray[Any]:
     else:
         whole = _lines(data, header, rows).view(f"<u{header.bits // 8}")[:, : header.width]
         channels = [_channel(whole, mask) for mask in masks if mask]
-        if header.compression == _PLAIN and header.bits == 32 and np.ptp(whole >> 24):
+        if header.compression == _PLAIN and header.bits == 32 and not _fills(whole >> 24):
             beside.lose("its fourth channel, of which the file does not say that it is alpha,")
         if len(channels) == 4 and not channels[3].any():  # written by those who forget it
             channels.pop()
@@ -110,6 +110,12 @@ def _in_one(mask: int) -> bool:
     """Whether a mask's bits, 8 at most, follow one another."""
     run = mask // (mask & -mask) if mask else 0
     return run & (run + 1) == 0 and run <= 255
+
+
+def _fills(channel: NDArray[Any]) -> bool:
+    """Whether a channel says nothing: all bits set everywhere, or none."""
+    first = channel.flat[0]
+    return bool(first in (0, 255) and (channel == first).all())
 
 
 def _channel(whole: NDArray[Any], mask: int) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ import av
 from ..errors import InputError
 from ..frames import Frame, VideoInfo
 from ..wire.obu import SIGNATURE
+from .animations import kind_of_animation
 from .changes import Changes
 from .clock import FileClock, can_jump, clock_of
 from .conversion import Conversion
@@ -129,7 +130,9 @@ class Demuxed(Source):
             check_file(self.path)
             file = local_url(self.path)
         with faults_as(InputError, f"{self.name} is no film or picture that libav can read"):
-            return av.open(file, "r", metadata_errors="replace", buffer_size=1 << 20)
+            # libav goes by a name that ends as pictures do, and then reads one
+            kind = "mjpeg" if kind_of_animation(self.path) == "jpeg" else None
+            return av.open(file, "r", kind, metadata_errors="replace", buffer_size=1 << 20)
 
     def _length(self) -> int:
         """Bytes of the file, or those read so far where it has no length."""

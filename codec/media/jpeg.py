@@ -6,6 +6,7 @@ technical note 5116 (colour transforms), ISO 21496-1 (gain maps).
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _ICC, _MPF, _GAIN = b"ICC_PROFILE\0", b"MPF\0", b"urn:iso:std:iso:ts:21496:-1\0"
 _XMP, _MORE_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _GAIN_MAP_WORDS = (b"http://ns.adobe.com/hdr-gain-map/", b"http://ns.apple.com/HDRGainMap/")
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # within coded data, where other bytes are data or of no interest
 _PICTURES = 0xB001  # entry of the index of several pictures: their number
 
 
@@ -41,6 +43,32 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             if marker in (_SCAN, _END):  # what follows is coded
                 return
             at += 2 + length
+
+
+def end_of(data: bytes) -> int:
+    """Where the picture ends: behind its last scan; the file's end where it is cut off. Raises struct.error."""
+    at = 2
+    while found := _MARKER.search(data, at):
+        marker, at = data[found.start() + 1], found.end()
+        if marker == _END:
+            return at
+        if marker not in _BARE:
+            at += struct.unpack_from(">H", data, at)[0]
+    return len(data)
+
+
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Width and height, None where they are not told."""
+    for marker, body in _whole(data):
+        if marker in FRAMES and len(body) >= 5:
+            height, width = struct.unpack_from(">HH", body, 1)
+            return width, height
+    return None
+
+
+def has_index(data: bytes) -> bool:
+    """Whether an index of several pictures, or what tells of a gain map, is in the file."""
+    return any(marker == _APP2 and body.startswith((_MPF, _GAIN)) for marker, body in _whole(data))
 
 
 def look(data: bytes, beside: Attributes) -> None:

@@ -18,9 +18,16 @@ from .pnm import scaled
 
 CODESTREAM = b"\xff\x4f\xff\x51"
 MAGICS = (CODESTREAM, b"\0\0\0\x0cjP  ")
+_FILM = b"mjp2"  # brand
 _SIZES = 42  # of a codestream: where the depths of its components begin
 _ENUMERATED, _PROFILES = 1, (2, 3)
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # the name of its box
 _RGB_AND_GREY = (16, 17)
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file that begins so is a picture, and no film of Motion JPEG 2000, which begins alike."""
+    return head.startswith(MAGICS) and (head.startswith(CODESTREAM) or head[20:24] != _FILM)
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -57,6 +64,10 @@ def look(data: bytes, pixels: NDArray[Any], beside: Attributes) -> NDArray[Any]:
     if at:
         for kind, first, end in boxes(data):
             palette = palette or kind == b"pclr"
+            if kind == b"uuid":
+                beside.lose("its XMP" if data[first : first + 16] == _XMP else "its metadata")
+            elif kind == b"xml ":
+                beside.lose("its text")
             if kind == b"colr" and not beside.icc and end - first >= 7:
                 _colour(data[first:end], beside)
     if palette or len(depths) != 1:

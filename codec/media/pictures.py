@@ -23,8 +23,9 @@ from ..limits import DEFAULT, check_source
 from ..wire import avif
 from ..wire.exif import orientation, tells_more, with_orientation
 from . import bmp, jpeg, jpeg_2000, png, pnm, tiff, tiff_samples
-from .animations import holds_animation, is_animation
+from .animations import GIF, holds_animation, is_animation
 from .attributes import COLOUR_SPACE, Attributes
+from .behind import left_over
 from .claims import claimed_sizes
 from .colours import SRGB, Points, described, points_of
 from .files import STDOUT, peeked, read_bytes, write_bytes
@@ -37,11 +38,12 @@ Pixels = NDArray[Any]  # uint8 or uint16, (rows, columns, 1 to 4)
 WRITABLE = {".png": 4, ".tif": 4, ".tiff": 4, ".webp": 4, ".bmp": 3, ".jpg": 3, ".jpeg": 3, ".ppm": 3}
 DEEP = {".png", ".tif", ".tiff", ".ppm"}  # formats of 16-bit samples
 KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profiles and EXIF into
-READABLE = {*WRITABLE, ".avif", ".jpe", ".pam", ".pbm", ".pgm", ".pnm"}
+_JPEG_2000 = {".jp2", ".jpx", ".jpf", ".j2k", ".j2c", ".jpc"}
+READABLE = {*WRITABLE, ".avif", ".gif", ".jpe", ".jfif", ".dib", ".pam", ".pbm", ".pgm", ".pnm", *_JPEG_2000}
 _TIFF = {".tif", ".tiff"}  # whose profile and orientation we write
 _LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
 EXIF_PREFIX = b"Exif\0\0"
-_MAGICS = (png.SIGNATURE, jpeg.MAGIC, *tiff.MAGICS, bmp.MAGIC)
+_MAGICS = (png.SIGNATURE, jpeg.MAGIC, *tiff.MAGICS, bmp.MAGIC, *GIF)
 
 
 Admit = Callable[[int, int], None]  # is told width and height; raises InputError where they are too large
@@ -97,7 +99,7 @@ def looks_like_picture(path: str) -> bool:
     """Whether a file, or what stands on standard input, begins like a still picture, and is no animation."""
     head = peeked(path, avif.PEEK)
     known = head.startswith(_MAGICS) or pnm.is_pnm(head) or pnm.is_float(head) or avif.is_avif(head)
-    known = known or head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_heic(head)
+    known = known or head[:4] + head[8:12] == b"RIFFWEBP" or avif.is_heic(head) or jpeg_2000.is_picture(head)
     return known and not is_animation(path)
 
 
@@ -166,6 +168,8 @@ def _decoded(data: bytes, page: int, beside: Attributes) -> Pixels | None:
         return None
     if holds_animation(data):
         beside.lose("all frames but the first")
+    elif (more := left_over(data)) and not (data.startswith(jpeg.MAGIC) and jpeg.has_index(data)):
+        beside.lose(more)
     if data.startswith(png.SIGNATURE):
         png.look(data, beside)
         return png.with_transparency(data, pixels)

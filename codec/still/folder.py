@@ -20,14 +20,16 @@ from ..media.pictures import READABLE
 from ..settings import StillSettings
 from .files import NVC, Done, decode_picture, encode_picture
 
+_NAMED = 8  # kinds of other files, that is
 
-def _below(folder: Path, endings: set[str]) -> tuple[list[Path], int]:
-    """Names of the files with such endings, and how many others there are."""
+
+def _below(folder: Path, endings: set[str]) -> tuple[list[Path], list[Path]]:
+    """Names of the files with such endings, and those of the others."""
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     found = [p for p in files if p.suffix.lower() in endings]
     if not found:
         raise InputError(f"{folder} holds no file of the kinds {', '.join(sorted(endings))}")
-    return found, len(files) - len(found)
+    return found, [p for p in files if p.suffix.lower() not in endings]
 
 
 def _targets(names: list[Path], ending: str) -> dict[Path, Path]:
@@ -121,7 +123,10 @@ def _folder(
     pairs = {root / name: out / to for name, to in _targets(names, ending).items()}
     waiting = {name: to for name, to in pairs.items() if not (resume and to.exists())}
     if others:
-        listen(Note(f"{root}: {others} files of other kinds were passed over"))
+        kinds = sorted({p.suffix.lower() or "no ending" for p in others})
+        many = f"{len(others)} files of other kinds were" if len(others) > 1 else "a file of another kind was"
+        named = ", ".join(kinds[:_NAMED]) + (", ..." if len(kinds) > _NAMED else "")
+        listen(Note(f"{root}: {many} passed over ({named})"))
     done: list[Done] = []
     failed: list[str] = []
     for count, (name, result) in enumerate(_each(waiting, work, jobs), 1):

@@ -92,6 +92,11 @@ def test_film_that_is_kept_is_equal(tmp_path: Path, change: Choice) -> None:
         {"samples": "palette", "depth": "4"},
         {"type": "pnm-plain", "samples": "bilevel", "depth": "1"},
         {"type": "tiff", "samples": "rgb", "depth": "16", "extra": "big-endian", "decoded": "tif"},
+        {"samples": "rgb", "orientation": "5", "decoded": "tif"},
+        {"samples": "grey", "profile": "chrm"},
+        {"type": "bmp", "samples": "palette", "depth": "1"},
+        {"type": "gif", "samples": "palette", "depth": "8"},
+        {"type": "jp2", "samples": "rgb", "depth": "8"},
     ],
 )
 def test_picture_that_is_kept_is_equal(tmp_path: Path, change: Choice) -> None:
@@ -181,6 +186,17 @@ def test_tampered_picture_is_found(tmp_path: Path, kind: str) -> None:
     outcome = picture_check.through(0, choice, path, replace(truth, **changes))
     assert outcome.verdict == (FINDING if kind != "colour" else EQUAL)  # a profile tells of colour, too
     assert kind == "colour" or any(f": {kind}: " in why or f": {kind} in file: " in why for why in outcome.why)
+
+
+def test_samples_that_are_converted_are_compared_as_they_are_read(tmp_path: Path) -> None:
+    choice = PICTURE | {"type": "tiff", "samples": "premultiplied", "depth": "16", "extra": "planar"}
+    path, truth = picture_making.make(choice, tmp_path, 1)
+    assert picture_check.through(0, choice, path, truth).verdict == EQUAL
+    assert truth.samples is not None
+    wrong = truth.samples.copy()
+    wrong[2, 3, 1] ^= 1  # less than a lossy codec changes
+    why = picture_check.through(0, choice, path, replace(truth, samples=wrong)).why
+    assert len(why) == 1 and why[0].startswith("read: samples: ")
 
 
 def test_notes_excuse_only_what_they_name() -> None:

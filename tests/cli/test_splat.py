@@ -21,6 +21,8 @@ from codec.wire.exif import orientation, with_orientation
 from tests.makers import Run, shell
 from tests.splat.makers import psnr, scene
 
+GOLDEN = Path(__file__).parents[1] / "golden"
+
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
@@ -113,7 +115,12 @@ def test_pipes(run: Run, png: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (("encode", "{png}", "{folder}/no/a.nvs"), "no/a.nvs"),
         (("encode", "{png}", "{back}"), "splat encode writes pictures as .nvs, not as .png"),
         (("encode", "{png}", "{folder}/a.nvc"), "not as .nvc"),
-        (("decode", "{png}", "{back}"), "this is no .nvs file"),
+        (
+            ("decode", "{png}", "{back}"),
+            "is a picture that was not encoded yet: codec splat encode makes an .nvs of it",
+        ),
+        (("info", "{still}"), "is a still .nvc: codec decode and codec info read it"),
+        (("decode", "{film}", "{back}"), "is an .nvc film: codec decode and codec info read it"),
         (("decode", "{nvs}", "{back}", "--crop", "100,0,100,10"), "is not inside the picture"),
         (("decode", "{nvs}", "{back}", "--crop", "1,2,3"), "is no region"),
         (("decode", "{nvs}", "{folder}/a.gif"), "pictures are written as"),
@@ -130,6 +137,7 @@ def test_errors_name_the_file_in_one_sentence(
     (tmp_path / "text.png").write_text("no picture")
     names = {"nvs": "a.nvs", "damaged": "damaged.nvs", "text": "text.png", "none": "none.png", "out": "out.nvs"}
     paths = {name: str(tmp_path / file) for name, file in names.items()}
+    paths |= {"still": str(GOLDEN / "lossy-v1.still.nvc"), "film": str(GOLDEN / "lossless-v1.nvc")}
     paths |= {"png": png, "back": str(tmp_path / "back.png"), "folder": str(tmp_path)}
     failed = run(*(word.format(**paths) for word in words))
     assert failed.code in (1, 2)

@@ -214,10 +214,23 @@ def test_no_two_pictures_of_a_folder_go_to_one_file(run: Run, tmp_path: Path) ->
     folder.mkdir()
     for name in ("a.jpg", "a.png", "a.png.png", "b.png"):
         cv2.imwrite(str(folder / name), drawn(40, 56, 3))
-    (folder / "c.gif").write_bytes(b"GIF89a")
+    (folder / "c.heic").write_bytes(b"another kind")
     done = run("encode", folder, out, "--preset", "fast")
     assert sorted(p.name for p in out.iterdir()) == ["a.jpg.nvc", "a.png.nvc", "a.png.png.nvc", "b.nvc"]
-    assert "1 files of other kinds were passed over" in done.err
+    assert "a file of another kind was passed over (.heic)" in done.err
+
+
+def test_what_pictures_of_a_folder_lose_is_told_of_each(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg", "c.jp2"):
+        cv2.imwrite(str(folder / name), drawn(40, 56, 3))
+        with (folder / name).open("ab") as file:
+            file.write(b"a trailer" if name != "c.jp2" else b"")
+    done = run("encode", folder, tmp_path / "out", "--preset", "fast")
+    for name in ("a.png", "b.jpg"):
+        assert f"note: {folder / name}: what lies behind its end left out" in done.err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.nvc", "b.nvc", "c.nvc"]
 
 
 def test_folder_gives_the_same_bytes_as_one_by_one(run: Run, png: str, tmp_path: Path) -> None:

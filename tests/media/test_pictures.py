@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from codec.errors import InputError
 from codec.media.colours import CHROMATICITIES, SRGB, Points, named, profile
+from codec.media.demuxed import open_source
 from codec.media.pictures import Picture, looks_like_picture, parse_picture, read_picture, write_picture
 from codec.settings import StillSettings
 from codec.still.decode import decode_still
@@ -128,6 +129,14 @@ def test_bitmaps_with_masks_and_alpha() -> None:
     found = parse_picture(bitmap(described(32, 0), lines), "here")
     assert np.array_equal(found.pixels, rgba[..., 2::-1])
     assert "its fourth channel" in found.notes[0]
+
+
+@pytest.mark.parametrize(("fourth", "told"), [(0, False), (255, False), (245, True)])
+def test_a_fourth_channel_of_a_bitmap_is_told_where_it_is_more_than_filling(fourth: int, told: bool) -> None:
+    lines = [bytes([1, 2, 3, fourth]) * COLUMNS] * ROWS
+    notes = parse_picture(bitmap(described(32, 0), lines), "here").notes
+    words = "here: its fourth channel, of which the file does not say that it is alpha, left out"
+    assert notes == (words,) * told
 
 
 def test_bitmaps_of_run_lengths() -> None:
@@ -290,6 +299,27 @@ def test_what_jpeg_says_beside_is_told() -> None:
         parse_picture(deep, "here")
 
 
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
+def test_what_lies_behind_a_picture_is_told(ending: str) -> None:
+    done, found = cv2.imencode(ending, bgr(samples(255, 16, 16, 3), 8))
+    data = found.tobytes()
+    assert done and parse_picture(data + bytes(9), "here").notes == (), "what only fills is nothing"
+    assert parse_picture(data + b"a trailer", "here").notes == ("here: what lies behind its end left out",)
+    (note,) = parse_picture(data + data, "here").notes
+    assert note == f"here: all {'frames' if ending == '.jpg' else 'pictures'} but the first left out"
+
+
+def test_jpegs_behind_each_other_are_a_film_whatever_its_name_says(tmp_path: Path) -> None:
+    several, indexed, still = (tmp_path / name for name in ("a.jpg", "b.jpg", "c.jpg"))
+    several.write_bytes(3 * with_segments())
+    indexed.write_bytes(2 * with_segments(MPF))
+    still.write_bytes(with_segments())
+    assert [looks_like_picture(str(path)) for path in (several, indexed, still)] == [False, True, True]
+    assert read_picture(str(indexed)).notes == (f"{indexed}: all pictures but the first left out",)
+    with open_source(several) as film:
+        assert sum(1 for _ in film.frames()) == 3
+
+
 def test_inks_of_jpeg_are_converted_and_not_called_lossless() -> None:
     """Inverted, as Adobe writes them, and as YCCK: Pillow's conversion, within its rounding and OpenCV's."""
     image = pytest.importorskip("PIL.Image")
@@ -435,6 +465,36 @@ def test_jpeg_2000_of_twelve_bits_is_scaled() -> None:
     told = box(b"colr", b"\2\0\0", grey)
     data = JPEG_2000[:header] + box(b"jp2h", JPEG_2000[header + 8 : colour], told) + JPEG_2000[colour + 15 :]
     assert parse_picture(data, "here").icc == grey
+
+
+def test_jpeg_2000_is_a_picture_and_several_are_a_film(tmp_path: Path) -> None:
+    codestream = JPEG_2000[JPEG_2000.index(b"\xff\x4f") :]
+    motion = JPEG_2000.replace(b"ftypjp2 ", b"ftypmjp2")
+    stills = {"a.jp2": True, "b.j2k": True, "c.mj2": False, "d.jp2": False, "e.j2k": False}
+    for name, data in zip(stills, (JPEG_2000, codestream, motion, 2 * JPEG_2000, 2 * codestream), strict=True):
+        (tmp_path / name).write_bytes(data)
+    assert {name: looks_like_picture(str(tmp_path / name)) for name in stills} == stills
+    xmp = bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + b"<x/>"
+    told = box(b"xml ", b"<a/>") + box(b"uuid", xmp)
+    at = JPEG_2000.index(b"jp2c") - 4
+    _, said = parse_picture(JPEG_2000[:at] + told + JPEG_2000[at:], "here").notes
+    assert said == "here: its text and its XMP left out"
+
+
+def test_a_gif_of_one_picture_is_one(tmp_path: Path) -> None:
+    """2x1 samples of a palette of two, written by hand; the second colour is clear where the file says so."""
+    image = b",\0\0\0\0\2\0\1\0\0\2\2\x44\x0a\0"
+    head = b"GIF89a\2\0\1\0\x80\0\0" + bytes([10, 20, 30, 40, 50, 60])
+    path = tmp_path / "a.gif"
+    for clear, alpha in ((b"", []), (b"!\xf9\4\1\0\0\1\0", [[[255], [0]]])):
+        path.write_bytes(head + clear + image + b";")
+        found = read_picture(str(path))
+        assert looks_like_picture(str(path)) and found.notes == ()
+        assert found.pixels[0, 0, :3].tolist() == [10, 20, 30] and (found.alpha is None) == (not alpha)
+        if found.alpha is not None:
+            assert found.alpha.tolist() == alpha
+    path.write_bytes(head + image + image + b";")
+    assert not looks_like_picture(str(path))
 
 
 def test_pillow_keeps_what_png_says_of_colours(tmp_path: Path) -> None:

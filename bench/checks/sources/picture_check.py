@@ -18,6 +18,7 @@ import numpy as np
 
 import codec
 from codec.errors import InputError, NvcError
+from codec.media.pictures import read_picture
 from codec.still.files import is_of_pictures
 
 from .film_making import NotMade
@@ -62,10 +63,11 @@ def through(number: int, choice: Choice, path: Path, truth: Truth) -> Outcome:
     coded, shown = path.parent / "coded.nvc", path.parent / f"decoded.{choice['decoded']}"
     try:
         done, exact = _encoded(path, coded)
+        found = [] if exact else list(_of_reading(truth, path))
     except NvcError as error:
         return _refused(number, choice, path, error)
     notes = list(done.notes)
-    found = list(_of_coded(truth, coded, exact))
+    found += _of_coded(truth, coded, exact)
     try:
         notes += codec.decode_picture(coded, shown, overwrite=True, threads=1).notes
         found += _of_decoded(truth, shown, exact and not notes)
@@ -114,6 +116,12 @@ class Seen:
     colour: str
 
 
+def _of_reading(truth: Truth, path: Path) -> Iterator[Difference]:
+    """What is wrong with samples that cannot be stored losslessly, before the codec has its part."""
+    picture = read_picture(str(path))
+    yield from _samples(truth, rgba(picture.pixels.astype(np.int64), picture.peak), True, "read", truth.orientation)
+
+
 def _of_coded(truth: Truth, coded: Path, exact: bool) -> Iterator[Difference]:
     """What the .nvc has lost: samples by the codec, the rest as any viewer sees it."""
     picture = codec.decode_still(coded.read_bytes(), threads=1)
@@ -124,7 +132,7 @@ def _of_coded(truth: Truth, coded: Path, exact: bool) -> Iterator[Difference]:
         yield Difference("orientation", "nvc", f"{turned}, not {truth.orientation}")
     yield from _samples(truth, samples, exact, "nvc", turned)
     yield from _profile(truth, icc, "nvc", "profile")
-    if truth.foreign:
+    if truth.foreign and not icc:
         yield Difference("foreign profile", "nvc", "a profile of another space is not kept")
     if truth.frames > 1:
         yield Difference("frames", "nvc", f"1 of {truth.frames}")
@@ -150,7 +158,8 @@ def _of_decoded(truth: Truth, shown: Path, exact: bool) -> Iterator[Difference]:
         if truth.colour and not {b"iCCP", b"cICP", b"gAMA"} & chunks.keys():
             yield Difference("colour", where, f"nothing tells of {truth.colour}")
     if samples is not None:
-        yield from _samples(truth, samples, exact, where, turned)
+        lies = 1 if ending == "tif" else turned  # which Pillow turns while it loads
+        yield from _samples(truth, samples, exact, where, lies)
     if turned != truth.orientation and (samples is None or not upright(truth, samples, turned)):
         yield Difference("orientation in file", where, f"{turned}, not {truth.orientation}")
     yield from _profile(truth, icc, where, "profile in file")
@@ -199,8 +208,13 @@ def _samples(truth: Truth, found: Samples, exact: bool, where: str, turned: int)
 
 
 def _profile(truth: Truth, icc: bytes, where: str, kind: str) -> Iterator[Difference]:
-    if icc != truth.icc and (truth.icc or not truth.colour):
+    grey = truth.foreign and icc[16:20] == b"GRAY" and _is_grey(truth)  # so it is of the samples' space after all
+    if icc != truth.icc and (truth.icc or not truth.colour) and not grey:
         yield Difference(kind, where, f"{len(icc)} bytes, not {len(truth.icc)}")
+
+
+def _is_grey(truth: Truth) -> bool:
+    return truth.samples is not None and bool((truth.samples[..., :1] == truth.samples[..., 1:3]).all())
 
 
 def _nclx(data: bytes) -> tuple[int, ...]:

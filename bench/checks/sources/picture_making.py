@@ -35,6 +35,7 @@ ICCS: dict[str, Callable[[], bytes]] = {
 }
 CICP = {  # primaries, transfer, matrix of H.273, full range
     "gamma-1": (1, 8),
+    "chrm": (12, 4),  # the primaries of P3, and a plain gamma of 2.2
     "cicp-pq": (9, 16, 0, 1),
     "cicp-p3": (12, 13, 0, 1),
     "nclx-pq": (9, 16),
@@ -278,13 +279,17 @@ def _gif(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
     alphas = np.full(len(drawn.palette if drawn.palette is not None else ()), 255)
     if options:
         alphas[7] = 0
-    drawn = replace(drawn, alphas=alphas)
-    return _saved(_image(drawn), "GIF", optimize=False, **options), replace(_rgba(drawn, choice), seen=None)
+    truth = _rgba(replace(drawn, alphas=alphas), choice)
+    assert truth.samples is not None
+    seen = np.ones_like(truth.samples)
+    seen[..., :3] = truth.samples[..., 3:] > 0  # colours that nobody sees are none of the picture's
+    return _saved(_image(drawn), "GIF", optimize=False, **options), replace(truth, seen=seen)
 
 
 def _bmp(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
-    image = _image(replace(drawn, samples=drawn.samples * 255) if drawn.peak == 1 else drawn)
-    return _saved(image.convert("1") if drawn.peak == 1 else image, "BMP"), _rgba(drawn, choice)
+    bilevel = choice["samples"] == "bilevel"
+    image = _image(replace(drawn, samples=drawn.samples * 255) if bilevel else drawn)
+    return _saved(image.convert("1") if bilevel else image, "BMP"), _rgba(drawn, choice)
 
 
 def _avif(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:

@@ -93,7 +93,7 @@ def _fits_png(profile: str, choice: Choice) -> bool:
 def _depths(samples: str, kind: str) -> list[str]:
     """The depths of such samples in a file of that type."""
     if samples in DEPTHS:
-        return ["8"] if samples == "palette" and kind == "tiff" else DEPTHS[samples].split()
+        return ["4", "8"] if samples == "palette" and kind == "tiff" else DEPTHS[samples].split()
     if samples in ("grey", "grey+key", "white-is-zero"):
         return ["2", "3", "4", "8", "10", "12", "16"]
     return COLOURFUL_DEPTHS.split()
