@@ -163,6 +163,8 @@ def _decoded(data: bytes, page: int, beside: Attributes) -> Pixels | None:
         return tiff_samples.decode(found, beside)
     if data.startswith(bmp.MAGIC):
         return bmp.decode(data, beside)
+    if data.startswith(png.SIGNATURE):
+        png.check(data)
     pixels = _by_opencv(avif.without_descriptions(data) if avif.is_avif(data) else data, beside)
     if pixels is None:
         return None

@@ -20,6 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from codec.errors import InputError
+from codec.media import pictures
 from codec.media.colours import CHROMATICITIES, SRGB, Points, named, profile
 from codec.media.demuxed import open_source
 from codec.media.pictures import Picture, looks_like_picture, parse_picture, read_picture, write_picture
@@ -157,6 +158,19 @@ def test_bitmaps_of_run_lengths() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------------ PNG
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"PLTE", b"tRNS", b"IEND"])
+def test_chunks_beyond_the_end_of_a_png_never_reach_the_decoder(kind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It allocates what their length says; nor does a large picture of which there is next to nothing."""
+    monkeypatch.setattr(pictures, "_by_opencv", None)
+    data = png(8, 3, samples(255, ROWS, COLUMNS, 1), (b"PLTE", bytes(768)), (b"tRNS", bytes(256)))
+    at = data.index(kind) - 4
+    claiming = data[:at] + struct.pack(">I", 0xCA2C0032) + data[at + 4 :]
+    large = data[:16] + struct.pack(">II", 3000, 3000) + data[24:]
+    for torn in (claiming, claiming[: at + 14], data[: at + 6], data[: at + 11], large):
+        with pytest.raises(InputError, match=r"^here: the PNG is cut off or damaged$"):
+            parse_picture(torn, "here")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
