@@ -157,6 +157,21 @@ def test_bitmaps_of_run_lengths() -> None:
         assert np.array_equal(parse_picture(data, "here").pixels, palette[wanted])
 
 
+@pytest.mark.parametrize("small", [False, True])
+def test_runs_beyond_a_bitmap_are_passed_over(small: bool) -> None:
+    """Of any kind and number: of a row, of a whole picture."""
+    table = bytes(range(64))
+    beyond = [200, 0x11] * 2000 + [0, 4, 0x11, 0x11, 0x11, 0x11][: 4 if small else 6] * 50 + [0, 2, 255, 0]
+    first = [3, 0x22, 0, 3, 0x30, 0x40] if small else [3, 2, 0, 3, 3, 0, 4, 0]
+    runs = bytes([*first, 9, 0x55 if small else 5, *beyond, 0, 0, 1, 0x66 if small else 6])
+    wanted = np.zeros((ROWS, COLUMNS), int)
+    wanted[ROWS - 1] = 2, 2, 2, 3, 0, 4, 5
+    wanted[ROWS - 2, 0] = 6
+    data = bitmap(described(4 if small else 8, 2 if small else 1, colours=16), [runs + bytes([0, 2, 0, 255])], table)
+    palette = np.frombuffer(table, np.uint8).reshape(16, 4)[:, 2::-1]
+    assert np.array_equal(parse_picture(data + b"\1\1" * 5000, "here").pixels, palette[wanted])
+
+
 # ------------------------------------------------------------------------------------------------------------------ PNG
 
 
