@@ -227,6 +227,21 @@ def test_pages_are_chosen_by_number(tmp_path: Path) -> None:
         parse_picture(png(8, 2, values[0]), "here", page=1)
 
 
+@pytest.mark.parametrize("coding", [1, 5, 8, 32773])
+@pytest.mark.parametrize("bits", [1, 8])
+def test_bytes_whose_bits_are_in_reverse(bits: int, coding: int) -> None:
+    """Of what is compressed, too. ImageMagick 6.9.11 reads these samples of the same files."""
+    values = samples((1 << bits) - 1, ROWS, COLUMNS, 1)
+    data = packed(values, bits, "<")
+    pairs = b"".join(bytes([0, value]) for value in data)  # PackBits: each byte by itself
+    codes = packed(np.array([[256, *data, 257]]), 9, ">")  # LZW: the same
+    made = {1: data, 5: codes, 8: zlib.compress(data), 32773: pairs}[coding]
+    mirrored = bytes(int(f"{value:08b}"[::-1], 2) for value in made)
+    tags = _tags(values, bits, 1) | {259: coding, 266: 2}
+    found = parse_picture(tiff(tags, [mirrored]), "here")
+    assert np.array_equal(found.pixels, scaled(values, (1 << bits) - 1))
+
+
 def test_directories_that_lie_across_each_other_are_counted_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each says that it has 65535 tags; so many are not read either. The page is looked up once."""
     count, tags = 500, 65535
