@@ -2,7 +2,8 @@
 
 A decoder allocates what a header says, so a file of a few bytes could take any memory. Only kinds whose headers are
 read here are decoded at all (`codec.media.pictures`): PNG, JPEG, TIFF, BMP, PNM and PAM, WebP, AVIF, GIF, JPEG 2000 and
-such Sun rasters as OpenCV reads: those in the order of BGR, not its newer kind of RGB. References: ISO/IEC 15948 (PNG), ITU-T T.81 (JPEG), TIFF 6.0, RFC 9649 (WebP), ISO/IEC 15444-1 (JPEG 2000).
+such Sun rasters as OpenCV reads: those in the order of BGR, not of the newer kind of RGB. References: ISO/IEC 15948
+(PNG), ITU-T T.81 (JPEG), TIFF 6.0, RFC 9649 (WebP), ISO/IEC 15444-1 (JPEG 2000).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ Size = tuple[int, int]  # width, height
 
 
 def claimed_sizes(data: bytes, page: tiff.Directory | None = None) -> list[Size]:
-    """(width, height) of the picture that a file's bytes claim, of a TIFF on that page or the first, then of what it is made of
-    where that may be larger, as tiles. Empty for a file of another kind, or whose header is cut off or senseless."""
+    """(width, height) of the picture that a file's bytes claim, of a TIFF on that page or the first, then of what it is
+    made of where that may be larger, as tiles. Empty for a file of another kind, or whose header is cut off or
+    senseless."""
     for begins, sizes in _KINDS:
         if begins(data):
             try:

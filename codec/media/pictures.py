@@ -140,8 +140,8 @@ def parse_picture(data: bytes, name: str, admit: Admit = admit_readable, page: i
 
 
 def _page_of(data: bytes, page: int | None) -> tuple[tiff.Directory, int] | None:
-    """The page of a TIFF and how many it has; None of other files. Raises InputError for what is known not to be stored,
-    FormatError where there is no such page."""
+    """The page of a TIFF and how many it has; None of other files. Raises InputError for what is known not to be
+    stored, FormatError where there is no such page."""
     if pnm.is_float(data):
         raise InputError("samples of floating point cannot be stored")
     if avif.is_heic(data):
