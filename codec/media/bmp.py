@@ -161,34 +161,37 @@ def _indices(data: bytes, header: _Header, rows: int) -> NDArray[np.uint8]:
 
 def _of_runs(data: bytes, header: _Header, rows: int) -> NDArray[np.uint8]:
     """Indices of run lengths; colour 0 where nothing is said. What lies outside of the picture is passed over."""
-    out = np.zeros((rows, header.width), np.uint8)
-    small = header.compression == _RUNS_4
+    width, small = header.width, header.compression == _RUNS_4
+    out = bytearray(rows * width)
     x = y = at = 0
-
-    def put(values: NDArray[np.uint8]) -> None:
-        nonlocal x
-        if y < rows:
-            room = out[y, x : x + len(values)]
-            room[:] = values[: len(room)]
-        x += len(values)
-
     while at + 1 < len(data) and y < rows:
         count, value = data[at], data[at + 1]
         at += 2
         if count:
-            put(np.resize(np.array([value >> 4, value & 15] if small else [value], np.uint8), count))
+            if x < width:  # beyond it any number of runs may follow
+                fits = min(count, width - x)
+                out[y * width + x : y * width + x + fits] = _repeated(value, fits, small)
+            x += count
         elif value == 0:
             x, y = 0, y + 1
-        elif value == 1:
+        elif value == 1 or (value == 2 and at + 1 >= len(data)):
             break
         elif value == 2:
-            if at + 1 >= len(data):
-                break
-            x, y = x + data[at], y + data[at + 1]
-            at += 2
+            x, y, at = x + data[at], y + data[at + 1], at + 2
         else:
             length = (value + 1) // 2 if small else value
-            found = np.frombuffer(data[at : at + length], np.uint8)
-            put(np.stack([found >> 4, found & 15], axis=1).reshape(-1)[:value] if small else found)
-            at += length + length % 2
-    return out
+            said = data[at : at + length] if x < width else b""
+            said = (_halves(said) if small else said)[: min(value, max(width - x, 0))]
+            out[y * width + x : y * width + x + len(said)] = said
+            x, at = x + value, at + length + length % 2
+    return np.frombuffer(out, np.uint8).reshape(rows, width)
+
+
+def _repeated(value: int, count: int, small: bool) -> bytes:
+    """A run of one index, or of two in turn where they are of 4 bits."""
+    return (bytes((value >> 4, value & 15)) * (count // 2 + 1))[:count] if small else bytes((value,)) * count
+
+
+def _halves(data: bytes) -> bytes:
+    """The two indices of 4 bits in each byte."""
+    return bytes(half for value in data for half in (value >> 4, value & 15))

@@ -2,7 +2,8 @@
 
 A decoder allocates what a header says, so a file of a few bytes could take any memory. Only kinds whose headers are
 read here are decoded at all (`codec.media.pictures`): PNG, JPEG, TIFF, BMP, PNM and PAM, WebP, AVIF, GIF, JPEG 2000 and
-Sun raster. References: ISO/IEC 15948 (PNG), ITU-T T.81 (JPEG), TIFF 6.0, RFC 9649 (WebP), ISO/IEC 15444-1 (JPEG 2000).
+such Sun rasters as OpenCV reads: those in the order of BGR, not of the newer kind of RGB. References: ISO/IEC 15948
+(PNG), ITU-T T.81 (JPEG), TIFF 6.0, RFC 9649 (WebP), ISO/IEC 15444-1 (JPEG 2000).
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from .png import SIGNATURE as PNG
 Size = tuple[int, int]  # width, height
 
 
-def claimed_sizes(data: bytes, page: int = 1) -> list[Size]:
-    """(width, height) of the picture that a file's bytes claim, of a TIFF on that page, then of what it is made of
-    where that may be larger, as tiles. Empty for a file of another kind, or whose header is cut off or senseless."""
+def claimed_sizes(data: bytes, page: tiff.Directory | None = None) -> list[Size]:
+    """(width, height) of the picture that a file's bytes claim, of a TIFF on that page or the first, then of what it is
+    made of where that may be larger, as tiles. Empty for a file of another kind, or whose header is cut off or
+    senseless."""
     for begins, sizes in _KINDS:
         if begins(data):
             try:
@@ -51,8 +53,8 @@ def _jpeg(data: bytes) -> Iterator[Size]:
             yield width, height
 
 
-def _tiff(data: bytes, page: int = 1) -> Iterator[Size]:
-    found, _ = tiff.page_of(data, page)
+def _tiff(data: bytes, page: tiff.Directory | None = None) -> Iterator[Size]:
+    found = page or tiff.page_of(data, 1)[0]
     yield found.number(tiff.WIDTH), found.number(tiff.HEIGHT)
     yield found.number(tiff.TILE_WIDTH), found.number(tiff.TILE_HEIGHT)
 

@@ -113,11 +113,13 @@ def parse_picture(data: bytes, name: str, admit: Admit = admit_readable, page: i
     """The picture that a file's bytes hold; `name` is for messages. Raises InputError."""
     beside = Attributes()
     try:
-        _check_kind(data, page)
-        sizes = claimed_sizes(data, page or 1)
+        found = _page_of(data, page)
+        sizes = claimed_sizes(data, found[0] if found else None)
         for size in sizes:
             admit(*size)
-        pixels = _decoded(data, page or 1, beside) if sizes else None
+        if found and found[1] > 1:
+            beside.lose(f"all pages but {f'number {page}' if (page or 1) > 1 else 'the first'} of {found[1]}")
+        pixels = _decoded(data, found[0] if found else None, beside) if sizes else None
     except (InputError, FormatError) as error:
         raise InputError(f"{name}: {error}") from None
     if pixels is None:
@@ -137,32 +139,32 @@ def parse_picture(data: bytes, name: str, admit: Admit = admit_readable, page: i
     return Picture(pixels, beside.icc, beside.exif, beside.points, notes, beside.inexact)
 
 
-def _check_kind(data: bytes, page: int | None) -> None:
-    """Raise InputError for what is known not to be stored, FormatError where there is no such page."""
+def _page_of(data: bytes, page: int | None) -> tuple[tiff.Directory, int] | None:
+    """The page of a TIFF and how many it has; None of other files. Raises InputError for what is known not to be
+    stored, FormatError where there is no such page."""
     if pnm.is_float(data):
         raise InputError("samples of floating point cannot be stored")
     if avif.is_heic(data):
         raise InputError("HEIC, a picture of HEVC, cannot be read: convert it to PNG or AVIF first")
-    if page is None:
-        return
-    if not data.startswith(tiff.MAGICS):
+    if data.startswith(tiff.MAGICS):
+        return tiff.page_of(data, 1 if page is None else page)
+    if page is not None:
         raise InputError("only a TIFF has pages")
-    tiff.page_of(data, page)
+    return None
 
 
-def _decoded(data: bytes, page: int, beside: Attributes) -> Pixels | None:
+def _decoded(data: bytes, page: tiff.Directory | None, beside: Attributes) -> Pixels | None:
     """Samples (rows, columns, 1 to 4) of a file whose size was admitted, and what is beside them; None where no decoder
     reads it. Raises InputError or FormatError with what is wrong."""
     if header := pnm.header_of(data):
         return _of_pnm(data, header, beside)
-    if data.startswith(tiff.MAGICS):
-        found, count = tiff.page_of(data, page)
-        tiff.look(found, beside)
-        if count > 1:
-            beside.lose(f"all pages but {'the first' if page == 1 else f'number {page}'} of {count}")
-        return tiff_samples.decode(found, beside)
+    if page is not None:
+        tiff.look(page, beside)
+        return tiff_samples.decode(page, beside)
     if data.startswith(bmp.MAGIC):
         return bmp.decode(data, beside)
+    if data.startswith(png.SIGNATURE):
+        png.check(data)
     pixels = _by_opencv(avif.without_descriptions(data) if avif.is_avif(data) else data, beside)
     if pixels is None:
         return None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .attributes import Attributes
 from .colours import CHROMATICITIES, GAMMAS, Chromaticities, Points, named, points_of, profile
 
@@ -23,6 +24,7 @@ _XMP = b"XML:com.adobe.xmp\0"
 _OF_HDR = {b"mDCV": "its mastering display", b"cLLI": "its content light levels"}
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _HEAD = 33  # bytes of the signature and IHDR
+_DEFLATE_MAX = 1032  # bytes that one byte holds at most: 258 of two bits
 _PARTS = 100000  # in which gAMA and cHRM count
 
 
@@ -36,6 +38,22 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if kind not in (b"IDAT", b"fdAT"):
             yield kind, data[at + 8 : at + 8 + length]
         at += 12 + length
+
+
+def check(data: bytes) -> None:
+    """Raise InputError for a file whose chunks reach beyond its end, or whose samples are fewer than its header claims:
+    decoders allocate what is claimed, and only then find nothing there."""
+    at, packed, kind = len(SIGNATURE), 0, b""
+    while kind != b"IEND":
+        if at + 12 > len(data):
+            raise InputError("the PNG is cut off or damaged")
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"IDAT":
+            packed += length
+        at += 12 + length
+    columns, rows, depth = struct.unpack_from(">IIB", data, len(SIGNATURE) + 8)
+    if at > len(data) or columns * rows * depth > 8 * packed * _DEFLATE_MAX:
+        raise InputError("the PNG is cut off or damaged")
 
 
 def look(data: bytes, beside: Attributes) -> None:

@@ -7,7 +7,7 @@ within the file, else FormatError.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,50 +70,60 @@ class Directory:
         return self.data[at : at + size]
 
 
-def directories(data: bytes) -> Iterator[Directory]:
-    """The pages of a file, up to one that cannot be read. Raises FormatError where the first cannot."""
-    order, big = "<" if data[:2] == b"II" else ">", data[:4] in BIG
-    seen: set[int] = set()
-    try:
-        (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-        while at and at not in seen and len(seen) < PAGES_MAX:
-            seen.add(at)
-            found, at = _directory(data, order, big, at)
-            yield found
-    except struct.error:
-        if len(seen) < 2:
-            raise FormatError("the TIFF is cut off") from None
+def _places(data: bytes, order: str, big: bool) -> list[int]:
+    """Where the directories of a file lie, up to one that cannot be read. Raises FormatError where the first cannot."""
+    count_form, at_form = ("Q", "Q") if big else ("H", "I")
+    head, wide = struct.calcsize(order + count_form), 20 if big else 12
+    found: dict[int, None] = {}
+    at = _number(data, order + at_form, 8 if big else 4)
+    while at and at not in found and len(found) < PAGES_MAX:
+        count = _number(data, order + count_form, at)
+        following = None if count is None else _number(data, order + at_form, at + head + count * wide)
+        if following is None:
+            break
+        found[at] = None
+        at = following
+    if not found:
+        raise FormatError("the TIFF is cut off" if at is None or at else "it has no page 1: there are 0")
+    return list(found)
 
 
-def _directory(data: bytes, order: str, big: bool, at: int) -> tuple[Directory, int]:
-    """A directory and where the next one lies. Raises struct.error where the file ends before."""
+def _number(data: bytes, form: str, at: int) -> int | None:
+    """A number that lies in the file, None where that ends before."""
+    size = struct.calcsize(form)
+    return int(struct.unpack_from(form, data, at)[0]) if 0 <= at <= len(data) - size else None
+
+
+def _directory(data: bytes, order: str, big: bool, at: int) -> Directory:
+    """The directory that lies at `at`. Raises FormatError where the file ends before, or it is larger than any is."""
     count_form, form, at_form = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
-    (count,) = struct.unpack_from(order + count_form, data, at)
-    first, inline = at + struct.calcsize(order + count_form), struct.calcsize(at_form)
+    count = _number(data, order + count_form, at)
+    first, inline = at + struct.calcsize(order + count_form), struct.calcsize(order + at_form)
     wide = struct.calcsize(order + form) + inline
+    if count is None or first + count * wide > len(data):
+        raise FormatError("the TIFF is cut off")
+    if count > _ENTRIES_MAX:
+        raise FormatError(f"a page of the TIFF has {count} tags: {_ENTRIES_MAX} are allowed")
     entries: dict[int, tuple[int, int, int]] = {}
     places: dict[int, int] = {}
-    for number in range(min(count, _ENTRIES_MAX)):
-        here = first + number * wide
+    for here in range(first, first + count * wide, wide):
         tag, kind, values = struct.unpack_from(order + form, data, here)
         place = here + wide - inline
         (offset,) = struct.unpack_from(order + at_form, data, place)
         if tag not in entries:
             entries[tag] = kind, values, place if _SIZES.get(kind, 1) * values <= inline else offset
             places[tag] = here
-    (following,) = struct.unpack_from(order + at_form, data, first + count * wide)
-    return Directory(data, order, at, entries, places), following
+    return Directory(data, order, at, entries, places)
 
 
 def page_of(data: bytes, page: int) -> tuple[Directory, int]:
-    """(page number `page`, 1 the first; how many there are). Raises FormatError where there is none of that number."""
-    count, wanted = 0, None
-    for count, found in enumerate(directories(data), 1):
-        if count == page:
-            wanted = found
-    if wanted is None:
-        raise FormatError(f"it has no page {page}: there are {count}")
-    return wanted, count
+    """(page number `page`, 1 the first; how many there are). Raises FormatError where there is none of that number. The
+    entries of that page alone are looked at: directories may lie across each other, and be long."""
+    order, big = "<" if data[:2] == b"II" else ">", data[:4] in BIG
+    places = _places(data, order, big)
+    if not 1 <= page <= len(places):
+        raise FormatError(f"it has no page {page}: there are {len(places)}")
+    return _directory(data, order, big, places[page - 1]), len(places)
 
 
 def look(page: Directory, beside: Attributes) -> None:
@@ -147,19 +157,21 @@ def _exif_of(page: Directory) -> bytes:
     nested: dict[int, list[Entry]] = {}
     for tag in (EXIF, GPS):
         try:
-            inner, _ = _directory(page.data, page.order, page.data[:4] in BIG, page.number(tag, len(page.data)))
-        except (struct.error, FormatError):
+            inner = _directory(page.data, page.order, page.data[:4] in BIG, page.number(tag, len(page.data)))
+        except FormatError:
             continue
         nested[tag] = _entries(inner, sorted(inner.entries.keys() - _NESTED))
     return built(page.order, _entries(page, _ABOUT), nested)
 
 
 def _entries(directory: Directory, tags: Iterable[int]) -> list[Entry]:
-    """The tags that are there, and whole, of kinds that EXIF has."""
-    found = []
+    """The tags that are there, and whole, of kinds that EXIF has; no more of them than the file is long."""
+    found: list[Entry] = []
+    room = len(directory.data)
     for tag in tags:
         kind, count, _ = directory.entries.get(tag, (0, 0, 0))
-        if 0 < kind <= _KIND_MAX:
+        room -= _SIZES.get(kind, 1) * count
+        if 0 < kind <= _KIND_MAX and room >= 0:
             try:
                 found.append(Entry(tag, kind, count, directory.bytes(tag)))
             except FormatError:

@@ -32,6 +32,7 @@ _HORIZONTAL = 2
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _UNSIGNED, _VOID = 1, 4
 _CHANNELS_MAX, _BITS_MAX, _SIDE_MAX = 5, 16, 1 << 20
+_REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))  # bits of each byte
 _SLAB = 64  # rows that are unpacked at once: bounds the memory
 
 
@@ -140,6 +141,8 @@ def _of_bits(raw: NDArray[np.uint8], count: int, depth: int) -> Samples:
 def _decompressed(part: bytes, page: Directory, stride: int, rows: int) -> NDArray[np.uint8]:
     """(rows, stride) bytes of a strip or tile. Raises InputError."""
     compression, size = page.number(tiff.COMPRESSION, 1), stride * rows
+    if page.number(tiff.FILL_ORDER, 1) == 2:  # of compressed bytes too, whatever compressed them
+        part = part.translate(_REVERSED)
     if compression == _PLAIN:
         data = part[:size]
     elif compression in _DEFLATE:
@@ -153,12 +156,7 @@ def _decompressed(part: bytes, page: Directory, stride: int, rows: int) -> NDArr
         raise InputError(f"TIFF of compression {compression} cannot be read")
     if len(data) < size:
         raise InputError("the TIFF is cut off or damaged")
-    found = np.frombuffer(data, np.uint8, size)
-    if page.number(tiff.FILL_ORDER, 1) == 2:
-        if compression != _PLAIN:
-            raise InputError("TIFF of compressed bytes whose bits are in reverse cannot be read")
-        found = np.packbits(np.unpackbits(found).reshape(-1, 8)[:, ::-1].copy())
-    return found.reshape(rows, stride)
+    return np.frombuffer(data, np.uint8, size).reshape(rows, stride)
 
 
 def _by_libtiff(part: bytes, compression: int, stride: int, rows: int) -> bytes:

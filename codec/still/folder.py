@@ -16,20 +16,39 @@ from ..errors import InputError, NvcError
 from ..events import FolderDone, Listener, Note, PictureFailed, PictureOfFolder, silent
 from ..limits import DEFAULT, Limits
 from ..machine import use_threads
+from ..media.animations import is_animation
 from ..media.pictures import READABLE
 from ..settings import StillSettings
 from .files import NVC, Done, decode_picture, encode_picture
 
-_NAMED = 8  # kinds of other files, that is
+_KINDS_NAMED = 8  # of other files, that is
+_FILES_NAMED = 5  # where there are no more of them
 
 
-def _below(folder: Path, endings: set[str]) -> tuple[list[Path], list[Path]]:
-    """Names of the files with such endings, and those of the others."""
+def _below(folder: Path, endings: set[str]) -> tuple[list[Path], list[Path], list[Path]]:
+    """Names of the files with such endings that hold one picture, of the animations among them, and of other files.
+    Raises InputError where there is nothing to work on."""
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    found = [p for p in files if p.suffix.lower() in endings]
+    named = [p for p in files if p.suffix.lower() in endings]
+    moving = {p for p in named if is_animation(str(folder / p))}
+    found = [p for p in named if p not in moving]
     if not found:
-        raise InputError(f"{folder} holds no file of the kinds {', '.join(sorted(endings))}")
-    return found, [p for p in files if p.suffix.lower() not in endings]
+        kinds = ", ".join(sorted(endings))
+        raise InputError(f"{folder} holds {'animations alone' if moving else 'no file'} of the kinds {kinds}")
+    return found, sorted(moving), [p for p in files if p.suffix.lower() not in endings]
+
+
+def _passed_over(folder: Path, animations: list[Path], others: list[Path]) -> Iterator[str]:
+    """Sentences on what of a folder is not worked on. A film is not for folders of pictures: its first would stand for
+    it."""
+    for name in animations:
+        yield f"{folder / name} is an animation: encode it by itself"
+    if others:
+        many = f"{len(others)} files of other kinds were" if len(others) > 1 else "a file of another kind was"
+        kinds = sorted({p.suffix.lower() or "no ending" for p in others})
+        few = len(others) <= _FILES_NAMED
+        named = [str(p) for p in others] if few else [*kinds[:_KINDS_NAMED], *["..."] * (len(kinds) > _KINDS_NAMED)]
+        yield f"{folder}: {many} passed over ({', '.join(named)})"
 
 
 def _targets(names: list[Path], ending: str) -> dict[Path, Path]:
@@ -81,7 +100,8 @@ def encode_folder(
     listen: Listener = silent,
 ) -> Folder:
     """Encode every picture below the folder `source` to a still .nvc file below the folder `target`, as many at a time
-    as `settings.threads` says (0: one a core). With `resume` files that are there already are kept."""
+    as `settings.threads` says (0: one a core). Animations are left out, and named. With `resume` files that are there
+    already are kept."""
     settings = settings or StillSettings()
     alone = replace(settings, threads=1)
 
@@ -119,14 +139,11 @@ def _folder(
     listen: Listener,
 ) -> Folder:
     began, root, out = time.monotonic(), Path(source), Path(target)
-    names, others = _below(root, endings)
+    names, animations, others = _below(root, endings)
     pairs = {root / name: out / to for name, to in _targets(names, ending).items()}
     waiting = {name: to for name, to in pairs.items() if not (resume and to.exists())}
-    if others:
-        kinds = sorted({p.suffix.lower() or "no ending" for p in others})
-        many = f"{len(others)} files of other kinds were" if len(others) > 1 else "a file of another kind was"
-        named = ", ".join(kinds[:_NAMED]) + (", ..." if len(kinds) > _NAMED else "")
-        listen(Note(f"{root}: {many} passed over ({named})"))
+    for sentence in _passed_over(root, animations, others):
+        listen(Note(sentence))
     done: list[Done] = []
     failed: list[str] = []
     for count, (name, result) in enumerate(_each(waiting, work, jobs), 1):

@@ -19,6 +19,7 @@ from codec.errors import FormatError
 from codec.media.pictures import Picture, looks_like_picture, parse_picture, read_picture, write_picture
 from codec.still.encode import psnr_of
 from tests.makers import Run, shell
+from tests.media.animations import apng, random_frames, webp
 from tests.still.makers import drawn
 
 EXIF = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # turned by 90 degrees
@@ -217,7 +218,31 @@ def test_no_two_pictures_of_a_folder_go_to_one_file(run: Run, tmp_path: Path) ->
     (folder / "c.heic").write_bytes(b"another kind")
     done = run("encode", folder, out, "--preset", "fast")
     assert sorted(p.name for p in out.iterdir()) == ["a.jpg.nvc", "a.png.nvc", "a.png.png.nvc", "b.nvc"]
-    assert "a file of another kind was passed over (.heic)" in done.err
+    assert "a file of another kind was passed over (c.heic)" in done.err
+    for number in range(5):
+        (folder / f"{number}.txt").write_bytes(b"another kind")
+    done = run("encode", folder, out, "--preset", "fast", "--resume")
+    assert "6 files of other kinds were passed over (.heic, .txt)" in done.err
+
+
+@pytest.mark.parametrize("how", [(), ("--lossless",)])
+def test_animations_of_a_folder_are_left_out_and_named(how: tuple[str, ...], run: Run, tmp_path: Path) -> None:
+    """A first picture would stand for the film. Those of one picture are taken."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    frames = random_frames(1, 40, 56, 2, 1)
+    (folder / "film.webp").write_bytes(webp(40, 56, frames))
+    (folder / "film.png").write_bytes(apng(40, 56, frames))
+    for name in ("a.jp2", "one.gif"):
+        cv2.imwrite(str(folder / name), drawn(40, 56, 3))
+    done = run("encode", folder, out, "--preset", "fast", *how)
+    assert done.code == 0
+    assert sorted(p.name for p in out.iterdir()) == ["a.nvc", "one.nvc"]
+    for name in ("film.webp", "film.png"):
+        assert f"note: {folder / name} is an animation: encode it by itself" in done.err
+    for name in ("a.jp2", "one.gif"):
+        (folder / name).unlink()
+    assert "in holds animations alone of the kinds" in run("encode", folder, out).err
 
 
 def test_what_pictures_of_a_folder_lose_is_told_of_each(run: Run, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from codec.errors import InputError
+from codec.media import pictures
 from codec.media.colours import CHROMATICITIES, SRGB, Points, named, profile
 from codec.media.demuxed import open_source
 from codec.media.pictures import Picture, looks_like_picture, parse_picture, read_picture, write_picture
@@ -156,7 +157,35 @@ def test_bitmaps_of_run_lengths() -> None:
         assert np.array_equal(parse_picture(data, "here").pixels, palette[wanted])
 
 
+@pytest.mark.parametrize("small", [False, True])
+def test_runs_beyond_a_bitmap_are_passed_over(small: bool) -> None:
+    """Of any kind and number: of a row, of a whole picture."""
+    table = bytes(range(64))
+    beyond = [200, 0x11] * 2000 + [0, 4, 0x11, 0x11, 0x11, 0x11][: 4 if small else 6] * 50 + [0, 2, 255, 0]
+    first = [3, 0x22, 0, 3, 0x30, 0x40] if small else [3, 2, 0, 3, 3, 0, 4, 0]
+    runs = bytes([*first, 9, 0x55 if small else 5, *beyond, 0, 0, 1, 0x66 if small else 6])
+    wanted = np.zeros((ROWS, COLUMNS), int)
+    wanted[ROWS - 1] = 2, 2, 2, 3, 0, 4, 5
+    wanted[ROWS - 2, 0] = 6
+    data = bitmap(described(4 if small else 8, 2 if small else 1, colours=16), [runs + bytes([0, 2, 0, 255])], table)
+    palette = np.frombuffer(table, np.uint8).reshape(16, 4)[:, 2::-1]
+    assert np.array_equal(parse_picture(data + b"\1\1" * 5000, "here").pixels, palette[wanted])
+
+
 # ------------------------------------------------------------------------------------------------------------------ PNG
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"PLTE", b"tRNS", b"IEND"])
+def test_chunks_beyond_the_end_of_a_png_never_reach_the_decoder(kind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It allocates what their length says; nor does a large picture of which there is next to nothing."""
+    monkeypatch.setattr(pictures, "_by_opencv", None)
+    data = png(8, 3, samples(255, ROWS, COLUMNS, 1), (b"PLTE", bytes(768)), (b"tRNS", bytes(256)))
+    at = data.index(kind) - 4
+    claiming = data[:at] + struct.pack(">I", 0xCA2C0032) + data[at + 4 :]
+    large = data[:16] + struct.pack(">II", 3000, 3000) + data[24:]
+    for torn in (claiming, claiming[: at + 14], data[: at + 6], data[: at + 11], large):
+        with pytest.raises(InputError, match=r"^here: the PNG is cut off or damaged$"):
+            parse_picture(torn, "here")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from codec.errors import InputError
+from codec.media import tiff as tiff_tags
 from codec.media.pictures import Picture, parse_picture, read_picture, write_picture
 from codec.settings import StillSettings
 from codec.still.encode import encode_still
@@ -224,3 +225,52 @@ def test_pages_are_chosen_by_number(tmp_path: Path) -> None:
         read_picture(str(file), page=4)
     with pytest.raises(InputError, match=r"^here: only a TIFF has pages$"):
         parse_picture(png(8, 2, values[0]), "here", page=1)
+
+
+@pytest.mark.parametrize("coding", [1, 5, 8, 32773])
+@pytest.mark.parametrize("bits", [1, 8])
+def test_bytes_whose_bits_are_in_reverse(bits: int, coding: int) -> None:
+    """Of what is compressed, too. ImageMagick 6.9.11 reads these samples of the same files."""
+    values = samples((1 << bits) - 1, ROWS, COLUMNS, 1)
+    data = packed(values, bits, "<")
+    pairs = b"".join(bytes([0, value]) for value in data)  # PackBits: each byte by itself
+    codes = packed(np.array([[256, *data, 257]]), 9, ">")  # LZW: the same
+    made = {1: data, 5: codes, 8: zlib.compress(data), 32773: pairs}[coding]
+    mirrored = bytes(int(f"{value:08b}"[::-1], 2) for value in made)
+    tags = _tags(values, bits, 1) | {259: coding, 266: 2}
+    found = parse_picture(tiff(tags, [mirrored]), "here")
+    assert np.array_equal(found.pixels, scaled(values, (1 << bits) - 1))
+
+
+def test_directories_that_lie_across_each_other_are_counted_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says that it has 65535 tags; so many are not read either. The page is looked up once."""
+    count, tags = 500, 65535
+    table = bytearray(8 + 4 * count + 2 + 12 * tags + 8)
+    table[:8] = b"II*\0\x08\0\0\0"
+    for number in range(count):
+        at = 8 + 4 * number
+        struct.pack_into("<H", table, at, tags)
+        struct.pack_into("<I", table, at + 2 + 12 * tags, at + 4 if number < count - 1 else 0)
+    with pytest.raises(InputError, match=r"^here: a page of the TIFF has 65535 tags: 4096 are allowed$"):
+        parse_picture(bytes(table), "here")
+    with pytest.raises(InputError, match=r"^here: it has no page 501: there are 500$"):
+        parse_picture(bytes(table), "here", page=501)
+    looked: list[int] = []
+    once = tiff_tags.page_of
+    monkeypatch.setattr(tiff_tags, "page_of", lambda data, page: looked.append(page) or once(data, page))
+    parse_picture(page(samples(255, ROWS, COLUMNS, 3), 8, 2), "here", page=1)
+    assert looked == [1]
+
+
+@pytest.mark.parametrize("at", [1 << 62, 1 << 63, (1 << 64) - 1])
+def test_places_that_no_file_has_are_beyond_its_end(at: int) -> None:
+    """Of directories, of EXIF, of values."""
+    with pytest.raises(InputError, match=r"^here: the TIFF is cut off$"):
+        parse_picture(b"II+\0" + struct.pack("<HHQ", 8, 0, at) + bytes(99), "here")
+    with pytest.raises(InputError, match=r"^here: the TIFF is cut off$"):
+        parse_picture(b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, at) + bytes(99), "here")
+    values = samples(255, ROWS, COLUMNS, 1)
+    data = page(values, 8, 1, tags={34665: [1, 2, 3, 4]}, big=True)
+    entry = data.index(struct.pack("<HHQ", 34665, 3, 4))
+    damaged = data[:entry] + struct.pack("<HHQQ", 34665, 16, 1, at) + data[entry + 20 :]
+    assert np.array_equal(parse_picture(damaged, "here").pixels, values)
