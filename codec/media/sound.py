@@ -20,7 +20,7 @@ from av.audio.resampler import AudioResampler
 from av.stream import Discard
 
 from .libav import open_film
-from .routes import Route, placed
+from .routes import SILENCE_MAX, Route, placed
 
 OPUS, FLAC = "libopus", "flac"
 _OPUS_RATE = 48000
@@ -148,6 +148,7 @@ class Sound(Route):
         self._base = stream.time_base
         self._recipe = recipe
         self.stream = _encoding(output, recipe)
+        self._plain = recipe.codec in _PLAIN.values()
         self._size = self.stream.codec_context.frame_size or _PLAIN_FRAME
         self._given: tuple[int, str, str] | None = None  # rate, layout and format of the last frame
         self._resampler: AudioResampler | None = None
@@ -201,8 +202,15 @@ class Sound(Route):
         return packets
 
     def _silent(self, seconds: Fraction) -> list[av.Packet]:
-        """A gap: silence up to the end of a packet, and then none, where it is longer than that."""
+        """A gap: silence up to the end of a packet, and then none, where it is longer than that; silence all along in
+        plain samples, which MP4 puts one behind the other."""
         gap = round(seconds * self._recipe.rate)
+        if self._plain:
+            if self._silence(1).nbytes * gap <= SILENCE_MAX:
+                return self._put(self._silence(gap))
+            self._closed += seconds
+            self._at += gap
+            return []
         filled = -self._count % self._size
         if gap < filled + self._size:
             return self._put(self._silence(gap))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,9 @@ import pytest
 from codec.film.containers import container_of
 from codec.film.writer import check_side, write_film
 from codec.media.beside import Beside
+from codec.media.clock import FileClock
 from codec.media.demuxed import open_source
+from codec.media.side_streams import Interleaver, SideStreams
 from codec.settings import Settings
 from codec.wire.obu import TemporalUnit
 from tests.makers import base_temporal_units
@@ -81,6 +84,45 @@ def noise(path: Path, codec: str, form: str, layout: str, rate: int, gap: Fracti
     return path
 
 
+def coded(path: Path, codec: str, rate: int, samples: int, first: int = 0) -> Path:
+    """Five pictures a tenth of a second apart, and noise in stereo that begins `first` samples after them."""
+    generator = np.random.default_rng(7)
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as output:
+        video = cast(Any, output.add_stream("ffv1" if path.suffix == ".mkv" else "mpeg4", rate=10))
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        strict = {"strict": "experimental", "aac_pns": "0"} if codec in ("opus", "vorbis", "aac") else {}
+        sound = cast(Any, output.add_stream(codec, rate=rate, layout="stereo", options=strict))
+        context = sound.codec_context
+        packets = [
+            p for i in [*range(5), None] for p in video.encode(i if i is None else av.VideoFrame(64, 48, "gray"))
+        ]
+        wave: Any = generator.integers(-9000, 9000, (1, 2 * samples)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        resampler = av.AudioResampler(context.format, "stereo", rate, context.frame_size or 1024)
+        frames = [made for one in (frame, None) for made in resampler.resample(one)]
+        for packet in (p for one in [*frames, None] for p in sound.encode(one)):
+            packet.pts = packet.dts = packet.pts + round(Fraction(first, rate) / packet.time_base)
+            packets.append(packet)
+        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
+            output.mux(packet)
+    return path
+
+
+def copied_beside(target: Path, source: Path, **wishes: Any) -> list[str]:
+    """The source's other streams beside five pictures, in another container; what was noted."""
+    with open_source(source) as film, av.open(str(target), "w") as output:
+        video = cast(Any, output.add_stream("mpeg4", rate=10))
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        side = SideStreams(Beside(source, film.clock, **wishes), output)
+        interleaver = Interleaver(output, side.packets())
+        for frame in [*range(5), None]:
+            interleaver.mux(video.encode(frame if frame is None else av.VideoFrame(64, 48, "gray")))
+        interleaver.finish()
+        side.close()
+    return side.notes
+
+
 # --- sound ------------------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +169,53 @@ def test_gaps_in_sound_stay(tmp_path: Path) -> None:
     assert times[:7] == [i * size for i in range(6)] + [24000 + 96000]
     assert not after[24000 : 6 * size].any()
     assert np.array_equal(after[6 * size :], before[24000:])
+
+
+@pytest.mark.parametrize(("ending", "audio"), [("mp4", "copy"), ("mov", "copy"), ("mov", "flac")])
+def test_gaps_between_plain_samples_are_filled_with_silence(tmp_path: Path, ending: str, audio: str) -> None:
+    """MP4 and QuickTime put plain samples one behind the other, so what comes after a gap would come early. "flac"
+    becomes plain samples in QuickTime."""
+    source = noise(tmp_path / "in.mkv", "pcm_s16le", "s16", "mono", 48000, Fraction(2))
+    copied_beside(tmp_path / f"out.{ending}", source, audio=audio)
+    before, (begin, after, _) = heard(source)[1][0], heard(tmp_path / f"out.{ending}")
+    assert begin == 0 and after.shape == (1, 48000 + 96000)
+    assert np.array_equal(after[0, :24000], before[:24000])
+    assert not after[0, 24000:120000].any()
+    assert np.array_equal(after[0, 120000:], before[24000:])
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate", "audible"),
+    # samples that ffmpeg 5.1 decodes of such a file (ffmpeg -i in.mkv -f s16le -)
+    [("opus", 48000, 20000), ("alac", 44100, 20000), ("flac", 44100, 20000), ("vorbis", 44100, 20032)],
+)
+def test_the_end_of_sound_is_trimmed_once(tmp_path: Path, codec: str, rate: int, audible: int) -> None:
+    """Demuxers may take what is trimmed off the last packet's duration, or give none at all."""
+    source = coded(tmp_path / "in.mkv", codec, rate, audible)
+    copied_beside(tmp_path / "out.mp4", source)
+    with av.open(str(tmp_path / "out.mp4")) as film:
+        packets = [p for p in film.demux(audio=0) if p.size]
+    with av.open(str(source)) as film:
+        count = len([p for p in film.demux(audio=0) if p.size])
+    assert len(packets) == count
+    assert packets[-1].pts + packets[-1].duration == audible and packets[0].time_base == Fraction(1, rate)
+    steps = {b.pts - a.pts for a, b in pairwise(packets[1:])}
+    assert len(steps) <= 1  # no jitter of milliseconds
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
+def test_sound_that_an_edit_list_hides_is_not_heard_in_matroska(tmp_path: Path, codec: str) -> None:
+    source = coded(tmp_path / "in.mov", codec, 48000, 20000, first=-9600)
+    notes = copied_beside(tmp_path / "out.mkv", source)
+    begin, samples, _ = heard(source)
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        picture = min(p.pts * p.time_base for p in film.demux(video=0) if p.size)
+    late, after, _ = heard(tmp_path / "out.mkv")
+    held = after.shape[1] - samples.shape[1]  # what the decoder needs before
+    assert begin == 0 and 0 <= held <= (0 if codec == "pcm_s16le" else 2048)
+    assert np.array_equal(after[:, held:], samples)
+    assert abs(late + Fraction(held, 48000) - picture) <= Fraction(1, 1000)
+    assert len(notes) == 1 and "which the source holds but hides, are left out" in notes[0]
 
 
 def test_opus_keeps_channels_and_length(tmp_path: Path) -> None:
@@ -199,7 +288,7 @@ def test_lines_an_hour_apart(make_film: Make, tmp_path: Path) -> None:
 def test_tracks_are_moved_to_the_films_clock_and_end_with_it(make_film: Make, tmp_path: Path, ending: str) -> None:
     lines = [(0, 300, "over"), (500, 1500, "begins before"), (1600, 1900, "within"), (1900, 9000, "ends behind")]
     source = make_film("in.mkv", sound="pcm_s16le", sound_rate=48000, times=list(range(96)), subtitles=lines)
-    written(tmp_path / f"out.{ending}", source, origin=Fraction(1), until=Fraction(2))
+    written(tmp_path / f"out.{ending}", source, clock=FileClock(Fraction(1)), until=Fraction(2))
     with av.open(str(tmp_path / f"out.{ending}")) as film:
         sound = [packet.pts * packet.time_base for packet in film.demux(audio=0) if packet.size]
     with av.open(str(tmp_path / f"out.{ending}")) as film:

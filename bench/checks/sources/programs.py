@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -163,10 +163,20 @@ def _sound(stream: Any, items: Sequence[Any], file: Path) -> Sound:
         channels=stream.get("channels", 0),
         tick=base,
         packets=len(packets),
-        frames=tuple(((_time(frame) or 0) * base, frame["nb_samples"]) for frame in frames),
+        frames=tuple(_timed(frames, base, int(stream.get("sample_rate", 0)))),
         wave=file.read_bytes(),
         coded=zlib.crc32("".join(i["data_hash"] for i in packets).encode()),
     )
+
+
+def _timed(frames: Sequence[Any], base: Fraction, rate: int) -> Iterator[tuple[Fraction, int]]:
+    """Time and samples of frames of sound; what a decoder gives without a time follows the frame before."""
+    due = Fraction(0)
+    for frame in frames:
+        time = _time(frame)
+        begin = due if time is None else time * base
+        due = begin + Fraction(frame["nb_samples"], rate or 1)
+        yield begin, frame["nb_samples"]
 
 
 def _time(item: Any) -> int | None:
