@@ -176,7 +176,7 @@ def joined_sound(path: Path, *parts: np.ndarray[Any, Any], rates: tuple[int, ...
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 @pytest.mark.parametrize(("low", "bits"), [(0, 24), (1, 32)])
 def test_sound_that_begins_in_silence_keeps_all_its_bits(tmp_path: Path, ending: str, low: int, bits: int) -> None:
-    samples = np.zeros(48000, np.int32)
+    samples = np.zeros(120000, np.int32)
     samples[-4800:] = np.random.default_rng(7).integers(-9000, 9000, 4800) << 16 | 256
     samples[-1] |= low
     source = joined_sound(tmp_path / "in.mkv", samples)
