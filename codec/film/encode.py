@@ -167,11 +167,15 @@ def _workers(
 
 
 def _check_options(film: Source, settings: Settings) -> None:
-    if settings.max_error == 0 and not film.exact:
-        raise InputError(f"{film.name} cannot be stored losslessly: {'; '.join(film.notes)}")
+    _check_exact(film, settings)
     if settings.target_size is not None and not (film.info.duration and not is_pipe(film.path)):
         raise UsageError("{} needs a film whose length is known", "target_size")
     device_of(settings.device)
+
+
+def _check_exact(film: Source, settings: Settings) -> None:
+    if settings.max_error == 0 and not film.exact:
+        raise InputError(f"{film.name} cannot be stored losslessly: {'; '.join(film.notes)}")
 
 
 class _Work:
@@ -235,6 +239,7 @@ class _Work:
         """The film's segments, as long as it stays what it was: its sound is read when all are encoded."""
         for frames in split(self.film.frames(), self.info):
             self.film.identity.check()
+            _check_exact(self.film, self.settings)  # which damage may end
             yield frames
             del frames  # while the next one is read
 

@@ -18,7 +18,7 @@ from .film import Film
 
 class Restored(Source):
     """The film that an .nvc file restores, within `limits`; `device` is where its heads run. What does not decode
-    exactly is damage: under `best_effort` the upscaled base takes its place, and a note says so."""
+    exactly is damage: under `best_effort` the upscaled base takes its place, and `exact` is False from then on."""
 
     exact = True
 
@@ -50,10 +50,14 @@ class Restored(Source):
 
     def _frames(self) -> Iterator[Frame]:
         shift = round(self.origin / self.info.time_base)
+        problems, known = self._film.problems, 0
         try:
             for frame in self._film.frames():
+                if len(problems) > known:
+                    self.notes += problems[known:]
+                    self.exact, known = False, len(problems)
                 yield replace(frame, pts=frame.pts - shift)
         except FormatError as error:
             raise InputError(str(error)) from None
         finally:
-            self.notes += self._film.problems
+            self.notes += problems[known:]

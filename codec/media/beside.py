@@ -89,7 +89,7 @@ class Ways:
         if self._format == "webm" and not to_opus:
             self.note(f"{what} is dropped; webm cannot hold it")
             return None
-        found = sound.heard(self._beside.path, stream.index)
+        found = sound.heard(self._beside.path, stream.index, whole=not to_opus)
         if found is None:
             elsewhere = "; .mkv holds it" if self._format != "matroska" and holds("matroska", stream) else ""
             self.note(f"{what} is dropped; {self._format} cannot hold it, and nothing in it can be decoded{elsewhere}")

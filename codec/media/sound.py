@@ -33,17 +33,23 @@ _PLAIN = {16: "pcm_s16le", 24: "pcm_s24le", 32: "pcm_s32le"}
 _PLAIN_FRAME = 4096  # samples of a packet
 _ALIKE = Fraction(1, 25)  # seconds: times within that of where the sound goes on are rounded, and no gap
 _PLANES = 8  # from so many on PyAV reads beyond the list of a frame's planes
-_PROBED = 1 << 15  # samples that tell how many bits there are
 _Samples = np.ndarray[Any, np.dtype[Any]]  # channels x samples
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What a decoder gives. `bits`: 16, 24 or 32 of each sample, None where it gives fractions."""
+    """What a decoder gives. `bits`: 16, 24 or 32 of each sample, None where it gives fractions; `steady`: whether rate
+    and layout, those of its beginning, stay what they are."""
 
     rate: int
     layout: Any
     bits: int | None
+    steady: bool = True
+
+    @property
+    def exact(self) -> bool:
+        """Whether whole numbers of so many bits, at that rate and in that layout, hold all of it."""
+        return self.bits is not None and self.steady
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,9 @@ def lossless(container: str, heard: Heard) -> Recipe:
     bits, layout = heard.bits or 24, placed(heard.layout)
     known = container != "mp4" or layout.name in (*_FLAC_LAYOUTS, f"{layout.nb_channels} channels")
     if container == "mov" or layout.nb_channels > _FLAC_CHANNELS or not known or (bits == 32 and container != "mp4"):
-        return Recipe(_PLAIN[bits], heard.rate, layout, bits, heard.bits is not None)
+        return Recipe(_PLAIN[bits], heard.rate, layout, bits, heard.exact)
     options = {"bits_per_raw_sample": str(bits)} | ({"strict": "experimental"} if bits == 32 else {})
-    return Recipe(FLAC, heard.rate, layout, bits, heard.bits is not None, options)
+    return Recipe(FLAC, heard.rate, layout, bits, heard.exact, options)
 
 
 def opus(heard: Heard) -> Recipe:
@@ -82,28 +88,38 @@ def opus(heard: Heard) -> Recipe:
     return Recipe(OPUS, _OPUS_RATE, layout, None, False, bit_rate=_OPUS_BITS * -(-channels // 2))
 
 
-def heard(path: str | os.PathLike[str], index: int) -> Heard | None:
-    """What the decoder makes of the beginning of a stream; None where it makes nothing of it. Raises InputError."""
-    frames: list[av.AudioFrame] = []
+def heard(path: str | os.PathLike[str], index: int, whole: bool) -> Heard | None:
+    """What the decoder makes of a stream; None where it makes nothing of it. Raises InputError.
+
+    With `whole` all of its samples are looked at, as nothing less tells how many bits they have: most films begin in
+    silence, and the sound may become other one on the way. Else the first frame speaks for all.
+    """
+    first: av.AudioFrame | None = None
+    bits: int | None = 16
+    steady = True
     reader = _Reader()
     with open_film(path) as film:
         for stream in film.streams:
             if stream.index != index:
                 stream.discard = Discard.all
-        count = 0
         for frame in _decoded(film, film.streams[index]):
-            frames.append(frame)
-            count += frame.samples
-            if count >= _PROBED:
+            first = first or frame
+            bits = _more_bits(bits, frame, reader)
+            steady = steady and (frame.sample_rate, frame.layout.name) == (first.sample_rate, first.layout.name)
+            if bits is None or not whole:
                 break
-    if not frames:
+    return None if first is None else Heard(first.sample_rate, first.layout, bits, steady)
+
+
+def _more_bits(bits: int | None, frame: av.AudioFrame, reader: _Reader) -> int | None:
+    """As many bits of a sample as hold what `bits` of them do and those of a frame: 16, 24, 32, or None for
+    fractions."""
+    name = frame.format.packed.name
+    if bits is None or name not in ("u8", "s16", "s32"):
         return None
-    first = frames[0]
-    name = first.format.packed.name
-    bits = {"u8": 16, "s16": 16, "s32": 32}.get(name)
-    if bits == 32 and not any((reader.read(frame).astype(np.int32) & 255).any() for frame in frames):
-        bits = 24
-    return Heard(first.sample_rate, first.layout, bits)
+    if bits == 32 or name != "s32":
+        return bits
+    return 32 if (reader.read(frame).astype(np.int32) & 255).any() else 24
 
 
 def _decoded(film: av.container.InputContainer, stream: Any) -> Iterator[av.AudioFrame]:

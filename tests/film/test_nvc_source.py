@@ -76,6 +76,12 @@ def test_damage_is_named(tmp_path: Path) -> None:
         assert any("damaged.nvc: frame at" in note for note in film.notes)
 
 
+def test_what_stands_in_for_damage_is_not_lossless(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"damaged\.nvc cannot be stored losslessly: .*frame at"):
+        codec.encode(damaged(tmp_path), tmp_path / "out.nvc", settings(max_error=0), best_effort=True)
+    assert not (tmp_path / "out.nvc").exists()
+
+
 def test_opened_again(tmp_path: Path) -> None:
     with source_of(FILM, device="cpu") as film, film.again(1) as other:
         assert isinstance(other, Restored) and other.identity is film.identity

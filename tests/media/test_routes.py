@@ -147,6 +147,71 @@ def test_converted_sound_is_exact(tmp_path: Path, ending: str, form: str, layout
     assert np.array_equal(before, after.T.reshape(1, -1))
 
 
+def joined_sound(path: Path, *parts: np.ndarray[Any, Any], rates: tuple[int, ...] = (48000,) * 3) -> Path:
+    """WavPack in mono beside a second of pictures; each part, of int16 or int32, has a rate and encoder of its own."""
+    with av.open(str(path), "w") as output:
+        video = cast(Any, output.add_stream("ffv1", rate=10))
+        video.width, video.height, video.pix_fmt = 64, 48, "gray"
+        sound = cast(Any, output.add_stream("wavpack", rate=rates[0], layout="mono"))
+        sound.format = f"s{8 * parts[0].itemsize}p"
+        for i in [*range(10), None]:
+            output.mux(video.encode(i if i is None else av.VideoFrame(64, 48, "gray")))
+        begin = Fraction(0)
+        for part, rate in zip(parts, rates, strict=False):
+            encoder: Any = av.CodecContext.create("wavpack", "w")
+            encoder.format, encoder.layout, encoder.rate = f"s{8 * part.itemsize}p", "mono", rate
+            encoder.time_base = Fraction(1, rate)
+            frames: list[av.AudioFrame | None] = []
+            for at in range(0, part.size, 4800):
+                frame = av.AudioFrame.from_ndarray(part[None, at : at + 4800], encoder.format.name, "mono")
+                frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), int(begin * rate) + at
+                frames.append(frame)
+            for packet in [p for frame in [*frames, None] for p in encoder.encode(frame)]:
+                packet.stream = sound
+                output.mux(packet)
+            begin += Fraction(part.size, rate)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+@pytest.mark.parametrize(("low", "bits"), [(0, 24), (1, 32)])
+def test_sound_that_begins_in_silence_keeps_all_its_bits(tmp_path: Path, ending: str, low: int, bits: int) -> None:
+    samples = np.zeros(120000, np.int32)
+    samples[-4800:] = np.random.default_rng(7).integers(-9000, 9000, 4800) << 16 | 256
+    samples[-1] |= low
+    source = joined_sound(tmp_path / "in.mkv", samples)
+    notes = written(tmp_path / f"out.{ending}", source, audio="flac" if ending == "mkv" else "copy")
+    plain = ending == "mkv" and bits == 32
+    codec = f"pcm_s{bits}le" if plain else "flac"
+    assert notes == [f"the audio stream #1 (wavpack) is converted to {codec}, which is exact"]
+    assert np.array_equal(heard(tmp_path / f"out.{ending}")[1][0], samples)
+
+
+def test_sound_whose_samples_grow_keeps_their_bits(tmp_path: Path) -> None:
+    """A joined recording: 16 bits of each sample, then 24, then 16 again."""
+    generator = np.random.default_rng(7)
+    short: Any = generator.integers(-9000, 9000, 9600).astype(np.int16)
+    long: Any = (generator.integers(-(1 << 23), 1 << 23, 9600) << 8).astype(np.int32)
+    source = joined_sound(tmp_path / "in.mkv", short, long, short)
+    with av.open(str(source)) as film:
+        assert [*dict.fromkeys(frame.format.name for frame in film.decode(audio=0))] == ["s16p", "s32p"]
+    notes = written(tmp_path / "out.mp4", source)
+    assert notes == ["the audio stream #1 (wavpack) is converted to flac, which is exact"]
+    wide = short.astype(np.int32) << 16
+    assert np.array_equal(heard(tmp_path / "out.mp4")[1][0], np.concatenate([wide, long, wide]))
+
+
+def test_sound_that_becomes_other_sound_is_not_called_exact(tmp_path: Path) -> None:
+    samples: Any = np.random.default_rng(7).integers(-9000, 9000, 9600).astype(np.int16)
+    source = joined_sound(tmp_path / "in.mkv", samples, samples[:4800], rates=(48000, 24000))
+    assert written(tmp_path / "out.mp4", source) == [
+        "the audio stream #1 (wavpack) is converted to flac of 16 bits, to which its samples are rounded",
+        "the audio stream #1 (wavpack) becomes other sound at 0.200 s; it is resampled to what it was",
+    ]
+    after = heard(tmp_path / "out.mp4")[1][0]
+    assert np.array_equal(after[:9600], samples) and after.size == 19200
+
+
 def test_fractions_become_24_bits_and_a_note_says_so(make_film: Make, tmp_path: Path) -> None:
     source = make_film("in.mkv", sound="pcm_f32le")
     notes = written(tmp_path / "out.mkv", source, audio="flac")
