@@ -90,10 +90,9 @@ def encode_command(
         options |= {"max_error": 0 if lossless else max_error, "head": not no_head}
         encode_stills(context, source, target, options, overwrite, resume, limits, quiet, as_json)
         return
-    if options.pop("bpp") is not None:
-        raise UsageError(f"--bpp is for pictures, and {source} is none: ask for --bitrate")
-    if options.pop("page") is not None:
-        raise UsageError(f"--page is for pictures, and {source} is none")
+    for name, advice in (("bpp", ": ask for --bitrate"), ("page", "")):
+        if options.pop(name) is not None:
+            raise UsageError(f"--{name} is for pictures, and {source} is none{advice}")
     settings = Settings(
         scale=None if scale == "auto" else scale,
         history=None if history == "auto" else history,

@@ -27,20 +27,25 @@ from .files import STDIN, check_file, named, opened
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells errors only; read when that library is first used
 
-# PyAV knows the kinds of side data of an older libav, and fails for a frame that brings a newer one, as EXIF is
-Type._missing_ = classmethod(lambda cls, number: _unknown_kind(cls, number))  # type: ignore[method-assign, assignment]
-
 _CLOCK = re.compile(r"(\d{1,6}):(\d{2}):(\d{2}(?:\.\d{1,9})?)")
 _AVIF = ("avis", "avif")  # brands
 _IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # display matrix of what is shown as it is coded
 _HDR = {"MASTERING_DISPLAY_METADATA": "mastering", "CONTENT_LIGHT_LEVEL": "content_light"}  # libav's name -> ours
 
 
-def _unknown_kind(kinds: Any, number: int) -> Any:
-    """A member of PyAV's enumeration of side data for a kind that it does not know."""
-    kind = object.__new__(kinds)
-    kind._name_, kind._value_ = f"UNKNOWN_{number}", number
-    return kinds._value2member_map_.setdefault(number, kind)
+def _know_all_kinds() -> None:
+    """Let PyAV have a name for each kind of side data: it knows those of an older libav, and fails for a frame that
+    brings a newer one, as EXIF is."""
+
+    def unknown(kinds: Any, number: int) -> Any:
+        kind = object.__new__(kinds)
+        kind._name_, kind._value_ = f"UNKNOWN_{number}", number
+        return kinds._value2member_map_.setdefault(number, kind)
+
+    setattr(Type, "_missing_", classmethod(unknown))  # noqa: B010 - what an enumeration asks where it knows no member
+
+
+_know_all_kinds()
 
 
 @contextmanager

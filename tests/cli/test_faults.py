@@ -171,7 +171,7 @@ def test_an_internal_fault_is_one_line_and_shown_on_request(
     (("decode", FILM), 2, "Missing argument 'TARGET'"),
     (("decode", FILM, "-"), 2, "--json and pictures on standard output exclude each other"),
     (("verify", FILM, "--nonsense"), 2, "--nonsense"),
-    (("splat", "info", FILM), 1, "is no .nvs file"),
+    (("splat", "info", FILM), 1, "is an .nvc film: codec decode and codec info read it"),
 ], ids=lambda value: str(value[0]) if isinstance(value, tuple) else "")  # fmt: skip
 def test_what_ends_a_command_is_an_event(run: Run, words: tuple[str, ...], code: int, text: str) -> None:
     plain = run(*words) if words[-1] != "-" else None
@@ -197,7 +197,7 @@ def test_an_argument_is_no_option(run: Run) -> None:
     ("a.gif", "is an animation that was not encoded yet: codec encode makes an .nvc film of it"),
     ("a.nvs", "holds a picture as Gaussians: codec splat decode and codec splat info read it"),
     ("a.mkv", "is no .nvc film: its video track is ffv1, not AV1"),
-    ("a.txt", "is no film that libav can read: Invalid data found when processing input"),
+    ("a.txt", "is no .nvc film: it is neither MP4 nor Matroska"),
 ])  # fmt: skip
 def test_what_was_not_encoded_is_known_for_what_it_is(
     run: Run, film: Path, name: str, sentence: str, tmp_path: Path
