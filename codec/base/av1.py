@@ -15,7 +15,7 @@ from av.error import FFmpegError
 
 from ..errors import DamageError, InputError, reason
 from ..frames import Colour, Frame, Plane
-from ..media.libav import ordinary_priority, planes_from_av, planes_to_av
+from ..media.libav import ordinary_priority, packet_of, planes_from_av, planes_to_av
 from .resample import BASE_FORMAT
 
 STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
@@ -146,8 +146,7 @@ def decode_base(
     try:
         for data, pts in units:
             last = pts
-            packet = av.Packet(len(data))  # libav's own memory: dav1d's threads would wait for Python to free its
-            packet.update(data)
+            packet = packet_of(data)
             packet.pts = pts
             yield from frames(context.decode(packet))
         yield from frames(context.decode(None))

@@ -29,6 +29,7 @@ from ..media.libav import (
     film_stream,
     hdr_side_data,
     open_film,
+    packet_of,
     side_data,
     stream_header,
 )
@@ -212,7 +213,7 @@ class FilmReader:
         try:
             for packet in container.demux(stream):
                 data = without_messages(bytes(packet)) if packet.size else b""
-                if frames := stream.codec_context.decode(av.Packet(data) if data else None):
+                if frames := stream.codec_context.decode(packet_of(data) if data else None):
                     return frames[0]
         except (av.FFmpegError, ValueError, FormatError):
             pass

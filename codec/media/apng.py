@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..frames import Colour
 from ..limits import Limits, check_source
 from .canvas import LAYOUTS, UNTOLD, Animation, Area, Header, Samples, samples_of
-from .libav import faults_as
+from .libav import faults_as, packet_of
 from .png import SIGNATURE
 
 _USUAL, _FINEST = 90000, 32767  # ticks a second: that hold most rates; that the longest delay can be counted in
@@ -200,7 +200,7 @@ class Apng(Animation):
         context: Any = av.CodecContext.create("png", "r")
         context.thread_count = 1
         with faults_as(InputError, f"{self._name} has a frame that cannot be decoded"):
-            frames = context.decode(av.Packet(b"".join(parts)))
+            frames = context.decode(packet_of(b"".join(parts)))
         if len(frames) != 1 or (frames[0].width, frames[0].height) != (area.width, area.height):
             raise InputError(f"{self._name} has a frame that cannot be decoded")
         return samples_of(frames[0], self.header.layout)

@@ -16,7 +16,7 @@ from ..wire.matroska import block_addition_of, dolby_vision_of
 from ..wire.nal import CODECS, is_beside, nal_units, t35_of
 from ..wire.obu import GREY, with_messages, without_messages
 from ..wire.t35 import CAPTIONS, caption_messages, kept, messages_in, name_of
-from .libav import side_data, stream_header
+from .libav import packet_of, side_data, stream_header
 
 _HDR10_PLUS: Literal["dynamic_hdr10_plus"] = "dynamic_hdr10_plus"  # libav's name of a packet's
 _DOLBY = "Dolby Vision metadata"
@@ -39,14 +39,14 @@ def taken(message: bytes) -> bool:
     context: Any = av.CodecContext.create("libdav1d", "r")
     context.thread_count = 1
     try:
-        return bool([*context.decode(av.Packet(with_messages(GREY, [message]))), *context.decode(None)])
+        return bool([*context.decode(packet_of(with_messages(GREY, [message]))), *context.decode(None)])
     except (av.FFmpegError, ValueError):
         return False
 
 
 def _without_messages(packet: av.Packet) -> av.Packet:
     """The same without messages, for a decoder that would refuse the picture for one of them."""
-    plain = av.Packet(without_messages(bytes(packet)))
+    plain = packet_of(without_messages(bytes(packet)))
     plain.pts, plain.dts, plain.duration, plain.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
     plain.is_keyframe, plain.stream = packet.is_keyframe, packet.stream
     for item in packet.iter_sidedata():

@@ -80,6 +80,13 @@ def local_url(path: str | os.PathLike[str]) -> str:
     return f"file:{os.fspath(path)}"
 
 
+def packet_of(data: bytes) -> av.Packet:
+    """A packet to be decoded. It lies in libav's own memory: a decoder's threads would wait for Python to free its."""
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
+
+
 def packets_of(container: av.container.InputContainer, *streams: Any) -> Iterator[av.Packet]:
     """What `container.demux` gives of `streams`. MPEG's demuxers find further streams on their way, of which PyAV knows
     none: their packets are passed over, as ffmpeg does."""
