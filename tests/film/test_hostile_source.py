@@ -234,8 +234,8 @@ def test_damage_midway_leaves_what_was_finished(run: Run, cut_off: Path, older: 
 @pytest.mark.parametrize(
     ("done", "words"),
     [
-        (1, "1 finished segment is kept, --resume goes on from it"),
-        (2, "2 finished segments are kept, --resume goes on"),
+        (1, "1 finished segment is kept, but --resume would end alike"),
+        (2, "2 finished segments are kept, but --resume would end alike"),
     ],
 )
 def test_other_faults_of_a_source_are_no_damage(
@@ -515,7 +515,7 @@ def test_pictures_on_a_full_disk_keep_the_older_file(
     target.write_bytes(b"older")
     with largest_file(300):
         result = run(*words, png, target, "-y", "-q")
-    assert (result.code, result.err) == (1, f"codec: {target}: {os.strerror(errno.EFBIG)}\n")
+    assert (result.code, result.err) == (1, f"codec: {target} cannot be written: {os.strerror(errno.EFBIG)}\n")
     assert {p.name: p.read_bytes() for p in target.parent.iterdir()} == {name: b"older"}
 
 

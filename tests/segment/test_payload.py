@@ -220,7 +220,7 @@ def test_kinds_and_versions() -> None:
     for version, kind in ((0, 1), (2, 1), (255, 2)):
         with pytest.raises(FormatError, match="version"):
             kind_of(sealed(bytes([version, kind])))
-    for kind in (0, 5, 255):
+    for kind in (0, 6, 255):
         with pytest.raises(FormatError, match="kind"):
             kind_of(sealed(bytes([1, kind])))
     with pytest.raises(FormatError, match="not a segment"):
