@@ -200,7 +200,7 @@ class _Work:
         self.store = Store(target, store_key(film.identity.content(), settings.key()), resume)
         self.progress = Progress(film.info.frames, listen, self._expected(settings.scale or Fraction(1)))
         self.notes: list[str] = []
-        self.side: SideTracks | None = None  # and what it will be
+        self.side: SideTracks | None = None  # what accompanies the pictures; of a pipe nothing does
         self.encoding = False  # whether segments are
         self.keeper: SizeKeeper | None = None
 

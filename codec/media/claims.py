@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import FormatError
 from ..wire import avif
-from . import bmp, jpeg, jpeg_2000, pnm, tiff
-from .png import SIGNATURE as PNG
+from . import bmp, jpeg, jpeg_2000, png, pnm, tiff
 
 Size = tuple[int, int]  # width, height
 
@@ -36,14 +35,9 @@ def claimed_sizes(data: bytes, page: tiff.Directory | None = None) -> list[Size]
 def _png(data: bytes) -> Iterator[Size]:
     if data[12:16] == b"IHDR":
         yield struct.unpack_from(">II", data, 16)
-    at = 8
-    while at + 8 <= len(data):  # of an animation, each frame has a size of its own
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"fcTL":
-            yield struct.unpack_from(">II", data, at + 12)
-        if kind == b"IEND":
-            break
-        at += 12 + length
+    for kind, at, _ in png.walk(data):
+        if kind == b"fcTL":  # of an animation, each frame has a size of its own
+            yield struct.unpack_from(">II", data, at + 4)
 
 
 def _jpeg(data: bytes) -> Iterator[Size]:
@@ -103,7 +97,7 @@ def _beginning(*magics: bytes) -> Callable[[bytes], bool]:
 
 
 _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Iterator[Size]]], ...] = (
-    (_beginning(PNG), _png),
+    (_beginning(png.SIGNATURE), _png),
     (_beginning(jpeg.MAGIC), _jpeg),
     (_beginning(*tiff.MAGICS), _tiff),
     (_beginning(bmp.MAGIC), _bmp),

@@ -6,7 +6,7 @@ from ..errors import InputError
 from ..wire import avif
 from ..wire.obu import SIGNATURE
 from .animations import is_animation
-from .files import STDIN, peeked
+from .files import named, peeked
 from .pictures import looks_like_picture
 
 _GAUSSIANS = b"NVS"
@@ -46,5 +46,6 @@ def _not_encoded(path: str, way: str) -> str:
 def refuse_gaussians(path: str) -> None:
     """Raise InputError for an .nvs file where other pictures, or films, are read."""
     if is_gaussians(path):
-        name = "standard input" if path == STDIN else path
-        raise InputError(f"{name} holds a picture as Gaussians: codec splat decode makes one of it that can be encoded")
+        raise InputError(
+            f"{named(path)} holds a picture as Gaussians: codec splat decode makes one of it that can be encoded"
+        )

@@ -23,36 +23,42 @@ GREY, RGB = 0, 2  # colour types without alpha or palette
 _XMP = b"XML:com.adobe.xmp\0"
 _OF_HDR = {b"mDCV": "its mastering display", b"cLLI": "its content light levels"}
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_CRC = 4  # bytes behind the contents of a chunk
 _HEAD = 33  # bytes of the signature and IHDR
 _DEFLATE_MAX = 1032  # bytes that one byte holds at most: 258 of two bits
 _PARTS = 100000  # in which gAMA and cHRM count
 
 
+def walk(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, where the contents begin, where they end) of the chunks up to IEND, as they claim; the last may reach
+    beyond the file."""
+    at, kind = len(SIGNATURE), b""
+    while kind != b"IEND" and at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        yield kind, at + 8, at + 8 + length
+        at += 12 + length
+
+
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(kind, contents) of the chunks of a file that are whole, but for the picture's own data."""
-    at = len(SIGNATURE)
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"IEND" or at + 12 + length > len(data):
+    for kind, at, end in walk(data):
+        if kind == b"IEND" or end + _CRC > len(data):
             return
         if kind not in (b"IDAT", b"fdAT"):
-            yield kind, data[at + 8 : at + 8 + length]
-        at += 12 + length
+            yield kind, data[at:end]
 
 
 def check(data: bytes) -> None:
     """Raise InputError for a file whose chunks reach beyond its end, or whose samples are fewer than its header claims:
     decoders allocate what is claimed, and only then find nothing there."""
-    at, packed, kind = len(SIGNATURE), 0, b""
-    while kind != b"IEND":
-        if at + 12 > len(data):
-            raise InputError("the PNG is cut off or damaged")
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"IDAT":
-            packed += length
-        at += 12 + length
+    last, stop, packed = b"", 0, 0
+    for last, at, end in walk(data):
+        stop = end + _CRC
+        packed += end - at if last == b"IDAT" else 0
+    if last != b"IEND" or stop > len(data):
+        raise InputError("the PNG is cut off or damaged")
     columns, rows, depth = struct.unpack_from(">IIB", data, len(SIGNATURE) + 8)
-    if at > len(data) or columns * rows * depth > 8 * packed * _DEFLATE_MAX:
+    if columns * rows * depth > 8 * packed * _DEFLATE_MAX:
         raise InputError("the PNG is cut off or damaged")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 from typing import Any
@@ -176,10 +177,16 @@ def placed(layout: Any) -> Any:
 
 
 def holds(container: str, stream: Any) -> bool:
-    """Whether libav's muxer `container` takes a stream's codec, found by writing a header to memory."""
+    """Whether libav's muxer `container` takes a stream's codec."""
+    return takes(container, lambda output: added_stream(output, stream))
+
+
+def takes(container: str, add: Callable[[av.container.OutputContainer], Any]) -> bool:
+    """Whether libav's muxer `container` takes the stream that `add` gives an output, found by writing a header to
+    memory."""
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
-            added_stream(trial, stream)
+            add(trial)
             trial.start_encoding()
     except (av.FFmpegError, OSError, ValueError):
         return False

@@ -7,7 +7,6 @@ layouts (RFC 7845, section 5.1.1).
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from av.audio.resampler import AudioResampler
 from av.stream import Discard
 
 from .libav import open_film, packets_of
-from .routes import SILENCE_MAX, Route, placed
+from .routes import SILENCE_MAX, Route, placed, takes
 
 OPUS, FLAC = "libopus", "flac"
 _OPUS_RATE = 48000
@@ -135,13 +134,7 @@ def _decoded(film: av.container.InputContainer, stream: Any) -> Iterator[av.Audi
 
 def encodes(container: str, recipe: Recipe) -> bool:
     """Whether the recipe's encoder takes such sound and libav's muxer `container` what it makes of it."""
-    try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
-            _encoding(trial, recipe)
-            trial.start_encoding()
-    except (av.FFmpegError, OSError, ValueError):
-        return False
-    return True
+    return takes(container, lambda output: _encoding(output, recipe))
 
 
 def _encoding(output: av.container.OutputContainer, recipe: Recipe) -> Any:

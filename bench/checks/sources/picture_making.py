@@ -250,15 +250,21 @@ def _jpeg(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
     return files.with_segments(data, segments), _told(choice, Truth(None, cmyk=cmyk), drawn.samples.shape[2] < 3)
 
 
-def _webp(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
-    lossy = choice["type"] == "webp-lossy"
-    options: dict[str, Any] = {"lossless": not lossy, "exact": True, "quality": 90}
+def _metadata(choice: Choice) -> dict[str, Any]:
+    """What Pillow is to write beside the samples."""
+    options: dict[str, Any] = {}
     if choice["profile"] in ICCS:
         options["icc_profile"] = ICCS[choice["profile"]]()
     if exif := _exif(choice):
         options["exif"] = exif
     if choice["extra"] == "xmp":
         options["xmp"] = XMP
+    return options
+
+
+def _webp(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
+    lossy = choice["type"] == "webp-lossy"
+    options = {"lossless": not lossy, "exact": True, "quality": 90} | _metadata(choice)
     truth = Truth(None, alpha=drawn.samples.shape[2] == 4) if lossy else _rgba(drawn, choice)
     return _saved(_image(drawn), "WEBP", **options), _told(choice, truth, False)
 
@@ -293,13 +299,7 @@ def _bmp(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
 
 
 def _avif(choice: Choice, drawn: Drawn) -> tuple[bytes, Truth]:
-    options: dict[str, Any] = {"quality": 95, "subsampling": "4:4:4", "speed": 9, "max_threads": 1}
-    if choice["profile"] in ICCS:
-        options["icc_profile"] = ICCS[choice["profile"]]()
-    if exif := _exif(choice):
-        options["exif"] = exif
-    if choice["extra"] == "xmp":
-        options["xmp"] = XMP
+    options = {"quality": 95, "subsampling": "4:4:4", "speed": 9, "max_threads": 1} | _metadata(choice)
     if choice["samples"] == "premultiplied":
         options["alpha_premultiplied"] = True
     data = _with_nclx(_saved(_image(drawn), "AVIF", **options), choice["profile"])
