@@ -13,10 +13,6 @@ from threading import Barrier, Lock, Thread
 import torch
 
 
-class HeadError(ValueError):
-    """A head that breaks the rules of the format."""
-
-
 def _known_switches() -> list[tuple[object, str, object]]:
     """(owner, attribute, value that makes float32 products exact), as this version of torch has them."""
     found: list[tuple[object, str, object]] = [(torch.backends.cudnn, "enabled", False)]

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import Field, field
 from typing import Any, ClassVar, Self
 
-from .exact import HeadError
+from .layers import HeadError
 
 _CRC = 4  # bytes
 _KEY = "legal"  # of a field's metadata

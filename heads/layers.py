@@ -14,6 +14,10 @@ BIAS_MAX = 1 << 20
 BIAS_COARSE = 4  # a change of biases is so many bits coarser than that of weights: their unit is that of sums
 
 
+class HeadError(ValueError):
+    """A head that breaks the rules of the format."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """One quantised convolution: weight int8 (out, in, 3, 3), bias int32 (out,) in accumulator units, and the

@@ -16,8 +16,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from .exact import HeadError
-from .layers import BIAS_COARSE, BIAS_MAX, SCALE_BITS_MAX, Layer
+from .layers import BIAS_COARSE, BIAS_MAX, SCALE_BITS_MAX, HeadError, Layer
 
 REACH = 127  # magnitudes a table holds; symbol 2*REACH + 1 is the escape
 SPREADS = 48  # tables: the mean magnitude of table k is about 2^((k - 16) / 4)

@@ -67,8 +67,7 @@ from codec.still.upscale import load_upscaler, upscaled_picture
 from codec.wire import avif, obu
 from codec.wire.obu import SIGNATURE
 from codec.wire.tracks import read_tracks
-from heads.exact import HeadError
-from heads.layers import Layer
+from heads.layers import HeadError, Layer
 from heads.restorer import store
 from heads.restorer.spec import HeadSpec
 from tests.mutations import FILM, JOB, MODEL, PAYLOAD, SPLAT, SPLICES, STILL, UNIT, Seed, mutate

@@ -28,7 +28,7 @@ from codec.still.decode import decode_still
 from codec.still.upscale import load_upscaler
 from codec.wire import avif, obu
 from codec.wire.fields import RESIDUAL, SEGMENT, STILL, kind_of, layout, seal
-from heads.exact import HeadError
+from heads.layers import HeadError
 from heads.restorer import store
 from splat.payload import MAGIC
 from tests import fuzz

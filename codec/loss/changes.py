@@ -7,8 +7,7 @@ from functools import cache
 
 from heads.density.head import DensityHead, check
 from heads.density.store import Family, pretrained_density
-from heads.exact import HeadError
-from heads.layers import Layer
+from heads.layers import HeadError, Layer
 from heads.weights import decode_shapes
 
 from ..errors import FormatError

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from heads.exact import HeadError
+from heads.layers import HeadError
 
 from ..base.av1 import decode_base
 from ..base.resample import base_size, plain_prediction

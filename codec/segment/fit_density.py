@@ -16,8 +16,7 @@ from heads.density.fit import DensityCourse, DensityExample, train_density
 from heads.density.head import DensityHead, DensitySpec, context_of, phases
 from heads.density.model import bits_of
 from heads.density.store import Family, pretrained_density
-from heads.exact import HeadError
-from heads.layers import Layer
+from heads.layers import HeadError, Layer
 from heads.loop import Step, silent
 from heads.weights import encode_change
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heads.exact import HeadError
+from heads.layers import HeadError
 from heads.restorer.fit import Example, Schedule, example, train
 from heads.restorer.history import best_gate, gated
-from heads.restorer.integer import check
 from heads.restorer.planes import grid_of, pack
+from heads.restorer.proof import check
 from heads.restorer.spec import HeadSpec
 
 from ..base.coded import Base

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from heads.exact import HeadError
+from heads.layers import HeadError
 from heads.restorer.coded import decode_last
 from heads.restorer.integer import IntegerHead
 from heads.restorer.planes import grid_of, pack, unpack

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from heads.exact import HeadError
-from heads.restorer.integer import CORRECTION_BITS, IntegerHead
+from heads.layers import HeadError
+from heads.restorer.integer import IntegerHead
 from heads.restorer.planes import pack
-from heads.restorer.spec import INPUT_MAX
+from heads.restorer.spec import CORRECTION_BITS, INPUT_MAX
 from heads.restorer.store import Stored, read, upscaler
 
 from ..base.colour import NEUTRAL, PEAK, to_planes

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from heads.layers import Layer
 from heads.loop import Step
 from heads.restorer import store
-from heads.restorer.integer import CORRECTION_BITS, IntegerHead
+from heads.restorer.integer import IntegerHead
 from heads.restorer.planes import packed
 from heads.restorer.pretrain import Course, Sample, Trainer
-from heads.restorer.spec import INPUT_MAX, HeadSpec
+from heads.restorer.spec import CORRECTION_BITS, INPUT_MAX, HeadSpec
 
 from ..base.colour import TO_RGB, to_planes
 from ..errors import InputError

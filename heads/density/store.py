@@ -15,9 +15,8 @@ from enum import Enum
 from functools import cache
 from importlib.resources import files
 
-from ..exact import HeadError
 from ..fields import Front, byte
-from ..layers import Layer
+from ..layers import HeadError, Layer
 from ..weights import decode_shapes, encode_layers
 from .head import DensitySpec, check
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..layers import BIAS_COARSE, Layer
 from ..weights import decode_shapes, encode_layers
-from .integer import check
+from .proof import check
 from .spec import HeadSpec
 
 

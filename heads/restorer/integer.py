@@ -20,48 +20,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..exact import HeadError, exact_kernels, for_all
-from ..layers import BIAS_MAX, EXACT, WEIGHT_MAX, Layer
-from .spec import ACT_MAX, HISTORY_MAX, INPUT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
+from ..exact import exact_kernels, for_all
+from ..layers import Layer
+from .proof import check, integer_sums
+from .spec import ACT_MAX, CORRECTION_BITS, HISTORY_MAX, INPUT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
 
-CORRECTION_BITS = 4
 PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
 BAND = 5 << 19  # bytes of a layer's activations that are computed at once
 BAND_LEAST = 32  # rows of cells that are worth a thread
 CORNER = 32  # columns of a patch that are compared
-
-
-def worst_sums(spec: HeadSpec, layers: Sequence[Layer]) -> list[int]:
-    """Largest magnitude that any partial sum of each layer can reach, rounding constant and base included."""
-    sums = []
-    for i, layer in enumerate(layers):
-        peak = np.full(layer.weight.shape[1], ACT_MAX, np.int64)
-        if i == 0:
-            peak[: spec.planes], peak[spec.planes :] = INPUT_MAX, HISTORY_MAX
-        elif i == len(layers) - 1:
-            peak[spec.width :] = HISTORY_MAX << SKIP_BITS
-        w = np.abs(effective(spec, i, layer)).sum(axis=(2, 3)) @ peak
-        shift = shift_of(i, len(layers) - 1, layer.scale_bits)
-        worst = int((w + np.abs(layer.bias.astype(np.int64))).max()) + (1 << shift + 1)
-        worst += ACT_MAX << shift if spec.adds(i) else 0
-        if i == len(layers) - 1:
-            worst += 2 * INPUT_MAX << shift
-        sums.append(worst)
-    return sums
-
-
-def check(spec: HeadSpec, layers: Sequence[Layer]) -> None:
-    """Raise HeadError unless `layers` form a head of shape `spec` whose arithmetic is exact in float32."""
-    if [layer.weight.shape for layer in layers] != spec.shapes():
-        raise HeadError("the weights do not have the head's shape")
-    for i, layer in enumerate(layers):
-        if int(np.abs(layer.weight.astype(np.int16)).max()) > WEIGHT_MAX:
-            raise HeadError(f"layer {i} has a weight beyond ±{WEIGHT_MAX}")
-        if int(np.abs(layer.bias.astype(np.int64)).max()) > BIAS_MAX:
-            raise HeadError(f"layer {i} has a bias beyond ±{BIAS_MAX}")
-    for i, worst in enumerate(worst_sums(spec, layers)):
-        if worst >= EXACT:
-            raise HeadError(f"layer {i} can reach {worst}, beyond what is exact (2^24)")
 
 
 class IntegerHead:
@@ -109,20 +76,8 @@ class IntegerHead:
         columns = min(columns, CORNER + self.spec.layers)
         x = x[:, :, :columns]
         wide = columns - self.spec.layers if columns < grid.shape[1] else columns
-        last = self.spec.layers - 1
-        skips = x[self.spec.skips] << SKIP_BITS
-        for i, layer in enumerate(self.layers):
-            if i == last:
-                x = np.concatenate([x, skips])
-            # integers below 2^53, which float64 holds: NumPy is many times as fast at those as at int64
-            padded = np.pad(x, ((0, 0), (1, 1), (1, 1))).astype(np.float64)
-            windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
-            weight = effective(self.spec, i, layer).astype(np.float64)
-            acc = np.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4))).astype(np.int64) + layer.bias[:, None, None]
-            shift = shift_of(i, last, layer.scale_bits)
-            acc += x << shift if self.spec.adds(i) else 0
-            x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
-        wanted = x.transpose(1, 2, 0)[:, :wide]
+        wanted = integer_sums(self.spec, self.layers, x).transpose(1, 2, 0)[:, :wide]
+        shift = shift_of(self.spec.layers - 1, self.spec.layers - 1, self.layers[-1].scale_bits)
         shown = grid[:, :wide, : self.spec.planes].cpu().numpy().astype(np.int64) + INPUT_MAX
         for depth in self._finals:
             drop = shift + 10 - depth

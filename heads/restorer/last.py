@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..exact import HeadError
-from ..layers import BIAS_MAX, WEIGHT_MAX, Layer
-from .integer import check
+from ..layers import BIAS_MAX, WEIGHT_MAX, HeadError, Layer
+from .proof import check
 from .spec import ACT_MAX, HeadSpec, shift_of
 
 ROWS = 8  # of cells that are gathered at once: bounds the memory

@@ -19,9 +19,9 @@ from torch import Tensor
 from ..exact import has_bfloat16
 from ..layers import EXACT, SCALE_BITS_MAX, Layer
 from ..loop import PARTS, Batch, Descent, Step, descend, silent
-from .integer import worst_sums
 from .model import HeadModel
 from .planes import packed
+from .proof import worst_sums
 from .spec import INPUT_BITS, INPUT_MAX, HeadSpec
 
 ROOM = 0.75  # of the exact range that a head may use when its scales are chosen

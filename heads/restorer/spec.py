@@ -15,6 +15,7 @@ from ..layers import Layer
 # untrained last layer changes little (training at high PSNR finds nothing otherwise).
 INPUT_BITS, ACT_BITS, OUTPUT_BITS = 8, 6, 4
 BASIS_BITS = 2  # the basis below stands for itself / 2^BASIS_BITS
+CORRECTION_BITS = 4  # of a fraction of a 10-bit step, in corrections of stills
 ACT_MAX = 255
 SKIP_BITS = 2  # gated differences enter the last layer times 2^SKIP_BITS
 INPUT_MAX = 512  # |10-bit value - 512|

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from ..exact import HeadError
 from ..fields import Front, byte
-from ..layers import Layer
+from ..layers import HeadError, Layer
 from ..weights import encode_layers
 from .coded import decode_layers
 from .spec import HeadSpec

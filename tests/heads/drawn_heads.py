@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from heads.layers import EXACT, Layer
-from heads.restorer.integer import worst_sums
+from heads.restorer.proof import worst_sums
 from heads.restorer.spec import HeadSpec
 
 SPECS = [

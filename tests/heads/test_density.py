@@ -26,8 +26,7 @@ from heads.density.fit import DensityCourse, DensityExample, train_density
 from heads.density.head import BAND, PHASES, WIDTH, DensityHead, DensitySpec, context_of, inputs_of
 from heads.density.model import DensityModel, bits_of
 from heads.density.store import Family, pretrained_density
-from heads.exact import HeadError
-from heads.layers import Layer
+from heads.layers import HeadError, Layer
 from heads.weights import encode_change
 
 SPECS = [DensitySpec(0, False, False, 8), DensitySpec(2, True, False, 8), DensitySpec(3, True, True, 5)]

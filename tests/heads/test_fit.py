@@ -12,8 +12,9 @@ from codec.frames import folds_of
 from heads.layers import Layer
 from heads.restorer.coded import decode_change
 from heads.restorer.fit import MSE_FLOOR, Example, Schedule, example, train
-from heads.restorer.integer import IntegerHead, check
+from heads.restorer.integer import IntegerHead
 from heads.restorer.planes import grid_of, pack
+from heads.restorer.proof import check
 from heads.restorer.spec import HeadSpec
 from heads.weights import encode_change
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from heads.exact import HeadError, exact_kernels, single_threads
-from heads.layers import Layer
-from heads.restorer.integer import IntegerHead, check, worst_sums
+from heads.exact import exact_kernels, single_threads
+from heads.layers import HeadError, Layer
+from heads.restorer.integer import IntegerHead
+from heads.restorer.proof import check, worst_sums
 from heads.restorer.spec import HeadSpec
 from tests.heads.drawn_heads import SPECS, drawn_head
 

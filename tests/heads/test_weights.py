@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from heads.exact import HeadError
-from heads.layers import BIAS_MAX, Layer
+from heads.layers import BIAS_MAX, HeadError, Layer
 from heads.restorer.coded import decode_change, decode_layers
 from heads.restorer.model import HeadModel
 from heads.restorer.spec import HeadSpec

@@ -21,7 +21,7 @@ from codec.still.upscale import load_upscaler, upscaled_picture
 from codec.train import still as teach
 from codec.train.course import gain
 from codec.train.photos import pictures_in, shrunk
-from heads.exact import HeadError
+from heads.layers import HeadError
 from heads.loop import Step
 from heads.restorer import store
 from heads.restorer.integer import IntegerHead

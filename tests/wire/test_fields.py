@@ -37,7 +37,7 @@ from codec.wire.properties import Properties
 from codec.wire.tracks import Track, read_tracks, write_tracks
 from heads.density.head import DensitySpec, check
 from heads.density.store import DensityFront, Family, specs
-from heads.exact import HeadError
+from heads.layers import HeadError
 from heads.restorer.spec import HeadSpec
 from heads.restorer.store import HeadFront
 
