@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import torch
-
 from .errors import UsageError
 
 
 def use_threads(count: int) -> None:
     """Let this process's networks run on `count` threads; 0 leaves it at one a core. No result depends on it."""
     if count:
+        import torch
+
         torch.set_num_threads(count)
 
 
 def device_of(name: str) -> str:
     """The torch device that "auto", "cpu" or "cuda" stands for. Raises UsageError where there is no such device."""
+    if name == "cpu":
+        return name
+    import torch
+
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("there is no CUDA device here")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_of_still(name: str) -> str:
+    """The same for pictures, for which "auto" is the processor: CUDA takes longer to start than one takes to decode."""
+    return device_of("cpu" if name == "auto" else name)

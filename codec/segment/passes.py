@@ -178,7 +178,7 @@ class Passes:
         output = restorer.predict(base)
         if not has_head:
             return output, False
-        plain = restorer.plain()
+        plain = restorer.plain(base)
         peak = self.info.format.peak
         if weighted(plane_psnrs(plain, source, peak)) > weighted(plane_psnrs(output, source, peak)):
             return plain, False

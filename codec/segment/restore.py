@@ -38,7 +38,8 @@ class Seen:
 
 
 class Restorer:
-    """Predicts the pictures of one segment, in order. Call `predict`, complete the prediction, `push` the result."""
+    """Predicts the pictures of one segment. With history in order: call `predict`, complete the prediction, `push` the
+    result. Without, pictures are independent: nothing is kept of one, and threads may predict several at once."""
 
     def __init__(
         self, fmt: PlaneFormat, width: int, height: int, scale: Fraction, head: Head | None, device: str = "cpu"
@@ -50,7 +51,7 @@ class Restorer:
         self._head = IntegerHead(head.spec, head.layers, device) if head else None
         self._gate = head.gate if head else 0
         self._base_q = head.base_q if head and head.spec.base_q else None
-        self._upscaled: list[Plane] = []
+        self._upscaled: list[Plane] = []  # of the picture last predicted, where there is history
 
     def upscaled(self, base: Sequence[Plane]) -> list[Plane]:
         """The base at full size, 10-bit, by the fixed filter."""
@@ -107,15 +108,16 @@ class Restorer:
 
     def predict(self, base: Sequence[Plane], use_head: bool = True) -> list[Plane]:
         """The next picture from its base, in the format of the film; without the head where it is not used."""
-        self._upscaled = self.upscaled(base)
-        head = self._head
+        upscaled, head = self.upscaled(base), self._head
+        if self.history.maxlen:
+            self._upscaled = upscaled
         if head is None or not use_head:
-            return self.plain()
-        past = self._moved(self._upscaled, head.spec.history)
+            return plain_prediction(upscaled, self.format.depth)
+        past = self._moved(upscaled, head.spec.history)
         out: list[Plane] = [np.empty(shape, self.format.dtype) for shape in self.shapes]
 
         def band(rows: slice, seen: slice, inner: slice) -> None:
-            x = self._inputs(self._upscaled, past, self._gate, self._base_q, seen)
+            x = self._inputs(upscaled, past, self._gate, self._base_q, seen)
             y = head.predict(x.to(head.device), self.format.depth)[inner]
             unpack(
                 y, self.folds, [p[rows.start * r : rows.stop * r] for p, (r, _) in zip(out, self.folds, strict=True)]
@@ -124,9 +126,9 @@ class Restorer:
         head.in_bands(*grid_of(self.shapes[0]), band)
         return out
 
-    def plain(self) -> list[Plane]:
-        """The picture last predicted, by the fixed filter alone."""
-        return plain_prediction(self._upscaled, self.format.depth)
+    def plain(self, base: Sequence[Plane]) -> list[Plane]:
+        """A picture by the fixed filter alone."""
+        return plain_prediction(self.upscaled(base), self.format.depth)
 
     def push(self, output: Sequence[Plane]) -> None:
         """Remember the finished picture for those after it."""

@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..exact import exact_kernels, for_all
+from ..exact import exact_kernels
 from ..layers import Layer
+from ..threads import for_all
 from .proof import check, integer_sums
 from .spec import ACT_MAX, CORRECTION_BITS, HISTORY_MAX, INPUT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
 

@@ -111,7 +111,7 @@ class NumpyHead:
         """`correct` of some rows, which see as many others around them as there are layers."""
         layers, chunk = self.spec.layers, self._chunk(columns)
         widest = max(len(bias) for _, bias in self._kernels)
-        room = np.empty((2, chunk, widest, columns), self._dtype)
+        room: Rows = np.empty((2, chunk, widest, columns), self._dtype)
         # what each layer sees: the two rows before, and those that come next; outside the picture all is 0
         seen = [np.zeros((chunk + 2, w.shape[2] // 3, columns + 2), self._dtype) for w, _ in self._kernels]
         for at in range(max(part.start - layers, 0), part.stop + layers, chunk):

@@ -8,11 +8,13 @@ is a permutation: `unpack` undoes `pack`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def grid_of(luma_shape: tuple[int, int]) -> tuple[int, int]:
@@ -21,8 +23,12 @@ def grid_of(luma_shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def pack(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]], out: Tensor) -> None:
-    """Write `planes` (2-D integer arrays) into `out`, a float32 or int16 (h, w, channels) view of the grid."""
-    grid = out.numpy()
+    """`fold` into a tensor."""
+    fold(planes, folds, out.numpy())
+
+
+def fold(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]], grid: NDArray[Any]) -> None:
+    """Write `planes` (2-D integer arrays) into `grid`, a float32 or int16 (h, w, channels) view of the grid."""
     h, w = grid.shape[:2]
     at = 0
     for plane, (r, c) in zip(planes, folds, strict=True):
@@ -36,14 +42,18 @@ def pack(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]]
 
 def packed(planes: Sequence[NDArray[np.int16]], folds: Sequence[tuple[int, int]]) -> NDArray[np.int16]:
     """Planes as (h, w, channels)."""
-    out = torch.empty((*grid_of(planes[0].shape), sum(r * c for r, c in folds)), dtype=torch.int16)
-    pack(planes, folds, out)
-    return out.numpy()
+    out = np.empty((*grid_of(planes[0].shape), sum(r * c for r, c in folds)), np.int16)
+    fold(planes, folds, out)
+    return out
 
 
 def unpack(grid: Tensor, folds: Sequence[tuple[int, int]], out: Sequence[NDArray[np.generic]]) -> None:
-    """Write `grid`, an (h, w, channels) tensor of integers that the planes' dtype holds, into the planes `out`."""
-    cells = grid.cpu().numpy()
+    """`unfold` of a tensor."""
+    unfold(grid.cpu().numpy(), folds, out)
+
+
+def unfold(cells: NDArray[Any], folds: Sequence[tuple[int, int]], out: Sequence[NDArray[np.generic]]) -> None:
+    """Write `cells`, (h, w, channels) integers that the planes' dtype holds, into the planes `out`."""
     at = 0
     for plane, (r, c) in zip(out, folds, strict=True):
         for y in range(r):

@@ -1,0 +1,66 @@
+"""Which kernels a head is computed by.
+
+Every head has some to choose from, the fastest first. A head takes the first that proves exact on this machine when it
+is loaded. Tests and measurements force one, by `forced` or by the environment variable NVC_KERNEL.
+
+All but "numpy" are torch's. That one is for a picture that is done before torch would be imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from .layers import HeadError
+
+KERNELS = ("int8", "bfloat16", "float32", "float64", "numpy")
+VARIABLE = "NVC_KERNEL"
+NUMPY_MOST = 36 * 10**9  # products that NumPy computes while torch would be imported (bench/NOTES.md)
+
+T = TypeVar("T")
+
+
+_forced: list[str] = []
+
+
+@contextmanager
+def forced(kernel: str) -> Iterator[None]:
+    """Within, heads that are loaded are computed by this one of KERNELS, where they have the choice."""
+    _forced.append(kernel)
+    try:
+        yield
+    finally:
+        _forced.remove(kernel)
+
+
+def _asked() -> str:
+    """The kernel that is forced, or nothing. Raises HeadError for a name that is none of KERNELS."""
+    asked = _forced[-1] if _forced else os.environ.get(VARIABLE, "")
+    if asked and asked not in KERNELS:
+        raise HeadError(f"{VARIABLE} is {asked!r}; kernels are {', '.join(KERNELS)}")
+    return asked
+
+
+def without_torch(products: int) -> bool:
+    """Whether so many products, of a head without history, are left to NumPy: where torch is not loaded, and would
+    take longer to be."""
+    if asked := _asked():
+        return asked == "numpy"
+    return "torch" not in sys.modules and products <= NUMPY_MOST
+
+
+def first_exact(kernels: Sequence[str], load: Callable[[str], T | None]) -> tuple[str, T]:
+    """(name, what `load` makes of it) of the first of `kernels` that `load` finds exact: it returns None for others. A
+    kernel that is forced is the only one that is tried. Raises HeadError where none is exact."""
+    asked = _asked()
+    tried = [asked] if asked in kernels else kernels
+    for kernel in tried:
+        found = load(kernel)
+        if found is not None:
+            return kernel, found
+    if asked in kernels:
+        raise HeadError(f"the head was to be computed by {asked} kernels, which are not exact for it on this machine")
+    raise HeadError(f"no kernels of this machine sum exactly, of {', '.join(kernels)}")
