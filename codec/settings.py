@@ -14,6 +14,7 @@ LARGEST = 1e9  # of what a file or a second may take, or a PSNR be: beyond is no
 CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
 
 PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.presets` and `still.presets`
+DEVICES = ("auto", "cpu", "cuda")
 JOBS_MAX = 64  # segments encoded at a time
 SCALES = (Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
 PAGES_MAX = 65536  # of a TIFF
@@ -75,6 +76,11 @@ def _check_threads(count: int) -> None:
         raise UsageError("{} must lie in 0..256", "threads")
 
 
+def _check_device(name: str) -> None:
+    if name not in DEVICES:
+        raise UsageError("{} must be auto, cpu or cuda", "device")
+
+
 def _start_crf(settings: AnySettings, lossless: float) -> float:
     """The crf that is asked for, or the default: `lossless` below a bound on the error."""
     if settings.crf is not None:
@@ -126,8 +132,7 @@ class Settings:
         if not (self.loss in ("auto", "off") or (isinstance(self.loss, int) and 1 <= self.loss <= MAX_STEP)):
             raise UsageError(f"{{}} must be auto, off or a quantiser step 1..{MAX_STEP}", "loss")
         _check_preset(self.preset)
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError("{} must be auto, cpu or cuda", "device")
+        _check_device(self.device)
         for name, known in (("audio", AUDIO), ("subtitles", SUBTITLES)):
             if getattr(self, name) not in known:
                 raise UsageError(f"{{}} must be one of {', '.join(known)}", name)
@@ -151,8 +156,8 @@ class StillSettings:
 
     Quality, at most one of: `crf` (1..63, AV1's scale; the default is 32), `target_psnr` (dB, PSNR-RGB), `target_size`
     (MB = 10^6 bytes), `bpp` (bits a pixel of the whole file). `max_error`: bound on every sample's error, 0 = lossless;
-    goes with `crf` alone, that of the base. `head`: False uses none. `threads`: 0 = all cores; any number gives the
-    same bytes.
+    goes with `crf` alone, that of the base. `head`: False uses none. `device`: "cpu" or "cuda", where heads run; "auto"
+    is the processor, since CUDA takes longer to start. `threads`: 0 = all cores; any number gives the same bytes.
     """
 
     crf: float | None = None
@@ -162,11 +167,13 @@ class StillSettings:
     max_error: int | None = None
     head: bool = True
     preset: str = "medium"
+    device: str = "auto"
     threads: int = 0
 
     def __post_init__(self) -> None:
         check_quality(self, quality_asked(self, STILL_QUALITIES))
         _check_preset(self.preset)
+        _check_device(self.device)
         _check_threads(self.threads)
 
     @property

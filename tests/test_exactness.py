@@ -27,7 +27,7 @@ STILLS: dict[str, int] = json.loads((GOLDEN / "still-crc.json").read_text())
 PROGRAM = """
 import json, sys, zlib
 import torch
-import codec, codec.loss.density, codec.still.encode, heads.density.head, heads.restorer.integer
+import codec, codec.loss.density, codec.still.by_torch, heads.density.head, heads.restorer.integer
 from codec.frames import checksum
 
 usual = heads.density.head._types, heads.restorer.integer.IntegerHead._matches_integers
@@ -37,7 +37,7 @@ def compute_by(kernels):
     torch.backends.mkldnn.set_flags(kernels == "oneDNN")
     heads.density.head._types = (lambda: [torch.float64]) if wide else usual[0]
     heads.restorer.integer.IntegerHead._matches_integers = (lambda head: False) if wide else usual[1]
-    for known in (codec.loss.changes.heads_of, codec.still.restore.pretrained_head):
+    for known in (codec.loss.changes.heads_of, codec.still.by_torch.pretrained_head):
         known.cache_clear()
 
 def crc_of(name, device, threads):

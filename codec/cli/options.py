@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..limits import FILM_MEMORY, FILM_PIXELS, STILL_MEMORY, STILL_PIXELS, Limits
+from ..settings import DEVICES
 
 _EXACT = re.compile(r"[+-]?(\d{1,18}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d\d?)?|\d{1,18}/\d{1,18}", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
@@ -155,5 +156,5 @@ seed = click.option("--seed", type=SEED, default=0, show_default=True)
 
 def machine(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options on where to compute."""
-    device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+    device = click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
     return device(threads(command))

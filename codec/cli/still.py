@@ -15,8 +15,7 @@ from ..limits import Limits
 from ..media.files import STDOUT, check_not_same, read_bytes
 from ..settings import StillSettings
 from .console import Console
-from .options import Number, limited, shared
-from .options import threads as threads_option
+from .options import Number, limited, machine, shared
 from .streams import say
 from .tables import folder_table
 
@@ -24,16 +23,16 @@ if TYPE_CHECKING:
     from ..still.files import Done
     from ..still.folder import Folder
 
-_ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "resume", "quiet", "as_json", "device"}
+_ALSO = {"source", "target", "max_error", "lossless", "no_head", "overwrite", "resume", "quiet", "as_json"}
 _ALSO |= {"max_pixels", "max_memory", "page"}
 
 
 def _check_machine(source: str, target: str, device: str) -> None:
-    """Raise UsageError for what is for films, and for a folder on standard output."""
+    """Raise UsageError for a device that there is not, and for a folder on standard output."""
+    from ..machine import device_of_still
     from ..still.files import is_folder
 
-    if device == "cuda":
-        raise UsageError(f"--device cuda is for films, and {source} is none")
+    device_of_still(device)
     if is_folder(source) and target == STDOUT:
         raise UsageError(f"the folder {source} cannot go to standard output")
 
@@ -87,7 +86,7 @@ def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool
     from ..still.folder import decode_folder
 
     with Console(as_json, quiet) as console:
-        kept = {name: options[name] for name in ("overwrite", "threads", "limits")}
+        kept = {name: options[name] for name in ("overwrite", "threads", "device", "limits")}
         if is_folder(source):
             _finish(console, decode_folder(source, target, **kept, listen=console), "decoded", quiet)
         else:
@@ -137,7 +136,7 @@ def _finish(console: Console, folder: Folder, what: str, quiet: bool) -> None:
 @click.option("--scale", type=Number(int, 2, 4), help="Times larger in both directions.  [default: 2]")
 @click.option("--model", type=click.Path(dir_okay=False), help="A head of your own, from codec train-upscaler.")
 @click.option("--tile", type=Number(int, 16, 1 << 20), default=256, show_default=True, help="Samples a side at once.")
-@threads_option
+@machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @shared
 @limited
@@ -147,6 +146,7 @@ def upscale_command(
     scale: int | None,
     model: str | None,
     tile: int,
+    device: str,
     threads: int,
     overwrite: bool,
     quiet: bool,
@@ -159,17 +159,19 @@ def upscale_command(
     """
     if target == STDOUT and as_json:
         raise UsageError("--json and a picture on standard output exclude each other")
+    from ..machine import device_of_still
     from ..media.pictures import check_picture_target, write_picture
     from ..still.files import any_picture
     from ..still.upscale import admit_to_enlarge, load_upscaler, upscaled_picture
 
     check_not_same(source, target)
     check_picture_target(target, overwrite)
+    device = device_of_still(device)
     head = load_upscaler(scale, model)
     with Console(as_json, quiet) as console:
         began = time.monotonic()
         found = any_picture(source, admit_to_enlarge(head.scale, limits), limits)
-        picture = upscaled_picture(found, head, tile=tile, threads=threads, listen=console)
+        picture = upscaled_picture(found, head, tile=tile, device=device, threads=threads, listen=console)
         for note in (*picture.notes, *write_picture(target, picture, overwrite)):
             console(Note(note))
         rows, columns = picture.pixels.shape[:2]

@@ -12,6 +12,7 @@ from ..errors import DamageError, FormatError
 from ..frames import Plane
 from ..limits import DEFAULT, Limits
 from ..loss.modes import GUIDED, PALETTE
+from ..machine import device_of_still, use_threads
 from ..media.colours import points_of
 from ..media.pictures import Picture, Pixels
 from ..wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, iter_obus, sequence_size
@@ -21,9 +22,11 @@ from .payload import ALPHA, NO_ALPHA, OPAQUE, StillHeader, check_still, header_o
 from .restore import BASE_SCALE, alpha_prediction, checksum_of_picture, restored, upscaled
 
 
-def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Picture:
-    """The picture of a still .nvc file. Raises FormatError, also for what is beyond `limits`, or DamageError where it
-    cannot be restored exactly."""
+def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT, device: str = "auto") -> Picture:
+    """The picture of a still .nvc file. `threads`: 0 = all cores; `device`: where its head runs, "cpu" or "cuda";
+    "auto" is the processor. Raises FormatError, also for what is beyond `limits`, UsageError where there is no such
+    device, or DamageError where the picture cannot be restored exactly."""
+    device = device_of_still(device)
     still, header = header_of(data)
     check_still(header, limits)
     _check_unit(still.base, header)
@@ -35,9 +38,12 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT) -> Pic
     if header.bounded == PALETTE.still:
         pixels, whole = _of_palette(header)
     else:
-        pixels = restored(upscaled(_base_of(still.base, header, threads), header.width, header.height), header)
+        base = upscaled(_base_of(still.base, header, threads), header.width, header.height)
+        pixels = restored(base, header, device, threads)
         if header.bounded:
             guided = header.bounded == GUIDED.still
+            if guided:
+                use_threads(threads)
             pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, guided)
     if header.alpha != NO_ALPHA and not whole:
         pixels = np.concatenate([pixels, _alpha_of(still.alpha, header, threads)], axis=2)

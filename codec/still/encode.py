@@ -34,12 +34,14 @@ from ..events import Listener, Trying, silent
 from ..frames import Colour, Plane, PlaneFormat, folds_of
 from ..limits import PALETTE_PIXELS
 from ..loss.modes import GUIDED, LINEAR, PALETTE
+from ..machine import device_of_still
 from ..media.pictures import Picture, Pixels
 from ..metrics import PSNR_MAX, squared_error
 from ..settings import CRF_MAX, StillSettings
 from ..wire import avif
 from ..wire.fields import PIXELS_MAX
 from ..wire.obu import inject
+from .by_torch import bands, head_of
 from .exact import exact_encode
 from .few_colours import COARSE_CRF, COARSE_PRESET, SURE, SURE_BITS, indexed, scattered, shown, stream_of, worth_trying
 from .palette import Indexed
@@ -49,9 +51,7 @@ from .restore import (
     BASE_SCALE,
     FULL,
     alpha_prediction,
-    bands,
     checksum_of_picture,
-    pretrained_head,
     restored,
     upscaled,
 )
@@ -113,6 +113,7 @@ class StillEncoder:
         self.preset = PRESETS[settings.preset]
         self.height, self.width, _ = picture.pixels.shape
         self._check()
+        self._device = device_of_still(settings.device)
         self._planes = base_planes(picture.colour, picture.peak)
 
     @property
@@ -248,13 +249,13 @@ class StillEncoder:
         return sorted({min(max(base_q + by, -BASE_Q_MAX), BASE_Q_MAX) for by in self.preset.base_q})
 
     def _restored(self, planes: Sequence[Plane], header: StillHeader) -> _Prediction:
-        pixels = restored(planes, header)
+        pixels = restored(planes, header, self._device, self.settings.threads)
         return _Prediction(header, pixels, squared_error(pixels, self.picture.colour))
 
     def _tuned(self, planes: Sequence[Plane], found: _Prediction, base_bytes: int) -> _Prediction:
         """The same with a last layer of the picture's own, where that saves more than it costs."""
         wanted = to_planes(self.picture.colour, self.picture.peak)
-        head, base_q = pretrained_head(found.header.head), found.header.base_q
+        head, base_q = head_of(found.header, self._device), found.header.base_q
         best, most = found, 0.0
         for delta in own_layers(head, planes, wanted, base_q):
             tried = self._restored(planes, replace(found.header, delta=delta))
@@ -314,7 +315,7 @@ def own_layers(head: IntegerHead, planes: Sequence[Plane], wanted: NDArray[np.fl
         target = torch.empty((last - first, columns, 12), dtype=torch.float32)
         own = [w[2 * first : 2 * last] - p[2 * first : 2 * last] for w, p in zip(full, planes, strict=True)]
         pack(own, fold, target)
-        found = head.activations(x)[:, :, max(first - top - 1, 0) : last - top + 1]
+        found = head.activations(x.to(head.device)).cpu()[:, :, max(first - top - 1, 0) : last - top + 1]
         moments.add(found, target, (first == 0, last == rows), every)
     return [encode_last(layer, head.layers) for layer in moments.layers()]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..errors import FormatError, InputError, naming
 from ..events import Listener, PictureDone, silent
 from ..limits import DEFAULT, ENCODING, Limits, check_source
-from ..machine import use_threads
+from ..machine import device_of_still, use_threads
 from ..media.endings import ending_of
 from ..media.files import STDIN, STDOUT, check_not_same, read_bytes, write_bytes
 from ..media.foreign import refuse_gaussians
@@ -24,7 +24,6 @@ from ..wire.avif import is_avif, is_still
 from ..wire.avif import read as read_avif
 from ..wire.obu import SIGNATURE, extract
 from .decode import decode_still
-from .encode import HIGHEST, WIDEST, encode_still
 from .payload import header_of
 
 NVC = ".nvc"
@@ -115,6 +114,8 @@ def any_picture(path: str, admit: Admit, limits: Limits = DEFAULT, page: int | N
 
 
 def _admit_to_encode(limits: Limits) -> Admit:
+    from .encode import HIGHEST, WIDEST
+
     def admit(width: int, height: int) -> None:
         check_source(width, height, limits, ENCODING)
         if width > WIDEST or height > HIGHEST:
@@ -146,7 +147,10 @@ def encode_picture(
         check_target(target, overwrite)
     began = time.monotonic()
     settings = settings or StillSettings()
+    device_of_still(settings.device)
     use_threads(settings.threads)
+    from .encode import encode_still  # learns, which takes torch
+
     picture = any_picture(source, _admit_to_encode(limits), limits, page)
     try:
         coded = encode_still(picture, settings, listen)
@@ -168,18 +172,20 @@ def decode_picture(
     *,
     overwrite: bool = False,
     threads: int = 0,
+    device: str = "auto",
     limits: Limits = DEFAULT,
 ) -> Done:
     """Decode the still .nvc file `source` to a picture of the kind that the name of `target` says ("-": PNG on standard
-    output). Raises FormatError, DamageError, OutputError or UsageError; then nothing new is at `target`."""
+    output), on `threads` and `device` as `decode_still` has them. Raises FormatError, DamageError, OutputError or
+    UsageError; then nothing new is at `target`."""
     source, target = os.fspath(source), os.fspath(target)
     check_not_same(source, target)
     check_picture_target(target, overwrite)
     began = time.monotonic()
-    use_threads(threads)
+    device = device_of_still(device)
     data = read_bytes(source)
     with naming(source):
-        picture = decode_still(data, threads, limits)
+        picture = decode_still(data, threads, limits, device)
     notes = tuple(write_picture(target, picture, overwrite))
     height, width = picture.pixels.shape[:2]
     size = os.path.getsize(target) if target != STDOUT else 0

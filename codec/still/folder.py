@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from ..errors import InputError, NvcError
 from ..events import FolderDone, Listener, Note, PictureFailed, PictureOfFolder, silent
 from ..limits import DEFAULT, Limits
@@ -117,13 +115,15 @@ def decode_folder(
     *,
     overwrite: bool = False,
     threads: int = 0,
+    device: str = "auto",
     limits: Limits = DEFAULT,
     listen: Listener = silent,
 ) -> Folder:
-    """Decode every still .nvc file below the folder `source` to a PNG below the folder `target`."""
+    """Decode every still .nvc file below the folder `source` to a PNG below the folder `target`, as many at a time as
+    `threads` says (0: one a core)."""
 
     def work(name: str, to: str) -> Done:
-        return decode_picture(name, to, overwrite=overwrite, threads=1, limits=limits)
+        return decode_picture(name, to, overwrite=overwrite, threads=1, device=device, limits=limits)
 
     return _folder(source, target, {NVC}, ".png", work, threads, False, listen)
 
@@ -171,6 +171,8 @@ def _each(pairs: dict[Path, Path], work: Callable[[str, str], Done], jobs: int) 
             return f"{to}: {error.strerror or error}"
         except Exception as error:  # a bug of ours, or memory: the other pictures go on
             return f"{name}: internal fault, {type(error).__name__}: {error}"
+
+    import torch  # there are enough pictures for it
 
     before = torch.get_num_threads()
     use_threads(1)

@@ -5,33 +5,32 @@ All of it is integer arithmetic. A base is 10-bit 4:2:0 of the picture's own siz
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import cache
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from heads.layers import HeadError
+from heads.choice import without_torch
+from heads.layers import HeadError, Layer
 from heads.restorer.coded import decode_last
-from heads.restorer.integer import IntegerHead
-from heads.restorer.planes import grid_of, pack, unpack
-from heads.restorer.spec import INPUT_MAX, HeadSpec
+from heads.restorer.planes import grid_of, unfold
+from heads.restorer.spec import HeadSpec
 from heads.restorer.store import STILL_HEADS, pretrained
 
 from ..base.colour import BITS, PEAK, to_pixels
 from ..base.resample import upscale
 from ..errors import FormatError
 from ..frames import Plane, PlaneFormat, checksum, folds_of
+from ..loss.modes import GUIDED
 from ..media.pictures import Pixels
-from .payload import BAND_ROWS, NO_HEAD, StillHeader
+from .payload import NO_HEAD, StillHeader
 
-BAND = 64  # rows of cells that `bands` gives at once
 LIMIT = 1 << 15  # of corrections
 BASE_SCALE = Fraction(1)  # a still's base is as large as the picture
 FULL = PlaneFormat("444", 10)
+Add = Callable[[slice, NDArray[Any]], None]  # takes what a head adds to some rows: (rows, columns, planes)
 
 
 def upscaled(base: Sequence[Plane], width: int, height: int) -> list[Plane]:
@@ -39,76 +38,56 @@ def upscaled(base: Sequence[Plane], width: int, height: int) -> list[Plane]:
     return upscale(base, FULL, width, height, BASE_SCALE)
 
 
-def restored(planes: Sequence[Plane], header: StillHeader) -> Pixels:
-    """Colour as the head that `header` describes makes it of the `upscaled` base, or as that is alone."""
-    if header.head != NO_HEAD:
-        full = corrected(head_of(header), planes, header.base_q)
-    else:
-        full = plain(planes)
+def restored(planes: Sequence[Plane], header: StillHeader, device: str = "cpu", threads: int = 0) -> Pixels:
+    """Colour as the head that `header` describes makes it of the `upscaled` base, or as that is alone. Raises
+    FormatError."""
+    full = corrected(planes, header, device, threads) if header.head != NO_HEAD else plain(planes)
     return to_pixels(full[: header.channels], (1 << header.depth) - 1)
 
 
-def head_of(header: StillHeader) -> IntegerHead:
+def layers_of(header: StillHeader) -> tuple[HeadSpec, Sequence[Layer]]:
     """The head that a picture uses: a pretrained one, or that with another last layer. Raises FormatError."""
-    head = pretrained_head(header.head)
+    if header.head not in STILL_HEADS:
+        raise FormatError(f"the picture needs head {header.head}, which this version does not have")
+    stored = pretrained(STILL_HEADS[header.head])
     if not header.delta:
-        return head
+        return stored.spec, stored.layers
     try:
-        return IntegerHead(head.spec, decode_last(header.delta, head.spec, head.layers))
+        return stored.spec, decode_last(header.delta, stored.spec, stored.layers)
     except HeadError as error:
         raise FormatError(f"the picture's own head is damaged: {error}") from None
 
 
-@cache
-def pretrained_head(number: int) -> IntegerHead:
-    """The pretrained head of that number, ready to run. Raises FormatError where there is none of that number."""
-    if number not in STILL_HEADS:
-        raise FormatError(f"the picture needs head {number}, which this version does not have")
-    stored = pretrained(STILL_HEADS[number])
-    return IntegerHead(stored.spec, stored.layers)
-
-
-def corrected(head: IntegerHead, planes: Sequence[Plane], base_q: int = 0) -> list[NDArray[np.int32]]:
+def corrected(planes: Sequence[Plane], header: StillHeader, device: str, threads: int) -> list[NDArray[np.int32]]:
     """Three full-size 10-bit planes as a head restores them, with BITS more bits."""
     folds = folds_of("444")
     out = [np.empty(p.shape, np.int32) for p in planes]
 
-    def band(rows: slice, seen: slice, inner: slice) -> None:
-        y = head.correction(inputs(head.spec, planes, base_q, seen).to(head.device))[inner]
+    def add(rows: slice, cells: NDArray[Any]) -> None:
         here = slice(2 * rows.start, 2 * rows.stop)
         parts = [plane[here] for plane in out]
-        unpack(y.clamp_(-LIMIT, LIMIT - 1), folds, parts)
+        unfold(np.clip(cells, -LIMIT, LIMIT - 1, out=cells), folds, parts)
         for part, upscaled in zip(parts, planes, strict=True):
             part += upscaled[here].astype(np.int32) << BITS
             np.clip(part, 0, PEAK << BITS, out=part)
 
-    head.in_bands(*grid_of(planes[0].shape), band, BAND_ROWS)
+    spec, _ = layers_of(header)
+    rows, columns = grid_of(planes[0].shape)
+    # heads that guide a loss-stream are torch's
+    if device == "cpu" and header.bounded != GUIDED.still and without_torch(spec.weights * rows * columns):
+        from . import by_numpy
+
+        by_numpy.correct(header, planes, add, threads)
+    else:
+        from . import by_torch
+
+        by_torch.correct(header, planes, add, device, threads)
     return out
 
 
 def plain(planes: Sequence[Plane]) -> list[NDArray[np.int32]]:
     """Planes with BITS more bits, as a picture without a head has them."""
     return [p.astype(np.int32) << BITS for p in planes]
-
-
-def bands(spec: HeadSpec, planes: Sequence[Plane], base_q: int) -> Iterator[tuple[int, int, int, Tensor]]:
-    """(first and last + 1 row of cells, row where the inputs begin, inputs of a head): band by band, each with as many
-    rows around it as the layers see."""
-    rows = grid_of(planes[0].shape)[0]
-    for first in range(0, rows, BAND):
-        last = min(first + BAND, rows)
-        top, bottom = max(first - spec.layers, 0), min(last + spec.layers, rows)
-        yield first, last, top, inputs(spec, planes, base_q, slice(top, bottom))
-
-
-def inputs(spec: HeadSpec, planes: Sequence[Plane], base_q: int, rows: slice) -> Tensor:
-    """The inputs of a head in some rows of cells: float32 (rows, columns, inputs), integers."""
-    x = torch.empty((rows.stop - rows.start, grid_of(planes[0].shape)[1], spec.inputs), dtype=torch.float32)
-    pack([p[2 * rows.start : 2 * rows.stop] for p in planes], folds_of("444"), x[:, :, :12])
-    x -= INPUT_MAX
-    if spec.base_q:
-        x[:, :, -1] = base_q
-    return x
 
 
 def alpha_prediction(base: Sequence[Plane], width: int, height: int, peak: int) -> Pixels:

@@ -28,7 +28,7 @@ from ..errors import InputError, UsageError
 from ..events import Listener, Share, silent
 from ..frames import folds_of
 from ..limits import Limits, check_source, enlarging
-from ..machine import use_threads
+from ..machine import device_of_still, use_threads
 from ..media.files import read_bytes
 from ..media.pictures import Admit, Picture, Pixels
 from ..wire.fields import PIXELS_MAX
@@ -81,16 +81,22 @@ def upscaled_planes(pixels: Pixels, peak: int, scale: int) -> list[NDArray[np.ui
 
 
 def upscaled_picture(
-    picture: Picture, stored: Stored, *, tile: int = 256, threads: int = 0, listen: Listener = silent
+    picture: Picture,
+    stored: Stored,
+    *,
+    tile: int = 256,
+    device: str = "auto",
+    threads: int = 0,
+    listen: Listener = silent,
 ) -> Picture:
-    """`picture` times the head's scale. `tile`: samples of the source a side that are worked on at once; `listen` is
-    told the share done, tile by tile. Alpha is enlarged by the filter alone. Raises InputError for what would be too
-    large."""
+    """`picture` times the head's scale. `tile`: samples of the source a side that are worked on at once; `device`:
+    where the head runs, "auto" is the processor; `listen` is told the share done, tile by tile. Alpha is enlarged by
+    the filter alone. Raises InputError for what would be too large, UsageError where there is no such device."""
     use_threads(threads)
     scale = stored.scale
     rows, columns, channels = picture.pixels.shape
     _check_result(columns, rows, scale, PIXELS_MAX)
-    head = IntegerHead(stored.spec, stored.layers)
+    head = IntegerHead(stored.spec, stored.layers, device_of_still(device))
     margin = REACH + -(-2 * stored.spec.layers // scale)
     margin += margin * scale % 2  # so that tiles begin on whole cells
     tile += tile * scale % 2
@@ -129,6 +135,6 @@ def _additions(head: IntegerHead, planes: list[NDArray[np.uint16]], shape: tuple
     x = torch.empty((rows, columns, head.spec.inputs), dtype=torch.float32)
     pack(planes, folds_of("444"), x)
     x -= INPUT_MAX
-    y = head.whole(x, head.correction).to(torch.int32).numpy()
+    y = head.whole(x.to(head.device), head.correction).to(torch.int32).cpu().numpy()
     cells = y.reshape(rows, columns, 3, 2, 2).transpose(2, 0, 3, 1, 4).reshape(3, 2 * rows, 2 * columns)
     return [plane[: shape[0], : shape[1]].astype(np.int64) for plane in cells]

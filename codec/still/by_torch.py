@@ -1,0 +1,63 @@
+"""Heads of stills on torch's kernels, on a processor or a GPU: for large pictures, for many, and for the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from heads.restorer.integer import IntegerHead
+from heads.restorer.planes import grid_of, pack
+from heads.restorer.spec import INPUT_MAX, HeadSpec
+
+from ..frames import Plane, folds_of
+from ..machine import use_threads
+from .payload import BAND_ROWS, StillHeader
+from .restore import Add, layers_of
+
+BAND = 64  # rows of cells that `bands` gives at once
+
+
+def head_of(header: StillHeader, device: str) -> IntegerHead:
+    """The head that a picture uses, ready to run. Raises FormatError."""
+    return IntegerHead(*layers_of(header), device) if header.delta else pretrained_head(header.head, device)
+
+
+@cache
+def pretrained_head(number: int, device: str) -> IntegerHead:
+    """The pretrained head of that number, as it is. Raises FormatError where there is none."""
+    return IntegerHead(*layers_of(StillHeader(1, 1, 1, 8, head=number)), device)
+
+
+def correct(header: StillHeader, planes: Sequence[Plane], add: Add, device: str, threads: int) -> None:
+    """Give `add` what the head adds to the `upscaled` base."""
+    use_threads(threads)
+    head = head_of(header, device)
+
+    def band(rows: slice, seen: slice, inner: slice) -> None:
+        x = inputs(head.spec, planes, header.base_q, seen).to(head.device)
+        add(rows, head.correction(x)[inner].cpu().numpy())
+
+    head.in_bands(*grid_of(planes[0].shape), band, BAND_ROWS)
+
+
+def bands(spec: HeadSpec, planes: Sequence[Plane], base_q: int) -> Iterator[tuple[int, int, int, Tensor]]:
+    """(first and last + 1 row of cells, row where the inputs begin, inputs of a head): band by band, each with as many
+    rows around it as the layers see."""
+    rows = grid_of(planes[0].shape)[0]
+    for first in range(0, rows, BAND):
+        last = min(first + BAND, rows)
+        top, bottom = max(first - spec.layers, 0), min(last + spec.layers, rows)
+        yield first, last, top, inputs(spec, planes, base_q, slice(top, bottom))
+
+
+def inputs(spec: HeadSpec, planes: Sequence[Plane], base_q: int, rows: slice) -> Tensor:
+    """The inputs of a head in some rows of cells: float32 (rows, columns, inputs), integers."""
+    x = torch.empty((rows.stop - rows.start, grid_of(planes[0].shape)[1], spec.inputs), dtype=torch.float32)
+    pack([p[2 * rows.start : 2 * rows.stop] for p in planes], folds_of("444"), x[:, :, :12])
+    x -= INPUT_MAX
+    if spec.base_q:
+        x[:, :, -1] = base_q
+    return x
