@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-import torch
 from torch import Tensor
 
+from heads.int8 import filled
 from heads.restorer.integer import IntegerHead
-from heads.restorer.planes import grid_of, pack
+from heads.restorer.planes import cells, grid_of
 from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..frames import Plane, folds_of
@@ -54,10 +54,6 @@ def bands(spec: HeadSpec, planes: Sequence[Plane], base_q: int) -> Iterator[tupl
 
 
 def inputs(spec: HeadSpec, planes: Sequence[Plane], base_q: int, rows: slice) -> Tensor:
-    """The inputs of a head in some rows of cells: float32 (rows, columns, inputs), integers."""
-    x = torch.empty((rows.stop - rows.start, grid_of(planes[0].shape)[1], spec.inputs), dtype=torch.float32)
-    pack([p[2 * rows.start : 2 * rows.stop] for p in planes], folds_of("444"), x[:, :, :12])
-    x -= INPUT_MAX
-    if spec.base_q:
-        x[:, :, -1] = base_q
-    return x
+    """The inputs of a head in some rows of cells: float32 (rows, columns, at least `spec.inputs`), integers."""
+    here = [p[2 * rows.start : 2 * rows.stop] for p in planes]
+    return cells(here, folds_of("444"), filled(spec.inputs), INPUT_MAX, base_q if spec.base_q else 0)

@@ -43,6 +43,14 @@ def test_info_needs_no_networks(path: Path) -> None:
     assert not found & {"torch", "distributed"}
 
 
+@pytest.mark.parametrize("name", ["lossy", "palette", "palette-deep"])
+def test_a_still_is_decoded_without_torch(name: str, tmp_path: Path) -> None:
+    """With its head, and as many threads as are asked for."""
+    found = imported("-m", "codec", "decode", GOLDEN / f"{name}-v1.still.nvc", tmp_path / "a.tif", "--threads", "2")
+    assert {"av", "codec", "cv2", "numpy"} <= found
+    assert not found & {"torch", "distributed"}
+
+
 def test_a_library_has_no_command_line() -> None:
     """Nor what clusters need, whoever decodes; the package alone needs nothing."""
     assert not imported("-c", "import codec") & (HEAVY | {"click"})

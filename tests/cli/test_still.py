@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import codec
@@ -280,7 +281,7 @@ def test_json_tells_programs(run: Run, png: str, tmp_path: Path) -> None:
         ("encode {png} out.nvc --bitrate 100", 2, "--bitrate is for films"),
         ("encode {png} out.nvc --scale 2", 2, "--scale is for films"),
         ("encode {png} out.nvc --crf 20 --bpp 1", 2, "--crf and --bpp contradict"),
-        ("encode {png} out.nvc --device cuda", 2, "--device cuda is for films"),
+        ("encode {png} out.nvc --device abacus", 2, "abacus"),
         ("encode {empty} -", 2, "cannot go to standard output"),
         ("decode {empty} -", 2, "cannot go to standard output"),
         ("encode {png} out.nvc --resume", 2, "--resume is for films and folders"),
@@ -328,6 +329,20 @@ def test_what_cannot_be_is_one_sentence(
     assert sentence in failed.err
     assert len(failed.err.strip().splitlines()) <= 4  # click shows its usage
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", ["encode {png} {out}.nvc", "decode {nvc} {out}.png", "upscale {png} {out}.png"])
+def test_a_device_that_there_is_not_is_one_sentence(
+    run: Run, png: str, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("encode", png, tmp_path / "a.nvc", "--preset", "fast", "--device", "cpu", "--threads", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words = command.format(png=png, nvc=tmp_path / "a.nvc", out=tmp_path / "out").split()
+    failed = run(*words, "--device", "cuda")
+    assert failed.code == 2
+    assert "there is no CUDA device here" in failed.err
+    assert not list(tmp_path.glob("out*"))
+    assert run(*words, "--device", "cpu", "--threads", "1").code == 0
 
 
 def test_bpp_of_a_film_is_refused(run: Run, make_film: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import struct
 import zlib
@@ -18,17 +19,24 @@ from codec.base.colour import BITS, SRGB, to_pixels, to_planes
 from codec.errors import DamageError, FormatError, InputError, UsageError
 from codec.media.pictures import Picture
 from codec.settings import StillSettings
+from codec.still import by_numpy
 from codec.still import encode as still
 from codec.still.decode import decode_still
 from codec.still.encode import encode_still, psnr_of
 from codec.still.exact import irreversible, reversible
+from codec.still.files import decode_picture
 from codec.still.payload import StillHeader, header_of, read_still, write_still
 from codec.still.presets import PRESETS
+from codec.still.restore import restored
 from codec.wire import avif
 from codec.wire.fields import seal
 from codec.wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, strip
+from heads.choice import forced
 from heads.restorer import integer
+from heads.restorer.coded import encode_last
+from heads.restorer.numpy_kernel import NumpyHead
 from heads.restorer.store import STILL_HEADS, pretrained
+from tests.makers import GOLDEN
 from tests.still.makers import drawn
 
 FAST = StillSettings(preset="fast")
@@ -418,3 +426,55 @@ def test_shipped_head_is_what_files_were_made_with() -> None:
         stored = pretrained(STILL_HEADS[number])
         assert stored.spec.base_q
         assert stored.scale == 1
+
+
+def test_golden_stills_come_out_alike_by_numpy_and_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    crcs = json.loads((GOLDEN / "still-crc.json").read_text())
+    used = []
+    monkeypatch.setattr(by_numpy, "NumpyHead", lambda *how: used.append(how) or NumpyHead(*how))
+    with forced("numpy"):
+        for name, crc in crcs.items():
+            assert zlib.crc32(decode_still((GOLDEN / name).read_bytes(), threads=2).pixels.tobytes()) == crc, name
+    assert used
+    used.clear()
+    with forced("float32"):
+        name = "lossy-v1.still.nvc"
+        assert zlib.crc32(decode_still((GOLDEN / name).read_bytes()).pixels.tobytes()) == crcs[name]
+    assert not used
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (130, 70)], ids=str)
+def test_a_head_restores_alike_by_numpy_and_by_torch(size: tuple[int, int], own: bool) -> None:
+    """Also with a last layer of the picture's own, and with planes that no base has."""
+    rng = np.random.default_rng(size[0])
+    stored = pretrained(STILL_HEADS[1])
+    last = stored.layers[-1]
+    weight = np.clip(last.weight + rng.integers(-2, 3, last.weight.shape), -90, 90).astype(np.int8)
+    delta = encode_last(replace(last, weight=weight), stored.layers) if own else b""
+    header = StillHeader(size[1], size[0], 3, 8, head=1, base_q=-70, delta=delta)
+    planes = [rng.integers(0, 1024, size).astype(np.uint16) for _ in range(3)]
+    with forced("float32"):
+        due = restored(planes, header)
+    with forced("numpy"):
+        for threads in (1, 3):
+            assert np.array_equal(restored(planes, header, threads=threads), due)
+
+
+def test_a_device_that_there_is_not_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="no CUDA device"):
+        decode_still(b"no still", device="cuda")
+    with pytest.raises(UsageError, match="no CUDA device"):
+        encode_still(Picture(drawn(16, 16, 3)), replace(FAST, device="cuda"))
+    with pytest.raises(UsageError, match="no CUDA device"):
+        decode_picture("none.nvc", "out.png", device="cuda")
+    with pytest.raises(UsageError, match="auto, cpu or cuda"):
+        StillSettings(device="tpu")
+
+
+def test_bytes_are_those_of_the_processor_by_default() -> None:
+    picture = Picture(drawn(24, 32, 3))
+    data = encode_still(picture, replace(FAST, device="cpu")).data
+    assert encode_still(picture, FAST).data == data
+    assert (decode_still(data, device="cpu").pixels == decode_still(data).pixels).all()
