@@ -18,6 +18,8 @@ from codec.loss.changes import split_changes
 from codec.segment import payload
 from codec.still.payload import header_of
 from codec.wire.fields import VERSION
+from heads.restorer.integer import IntegerHead
+from heads.restorer.store import STILL_HEADS, pretrained
 from tests.makers import GOLDEN
 
 CRCS: dict[str, int] = json.loads((GOLDEN / "crc.json").read_text())
@@ -25,18 +27,17 @@ STILLS: dict[str, int] = json.loads((GOLDEN / "still-crc.json").read_text())
 
 # decodes all golden files in every way that one process can: threads x kernels
 PROGRAM = """
-import json, sys, zlib
+import json, os, sys, zlib
 import torch
-import codec, codec.loss.density, codec.still.by_torch, heads.density.head, heads.restorer.integer
+import codec, codec.loss.density, codec.still.by_torch, heads.choice, heads.density.head
 from codec.frames import checksum
 
-usual = heads.density.head._types, heads.restorer.integer.IntegerHead._matches_integers
+usual = heads.density.head._types
 
 def compute_by(kernels):
-    wide = kernels == "float64"
-    torch.backends.mkldnn.set_flags(kernels == "oneDNN")
-    heads.density.head._types = (lambda: [torch.float64]) if wide else usual[0]
-    heads.restorer.integer.IntegerHead._matches_integers = (lambda head: False) if wide else usual[1]
+    torch.backends.mkldnn.set_flags(kernels != "ATen")
+    os.environ["NVC_KERNEL"] = kernels if kernels in heads.choice.KERNELS else ""
+    heads.density.head._types = (lambda: [torch.float64]) if kernels == "float64" else usual
     for known in (codec.loss.changes.heads_of, codec.still.by_torch.pretrained_head):
         known.cache_clear()
 
@@ -61,8 +62,9 @@ ISAS = {
     "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
     "lowest": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
 }
-FEW = [(1, "oneDNN"), (2, "ATen")]
-WAYS = {"best": [*FEW, (2, "oneDNN"), (2, "float64")], "AVX2": FEW, "lowest": FEW}
+HAS_INT8 = "int8" in {IntegerHead(head.spec, head.layers).kernel for head in map(pretrained, STILL_HEADS.values())}
+FEW = [(1, "oneDNN"), (2, "ATen"), (1, "float32")]
+WAYS = {"best": [*FEW, (2, "oneDNN"), *[(2, "int8")] * HAS_INT8, (2, "float64")], "AVX2": FEW, "lowest": FEW}
 
 
 def decoded_by(device: str, ways: list[tuple[int, str]], environment: dict[str, str]) -> dict[str, dict[str, int]]:

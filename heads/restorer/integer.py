@@ -24,12 +24,12 @@ from ..exact import exact_kernels
 from ..int8 import filled
 from ..layers import Layer
 from ..threads import for_all
-from .kernels import Kernels, kernels_of, truncated
+from .kernels import Kernels, kernels_of, limit
 from .proof import check, integer_sums
 from .spec import CORRECTION_BITS, HISTORY_MAX, INPUT_MAX, HeadSpec, shift_of
 
 PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
-BAND = 5 << 19  # bytes of a layer's activations that are computed at once
+BAND = 5 << 20  # bytes of the largest array that are computed at once
 BAND_LEAST = 32  # rows of cells that are worth a thread
 CPU = ("int8", "float32", "float64")  # kernels, the fastest first
 DEPTHS = {8: torch.uint8, 10: torch.int16}  # bits of a sample, and what holds them
@@ -88,7 +88,7 @@ class IntegerHead:
         next (bench/NOTES.md, "Kernels")."""
         halo = self.spec.layers + bool(self.spec.history)  # the gate looks at neighbours
         threads, count = torch.get_num_threads(), 1
-        most = max(BAND_LEAST, BAND // (4 * self.spec.width * columns))
+        most = max(BAND_LEAST, BAND // (self._kernels.cell_bytes * columns))
         if held is not None:
             threads = max(1, min(threads, held // (most + 2 * halo)))
         if self.device.type == "cpu":
@@ -152,4 +152,6 @@ class IntegerHead:
         with exact_kernels():
             here = slice(y.shape[2] if x.shape[2] >= y.shape[2] else planes)  # all of a cell lies in one piece
             y[:, :, here].add_(x[:, :, here], alpha=2.0 ** (depth - 10))
-            return truncated(y.clamp_(0, (1 << depth) - 1), DEPTHS[depth])[:, :, :planes]
+            out = torch.empty_like(y, dtype=DEPTHS[depth])
+            limit(y, (1 << depth) - 1, out)
+            return out[:, :, :planes]

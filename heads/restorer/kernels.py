@@ -21,11 +21,15 @@ from ..int8 import PAIR_MAX, Int8Convolution, filled, int8_convolution
 from ..layers import Layer
 from .spec import ACT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
 
+SLAB, SLAB_LEAST = 1 << 20, 8  # bytes of float32 and rows that a layer computes at once where its output is uint8
+
 Ints = NDArray[np.int64]
 
 
 class Kernels(Protocol):
-    """A head's layers, ready to run. Safe to share between threads."""
+    """A head's layers, ready to run. Safe to share between threads. `cell_bytes`: of a cell in the largest array."""
+
+    cell_bytes: int
 
     def activations(self, x: Tensor) -> Tensor:
         """(1, width, h, w): what the last layer sees, 0..ACT_MAX."""
@@ -37,7 +41,7 @@ class Kernels(Protocol):
 
 
 def kernels_of(kernel: str, spec: HeadSpec, layers: Sequence[Layer], device: torch.device) -> Kernels | None:
-    """The layers computed by one of `heads.exact.KERNELS`; None where int8 serves for none of them."""
+    """The layers computed by one of `heads.choice.KERNELS`; None where int8 serves for none of them."""
     if kernel == "int8":
         found = Int8Kernels(spec, layers)
         return found if found.used else None
@@ -66,16 +70,16 @@ def _skipped(x: Tensor, spec: HeadSpec) -> Tensor:
     return (x[:, :, spec.skips] * (1 << SKIP_BITS)).permute(2, 0, 1)[None]
 
 
-def truncated(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Numbers from 0 on as integers, rounded down."""
-    if x.device.type != "cpu":
-        return x.to(dtype)
-    out = torch.empty_like(x, dtype=dtype)  # with the same strides
-    np.copyto(_memory(out), _memory(x), casting="unsafe")  # torch takes five times as long
-    return out
+def limit(x: Tensor, peak: int, out: Tensor) -> None:
+    """Write numbers limited to 0 .. `peak` and rounded down into `out`, integers in the same layout."""
+    if x.device.type == "cpu":  # one pass, where torch takes two, of which one is slow
+        np.clip(_memory(x), 0, peak, out=_memory(out), casting="unsafe")
+    else:
+        out.copy_(x.clamp_(0, peak))
 
 
 def _memory(x: Tensor) -> NDArray[np.generic]:
+    """An array as it lies in memory, channels last."""
     return x.permute(0, 2, 3, 1).numpy() if x.ndim == 4 else x.numpy()
 
 
@@ -84,6 +88,7 @@ class FloatKernels:
 
     def __init__(self, spec: HeadSpec, layers: Sequence[Layer], dtype: torch.dtype, device: torch.device):
         self._spec, self._dtype, self._device = spec, dtype, device
+        self.cell_bytes = 4 * spec.width
         self._kernels, end = [], spec.layers - 1
         for i, layer in enumerate(layers[:-1]):
             weight = _first(spec, layer, spec.width) if i == 0 else layer.weight.astype(np.int64)
@@ -126,6 +131,7 @@ class Int8Kernels:
 
     def __init__(self, spec: HeadSpec, layers: Sequence[Layer]):
         self._spec, self.used = spec, 0
+        self.cell_bytes = max(4 * filled(spec.inputs), 4 * filled(spec.planes), filled(spec.width))
         end, wide = spec.layers - 1, filled(spec.width)
         inner = [_filled(layer.weight[:, : spec.width].astype(np.int64), 0, wide) for layer in layers[1:]]
         self._order = order = paired(inner)
@@ -187,11 +193,20 @@ class _Float:
         return _Float(self._whole, bias, shift, self._output, self._adds)
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = x.float()
-        z = F.conv2d(y, self._kernel, self._bias, padding=1)
-        if self._adds:
-            z.add_(y)
-        return z if self._output == torch.float32 else truncated(z.clamp_(0, ACT_MAX), self._output)
+        if self._output == torch.float32:
+            return F.conv2d(x.float(), self._kernel, self._bias, padding=1)
+        outputs, (rows, columns) = len(self._bias), x.shape[2:]
+        out = torch.empty((1, rows, columns, outputs), dtype=self._output).permute(0, 3, 1, 2)
+        some = max(SLAB_LEAST, SLAB // (4 * outputs * columns))
+        for top in range(0, rows, some):
+            bottom, above = min(top + some, rows), max(top - 1, 0)
+            y = x[:, :, above : bottom + 1].float()
+            z = F.conv2d(y, self._kernel, self._bias, padding=1)
+            here = slice(top - above, bottom - above)
+            if self._adds:
+                z[:, :, here].add_(y[:, :, here])
+            limit(z[:, :, here], ACT_MAX, out[:, :, top:bottom])
+        return out
 
 
 def paired(weights: Sequence[Ints]) -> list[int]:

@@ -37,8 +37,8 @@ def cells(
     used = sum(r * c for r, c in folds)
     grid = np.empty((h, w, channels), np.uint16)
     fold(planes, folds, grid[:, :, :used])
-    grid[:, :, used:] = middle
-    grid[:, :, used : used + 1] = middle + fill
+    for channel in range(used, channels):  # one by one: NumPy's inner loop would be over the channels
+        grid[:, :, channel] = middle + (fill if channel == used else 0)
     return torch.from_numpy(np.subtract(grid, np.float32(middle), dtype=np.float32))
 
 

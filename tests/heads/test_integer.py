@@ -11,9 +11,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from heads.choice import forced
 from heads.exact import exact_kernels
+from heads.int8 import fits_pairs
 from heads.layers import HeadError, Layer
-from heads.restorer.integer import IntegerHead
+from heads.restorer.integer import CPU, IntegerHead
+from heads.restorer.kernels import paired
 from heads.restorer.proof import check, worst_sums
 from heads.restorer.spec import HeadSpec
 from heads.threads import single_threads
@@ -91,11 +94,31 @@ def predicted(head: IntegerHead, x: Ints, depth: int) -> Ints:
     return y.astype(np.int64).transpose(2, 0, 1)
 
 
+def halved(layers: Sequence[Layer]) -> list[Layer]:
+    """About the same head in weights up to 64, whose pairs fit."""
+    return [Layer(layer.weight // 2, layer.bias // 2, layer.scale_bits - 1) for layer in layers]
+
+
+def computed_by(kernel: str, spec: HeadSpec, layers: Sequence[Layer]) -> IntegerHead:
+    """A head by that kernel, if this machine has it."""
+    try:
+        with forced(kernel):
+            head = IntegerHead(spec, layers)
+    except HeadError:
+        if kernel == "int8":
+            pytest.skip("int8 computes no layer of this head exactly here")
+        raise
+    assert head.kernel == kernel
+    return head
+
+
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("depth", [8, 10])
-def test_prediction_is_that_of_the_format(spec: HeadSpec, depth: int) -> None:
+@pytest.mark.parametrize("kernel", CPU)
+def test_prediction_is_that_of_the_format(spec: HeadSpec, depth: int, kernel: str) -> None:
     layers = drawn_head(spec, 3)
-    head = IntegerHead(spec, layers)
+    layers = halved(layers) if kernel == "int8" else layers
+    head = computed_by(kernel, spec, layers)
     seen = set()
     for k, (rows, columns) in enumerate([(1, 1), (1, 7), (5, 1), (2, 2), (9, 12)]):
         for extreme in (False, True):
@@ -106,22 +129,70 @@ def test_prediction_is_that_of_the_format(spec: HeadSpec, depth: int) -> None:
     assert {0, (1 << depth) - 1} < seen and len(seen) > 50, "the pictures reach both ends and the middle"
 
 
-@pytest.mark.parametrize("spec", SPECS[:4], ids=str)
-def test_double_precision_gives_the_same(spec: HeadSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    layers = drawn_head(spec, 4)
-    x = drawn_inputs(spec, 8, 11, 4, True)
-    single = IntegerHead(spec, layers)
-    assert single._dtype == torch.float32, "float32 kernels of this machine are exact"
-    monkeypatch.setattr(IntegerHead, "_matches_integers", lambda self: False)
-    double = IntegerHead(spec, layers)
-    assert double._dtype == torch.float64
-    for depth in (8, 10):
-        assert np.array_equal(predicted(double, x, depth), predicted(single, x, depth))
+@pytest.mark.parametrize("adding", [False, True])
+@pytest.mark.parametrize("width", [5, 16, 24])
+def test_layers_that_int8_cannot_compute_are_computed_beside_it(width: int, adding: bool) -> None:
+    """Large weights of one sign saturate in pairs wherever channels lie, on machines that saturate."""
+    spec = HeadSpec(6, 1, 5, width, base_q=True, adding=adding)
+    layers = halved(drawn_head(spec, 12))
+    large = np.full_like(layers[2].weight, 20)
+    large[:, :, 0, 0], large[:, :, 1, 1] = -127, 120
+    layers[2] = Layer(large, layers[2].bias, 8)
+    head = computed_by("int8", spec, layers)
+    for extreme in (False, True):
+        x = drawn_inputs(spec, 41, 30, 12, extreme)
+        for depth in (8, 10):
+            assert np.array_equal(predicted(head, x, depth), restored(spec, layers, x, depth))
+
+
+@pytest.mark.parametrize("spec", [SPECS[1], SPECS[3], SPECS[7]], ids=str)
+def test_kernels_agree_on_all_that_is_asked(spec: HeadSpec) -> None:
+    """What the last layer sees in the head's own order, and corrections; with inputs filled up or not."""
+    layers = halved(drawn_head(spec, 4))
+    grid = torch.from_numpy(np.ascontiguousarray(drawn_inputs(spec, 70, 11, 4, True).transpose(1, 2, 0))).float()
+    heads = [IntegerHead(spec, layers), computed_by("float32", spec, layers), computed_by("float64", spec, layers)]
+    for x in (grid, torch.nn.functional.pad(grid, (0, heads[0].cell - spec.inputs))):
+        for head in heads:
+            assert torch.equal(head.activations(x).float(), heads[1].activations(grid).float())
+            assert torch.equal(head.correction(x).float(), heads[1].correction(grid))
+            assert torch.equal(head.predict(x, 10), heads[1].predict(grid, 10))
+
+
+def test_channels_are_ordered_so_that_pairs_fit() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-8, 9, (16, 16, 3, 3))
+    weight[:, :8, 1, 1] = 120  # of eight channels no two go together
+    order = paired([weight, -weight])
+    assert sorted(order) == list(range(16))
+    assert not fits_pairs(weight.astype(np.int8))
+    assert fits_pairs(weight[:, order].astype(np.int8))
+    weight[:, :9, 1, 1] = 120  # and of nine some must
+    assert not fits_pairs(weight[:, paired([weight])].astype(np.int8))
+
+
+def test_a_kernel_is_forced_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, layers = SPECS[1], drawn_head(SPECS[1], 1)
+    monkeypatch.setenv("NVC_KERNEL", "float64")
+    assert IntegerHead(spec, layers).kernel == "float64"
+    with forced("float32"):
+        assert IntegerHead(spec, layers).kernel == "float32"
+    monkeypatch.setenv("NVC_KERNEL", "bfloat16")
+    assert IntegerHead(spec, layers).kernel in CPU, "one that only other heads have"
+    monkeypatch.setenv("NVC_KERNEL", "float16")
+    with pytest.raises(HeadError, match="NVC_KERNEL is 'float16'; kernels are int8, bfloat16"):
+        IntegerHead(spec, layers)
+    monkeypatch.setenv("NVC_KERNEL", "int8")
+    monkeypatch.setattr("heads.restorer.kernels.int8_convolution", lambda *arguments, **more: None)
+    with pytest.raises(HeadError, match="computed by int8 kernels, which are not exact"):
+        IntegerHead(spec, layers)
+    monkeypatch.delenv("NVC_KERNEL")
+    assert IntegerHead(spec, layers).kernel == "float32", "a machine without int8"
 
 
 @pytest.mark.parametrize("spec", [SPECS[3], SPECS[6], SPECS[7]], ids=str)
 def test_bands_of_a_picture_fit_together(spec: HeadSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    head = IntegerHead(spec, drawn_head(spec, 6))
+    with forced("float32"):
+        head = IntegerHead(spec, drawn_head(spec, 6))
     x = torch.from_numpy(np.ascontiguousarray(drawn_inputs(spec, 101, 9, 6, True).transpose(1, 2, 0))).float()
     wanted = head.predict(x, 10)
     row = 4 * spec.width * 9  # bytes of a layer's activations

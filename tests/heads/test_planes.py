@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from codec.frames import PlaneFormat, channels_of, folds_of
-from heads.restorer.planes import grid_of, pack, packed, unpack
+from heads.restorer.planes import cells, grid_of, pack, packed, unpack
 from heads.restorer.spec import HeadSpec
 
 CHROMA = ["400", "420", "422", "444"]
@@ -79,3 +79,29 @@ def test_packing_into_a_part_of_a_larger_grid() -> None:
     pack(planes, folds_of("420"), alone)
     assert torch.equal(whole[:, :, 6:12], alone)
     assert (whole[:, :, :6] == -5).all() and (whole[:, :, 12:] == -5).all()
+
+
+@pytest.mark.parametrize("chroma", CHROMA)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_cells_are_packed_planes_less_the_middle(chroma: str, size: tuple[int, int]) -> None:
+    fmt = PlaneFormat(chroma, 10)
+    planes, folds, used = numbered(fmt, *size), folds_of(chroma), channels_of(chroma)
+    wanted = torch.empty((*grid_of(planes[0].shape), used))
+    pack(planes, folds, wanted)
+    for beyond in (0, 1, 3):
+        found = cells(planes, folds, used + beyond, 512, -7)
+        assert found.dtype == torch.float32 and torch.equal(found[:, :, :used], wanted - 512)
+        assert torch.equal(found[:, :, used:], torch.tensor([-7.0, 0, 0])[:beyond].expand(*found.shape[:2], beyond))
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("size", [(16, 9), (15, 10), (2, 2), (1, 3)], ids=str)
+def test_samples_come_out_of_cells_with_more_channels(depth: int, size: tuple[int, int]) -> None:
+    """As heads give them: of the planes' own size in bytes, the last channels of no meaning."""
+    fmt = PlaneFormat("420", depth)
+    planes = numbered(fmt, *size)
+    wide = torch.full((*grid_of(planes[0].shape), 8), 99, dtype=torch.uint8 if depth == 8 else torch.int16)
+    pack(planes, folds_of("420"), wide[:, :, :6])
+    out = [np.zeros_like(p) for p in planes]
+    unpack(wide[:, :, :6], folds_of("420"), out)
+    assert all(map(np.array_equal, out, planes))
