@@ -18,7 +18,8 @@ from .layers import HeadError
 
 KERNELS = ("int8", "bfloat16", "float32", "float64", "numpy")
 VARIABLE = "NVC_KERNEL"
-NUMPY_MOST = 36 * 10**9  # products that NumPy computes while torch would be imported (bench/NOTES.md)
+# products that take NumPy about as long as importing torch (bench/NOTES.md, "A still from a fresh process")
+NUMPY_MOST = 36 * 10**9
 
 T = TypeVar("T")
 
