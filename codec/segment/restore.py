@@ -53,6 +53,11 @@ class Restorer:
         self._base_q = head.base_q if head and head.spec.base_q else None
         self._upscaled: list[Plane] = []  # of the picture last predicted, where there is history
 
+    @property
+    def kernel(self) -> str | None:
+        """What computes the head, one of `heads.exact.KERNELS`; None without a head."""
+        return self._head.kernel if self._head else None
+
     def upscaled(self, base: Sequence[Plane]) -> list[Plane]:
         """The base at full size, 10-bit, by the fixed filter."""
         return upscale(base, self.format, *self.size, self.scale)

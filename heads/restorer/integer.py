@@ -1,14 +1,14 @@
 """Exact inference: the head as the decoder runs it, bit-identical on every machine.
 
-The arithmetic is that of integers: y = clip((sum of w·x + bias + half) >> shift). It runs inside float32 kernels,
-which is exact because every partial sum stays below 2^24 in magnitude whatever the order of summation; that bound is
-computed from the weights themselves when a head is loaded, and a head that could exceed it is refused. Scaling by
-powers of two and floor are exact in float32 as well.
+The arithmetic is that of integers: y = clip((sum of w·x + bias + half) >> shift). Kernels of int8 run it as
+`heads.int8` says. In float32 it is exact because every partial sum stays below 2^24 in magnitude whatever the order of
+summation; that bound is computed from the weights themselves when a head is loaded, and a head that could exceed it is
+refused. Scaling by powers of two and rounding down are exact in float32 as well.
 
 What could still break it is a kernel that does not sum products: Winograd or FFT convolutions, TF32, oneDNN told to
-multiply in bfloat16. They are switched off here, and when a head is loaded its kernels are compared with plain integer
-arithmetic on patches of two sizes; where they fail that, float64 is used instead, whose margin of 29 bits covers such
-transforms.
+multiply in bfloat16, pairs that saturate. They are switched off or avoided, and when a head is loaded its kernels are
+compared with plain integer arithmetic on patches of two sizes; those that fail that give way to the next, at the end to
+float64, whose margin of 29 bits covers such transforms.
 """
 
 from __future__ import annotations
