@@ -15,6 +15,8 @@ def use_threads(count: int) -> None:
 
 def threads_here() -> int:
     """On how many threads networks run where the calling thread has them run."""
+    import torch
+
     return torch.get_num_threads()
 
 
