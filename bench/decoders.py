@@ -78,7 +78,7 @@ def row(
     def ratio(key: str) -> str | None:
         return fixed(median(run[key] / other[key] for run, other in zip(mine, anchor, strict=True)))
 
-    cells: list[object] = [name, checked["frames"], checked["crc"], fixed(checked["frames"] / spent("seconds"), 1)]
+    cells: list[object] = [name, checked["frames"], checked["crc"], fixed(checked["frames"] / spent("seconds"))]
     for key in ("seconds", "processor"):
         cells += [fixed(spent(key)), ratio(key)]
     cells.append(fixed(spent("first")))

@@ -49,8 +49,10 @@ def check(job: dict[str, Any]) -> dict[str, Any]:
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Seconds of a decode and of the first picture once more."""
-    for name in () if job["still"] else ("av", "torch", "codec.film.film"):
-        import_module(name)
+    if not job["still"]:
+        for name in ("av", "torch"):
+            import_module(name)
+        _ = codec.open  # imported when it is asked for
     began, used, first, frames = time.perf_counter(), time.process_time(), None, 0
     for _ in pictures(job):
         first = time.perf_counter() - began if first is None else first

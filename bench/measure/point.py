@@ -25,6 +25,7 @@ from .machine import machine
 
 STEP = """
 import json, os, sys, time
+import av, torch  # what comes from libraries is no method's time
 from bench.measure.worker import main
 used = lambda: time.process_time() + sum(os.times()[2:4])  # those of processes that have ended behind its own
 began = used()
