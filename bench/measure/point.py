@@ -25,8 +25,8 @@ from .machine import machine
 
 STEP = """
 import json, os, sys, time
-import av, torch  # what comes from libraries is no method's time
 from bench.measure.worker import main
+import av, torch  # behind the package, which tells libraries how to wait; their import is no method's time
 used = lambda: time.process_time() + sum(os.times()[2:4])  # those of processes that have ended behind its own
 began = used()
 main(sys.argv[1])
