@@ -10,7 +10,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from codec.cli.command import Group, run_to_end
-from codec.cli.options import COUNT, Number, exact, shown
+from codec.cli.options import COUNT, Number, exact, shown, whole
 from codec.cli.streams import put, say
 
 from .checks import Checks
@@ -26,23 +26,37 @@ from .process import BenchError
 from .results import RUN
 
 if TYPE_CHECKING:
+    from .installation import Installation
     from .method import Kind, Method
 
 VIDEO_DEFAULT = "nvc,x264,x265,svt-av1,svt-av1-p2-10bit,vp9,lzma"
+SPEED_DEFAULT = "nvc@32,x265@24,svt-av1@32"
 IMAGE_DEFAULT = "jpeg,webp,avif,jxl"
 ANCHORS: dict[str, str] = {"video": "svt-av1", "image": "jpeg"}
 
 
-def _methods(kind: Kind, names: str, anchor: str | None) -> tuple[list[Method], Method]:
+def _installations(texts: Sequence[str]) -> dict[str, Installation]:
+    """Other installations by their names. Raises click.BadParameter for what is none."""
+    from .installation import installations
+
+    try:
+        return installations(texts)
+    except BenchError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _methods(
+    kind: Kind, names: str, anchor: str | None, beside: Mapping[str, Installation] | None = None
+) -> tuple[list[Method], Method]:
     """(methods, the anchor among them). Raises click.BadParameter for an unknown name."""
     from .methods import find, find_all
 
     try:
-        found = find_all(kind, names)
+        found = find_all(kind, names, beside)
         if anchor is None:
             usual = [m for m in found if m.name == ANCHORS[kind]]
             return found, (usual or [m for m in found if m.knob is not None] or found)[0]
-        chosen = find(kind, anchor)
+        chosen = find(kind, anchor, beside)
     except BenchError as error:
         raise click.BadParameter(str(error)) from None
     except IndexError:
@@ -52,6 +66,9 @@ def _methods(kind: Kind, names: str, anchor: str | None) -> tuple[list[Method], 
 
 
 _frames = click.option("--frames", type=COUNT, help="Only so many pictures of each clip.")
+_beside = click.option("--beside", multiple=True, metavar="NAME=PLACE",
+                       help="Another installation of NVC, an interpreter or a folder with a copy: "
+                            "nvc@NAME is then its method.")  # fmt: skip
 _out = click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="bench-results",
                     show_default=True, help="Folder for results, taken up again.")  # fmt: skip
 
@@ -62,6 +79,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--jobs", type=Number(int, 1, 64), default=1, show_default=True,
                      help="Points measured side by side; above 1, times say little."),
         _out,
+        _beside,
         click.option("--anchor", help="What all others are compared with."),
         click.option("--points", type=Number(int, 2, 50), default=6, show_default=True,
                      help="About so many a curve."),
@@ -100,13 +118,14 @@ def _curves(
     frames: int | None,
     out: Path,
     jobs: int,
+    beside: Sequence[str],
 ) -> int:
     from codec.media.parts import write_whole
 
     from .measure.runner import Runner, run_curves
     from .show import report
 
-    methods, chosen = _methods(kind, names, anchor)
+    methods, chosen = _methods(kind, names, anchor, _installations(beside))
     with _kept_points():
         runner = Runner(out, jobs, say)
         clips = run_curves(kind, paths, methods, chosen, points, frames, runner)
@@ -130,20 +149,21 @@ def _curves(
 @_frames
 @_shared
 def rd_curve(clips: tuple[str, ...], methods: str, frames: int | None, anchor: str | None, points: int, out: Path,
-             jobs: int) -> int:  # fmt: skip
+             jobs: int, beside: tuple[str, ...]) -> int:  # fmt: skip
     """Rate-distortion curves of video methods on CLIPS, with tables, plots and a page."""
-    return _curves("video", clips, methods, anchor, points, frames, out, jobs)
+    return _curves("video", clips, methods, anchor, points, frames, out, jobs, beside)
 
 
 @cli.command("images")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True))
 @click.option("--methods", default=IMAGE_DEFAULT, show_default=True)
 @_shared
-def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: int, out: Path, jobs: int) -> int:
+def images(pictures: tuple[str, ...], methods: str, anchor: str | None, points: int, out: Path, jobs: int,
+           beside: tuple[str, ...]) -> int:  # fmt: skip
     """Rate-distortion curves of picture methods on PICTURES or folders of them: the mean over the set."""
     from .sources import stills_in
 
-    return _curves("image", stills_in(pictures), methods, anchor, points, None, out, jobs)
+    return _curves("image", stills_in(pictures), methods, anchor, points, None, out, jobs, beside)
 
 
 @cli.command("lossless")
@@ -175,28 +195,87 @@ def lossless_command(clips: tuple[str, ...], methods: str | None, frames: int | 
 
 @cli.command("speed")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--methods", default="nvc@32,x265@24,svt-av1@32", show_default=True, help="NAME or NAME@SETTING.")
+@click.option("--methods", help=f"NAME or NAME@SETTING.  [default: {SPEED_DEFAULT}]")
 @click.option("--anchor", help="What all others are compared with.  [default: the first]")
 @click.option("--runs", type=COUNT, default=3, show_default=True)
 @_frames
-def speed_command(clips: tuple[str, ...], methods: str, anchor: str | None, runs: int, frames: int | None) -> None:
-    """Seconds and memory of encoding and decoding, methods in alternation; medians and ratios to the anchor."""
-    from .sources import kind_of
-    from .speed import compare, usual
+@_beside
+@click.option("--cores", help="Run on the processors of these numbers alone, as in 0,1.")
+@click.option("--isa", help="Hold libraries to instruction sets up to this one, in oneDNN's words, as in AVX2.")
+@click.option("--kernel", help="Hold NVC's networks to kernels of integers of this name, as in int8.")
+@click.option("--threads", type=Number(int, 0, 256), help="Of decoders of .nvc files; else nvc:threads=N.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Likewise; else nvc:device=cpu.")
+def speed_command(
+    clips: tuple[str, ...],
+    methods: str | None,
+    anchor: str | None,
+    runs: int,
+    frames: int | None,
+    beside: tuple[str, ...],
+    cores: str | None,
+    isa: str | None,
+    kernel: str | None,
+    **decoder: Any,
+) -> None:
+    """Seconds and memory of encoding and decoding CLIPS, methods in alternation; medians and ratios to the anchor.
 
-    for clip in clips:
-        entries = []
-        for text in filter(None, methods.split(",")):
-            name, _, setting = text.partition("@")
-            method, _ = _methods(kind_of(clip), name, None)
-            try:
-                entries.append((method[0], float(exact(setting)) if setting else usual(method[0])))
-            except ValueError:
-                raise click.BadParameter(f"{shown(setting)} is no setting") from None
-        names = [m.name for m, _ in entries]
-        if anchor is not None and anchor not in names:
-            raise click.BadParameter(f"{anchor} is not among {', '.join(names)}")
-        put(compare(clip, entries, anchor or names[0], runs, frames, say))
+    Of a clip that is an .nvc file, this installation's decoder and those beside it are compared instead.
+    """
+    from .decoders import compare_decoders
+    from .installation import HERE
+    from .process import limited
+    from .speed import compare, held, here
+
+    others, env = _installations(beside), held(isa, kernel)
+    with limited(_numbers(cores)):
+        for clip in clips:
+            options = {name: value for name, value in decoder.items() if value is not None}
+            if clip.lower().endswith(".nvc"):
+                _refuse({"methods": methods, "anchor": anchor, "frames": frames}, "an .nvc file is decoded alone")
+                text = compare_decoders(clip, [HERE, *others.values()], runs, options, env, say)
+            else:
+                _refuse(options, "it is of decoders of .nvc files")
+                entries = _entries(clip, methods or SPEED_DEFAULT, others)
+                names = [m.name for m, _ in entries]
+                if anchor is not None and anchor not in names:
+                    raise click.BadParameter(f"{anchor} is not among {', '.join(names)}")
+                text = compare(clip, entries, anchor or names[0], runs, frames, env, say)
+            put(f"{here(env)}\n{text}")
+
+
+def _refuse(options: Mapping[str, Any], why: str) -> None:
+    """Raise click.BadParameter where one of `options` was given."""
+    for name, value in options.items():
+        if value is not None:
+            raise click.BadParameter(f"--{name} does not go with this clip: {why}")
+
+
+def _numbers(text: str | None) -> list[int]:
+    """The numbers of processors in a list parted by commas. Raises click.BadParameter for what is none."""
+    try:
+        return [whole(number) for number in text.split(",")] if text is not None else []
+    except ValueError:
+        raise click.BadParameter(f"{shown(text)} is no list of processors") from None
+
+
+def _entries(clip: str, methods: str, beside: Mapping[str, Installation]) -> list[tuple[Method, float]]:
+    """Each method of a list with its setting. Raises click.BadParameter for what is neither."""
+    from .sources import kind_of
+    from .speed import usual
+
+    entries = []
+    for text in filter(None, methods.split(",")):
+        name, at, setting = text.rpartition("@")
+        if not at or setting.split(":")[0] in beside:
+            name, setting = text, ""
+        method, _ = _methods(kind_of(clip), name, None, beside)
+        try:
+            entries.append((method[0], float(exact(setting)) if at and setting else usual(method[0])))
+        except ValueError:
+            raise click.BadParameter(f"{shown(setting)} is no setting") from None
+    if not entries:
+        raise click.BadParameter("no method is named")
+    return entries
 
 
 @cli.command("report")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from codec.film.sources import source_of
 from codec.frames import Frame, Plane, VideoInfo
 
+from .installation import Installation
 from .process import ROOT, BenchError
 
 Kind = Literal["video", "image"]
@@ -91,6 +92,7 @@ class Method(ABC):
     `name` stands in tables; `kind` says what it encodes. `knob` is None where there is nothing to choose; `lossless` is
     the setting at which every sample comes back, None where there is none. `settings` says in words what decides the
     bytes beside the setting. `libraries` and `modules` (of the project, as paths) name the code that makes them.
+    `installation` runs its steps where it is not this one.
     """
 
     kind: ClassVar[Kind]
@@ -100,6 +102,12 @@ class Method(ABC):
     lossless: float | None = None
     libraries: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    installation: Installation | None = None
+
+    @property
+    def own_name(self) -> str:
+        """The name by which its installation finds it."""
+        return self.name
 
     @abstractmethod
     def encode(self, source: Source, quality: float) -> bytes:

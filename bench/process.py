@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
@@ -58,14 +58,15 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **(more or {})}
 
 
-def run(command: Sequence[str], env: Mapping[str, str] | None = None, cores: int = 0) -> Ran:
+def run(command: Sequence[str], env: Mapping[str, str] | None = None, cores: int = 0, name: str | None = None) -> Ran:
     """Run a program to its end; `env` is added to the environment, `cores` > 0 limits it to as many processors.
 
-    Raises BenchError where it fails, with the last line that it wrote to standard error.
+    Raises BenchError where it fails, with `name`, or else how it was called, and the last line that it wrote to
+    standard error.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
-        with _limited(cores):
+        with limited(first_processors(cores)):
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(env))
         memory, seconds = _watch(_Started(process), began)
         texts = []
@@ -74,8 +75,8 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None, cores: int
             texts.append(file.read().decode(errors="replace"))
     if process.returncode:
         words = _last_words(texts[1]) or "no message"
-        shown = f"{Path(command[0]).name} {' '.join(command[1:4])} …"
-        raise BenchError(f"{shown} ended with {process.returncode}: {words}")
+        shown = f"{Path(command[0]).name} {' '.join(command[1:4])} … ended with {process.returncode}"
+        raise BenchError(f"{name or shown}: {words}")
     return Ran(seconds, memory, *texts)
 
 
@@ -167,18 +168,28 @@ class _Forked:
         self._process.join()
 
 
+def first_processors(count: int) -> list[int]:
+    """The numbers of the first `count` processors that this thread may use; none where it may not choose them."""
+    return sorted(os.sched_getaffinity(0))[: max(count, 0)] if hasattr(os, "sched_getaffinity") else []
+
+
 @contextmanager
-def _limited(cores: int) -> Iterator[None]:
-    """Within, what this thread starts runs on the first `cores` of its processors, where that can be chosen."""
-    if cores <= 0 or not hasattr(os, "sched_setaffinity"):
+def limited(processors: Collection[int]) -> Iterator[None]:
+    """Within, what this thread starts runs on the processors of these numbers alone; on all of its own where there are
+    none. Raises BenchError where they cannot be had."""
+    if not processors:
         yield
         return
-    processors = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(processors)[:cores])
+    if not hasattr(os, "sched_setaffinity"):
+        raise BenchError("processors cannot be chosen on this system")
+    before = os.sched_getaffinity(0)
+    if missing := set(processors) - before:
+        raise BenchError(f"there is no processor {', '.join(map(str, sorted(missing)))} to run on here")
+    os.sched_setaffinity(0, processors)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, processors)
+        os.sched_setaffinity(0, before)
 
 
 def _watch(process: _Process, began: float) -> tuple[int, float]:

@@ -30,8 +30,10 @@ ROOMS = {
     "codec.limits": ("codec.limits",),
     "codec.pillow": ("codec.pillow",),
     "api": ("codec", "codec.__main__"),
-    "bench.ground": tuple(f"bench.{name}" for name in ("method", "process", "results", "sources", "tables")),
-    "bench.command": ("bench", "bench.__main__", "bench.cli", "bench.lossless", "bench.speed"),
+    "bench.ground": tuple(
+        f"bench.{name}" for name in ("installation", "method", "process", "results", "sources", "tables")
+    ),
+    "bench.command": ("bench", "bench.__main__", "bench.cli", "bench.decoders", "bench.lossless", "bench.speed"),
 }
 
 DENSITY = (

@@ -9,31 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..installation import Installation
 from ..method import Film, Method, Source
 from ..process import BenchError, Ran, run_fresh
 from ..results import KEY, Record
 from ..sources import described
 from . import worker
+from .machine import machine
 
-
-def machine() -> str:
-    """This machine in words: system, processor, cores that may be used."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.system()}, {_processor()}, {cores} core{'s' * (cores != 1)}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+STEP = """
+import json, os, sys, time
+from bench.measure.worker import main
+import av, torch  # behind the package, which tells libraries how to wait; their import is no method's time
+used = lambda: time.process_time() + sum(os.times()[2:4])  # those of processes that have ended behind its own
+began = used()
+main(sys.argv[1])
+print(json.dumps({"processor": used() - began}))
+"""
 
 
 def point(method: Method, clip: str, source: Source, setting: float) -> Record:
@@ -57,15 +55,40 @@ def point(method: Method, clip: str, source: Source, setting: float) -> Record:
     }
 
 
-def step(name: str, folder: str, **job: Any) -> tuple[dict[str, Any], Ran]:
-    """(answer, how it ran) of one step in a fresh process. Raises BenchError where it fails."""
+def step(
+    name: str, folder: str, installation: Installation | None = None, env: Mapping[str, str] | None = None, **job: Any
+) -> tuple[dict[str, Any], Ran]:
+    """(answer, how it ran) of one step in a fresh process. Raises BenchError where it fails.
+
+    With an `installation` it is a new interpreter of that one, with `env` added to its environment, and the answer has
+    `processor` too: seconds of all processors, also in processes that have ended.
+    """
     path = os.path.join(folder, f"{name}.json")
     Path(path).write_text(json.dumps({"step": name, **job}))
-    ran = run_fresh(worker.main, path, name)
     try:
-        return json.loads(ran.out.splitlines()[-1]), ran
-    except (IndexError, ValueError):
+        if installation is None:
+            ran = run_fresh(worker.main, path, name)
+            return json.loads(ran.out.splitlines()[-1]), ran
+        ran = installation.run(STEP, path, name=name, env=env)
+        answer, used = map(json.loads, ran.out.splitlines()[-2:])
+        return {**answer, **used}, ran
+    except (IndexError, TypeError, ValueError):
         raise BenchError(f"the worker of {name} said nothing") from None
+
+
+def called(method: Method) -> dict[str, Any]:
+    """What tells a worker of the method's installation which one it is."""
+    return {"kind": method.kind, "method": method.own_name}
+
+
+def judged(
+    method: Method, source: Source, folder: str, file: str, **places: Any
+) -> tuple[dict[str, Any], dict[str, Any], Ran]:
+    """(quality of a file of `method` against its source, the decode's answer, how it ran); crops go to `places`."""
+    pictures = os.path.join(folder, "pictures")
+    decoded, decoder = step("decode", folder, method.installation, **called(method), file=file, pictures=pictures)
+    found, _ = step("compare", folder, source=described(source), pictures=pictures, **places)
+    return found, decoded, decoder
 
 
 def measure(method: Method, clip: str, source: Source, setting: float, out: Path | None = None) -> Record:
@@ -77,15 +100,13 @@ def measure(method: Method, clip: str, source: Source, setting: float, out: Path
         name = hashlib.blake2b(json.dumps([record[k] for k in KEY]).encode(), digest_size=8).hexdigest()
         crops = {"crop": f"crops/{name}.png", "crop_source": f"crops/{source.hash[:16]}-{record['frames']}.png"}
         (out / "crops").mkdir(parents=True, exist_ok=True)
-    about = {"kind": method.kind, "method": method.name}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        file, pictures = os.path.join(folder, "file"), os.path.join(folder, "pictures")
-        from_source = {"source": described(source)}
-        encoded, encoder = step("encode", folder, **about, **from_source, setting=setting, target=file)
+        file = os.path.join(folder, "file")
+        encoded, encoder = step("encode", folder, method.installation, **called(method), source=described(source),
+                                setting=setting, target=file)  # fmt: skip
         size = os.path.getsize(file)
-        decoded, decoder = step("decode", folder, **about, file=file, pictures=pictures)
         places = {name: str(out / place) for name, place in crops.items()} if out is not None else {}
-        found, _ = step("compare", folder, **from_source, pictures=pictures, **places)
+        found, decoded, decoder = judged(method, source, folder, file, **places)
     bits = size * 8
     return record | found | {
         "bytes": size,

@@ -1,12 +1,17 @@
 """The registry: every method by name. One adapter a file; rows of a table rather than copies.
 
-A method is named in commands by `NAME`, `NAME:key=value:key=value` (with options of its own) or `NAME@SETTING`.
+A method is named in commands by `NAME`, `NAME:key=value:key=value` (with options of its own) or either with `@SETTING`
+behind it; `NAME@INSTALLATION[:key=value]...` is that of another installation of NVC.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ..installation import Installation
 from ..method import Kind, Method
 from ..process import BenchError
+from .beside import BESIDE
 from .libav import LIBAV
 from .lzma import Lzma, StillLzma
 from .nvc import NVC
@@ -20,9 +25,15 @@ METHODS: dict[Kind, dict[str, Method]] = {
 }
 
 
-def find(kind: Kind, text: str) -> Method:
-    """The method that `NAME[:key=value]...` stands for. Raises BenchError where there is none."""
+def find(kind: Kind, text: str, beside: Mapping[str, Installation] | None = None) -> Method:
+    """The method that `NAME[@INSTALLATION][:key=value]...` stands for, the installation one of `beside`. Raises
+    BenchError where there is none."""
     name, *options = text.split(":")
+    name, at, place = name.partition("@")
+    if at:
+        if place not in (beside or {}):
+            raise BenchError(f"{text}: there is no installation {place!r} beside this one")
+        return BESIDE[kind](text, ":".join((name, *options)), (beside or {})[place])
     if name not in METHODS[kind]:
         raise BenchError(f"there is no {kind} method {name!r}; there are {', '.join(METHODS[kind])}")
     method = METHODS[kind][name]
@@ -30,9 +41,9 @@ def find(kind: Kind, text: str) -> Method:
     return method.variant(pairs) if pairs else method
 
 
-def find_all(kind: Kind, text: str) -> list[Method]:
+def find_all(kind: Kind, text: str, beside: Mapping[str, Installation] | None = None) -> list[Method]:
     """The methods of a list parted by commas, each once."""
-    return list({name: find(kind, name) for name in text.split(",") if name}.values())
+    return list({name: find(kind, name, beside) for name in text.split(",") if name}.values())
 
 
 def lossless(kind: Kind) -> list[str]:

@@ -21,12 +21,14 @@ from ..process import BenchError
 NVC_KNOB = Knob(best=22, worst=58, low=1, high=63, step=0.25)
 WORDS = {"on": True, "off": False}
 _TYPES: dict[str, Any] = {
+    "device": str,
     "head": WORDS.__getitem__,
     "history": int,
     "loss": lambda text: int(text) if text.isdigit() else text,
     "max_error": int,
     "preset": str,
     "scale": Fraction,
+    "threads": int,
 }
 
 
@@ -65,7 +67,8 @@ class Nvc(Method):
         object.__setattr__(self, "settings", ", ".join(f"{k}={v}" for k, v in known.items()))
 
     def variant(self, options: Mapping[str, str]) -> Self:
-        """Options are fields of `codec.Settings`: preset, scale, history, loss, head (on, off), max_error."""
+        """Options are fields of `codec.Settings`: preset, scale, history, loss, head (on, off), max_error, device and
+        threads."""
         name, known = chosen(self.name, options, _TYPES, self.options, Settings)
         return replace(self, name=name, options=known)
 
@@ -87,7 +90,9 @@ class Nvc(Method):
             with open(path, "wb") as file:
                 file.write(data)
             try:
-                film = Film(path)
+                film = Film(
+                    path, **{name: self.options[name] for name in ("device", "threads") if name in self.options}
+                )
                 first = None
                 for frame in film.frames():
                     first = frame.pts if first is None else first

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.cli import main
 from bench.measure.crops import busiest, part
 from bench.method import Film, Still
 from bench.process import ROOT, BenchError, run, tree_memory
@@ -24,21 +23,6 @@ from bench.show.report import build
 from bench.tables import fixed, table
 from codec.frames import Frame, PlaneFormat, VideoInfo
 from tests.makers import drawn_planes
-
-
-@pytest.fixture
-def bench(monkeypatch, capfd):
-    """Runs the command line in this process: (exit code, what it printed)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err and "internal fault" not in err
-        return end.value.code, out + err
-
-    return call
 
 
 def test_curves_of_a_film(bench, make_film, tmp_path):
