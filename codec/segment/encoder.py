@@ -135,7 +135,9 @@ class SegmentEncoder:
     def _assemble(self, base: Base, choice: Choice) -> Segment:
         seconds = self.passes.effort.restoring()
         with self.passes.begin("restore", seconds).part(seconds):
-            run = self.passes.run(base, choice.head, choice.loss, choice.lam, changes=choice.changes)
+            run = self.passes.run(
+                base, choice.head, choice.loss, choice.lam, changes=choice.changes, known=choice.known
+            )
         header = self._header(choice, run)
         units = []
         for k, (packet, residual) in enumerate(zip(base.packets, run.residuals, strict=True)):
