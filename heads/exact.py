@@ -1,16 +1,23 @@
-"""Kernels that sum exactly, and threads that each run kernels of one thread."""
+"""Kernels that sum exactly: the switches that they need, and which of them a head is computed by.
+
+Every head has some to choose from, the fastest first. A head takes the first that proves exact on this machine when it
+is loaded. Tests and measurements force one, by `forced` or by the environment variable NVC_KERNEL.
+"""
 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
-from threading import Barrier, Lock, Thread
+from threading import Lock
+from typing import TypeVar
 
 import torch
+
+KERNELS = ("int8", "bfloat16", "float32", "float64")
+VARIABLE = "NVC_KERNEL"
+
+T = TypeVar("T")
 
 
 class HeadError(ValueError):
@@ -79,67 +86,30 @@ def has_bfloat16() -> bool:
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
 
 
-def _keep_to_one() -> None:
-    torch.set_num_threads(1)
-    torch.get_num_threads()  # fixes it: a thread takes the default of that moment when it first asks
-
-
-def single_threads(count: int) -> ThreadPoolExecutor:
-    """`count` threads, started, whose torch kernels keep to one thread each. Torch takes what one thread asks for as
-    the default of all that come later, so the caller's own number is set again."""
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, "head", initializer=_keep_to_one)
-    barrier = Barrier(count + 1)
-    for _ in range(count):
-        pool.submit(barrier.wait)
-    barrier.wait()
-    torch.set_num_threads(before)
-    return pool
+_forced: list[str] = []
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Within, torch kernels of the calling thread keep to one thread. Threads of OpenMP that have shared a kernel wait
-    for the next one in busy loops, and take the cores of those that train side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # what was asked for is now the default of threads that come later, such as those of a player: set it back elsewhere
-    other = Thread(target=torch.set_num_threads, args=(before,))
-    other.start()
-    other.join()
+def forced(kernel: str) -> Iterator[None]:
+    """Within, heads that are loaded are computed by this one of KERNELS, where they have the choice."""
+    _forced.append(kernel)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _forced.remove(kernel)
 
 
-@cache
-def workers() -> ThreadPoolExecutor:
-    """Threads for bands of pictures, kept for the life of the process."""
-    return single_threads(os.cpu_count() or 1)
-
-
-if hasattr(os, "register_at_fork"):  # threads do not come along
-    os.register_at_fork(after_in_child=workers.cache_clear)
-
-
-def for_all(work: Callable[[int], None], items: Sequence[int], most: int | None = None) -> None:
-    """Do `work` with all items, side by side on as many threads as torch may use, `most` of them at most, each with
-    kernels of one thread."""
-    share = min(torch.get_num_threads(), len(items), most or len(items))
-    if share <= 1:
-        for item in items:
-            work(item)
-        return
-    left = deque(items)  # whoever is done takes the next: threads are not equally fast on a busy machine
-
-    def some() -> None:
-        while True:
-            try:
-                item = left.popleft()
-            except IndexError:
-                return
-            work(item)
-
-    for done in [workers().submit(some) for _ in range(share)]:
-        done.result()
+def first_exact(kernels: Sequence[str], load: Callable[[str], T | None]) -> tuple[str, T]:
+    """(name, what `load` makes of it) of the first of `kernels` that `load` finds exact: it returns None for others. A
+    kernel that is forced is the only one that is tried. Raises HeadError where none is exact."""
+    asked = _forced[-1] if _forced else os.environ.get(VARIABLE, "")
+    if asked and asked not in KERNELS:
+        raise HeadError(f"{VARIABLE} is {asked!r}; kernels are {', '.join(KERNELS)}")
+    tried = [asked] if asked in kernels else kernels
+    for kernel in tried:
+        found = load(kernel)
+        if found is not None:
+            return kernel, found
+    if asked in kernels:
+        raise HeadError(f"the head was to be computed by {asked} kernels, which are not exact for it on this machine")
+    raise HeadError(f"no kernels of this machine sum exactly, of {', '.join(kernels)}")

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .exact import one_thread, single_threads
+from .threads import one_thread, single_threads
 from .twin import FloatTwin
 
 PARTS = 2  # of a batch

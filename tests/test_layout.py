@@ -34,7 +34,10 @@ ROOMS = {
     "bench.command": ("bench", "bench.__main__", "bench.cli", "bench.lossless", "bench.speed"),
 }
 
-DENSITY = ("heads.density.head", "heads.density.store", "heads.exact", "heads.layers", "heads.weights")
+DENSITY = (
+    *("heads.density.head", "heads.density.store"),
+    *("heads.exact", "heads.int8", "heads.layers", "heads.threads", "heads.weights"),
+)
 
 # what a room may import of the project beside itself: rooms, folders or modules
 MAY_IMPORT: dict[str, tuple[str, ...]] = {

@@ -30,8 +30,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..exact import HeadError, exact_kernels, for_all, has_bfloat16
+from ..exact import HeadError, exact_kernels, has_bfloat16
 from ..layers import Layer
+from ..threads import for_all
 
 PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))  # (y, x) in a cell, in the order of coding
 FLAGS = 3  # that shift the first layer's biases: coarse grid, a last picture is known, third plane

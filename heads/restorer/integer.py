@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..exact import HeadError, exact_kernels, for_all
+from ..exact import HeadError, exact_kernels
 from ..layers import BIAS_MAX, EXACT, WEIGHT_MAX, Layer
+from ..threads import for_all
 from .spec import ACT_MAX, HISTORY_MAX, INPUT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
 
 CORRECTION_BITS = 4

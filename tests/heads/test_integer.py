@@ -11,10 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from heads.exact import HeadError, exact_kernels, single_threads
+from heads.exact import HeadError, exact_kernels
 from heads.layers import Layer
 from heads.restorer.integer import IntegerHead, check, worst_sums
 from heads.restorer.spec import HeadSpec
+from heads.threads import single_threads
 from tests.heads.drawn_heads import SPECS, drawn_head
 
 Ints = NDArray[np.int64]
