@@ -10,6 +10,7 @@ None), and returns bytes; it reads and writes nothing else, so segments can be e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -62,7 +63,11 @@ class Segment:
 
 
 class SegmentEncoder:
-    """Encodes the pictures of one segment. `frames` share one size and `info.format`. Stages go to `listen`."""
+    """Encodes the pictures of one segment. `frames` share one size and `info.format`. Stages go to `listen`.
+
+    Attributes:
+        begun: bases that somebody is coding, by their crf: who asks for one gets that, once.
+    """
 
     def __init__(
         self,
@@ -74,11 +79,16 @@ class SegmentEncoder:
     ):
         self.frames, self.info, self.settings, self.scale = frames, info, settings, scale
         self.passes = Passes(frames, info, settings, scale, listen)
+        self.begun: dict[float, Future[Base]] = {}
 
     # --- base ---------------------------------------------------------------------------------------------------
 
     def base(self, crf: float, preset: int | None = None) -> Base:
-        """Code the segment's base and decode it again."""
+        """Code the segment's base and decode it again. `preset`: SVT-AV1's, if not that of the settings."""
+        if preset is None and (begun := self.begun.pop(crf, None)):
+            while not wait([begun], 1).done:  # now and then, as Windows does not interrupt a thread that waits
+                pass
+            return begun.result()
         return self.passes.base(crf, preset)
 
     # --- head and loss-stream -----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from .passes import Passes
 from .restore import Seen
 from .side_by_side import in_order, threads_for
 
-EXAMPLE_BYTES = 384 << 20  # of the pictures that a head learns from
+EXAMPLE_BYTES = 192 << 20  # of the pictures that a head learns from
 LAYERS = 4
 FIT_COARSE = 4  # a pretrained head changes in multiples of 2^4
 

@@ -30,7 +30,7 @@ from .side_by_side import in_order, threads_for
 
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
-KEPT = 256 << 20  # bytes of a base's pictures that are decoded but once
+KEPT = 128 << 20  # bytes of a base's pictures that are decoded but once
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from heads.exact import workers
+from heads.threads import workers
 
 HELD = 256 << 20  # bytes of pictures that may be under way at once
 T = TypeVar("T")
