@@ -91,17 +91,16 @@ class Effort:
         """The head; `batches` of the pretrained one's, where that is known."""
         if self.settings.max_error is not None:
             return self.density()
-        total = self.trial()
         if not self.settings.head:
-            return total
+            return 0.0
         if self.scale == 1 and self.info.format.chroma == "420":
             steps = self._preset.batches(self.frames * self._picture) if batches is None else batches
-            return total + (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps)
+            return (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps)
         schedule = self._preset.schedule
         widths = [width for width, _ in self._preset.widths]
         tried = widths if self._preset.try_all else widths[-1:]
         steps = schedule.float_steps + schedule.integer_steps
-        total += self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried)
+        total = self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried)
         return total + (self.restoring() if self.settings.loss == "auto" and self.scale > 1 else 0.0)
 
     def restoring(self) -> float:
