@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +118,34 @@ def checksum(planes: Sequence[Plane], crc: int = 0) -> int:
     for plane in planes:
         crc = zlib.crc32(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data, crc)
     return crc
+
+
+def joined(crc: int, other: int, size: int) -> int:
+    """CRC-32 of some bytes with checksum `crc` and, behind them, `size` bytes with checksum `other`: those of pictures
+    that are computed side by side become that of their group."""
+    return _product(_shift(size), crc) ^ other
+
+
+_CRC = 0xEDB88320  # polynomial of CRC-32 over two elements, like all of them here the highest bit being that of x^0
+
+
+def _product(a: int, b: int) -> int:
+    """Of two polynomials, by that of CRC-32."""
+    product = 0
+    for bit in range(31, -1, -1):
+        product ^= b if a >> bit & 1 else 0
+        b = b >> 1 ^ (_CRC if b & 1 else 0)
+    return product
+
+
+@lru_cache(16)
+def _shift(size: int) -> int:
+    """What a checksum is multiplied by where `size` bytes follow: x to the number of their bits."""
+    shift, power = 1 << 31, 1 << 31 - 8
+    while size:
+        shift = _product(power, shift) if size & 1 else shift
+        power, size = _product(power, power), size >> 1
+    return shift
 
 
 def folds_of(chroma: str) -> list[tuple[int, int]]:

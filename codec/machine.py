@@ -13,6 +13,11 @@ def use_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
+def threads_here() -> int:
+    """On how many threads networks run where the calling thread has them run."""
+    return torch.get_num_threads()
+
+
 def device_of(name: str) -> str:
     """The torch device that "auto", "cpu" or "cuda" stands for. Raises UsageError where there is no such device."""
     if name == "cuda" and not torch.cuda.is_available():

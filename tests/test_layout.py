@@ -24,7 +24,7 @@ LINES_MAX, CLASS_MAX, FUNCTION_MAX = 600, 200, 60
 UNPICKLERS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
 # rooms that are not simply a folder, by the modules that they hold
-GROUND = tuple(f"codec.{name}" for name in ("errors", "frames", "events", "metrics", "machine", "settings"))
+GROUND = tuple(f"codec.{name}" for name in ("errors", "frames", "events", "metrics", "machine", "settings", "pipeline"))
 ROOMS = {
     "ground": GROUND,
     "codec.limits": ("codec.limits",),

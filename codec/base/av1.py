@@ -16,7 +16,7 @@ from av.error import FFmpegError
 
 from ..errors import DamageError, InputError, reason
 from ..frames import Colour, Frame, Plane
-from ..media.libav import ordinary_priority, packet_of, planes_from_av, planes_to_av
+from ..media.libav import ordinary_priority, packet_of, planes_from_av, planes_in, planes_to_av
 from .resample import BASE_FORMAT
 
 STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
@@ -130,9 +130,10 @@ def _encoder(
 
 
 def decode_base(
-    units: Iterable[tuple[bytes, int]], shape: tuple[int, int], threads: int = 0
+    units: Iterable[tuple[bytes, int]], shape: tuple[int, int], threads: int = 0, *, shared: bool = False
 ) -> Iterator[tuple[int, list[Plane]]]:
-    """Decode temporal units (data, pts) to (pts, 10-bit 4:2:0 planes) in presentation order.
+    """Decode temporal units (data, pts) to (pts, 10-bit 4:2:0 planes) in presentation order. `shared`: planes are views
+    of the decoder's own memory, for those who only read them.
 
     `shape` is (height, width) of every picture; one of another size or format raises DamageError, as does a unit
     that dav1d refuses or a picture that does not come out.
@@ -152,7 +153,7 @@ def decode_base(
                     f"not {shape[1]}x{shape[0]} {BASE_FORMAT.av_name}",
                     frame.pts,
                 )
-            yield frame.pts or 0, list(planes_from_av(frame, BASE_FORMAT))
+            yield frame.pts or 0, list((planes_in if shared else planes_from_av)(frame, BASE_FORMAT))
 
     try:
         for data, pts in units:

@@ -183,13 +183,20 @@ def chroma_place(stream: Any, header: bytes, fmt: PlaneFormat) -> str:
     return "topleft" if dv and fmt.chroma == "420" else chroma_place_of(header)
 
 
-def planes_from_av(frame: av.VideoFrame, fmt: PlaneFormat) -> tuple[Plane, ...]:
-    """Copy the samples of a libav frame whose format is `fmt` out of libav's padded rows."""
+def planes_in(frame: av.VideoFrame, fmt: PlaneFormat) -> tuple[Plane, ...]:
+    """The samples of a libav frame whose format is `fmt`, where they lie: not to be written to, and its memory is kept
+    as long as any of them."""
     planes = []
     for plane, (h, w) in zip(frame.planes, fmt.shapes(frame.width, frame.height), strict=False):
         rows = np.frombuffer(memoryview(plane), fmt.dtype).reshape(-1, plane.line_size // fmt.dtype.itemsize)
-        planes.append(rows[:h, :w].copy())
+        rows.flags.writeable = False
+        planes.append(rows[:h, :w])
     return tuple(planes)
+
+
+def planes_from_av(frame: av.VideoFrame, fmt: PlaneFormat) -> tuple[Plane, ...]:
+    """Copy the samples of a libav frame whose format is `fmt` out of libav's padded rows."""
+    return tuple(plane.copy() for plane in planes_in(frame, fmt))
 
 
 def planes_to_av(planes: Sequence[Plane], fmt: PlaneFormat) -> av.VideoFrame:

@@ -1,7 +1,7 @@
-"""One segment from temporal units to checked pictures: the mirror of `codec.segment.encoder`.
+"""From base pictures to checked ones: the mirror of `codec.segment.encoder`.
 
-    units ──┬──> payloads: header, head, residuals
-            └──> AV1 ──> base pictures ──Restorer, LossCoder──> pictures ──checksums──> checked pictures
+    base pictures ──wanted──> ──restored──> predictions ──SegmentDecoder──> loss-stream, checksums ──> checked pictures
+                               side by side               in order
 
 No picture leaves before the checksum of its group was compared. After a seek, groups that nobody asked for are not
 restored, as far as those after them do not depend on them.
@@ -9,215 +9,175 @@ restored, as far as those after them do not depend on them.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 
-from heads.exact import HeadError
+from heads.exact import single_threads
 
-from ..base.av1 import decode_base
-from ..base.resample import base_size, plain_prediction
-from ..errors import DamageError, FormatError
-from ..frames import Plane, checksum
-from ..limits import Limits
-from ..loss.coder import LossCoder, LossSettings
-from ..loss.modes import FILM_MODES
-from ..wire.obu import TemporalUnit
-from .head import CHAIN, Head, read_head
-from .payload import NO_HEAD, SegmentHeader, read_residual
-from .restore import Restorer
-from .units import SegmentUnits, header_of
+from ..errors import FormatError
+from ..frames import Frame, Plane, checksum, joined
+from ..pipeline import side_by_side
+from .opened import BasePicture, OpenSegment, SegmentEnd
+from .payload import read_residual
+
+Step = BasePicture | SegmentEnd | str  # a sentence tells of damage that best effort has passed over
+
+
+def wanted(steps: Iterable[Step], since: int | None, until: int | None) -> Iterator[Step]:
+    """Those of the `steps` that are needed for the pictures from the one at pts `since` to the last before `until`.
+
+    Where pictures do not depend on each other, groups before `since` are left out. It ends with the group that `until`
+    falls into, and asks for nothing behind it but its first picture."""
+    waiting: list[BasePicture] = []  # of the present group, needed only if one of it is asked for
+    asked = False  # for the present group
+    for step in steps:
+        if not isinstance(step, BasePicture):
+            if isinstance(step, SegmentEnd):
+                waiting, asked = [], False
+            yield step
+            continue
+        if until is not None and step.pts >= until and not asked:
+            return
+        waiting.append(step)
+        if since is None or step.pts >= since or asked or not step.segment.apart:
+            yield from waiting
+            waiting, asked = [], True
+        if step.ends:
+            waiting, asked = [], False
+
+
+def checked(steps: Generator[Step], since: int | None, until: int | None, threads: int) -> Generator[Frame | str]:
+    """The pictures of the `steps` from the one at pts `since` to the last before `until`, restored by so many threads,
+    and checked; sentences pass."""
+    decoder: SegmentDecoder | None = None
+    with (
+        closing(steps),
+        single_threads(threads) if threads > 1 else nullcontext() as pool,
+        closing(side_by_side(restored, wanted(steps, since, until), pool, _most)) as found,
+    ):
+        for done in found:
+            if isinstance(done, str):
+                yield done
+                continue
+            if decoder is None or decoder.segment is not done.segment:
+                decoder = SegmentDecoder(done.segment)
+            for frame in decoder.take(done):
+                if (since is None or frame.pts >= since) and (until is None or frame.pts < until):
+                    yield frame
 
 
 @dataclass(frozen=True)
-class FilmContext:
-    """What the decoders of a film's segments share. `first`: the film's first header, which gives size and format;
-    `earlier`: finds the first unit of the segment before the one at a pts; `fault(pts, what, rest)`: raises
-    DamageError, or under `best_effort` notes the damage and what becomes of the rest of the segment, and returns."""
+class Restored:
+    """A picture as far as it is made of its base and pictures that have been before it. `plain`: by the base alone;
+    `crc` of the `output`, where nothing is to be added to that."""
 
-    first: SegmentHeader
-    limits: Limits
-    best_effort: bool
-    device: str
-    threads: int
-    earlier: Callable[[int], TemporalUnit | None]
-    fault: Callable[[int, str, str], None]
-
-
-@dataclass
-class DecodedPicture:
-    """A picture in the film's format. `base`: what it was made from, kept under best effort only."""
-
-    pts: int
-    duration: int
-    messages: tuple[bytes, ...]
-    base: list[Plane]
+    picture: BasePicture
     output: list[Plane]
+    plain: bool
+    crc: int | None
+
+    @property
+    def segment(self) -> OpenSegment:
+        return self.picture.segment
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A picture of which only the base is decoded. `number`: in its segment, from 0."""
+def restored(step: Step) -> Restored | SegmentEnd | str:
+    """What is done with each picture on its own, by several threads where no picture depends on others; the rest is
+    `SegmentDecoder.take`."""
+    if not isinstance(step, BasePicture):
+        return step
+    segment = step.segment
+    if segment.header is None or not segment.usable:
+        return Restored(step, _plain(step), True, None)
+    output = _own(segment.restorer.predict(step.base, segment.header.uses_head(step.number)))
+    return Restored(step, output, False, None if segment.coder else checksum(output))
 
-    number: int
-    pts: int
-    base: list[Plane]
+
+def _most(step: Step) -> int:
+    """How many pictures, this one among them, may be under way at once: one more for each thread than it works on."""
+    if isinstance(step, str) or step.segment.abreast == 1:
+        return 1
+    return 2 * step.segment.abreast
 
 
-def _within(pictures: Iterable[DecodedPicture], since: int | None, until: int | None) -> Iterator[DecodedPicture]:
-    """Those of a time."""
-    for picture in pictures:
-        if (since is None or picture.pts >= since) and (until is None or picture.pts < until):
-            yield picture
+def size_of(item: object) -> int:
+    """Bytes of what waits for somebody: a base picture or a finished one; what else there is, is small."""
+    if isinstance(item, BasePicture):
+        return item.size
+    return sum(plane.nbytes for plane in item.planes) if isinstance(item, Frame) else 0
+
+
+def _plain(picture: BasePicture) -> list[Plane]:
+    return _own(picture.segment.restorer.plain(picture.base))
+
+
+def _own(planes: list[Plane]) -> list[Plane]:
+    """Planes that share no memory with the base: what may not be written to is libav's."""
+    return [plane if plane.flags.writeable else plane.copy() for plane in planes]
 
 
 class SegmentDecoder:
-    """Decodes the pictures of one segment. `known`: the head of the segment before, `chain`: how far to go back for it;
-    nowhere, where that segment has just been read, as looking again would be in vain.
+    """Completes and checks the pictures of one segment, which are taken in order.
 
-    Attributes: `header` and `head`, None where there is none or it is damaged; `over`: pictures were left out because
-    they are behind those that were asked for.
-    """
+    Damage goes to `FilmContext.restoring`; what that lets pass is shown as far as it can be, by the base alone."""
 
-    def __init__(self, film: FilmContext, units: SegmentUnits, known: Head | None, chain: int = CHAIN):
-        self._film, self._units, self.over = film, units, False
-        self.header = self._header()
-        self.head = self._head(known, chain)
-        fmt, size = film.first.format, (film.first.width, film.first.height)
-        self._restorer = Restorer(fmt, *size, film.first.scale, self.head, film.device)
-        self._usable = self.header is not None and (self.header.head_kind == NO_HEAD or self.head is not None)
-        self._coder: LossCoder | None = None
-        if self.header and self._usable and self.header.loss_kind:
-            loss = LossSettings(FILM_MODES[self.header.loss_kind], self.header.loss_step, self.header.max_error)
-            self._coder = LossCoder(fmt, *size, loss)
+    def __init__(self, segment: OpenSegment):
+        self.segment = segment
+        self._group: list[tuple[BasePicture, list[Plane]]] = []
+        self._crc = 0
 
-    def _fault(self, pts: int, what: str, rest: str = "is shown by its base alone") -> None:
-        self._film.fault(pts, what, rest)
+    def take(self, done: Restored | SegmentEnd) -> list[Frame]:
+        """Add a picture. Returns the pictures of its group, in the film's format, where that is complete; at the end
+        of the segment those of an incomplete one."""
+        if isinstance(done, SegmentEnd):
+            return self._rest()
+        picture, segment = done.picture, self.segment
+        output = self._completed(done)
+        if segment.usable:
+            crc = checksum(output) if done.crc is None else done.crc
+            self._crc = joined(self._crc, crc, sum(plane.nbytes for plane in output))
+        if not segment.film.best_effort:  # nobody asks for its base any more
+            picture = replace(picture, base=[], payloads=())
+        self._group.append((picture, output))
+        if not picture.ends:
+            return []
+        if segment.header and segment.usable:
+            self._check(picture.number // segment.header.group)
+        return self._rest()
 
-    # --- base ---------------------------------------------------------------------------------------------------
+    def _rest(self) -> list[Frame]:
+        """The pictures of the group as far as it has come, and no group."""
+        group, self._group, self._crc = self._group, [], 0
+        return [Frame(tuple(output), p.pts, p.duration, p.messages) for p, output in group]
 
-    def _base(self) -> Iterator[tuple[int, list[Plane]]]:
-        """(pts, planes) of the base's pictures, as far as they decode."""
-        first = self._film.first
-        width, height = base_size(first.width, first.height, first.scale)
+    def _completed(self, done: Restored) -> list[Plane]:
+        """The finished picture."""
+        picture, segment, output = done.picture, self.segment, done.output
+        if segment.header is None or not segment.usable:
+            return output if done.plain else _plain(picture)
+        data = picture.payloads
         try:
-            yield from decode_base(self._units.stream(), (height, width), self._film.threads)
-        except DamageError as error:
-            if error is self._units.fault:  # of the file, and told in full
-                raise
-            self._fault(self._units.last.pts, str(error), "is lost")
-
-    # --- head ---------------------------------------------------------------------------------------------------
-
-    def _head(self, known: Head | None, chain: int) -> Head | None:
-        if self.header is None or self.header.head_kind == NO_HEAD:
-            return None
-        pts = self._units.first.pts
-        try:
-            return read_head(self.header, pts, known, self._earlier, chain)
-        except (HeadError, FormatError, ValueError) as error:
-            self._fault(pts, f"the head of the segment is unusable: {error}")
-            return None
-
-    def _earlier(self, pts: int) -> tuple[int, SegmentHeader] | None:
-        unit = self._film.earlier(pts)
-        return (unit.pts, self._header_of(unit)) if unit else None
-
-    # --- pictures -----------------------------------------------------------------------------------------------
-
-    def pictures(self, since: int | None = None, until: int | None = None) -> Iterator[DecodedPicture]:
-        """The segment's pictures in order, from the one at pts `since` to the last before `until`. Damage goes to
-        `FilmContext.fault`; what that lets pass is shown as far as it can be, by the base alone.
-
-        Where pictures do not depend on each other, groups before `since` are neither restored nor checked. What lies
-        behind the group that `until` falls into is not decoded; then `over` is set.
-        """
-        header = self.header
-        waiting: deque[_Waiting] = deque()  # of the present group, restored only if one of it is asked for
-        group: list[DecodedPicture] = []
-        count = crc = 0
-        for pts, base in self._base():
-            if until is not None and pts >= until and not group:
-                self.over = True
-                return
-            waiting.append(_Waiting(count, pts, base))
-            count += 1
-            ends = header is None or count % header.group == 0 or count == header.frames
-            if since is not None and pts < since and not group and self._apart():
-                if ends:
-                    self._forget(waiting)
-                continue
-            while waiting:
-                group.append(self._restored(waiting.popleft()))
-                crc = checksum(group[-1].output, crc)
-            if ends:
-                if header and self._usable:
-                    self._check(header, count, crc, group)
-                yield from _within(group, since, until)
-                group, crc = [], 0
-        self._units.drain()
-        if header and count != header.frames:
-            what = f"the segment has {count} of its {header.frames} pictures"
-            self._fault(self._units.last.pts, what, "is incomplete")
-        yield from _within(group, since, until)
-
-    def _apart(self) -> bool:
-        """Whether pictures can be left out without harm to those after them."""
-        return self.header is None or not self._usable or self.header.apart
-
-    def _forget(self, waiting: deque[_Waiting]) -> None:
-        """Leave pictures out."""
-        for picture in waiting:
-            self._units.residual(picture.pts)
-            self._units.beside(picture.pts)
-        waiting.clear()
-
-    def _restored(self, picture: _Waiting) -> DecodedPicture:
-        output = self._picture(picture.number, picture.pts, picture.base)
-        kept = picture.base if self._film.best_effort else []
-        return DecodedPicture(picture.pts, *self._units.beside(picture.pts), kept, output)
-
-    def _picture(self, k: int, pts: int, base: list[Plane]) -> list[Plane]:
-        """The finished picture `k` of the segment."""
-        data = self._units.residual(pts)
-        if self.header is None or not self._usable:
-            return self._plain(base)
-        output = self._restorer.predict(base, self.header.uses_head(k))
-        try:
-            if len(data) > (self._coder is not None):
+            if len(data) > (segment.coder is not None):
                 raise FormatError("there are more payloads than one picture can have")
-            if self._coder:
-                output = list(self._coder.decode(read_residual(data[0]) if data else b"", output))
+            if segment.coder:
+                output = list(segment.coder.decode(read_residual(data[0]) if data else b"", output))
         except FormatError as error:  # and what follows depends on it
-            self._fault(pts, f"the loss-stream is damaged: {error}")
-            self._usable = False
-            return self._plain(base)
-        self._restorer.push(output)
+            self._fault(picture.pts, f"the loss-stream is damaged: {error}")
+            return _plain(picture)
+        segment.restorer.push(output)
         return output
 
-    def _plain(self, base: list[Plane]) -> list[Plane]:
-        return plain_prediction(self._restorer.upscaled(base), self._film.first.format.depth)
-
-    # --- header -------------------------------------------------------------------------------------------------
-
-    def _header(self) -> SegmentHeader | None:
-        unit = self._units.first
-        try:
-            return self._header_of(unit)
-        except FormatError as error:
-            self._fault(unit.pts, str(error))
-            return None
-
-    def _header_of(self, unit: TemporalUnit) -> SegmentHeader:
-        return header_of(unit, self._film.first, self._film.limits, self._film.best_effort)
-
-    def _check(self, header: SegmentHeader, count: int, crc: int, group: list[DecodedPicture]) -> None:
-        """Compare the checksum of the `group` that ends with picture `count`; where it differs show the group by its
-        base and give up the segment."""
-        index = (count - 1) // header.group
-        if index < len(header.checksums) and header.checksums[index] == crc:
+    def _check(self, index: int) -> None:
+        """Compare the checksum of the group with that number; where it differs show it by its base and give up the
+        segment."""
+        header = self.segment.header
+        assert header is not None
+        if index < len(header.checksums) and header.checksums[index] == self._crc:
             return
-        self._fault(group[0].pts, f"{len(group)} pictures from here do not match their checksum")
-        self._usable = False
-        for picture in group:
-            picture.output = self._plain(picture.base)
+        self._fault(self._group[0][0].pts, f"{len(self._group)} pictures from here do not match their checksum")
+        self._group = [(picture, _plain(picture)) for picture, _ in self._group]
+
+    def _fault(self, pts: int, what: str) -> None:
+        self.segment.film.restoring(pts, what, "is shown by its base alone")
+        self.segment.usable = False

@@ -141,6 +141,7 @@ def read_residual(payload: bytes) -> bytes:
 # bytes a luma sample, except where said otherwise; rounded up from what `bench check memory` measured
 BASE = 72  # of the base: dav1d's 8 references and what its threads have under way, 3 bytes each
 UPSCALED = 12  # of each plane's sample
+BAND, BAND_ROW = 9 << 20, 350  # of what one thread has under way of a head; the second: of each channel and column
 HISTORY, SEEN = 100, 8  # motion between bases; what is kept, of each plane's sample and earlier picture
 
 
@@ -161,6 +162,29 @@ def film_memory(header: SegmentHeader, best_effort: bool = False) -> int:
     luma, any_plane = FILM_MODES[header.loss_kind].memory
     each += luma + any_plane * samples
     return memory + round(full * each)
+
+
+def room_ahead(header: SegmentHeader, limits: Limits, threads: int) -> int:
+    """Bytes that base pictures, and finished ones, may take that wait for somebody: two for each thread, unless they
+    are large."""
+    base = 3 * prod(base_size(header.width, header.height, header.scale))
+    picture = header.format.frame_bytes(header.width, header.height)
+    return min(2 * threads * max(base, picture), limits.film_memory >> 5)
+
+
+def abreast(header: SegmentHeader, limits: Limits, threads: int, best_effort: bool = False) -> int:
+    """How many pictures of a segment are restored side by side, each by one thread: `threads`; 1, by all of them, where
+    a picture depends on the one before it, or where so many would take more memory than the limits let them."""
+    if header.history:
+        return 1
+    full = header.width * header.height
+    base = prod(base_size(header.width, header.height, header.scale))
+    picture = header.format.frame_bytes(header.width, header.height)
+    upscaled = UPSCALED * picture // header.format.dtype.itemsize
+    head = min(round(3.5 * full), BAND // max(1, header.head_width) + BAND_ROW * header.width) * header.head_width
+    waiting = 2 * room_ahead(header, limits, threads) + 2 * threads * (picture + 3 * base)
+    needed = film_memory(header, best_effort) + waiting + (threads - 1) * (upscaled + head)
+    return threads if needed <= limits.film_memory else 1
 
 
 def check_film(header: SegmentHeader, limits: Limits, best_effort: bool = False) -> None:
