@@ -17,7 +17,6 @@ from itertools import islice
 from typing import TypeVar
 
 import click
-import numpy as np
 
 from codec.base.av1 import base_frames
 from codec.base.coded import Base
@@ -89,7 +88,6 @@ def measured(clip: str, count: int, settings: Settings) -> tuple[Stages, int]:
         count,
         lambda: fit_restorer(passes, examples, head.spec, schedule, head, anchor=head),
     )
-    del examples
     stages.time("a trial", len(passes.evaluated()), lambda: passes.trial(base, head))
     stages.time("restored", count, lambda: passes.run(base, head, LossSettings()))
     encoder = SegmentEncoder(frames, info, settings, Fraction(1))

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 
-from heads.exact import single_threads
+from heads.threads import single_threads
 
 from ..errors import FormatError
 from ..frames import Frame, Plane, checksum, joined

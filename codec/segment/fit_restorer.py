@@ -21,10 +21,10 @@ from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..base.coded import Base
 from ..frames import Plane, channels_of, folds_of
+from .apart import apart
 from .head import Head
 from .passes import Passes
 from .restore import Seen
-from .side_by_side import in_order, threads_for
 
 EXAMPLE_BYTES = 192 << 20  # of the pictures that a head learns from
 LAYERS = 4
@@ -53,7 +53,7 @@ def examples_of(
         pack(passes.frames[k].planes, folds, target)
         return inputs, target.mul_(1 << (10 - fmt.depth)).sub_(inputs[:, :, :planes]).sub_(INPUT_MAX)
 
-    def apart(item: tuple[int, list[Plane]]) -> tuple[Tensor, Tensor]:
+    def alone(item: tuple[int, list[Plane]]) -> tuple[Tensor, Tensor]:
         k, picture = item
         inputs = torch.empty((*grid, planes + (base_q is not None)), dtype=torch.int16)
         pack(restorer.upscaled(picture), folds, inputs[:, :, :planes])
@@ -72,10 +72,7 @@ def examples_of(
 
     numbers = np.unique(np.linspace(0, len(passes.frames) - 1, count).astype(int)).tolist()
     pictures = ((k, base.pictures[k]) for k in numbers)
-    if history:
-        found = list(map(in_sight_of_others, pictures))
-    else:
-        found = list(in_order(apart, pictures, threads_for(2 * each)))
+    found = list(apart(in_sight_of_others, pictures, 0) if history else apart(alone, pictures, 2 * each))
     if history and not gate:
         gate = _gate_found(found, planes, history)
     return [example(x, target, folds) for x, target in found], gate

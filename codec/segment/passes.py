@@ -22,11 +22,11 @@ from ..machine import device_of
 from ..metrics import plane_psnrs, weighted
 from ..settings import Settings
 from ..wire.hdr import svt_hdr
+from .apart import apart
 from .effort import EVALUATED, Agenda, Effort, coded_share
 from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
-from .side_by_side import in_order, threads_for
 
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
@@ -224,6 +224,5 @@ class Passes:
                 return Prediction(restorer.plain(picture), plain, False)
             return Prediction(output, psnrs, True)
 
-        info = self.info
-        threads = 1 if restorer.history.maxlen else threads_for(8 * info.width * info.height)
-        return in_order(predicted, ((k, base.pictures[k]) for k in wanted), threads)
+        size = 0 if restorer.history.maxlen else 8 * self.info.width * self.info.height
+        return apart(predicted, ((k, base.pictures[k]) for k in wanted), size)
