@@ -19,6 +19,7 @@ implementation adds first, and one that saturates makes the total smaller, which
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cache
 
 import numpy as np
@@ -75,14 +76,24 @@ class Int8Convolution:
         full = np.zeros((self.outputs, inputs, side, side), np.int8)
         full[:out, :known] = weight
         self._weight = full
-        self._scale = torch.full((self.outputs,), 2.0**-shift)
-        quarter = 0.25 if output == torch.uint8 else 0.0
-        self._bias = torch.zeros(self.outputs)
-        self._bias[:out] = torch.from_numpy((bias + quarter) * 2.0**-shift).float()
         self._zeros = torch.zeros(self.outputs, dtype=torch.int32)
+        self._set(bias, shift)
         self._packed = torch.ops.onednn.qconv_prepack(
             torch.from_numpy(full), self._scale, 1.0, 0, [1, 1], [self._pad] * 2, [1, 1], 1, [1, inputs, *TYPICAL]
         )
+
+    def _set(self, bias: NDArray[np.int64], shift: int) -> None:
+        self._scale = torch.full((self.outputs,), 2.0**-shift)
+        quarter = 0.25 if self._type == torch.uint8 else 0.0
+        self._bias = torch.zeros(self.outputs)
+        self._bias[: len(bias)] = torch.from_numpy((bias + quarter) * 2.0**-shift).float()
+
+    def rescaled(self, bias: NDArray[np.int64], shift: int) -> Int8Convolution:
+        """One of float32 outputs with the same weights, other biases and another scale. The caller sees to it that
+        sums with those biases stay below 2^24; `shift` may be negative."""
+        other = copy(self)
+        other._set(bias, shift)
+        return other
 
     def __call__(self, x: Tensor) -> Tensor:
         """(1, outputs, h, w) of `x`, uint8 (1, inputs, h, w), both in channels-last memory."""

@@ -76,7 +76,7 @@ class Film(Contents):
             for item in found:
                 if isinstance(item, Frame):
                     yield item
-                else:
+                elif item is not None:
                     self.problems.append(item)
 
     def _ahead(self, items: Generator[Item], threads: int) -> Generator[Item]:

@@ -210,6 +210,7 @@ class FilmReader:
     def _first_frame(self, container: av.container.InputContainer, stream: Any) -> av.VideoFrame | None:
         """The first base picture, None where it is damaged: then whoever decodes the film says so."""
         stream.codec_context.options = {"max_pixels": str(self._pixels)}
+        stream.codec_context.thread_count = 1  # several would decode pictures behind it before they show it
         try:
             for packet in container.demux(stream):
                 data = without_messages(bytes(packet)) if packet.size else b""

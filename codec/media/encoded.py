@@ -110,6 +110,14 @@ RECIPES = {
 }
 
 
+def _padded(plane: Plane, shape: tuple[int, int]) -> Plane:
+    """A plane whose last row and column are repeated up to a shape."""
+    if plane.shape == shape:
+        return plane
+    added: Any = [(0, wanted - found) for wanted, found in zip(shape, plane.shape, strict=True)]
+    return np.pad(plane, added, mode="edge")
+
+
 class EncodedSink(Sink):
     """Pictures through one of libav's encoders, joined with the side streams of a film."""
 
@@ -218,11 +226,7 @@ class EncodedSink(Sink):
         if given.chroma == "400" != wanted.chroma:
             grey = [np.full(s, 1 << given.depth - 1, given.dtype) for s in wanted.shapes(width, height)[1:]]
             planes, given = (planes[0], *grey), wanted
-        padded: list[Any] = [
-            np.pad(plane, [(0, rows - plane.shape[0]), (0, columns - plane.shape[1])], mode="edge")
-            for plane, (rows, columns) in zip(planes, given.shapes(width, height), strict=True)
-        ]
-        picture = planes_to_av(padded, given)
+        picture = planes_to_av([_padded(p, s) for p, s in zip(planes, given.shapes(width, height), strict=True)], given)
         if given != wanted:
             picture = self._reformatter.reformat(picture, format=wanted.av_name, interpolation=SWSCALE_FLAGS)
         return picture

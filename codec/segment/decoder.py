@@ -21,7 +21,8 @@ from ..pipeline import side_by_side
 from .opened import BasePicture, OpenSegment, SegmentEnd
 from .payload import read_residual
 
-Step = BasePicture | SegmentEnd | str  # a sentence tells of damage that best effort has passed over
+# a sentence tells of damage that best effort has passed over, None that the work goes on: whoever ends it need not wait
+Step = BasePicture | SegmentEnd | str | None
 
 
 def wanted(steps: Iterable[Step], since: int | None, until: int | None) -> Iterator[Step]:
@@ -43,13 +44,17 @@ def wanted(steps: Iterable[Step], since: int | None, until: int | None) -> Itera
         if since is None or step.pts >= since or asked or not step.segment.apart:
             yield from waiting
             waiting, asked = [], True
+        else:
+            yield None
         if step.ends:
             waiting, asked = [], False
 
 
-def checked(steps: Generator[Step], since: int | None, until: int | None, threads: int) -> Generator[Frame | str]:
+def checked(
+    steps: Generator[Step], since: int | None, until: int | None, threads: int
+) -> Generator[Frame | str | None]:
     """The pictures of the `steps` from the one at pts `since` to the last before `until`, restored by so many threads,
-    and checked; sentences pass."""
+    and checked; None while there is nothing to show yet."""
     decoder: SegmentDecoder | None = None
     with (
         closing(steps),
@@ -57,11 +62,12 @@ def checked(steps: Generator[Step], since: int | None, until: int | None, thread
         closing(side_by_side(restored, wanted(steps, since, until), pool, _most)) as found,
     ):
         for done in found:
-            if isinstance(done, str):
+            if done is None or isinstance(done, str):
                 yield done
                 continue
             if decoder is None or decoder.segment is not done.segment:
                 decoder = SegmentDecoder(done.segment)
+            yield None
             for frame in decoder.take(done):
                 if (since is None or frame.pts >= since) and (until is None or frame.pts < until):
                     yield frame
@@ -82,7 +88,7 @@ class Restored:
         return self.picture.segment
 
 
-def restored(step: Step) -> Restored | SegmentEnd | str:
+def restored(step: Step) -> Restored | SegmentEnd | str | None:
     """What is done with each picture on its own, by several threads where no picture depends on others; the rest is
     `SegmentDecoder.take`."""
     if not isinstance(step, BasePicture):
@@ -96,7 +102,7 @@ def restored(step: Step) -> Restored | SegmentEnd | str:
 
 def _most(step: Step) -> int:
     """How many pictures, this one among them, may be under way at once: one more for each thread than it works on."""
-    if isinstance(step, str) or step.segment.abreast == 1:
+    if step is None or isinstance(step, str) or step.segment.abreast == 1:
         return 1
     return 2 * step.segment.abreast
 

@@ -120,8 +120,9 @@ class OpenSegment:
         """(pts, planes) of the base's pictures, as far as they decode."""
         first = self.film.first
         width, height = base_size(first.width, first.height, first.scale)
+        threads = max(1, self.film.threads // 2)  # the others have enough to do with what these decode
         try:
-            yield from decode_base(self._units.stream(), (height, width), self.film.threads, shared=True)
+            yield from decode_base(self._units.stream(), (height, width), threads, shared=True)
         except DamageError as error:
             if error is self._units.fault:  # of the file, and told in full
                 raise

@@ -21,7 +21,7 @@ from torch import Tensor
 from heads.restorer.history import gated
 from heads.restorer.integer import IntegerHead
 from heads.restorer.matching import motion, moved
-from heads.restorer.planes import grid_of, pack, unpack
+from heads.restorer.planes import cells, grid_of, pack, unpack
 from heads.restorer.spec import HISTORY_MAX, INPUT_MAX
 
 from ..base.resample import plain_prediction, upscale
@@ -76,23 +76,32 @@ class Restorer:
         return found
 
     def _inputs(
-        self, upscaled: Sequence[Plane], past: Sequence[Seen | None], gate: int, base_q: int | None, rows: slice
+        self,
+        upscaled: Sequence[Plane],
+        past: Sequence[Seen | None],
+        gate: int,
+        base_q: int | None,
+        rows: slice,
+        channels: int = 0,
     ) -> Tensor:
-        """The inputs in some rows of the grid; the gate of the first and the last sees no further."""
+        """The inputs in some rows of the grid; the gate of the first and the last sees no further. `channels`, if they
+        are more than the inputs: those beyond are 0."""
 
-        def put(planes: Sequence[Plane], to: Tensor) -> None:
-            parts = [p[rows.start * r : rows.stop * r] for p, (r, _) in zip(planes, self.folds, strict=True)]
-            pack(parts, self.folds, to)
+        def here(planes: Sequence[Plane]) -> list[Plane]:
+            return [p[rows.start * r : rows.stop * r] for p, (r, _) in zip(planes, self.folds, strict=True)]
 
         planes = channels_of(self.format.chroma)
+        if not past:
+            return cells(here(upscaled), self.folds, channels or planes + (base_q is not None), INPUT_MAX, base_q or 0)
         columns, inputs = grid_of(self.shapes[0])[1], planes * (1 + 2 * len(past)) + (base_q is not None)
-        x = torch.empty((rows.stop - rows.start, columns, inputs), dtype=torch.float32)
+        x = torch.empty((rows.stop - rows.start, columns, max(inputs, channels)), dtype=torch.float32)
         now, *others = x[:, :, : planes * (1 + 2 * len(past))].split(planes, 2)
-        put(upscaled, now)
+        pack(here(upscaled), self.folds, now)
         for seen, outputs, bases in zip(past, others[::2], others[1::2], strict=True):
             if seen:
-                put(seen.output, outputs)
-                put(seen.upscaled, bases)
+                pack(here(seen.output), self.folds, outputs)
+                pack(here(seen.upscaled), self.folds, bases)
+        x[:, :, inputs:] = INPUT_MAX
         x -= INPUT_MAX  # of differences it does not matter; of some channels alone it takes ten times as long
         for seen, outputs, bases in zip(past, others[::2], others[1::2], strict=True):
             for difference in (outputs, bases):
@@ -103,7 +112,7 @@ class Restorer:
             if seen and gate:
                 outputs.copy_(gated(outputs, bases, gate))
         if base_q is not None:
-            x[:, :, -1] = base_q
+            x[:, :, inputs - 1] = base_q
         return x
 
     def predict(self, base: Sequence[Plane], use_head: bool = True) -> list[Plane]:
@@ -117,11 +126,10 @@ class Restorer:
         out: list[Plane] = [np.empty(shape, self.format.dtype) for shape in self.shapes]
 
         def band(rows: slice, seen: slice, inner: slice) -> None:
-            x = self._inputs(upscaled, past, self._gate, self._base_q, seen)
+            x = self._inputs(upscaled, past, self._gate, self._base_q, seen, head.cell)
             y = head.predict(x.to(head.device), self.format.depth)[inner]
-            unpack(
-                y, self.folds, [p[rows.start * r : rows.stop * r] for p, (r, _) in zip(out, self.folds, strict=True)]
-            )
+            parts = [p[rows.start * r : rows.stop * r] for p, (r, _) in zip(out, self.folds, strict=True)]
+            unpack(y, self.folds, parts)
 
         head.in_bands(*grid_of(self.shapes[0]), band)
         return out

@@ -10,14 +10,14 @@ from fractions import Fraction
 from functools import cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from heads.exact import HeadError
+from heads.int8 import filled
 from heads.restorer.coded import decode_last
 from heads.restorer.integer import IntegerHead
-from heads.restorer.planes import grid_of, pack, unpack
+from heads.restorer.planes import cells, grid_of, unpack
 from heads.restorer.spec import INPUT_MAX, HeadSpec
 from heads.restorer.store import STILL_HEADS, pretrained
 
@@ -102,13 +102,9 @@ def bands(spec: HeadSpec, planes: Sequence[Plane], base_q: int) -> Iterator[tupl
 
 
 def inputs(spec: HeadSpec, planes: Sequence[Plane], base_q: int, rows: slice) -> Tensor:
-    """The inputs of a head in some rows of cells: float32 (rows, columns, inputs), integers."""
-    x = torch.empty((rows.stop - rows.start, grid_of(planes[0].shape)[1], spec.inputs), dtype=torch.float32)
-    pack([p[2 * rows.start : 2 * rows.stop] for p in planes], folds_of("444"), x[:, :, :12])
-    x -= INPUT_MAX
-    if spec.base_q:
-        x[:, :, -1] = base_q
-    return x
+    """The inputs of a head in some rows of cells: float32 (rows, columns, at least `spec.inputs`), integers."""
+    here = [p[2 * rows.start : 2 * rows.stop] for p in planes]
+    return cells(here, folds_of("444"), filled(spec.inputs), INPUT_MAX, base_q if spec.base_q else 0)
 
 
 def alpha_prediction(base: Sequence[Plane], width: int, height: int, peak: int) -> Pixels:

@@ -13,12 +13,11 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from heads.exact import HeadError
 from heads.restorer.integer import CORRECTION_BITS, IntegerHead
-from heads.restorer.planes import pack
+from heads.restorer.planes import cells, unpack
 from heads.restorer.spec import INPUT_MAX
 from heads.restorer.store import Stored, read, upscaler
 
@@ -125,10 +124,7 @@ def _enlarged(pixels: Pixels, peak: int, head: IntegerHead, scale: int) -> Pixel
 
 def _additions(head: IntegerHead, planes: list[NDArray[np.uint16]], shape: tuple[int, int]) -> list[NDArray[np.int64]]:
     """What the head adds to each plane, in 1/2^CORRECTION_BITS of a 10-bit step."""
-    rows, columns = -(-shape[0] // 2), -(-shape[1] // 2)
-    x = torch.empty((rows, columns, head.spec.inputs), dtype=torch.float32)
-    pack(planes, folds_of("444"), x)
-    x -= INPUT_MAX
-    y = head.whole(x, head.correction).to(torch.int32).numpy()
-    cells = y.reshape(rows, columns, 3, 2, 2).transpose(2, 0, 3, 1, 4).reshape(3, 2 * rows, 2 * columns)
-    return [plane[: shape[0], : shape[1]].astype(np.int64) for plane in cells]
+    x = cells(planes, folds_of("444"), head.cell, INPUT_MAX)
+    out = [np.empty(shape, np.int64) for _ in planes]
+    unpack(head.whole(x, head.correction), folds_of("444"), out)
+    return out

@@ -17,18 +17,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..exact import HeadError, exact_kernels
+from ..exact import HeadError, exact_kernels, first_exact
+from ..int8 import filled
 from ..layers import BIAS_MAX, EXACT, WEIGHT_MAX, Layer
 from ..threads import for_all
+from .kernels import Kernels, kernels_of, truncated
 from .spec import ACT_MAX, HISTORY_MAX, INPUT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
 
 CORRECTION_BITS = 4
 PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
 BAND = 5 << 19  # bytes of a layer's activations that are computed at once
 BAND_LEAST = 32  # rows of cells that are worth a thread
+CPU = ("int8", "float32", "float64")  # kernels, the fastest first
+DEPTHS = {8: torch.uint8, 10: torch.int16}  # bits of a sample, and what holds them
 CORNER = 32  # columns of a patch that are compared
 
 
@@ -66,35 +69,22 @@ def check(spec: HeadSpec, layers: Sequence[Layer]) -> None:
 
 
 class IntegerHead:
-    """A checked head on a device, ready to predict. Immutable; safe to share between threads."""
+    """A checked head on a device, ready to predict. Immutable; safe to share between threads. Attributes: `kernel`, the
+    one of `heads.exact.KERNELS` that computes it."""
 
     def __init__(self, spec: HeadSpec, layers: Sequence[Layer], device: str = "cpu"):
         check(spec, layers)
         self.spec = spec
         self.layers = list(layers)
         self.device = torch.device(device)
-        self._dtype = torch.float32
-        self._load()
-        if not self._matches_integers():
-            self._dtype = torch.float64
-            self._load()
+        self.kernel, self._kernels = first_exact(CPU if self.device.type == "cpu" else CPU[1:], self._proven)
 
-    def _load(self) -> None:
-        self._kernels = []
-        last = self.spec.layers - 1
-        for i, layer in enumerate(self.layers):
-            w = torch.from_numpy(effective(self.spec, i, layer)).to(self.device, self._dtype)
-            shift = shift_of(i, last, layer.scale_bits)
-            bias = torch.from_numpy(layer.bias).to(self.device, self._dtype)
-            if i < last:  # the shift is folded into the kernel: a power of two, so as exact as the integers
-                w, bias = w * 2.0**-shift, (bias + (1 << shift >> 1)) * 2.0**-shift
-            self._kernels.append((w.contiguous(memory_format=torch.channels_last), bias))
-        # of pictures: the last layer with the shift and the constants of a prediction folded in likewise
-        self._finals = {}
-        for depth in (8, 10):
-            drop = shift + 10 - depth
-            bias = self._kernels[-1][1] + ((INPUT_MAX << shift) + (1 << drop >> 1))
-            self._finals[depth] = self._kernels[-1][0] * 2.0**-drop, bias * 2.0**-drop
+    def _proven(self, kernel: str) -> Kernels | None:
+        found = kernels_of(kernel, self.spec, self.layers, self.device)
+        if found is None:
+            return None
+        self._kernels = found
+        return found if self._matches_integers() else None
 
     def _matches_integers(self) -> bool:
         """Compare this machine's kernels with integer arithmetic on patches of extreme inputs."""
@@ -104,7 +94,7 @@ class IntegerHead:
         rng = np.random.default_rng(0)
         x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, rows, columns)).astype(np.int64)
         x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, rows, columns))
-        grid = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, self._dtype)
+        grid = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, torch.float32)
         found = [y.cpu().numpy() for y in (self._sums(grid), self.whole(grid, self._sums))]
         # columns at the left: what lies beyond them by more cells than there are layers does not matter
         columns = min(columns, CORNER + self.spec.layers)
@@ -125,7 +115,7 @@ class IntegerHead:
             x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
         wanted = x.transpose(1, 2, 0)[:, :wide]
         shown = grid[:, :wide, : self.spec.planes].cpu().numpy().astype(np.int64) + INPUT_MAX
-        for depth in self._finals:
+        for depth in DEPTHS:
             drop = shift + 10 - depth
             samples = np.clip((wanted + (shown << shift) + (1 << drop >> 1)) >> drop, 0, (1 << depth) - 1)
             if not np.array_equal(self.predict(grid, depth).cpu().numpy()[:, :wide], samples):
@@ -158,8 +148,8 @@ class IntegerHead:
         for_all(band, range(count), threads)
 
     def whole(self, x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
-        """(h, w, planes) of a picture (h, w, inputs), by a method of this head that takes bands."""
-        out = torch.empty((*x.shape[:2], self.spec.planes), dtype=self._dtype, device=self.device)
+        """(h, w, planes) float32 of a picture (h, w, inputs), by a method of this head that takes bands."""
+        out = torch.empty((*x.shape[:2], self.spec.planes), dtype=torch.float32, device=self.device)
 
         def band(rows: slice, seen: slice, inner: slice) -> None:
             out[rows] = part(x[seen])[inner]
@@ -167,47 +157,44 @@ class IntegerHead:
         self.in_bands(x.shape[0], x.shape[1], band)
         return out
 
-    # what follows takes a picture, or a band of one with no regard to what lies around it
+    # what follows takes a picture, or a band of one with no regard to what lies around it: float32 (h, w, inputs), or
+    # with `cell` channels, those beyond the inputs 0, which is faster
+
+    @property
+    def cell(self) -> int:
+        """Channels of a picture that need not be filled up."""
+        return filled(self.spec.inputs)
 
     def activations(self, x: Tensor) -> Tensor:
-        """(h, w, inputs) integers to (1, width, h, w): what the last layer sees, 0..ACT_MAX."""
-        with exact_kernels():
-            y = x.to(self._dtype).permute(2, 0, 1)[None]
-            for i, (w, bias) in enumerate(self._kernels[:-1]):
-                z = F.conv2d(y, w, bias, padding=1)
-                y = (z.add_(y) if self.spec.adds(i) else z).floor_().clamp_(0, ACT_MAX)
-            return y
+        """(h, w, inputs) integers to (1, width, h, w): what the last layer sees, 0..ACT_MAX, of some type."""
+        return self._kernels.activations(x)
 
     def _sums(self, x: Tensor) -> Tensor:
         """(h, w, inputs) integers to the (h, w, planes) accumulators of the last layer."""
-        return self._last(x, *self._kernels[-1])
+        return self._kernels.last(x, 0, 0)[:, :, : self.spec.planes]
 
-    def _last(self, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
-        """What the last layer, with these weights, makes of (h, w, inputs) integers: (h, w, planes)."""
-        y = self.activations(x)
-        with exact_kernels():
-            if self.spec.history:
-                skips = x[:, :, self.spec.skips].to(self._dtype) * (1 << SKIP_BITS)
-                y = torch.cat([y, skips.permute(2, 0, 1)[None]], 1)
-            return F.conv2d(y, w, bias, padding=1)[0].permute(1, 2, 0)
+    @property
+    def _shift(self) -> int:
+        """Of the last layer."""
+        return shift_of(self.spec.layers - 1, self.spec.layers - 1, self.layers[-1].scale_bits)
 
     def correction(self, x: Tensor) -> Tensor:
         """What the head adds to the upscaled base, (h, w, planes) in 1/2^CORRECTION_BITS of a 10-bit step, for `x` as
         `predict` takes it."""
-        drop = shift_of(self.spec.layers - 1, self.spec.layers - 1, self.layers[-1].scale_bits) - CORRECTION_BITS
+        drop = self._shift - CORRECTION_BITS
+        y = self._kernels.last(x, drop, 1 << drop >> 1 if drop > 0 else 0)
         with exact_kernels():
-            y = self._sums(x)
-            if drop <= 0:
-                return y.mul_(2.0**-drop)
-            return y.add_(float(1 << drop >> 1)).mul_(2.0**-drop).floor_()
+            return y.floor_()[:, :, : self.spec.planes]
 
     def predict(self, x: Tensor, depth: int) -> Tensor:
         """Predict samples.
 
         x: (h, w, inputs) integers as float32; the first `planes` channels are the upscaled base, 10-bit, less 512;
-        the others are differences within ±255. Returns (h, w, planes) samples of `depth` bits (8 or 10).
+        the others are differences within ±255. Returns (h, w, planes) samples of `depth` bits: uint8, or int16 for 10.
         """
-        y = self._last(x, *self._finals[depth])
+        drop, planes = self._shift + 10 - depth, self.spec.planes
+        y = self._kernels.last(x, drop, (INPUT_MAX << self._shift) + (1 << drop >> 1))
         with exact_kernels():
-            y.add_(x[:, :, : self.spec.planes], alpha=2.0 ** (depth - 10))
-            return y.floor_().clamp_(0, (1 << depth) - 1)
+            here = slice(y.shape[2] if x.shape[2] >= y.shape[2] else planes)  # all of a cell lies in one piece
+            y[:, :, here].add_(x[:, :, here], alpha=2.0 ** (depth - 10))
+            return truncated(y.clamp_(0, (1 << depth) - 1), DEPTHS[depth])[:, :, :planes]

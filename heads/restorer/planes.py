@@ -8,6 +8,7 @@ is a permutation: `unpack` undoes `pack`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,16 +23,32 @@ def grid_of(luma_shape: tuple[int, int]) -> tuple[int, int]:
 
 def pack(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]], out: Tensor) -> None:
     """Write `planes` (2-D integer arrays) into `out`, a float32 or int16 (h, w, channels) view of the grid."""
-    grid = out.numpy()
+    _fold(planes, folds, out.numpy())
+
+
+def cells(
+    planes: Sequence[NDArray[np.uint16]], folds: Sequence[tuple[int, int]], channels: int, middle: int, fill: int = 0
+) -> Tensor:
+    """Planes less `middle`, float32 (h, w, channels); the first channel after theirs is `fill`, others are 0."""
+    h, w = (-(-n // r) for n, r in zip(planes[0].shape, folds[0], strict=True))
+    used = sum(r * c for r, c in folds)
+    grid = np.empty((h, w, channels), np.uint16)
+    _fold(planes, folds, grid[:, :, :used])
+    grid[:, :, used:] = middle
+    grid[:, :, used : used + 1] = middle + fill
+    return torch.from_numpy(np.subtract(grid, np.float32(middle), dtype=np.float32))
+
+
+def _fold(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]], grid: NDArray[Any]) -> None:
     h, w = grid.shape[:2]
     at = 0
     for plane, (r, c) in zip(planes, folds, strict=True):
         if plane.shape != (h * r, w * c):
             plane = np.pad(plane, ((0, h * r - plane.shape[0]), (0, w * c - plane.shape[1])), mode="edge")
         for y in range(r):
-            for x in range(c):  # channel by channel: torch's copies of permuted views take six times as long
-                grid[:, :, at] = plane[y::r, x::c]
-                at += 1
+            for one, other in _copies(plane[y::r], grid[:, :, at : at + c]):
+                other[:] = one
+            at += c
 
 
 def packed(planes: Sequence[NDArray[np.int16]], folds: Sequence[tuple[int, int]]) -> NDArray[np.int16]:
@@ -43,11 +60,22 @@ def packed(planes: Sequence[NDArray[np.int16]], folds: Sequence[tuple[int, int]]
 
 def unpack(grid: Tensor, folds: Sequence[tuple[int, int]], out: Sequence[NDArray[np.generic]]) -> None:
     """Write `grid`, an (h, w, channels) tensor of integers that the planes' dtype holds, into the planes `out`."""
-    cells = grid.cpu().numpy()
+    found = grid.cpu().numpy()
     at = 0
     for plane, (r, c) in zip(out, folds, strict=True):
         for y in range(r):
-            for x in range(c):
-                to = plane[y::r, x::c]
-                to[:] = cells[: to.shape[0], : to.shape[1], at]
-                at += 1
+            row = plane[y::r]
+            for one, other in _copies(row, found[: len(row), :, at : at + c]):
+                one[:] = other
+            at += c
+
+
+def _copies(plane: NDArray[Any], grid: NDArray[Any]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Views of rows of a plane (h, w · c) and of their channels (h, w, c) in the grid that hold the same samples: one
+    for each channel, or a single one of pairs, where two neighbours lie side by side in both."""
+    c, size, width = grid.shape[2], plane.itemsize, plane.shape[1]
+    beside = plane.strides[1] == grid.strides[2] == size == grid.itemsize <= 2
+    if c == 2 and beside and width == 2 * grid.shape[1]:
+        pair = np.dtype(f"u{2 * size}")
+        return [(plane.view(pair), grid.view(pair)[:, :, 0])]
+    return [(plane[:, x::c], grid[:, : -(-(width - x) // c), x]) for x in range(c)]
