@@ -22,13 +22,13 @@ from ..frames import Frame
 from ..media.source import Source
 from ..segment.encoder import Segment
 from ..segment.rate import RateControl, seconds_of
-from ..segment.scenes import MEMORY, bounds_of, split
+from ..segment.scenes import bounds_of, split
 from ..settings import Settings
 from .store import Store
 from .task import CHUNK, Smaller, Task
 from .workers import Workers
 
-HELD = MEMORY + (128 << 20)  # bytes of two segments' pictures that may be held at once
+HELD = 512 << 20  # bytes of two segments' pictures that may be held at once; see bench/NOTES.md, "The encoder by stage"
 
 
 class Watcher(Protocol):

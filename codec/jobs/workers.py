@@ -90,7 +90,7 @@ class Here(Workers):
         self._begun: dict[int, Begun] = {}
 
     def begin(self, task: Task) -> None:
-        self._begun[task.index] = Begun(task)
+        self._begun[task.index] = Begun(task, self._begun.get(task.index - 1))
 
     def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
         begun = self._begun.pop(task.index, None)
