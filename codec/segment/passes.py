@@ -30,7 +30,7 @@ from .restore import Restorer
 
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
-KEPT = 128 << 20  # bytes of a base's pictures that are decoded but once
+KEPT = 64 << 20  # bytes of a base's pictures that are decoded but once
 
 
 @dataclass(frozen=True)
