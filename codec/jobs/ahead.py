@@ -7,9 +7,8 @@ turn. What it tells meanwhile is held back: the segment is under way when its tu
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, wait
+from collections.abc import Callable
 
-from ..base.coded import Base
 from ..events import Event, Listener
 from ..segment.encoder import SegmentEncoder
 from .task import Task
@@ -30,19 +29,17 @@ class Begun:
         self._listen: Listener | None = None
         self._last: Event | None = None
         self._given_up = False
-        self._base: Future[Base] = Future()
+        self.done = threading.Event()  # whether its base is
         self.encoder = SegmentEncoder(task.frames, task.info, task.settings, task.scale, self._told)
-        self.encoder.begun[task.control.crf] = self._base
-        waits_for = [before._base] if before else []
-        self._thread = threading.Thread(target=self._code, args=(task.control.crf, waits_for), name="base", daemon=True)
+        work = self.encoder.begin(task.control.crf), before.done if before else None
+        self._thread = threading.Thread(target=self._code, args=work, name="base", daemon=True)
         self._thread.start()
 
-    def _code(self, crf: float, waits_for: list[Future[Base]]) -> None:
-        wait(waits_for)
-        try:
-            self._base.set_result(self.encoder.passes.base(crf))
-        except BaseException as error:  # raised where the base is asked for
-            self._base.set_exception(error)
+    def _code(self, code: Callable[[], None], before: threading.Event | None) -> None:
+        if before:
+            before.wait()
+        code()
+        self.done.set()
 
     def _told(self, event: Event) -> None:
         with self._lock:

@@ -28,7 +28,7 @@ from .store import Store
 from .task import CHUNK, Smaller, Task
 from .workers import Workers
 
-HELD = 400 << 20  # bytes of two segments' pictures that may be held at once; see bench/NOTES.md, "The encoder by stage"
+HELD = 256 << 20  # bytes of two segments' pictures that may be held at once; see bench/NOTES.md, "The encoder by stage"
 
 
 class Watcher(Protocol):

@@ -9,7 +9,7 @@ None), and returns bytes; it reads and writes nothing else, so segments can be e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from fractions import Fraction
@@ -63,11 +63,7 @@ class Segment:
 
 
 class SegmentEncoder:
-    """Encodes the pictures of one segment. `frames` share one size and `info.format`. Stages go to `listen`.
-
-    Attributes:
-        begun: bases that somebody is coding, by their crf: who asks for one gets that, once.
-    """
+    """Encodes the pictures of one segment. `frames` share one size and `info.format`. Stages go to `listen`."""
 
     def __init__(
         self,
@@ -79,17 +75,29 @@ class SegmentEncoder:
     ):
         self.frames, self.info, self.settings, self.scale = frames, info, settings, scale
         self.passes = Passes(frames, info, settings, scale, listen)
-        self.begun: dict[float, Future[Base]] = {}
+        self._begun: dict[float, Future[Base]] = {}
 
     # --- base ---------------------------------------------------------------------------------------------------
 
     def base(self, crf: float, preset: int | None = None) -> Base:
         """Code the segment's base and decode it again. `preset`: SVT-AV1's, if not that of the settings."""
-        if preset is None and (begun := self.begun.pop(crf, None)):
+        if preset is None and (begun := self._begun.pop(crf, None)):
             while not wait([begun], 1).done:  # now and then, as Windows does not interrupt a thread that waits
                 pass
             return begun.result()
         return self.passes.base(crf, preset)
+
+    def begin(self, crf: float) -> Callable[[], None]:
+        """What codes the base on another thread; whoever asks for the base waits for that, and gets what it raises."""
+        begun = self._begun[crf] = Future()
+
+        def code() -> None:
+            try:
+                begun.set_result(self.passes.base(crf))
+            except BaseException as error:
+                begun.set_exception(error)
+
+        return code
 
     # --- head and loss-stream -----------------------------------------------------------------------------------
 
