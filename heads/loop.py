@@ -1,12 +1,13 @@
-"""The one training loop: Adam (Kingma and Ba, arXiv:1412.6980), a warm-up, a cosine, and integers towards the end.
+"""The one training loop: Adam, a warm-up, a cosine, and integers towards the end.
 
     batch ──> PARTS equal parts, one thread each ──> gradients, added in order ──> step
+    batch ──> the device, whole ──> a step captured as one graph, replayed
 
 Everything is seeded by the caller's `draw`, and the parts are the same for any number of threads: kernels that share
 one part among threads would sum in another order, and wait for each other in busy loops wherever other work takes a
 core. The thread that adds and steps keeps to one of its own for the same reason: it took a third of a training's time
-and gave nothing (bench/NOTES.md, "Threads around a training"). So the same pictures, settings and machine give the same
-head.
+and gave nothing (bench/NOTES.md, "Threads around a training"). So the same pictures, settings and kind of machine give
+the same head.
 
 An interrupted training goes on from its state file (NumPy arrays, nothing pickled).
 """
@@ -16,21 +17,24 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .adam import Adam
+from .captured import Captured
 from .threads import one_thread, single_threads
 from .twin import FloatTwin
 
-PARTS = 2  # of a batch
+PARTS = 4  # of a batch
 
 Batch = tuple[Tensor, ...]
+Move = Callable[[Batch, Tensor], Tensor]  # a batch and the sizes of Adam's step -> the loss, where it was computed
 
 
 @dataclass(frozen=True)
@@ -64,30 +68,6 @@ class Step:
     rate: float
 
 
-class Adam:
-    """Moves `parameters`, by the arithmetic of torch.optim.Adam, bit for bit on a CPU; to make one of those would first
-    import torch's compiler, which takes as long as 200 batches. `means` and `squares` of gradients, after `steps`."""
-
-    DECAY, EPSILON = (0.9, 0.999), 1e-8
-
-    def __init__(self, parameters: Sequence[Tensor]):
-        self.parameters, self.steps = parameters, 0
-        self.means = [torch.zeros_like(p) for p in parameters]
-        self.squares = [torch.zeros_like(p) for p in parameters]
-
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """One step down the gradients."""
-        self.steps += 1
-        first, second = self.DECAY
-        size, spread = rate / (1 - first**self.steps), (1 - second**self.steps) ** 0.5
-        for parameter, mean, square in zip(self.parameters, self.means, self.squares, strict=True):
-            assert parameter.grad is not None
-            mean.lerp_(parameter.grad, 1 - first)
-            square.mul_(second).addcmul_(parameter.grad, parameter.grad, value=1 - second)
-            parameter.addcdiv_(mean, (square.sqrt() / spread).add_(self.EPSILON), value=-size)
-
-
 def silent(step: Step) -> None:
     """A listener that does nothing."""
 
@@ -102,83 +82,110 @@ def descend(
     listen: Callable[[Step], None] = silent,
     every: int,
     state: Path | None = None,
-    threads: int = PARTS,
+    threads: int = 0,
 ) -> None:
-    """Train `model`. `draw` gives the batch of a step, in order of the steps; `loss` the mean over a part of it;
-    `settle` chooses the scales of the integers. Every `every` steps, and at the end, the `state` is saved, if it has a
-    path, and `listen` is told.
+    """Train `model`, on the device where it is. `draw` gives the batch of a step, on the CPU, in order of the steps;
+    `loss` the mean over a part of it; `settle` chooses the scales of the integers. Every `every` steps, and at the end,
+    the `state` is saved, if it has a path, and `listen` is told. `threads`: PARTS at most; 0 for as many as torch has.
 
     A state that is there is gone on from; raises ValueError where it is none of this training.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimiser = Adam(parameters)
+    optimiser = Adam(model.vector)
     step = load_state(state, model, optimiser, plan) if state and state.exists() else 0
-
-    def gradients(part: Batch) -> tuple[float, Batch]:
-        share = loss(*part) / PARTS
-        return float(share.detach()), torch.autograd.grad(share, parameters)
-
-    losses: list[float] = []
-    with single_threads(max(1, min(threads, PARTS))) as pool, one_thread():
-        following = pool.submit(draw, step)
+    told, losses = step, torch.zeros((), device=model.vector.device)
+    with _moves(model, optimiser, loss, plan.clip, threads or torch.get_num_threads()) as (move, drawn):
+        following = drawn(draw, step)
         while step < plan.steps:
             if step == plan.float_steps:
                 settle()
                 model.quantised = True
-            batch = zip(*(tensor.chunk(PARTS) for tensor in following.result()), strict=True)
-            found = list(pool.map(gradients, batch))
-            following = pool.submit(draw, step + 1)  # while this one is being taken
-            for parameter, *parts in zip(parameters, *(part for _, part in found), strict=True):
-                parameter.grad = torch.stack(parts).sum(0)
-            if plan.clip < math.inf:
-                torch.nn.utils.clip_grad_norm_(parameters, plan.clip)
-            optimiser.step(plan.rate_at(step))
-            losses.append(sum(part for part, _ in found))
+            batch = following()
+            following = drawn(draw, step + 1)  # while this one is being taken
+            losses += move(batch, optimiser.sizes(plan.rate_at(step)))
             step += 1
             if step % every == 0 or step == plan.steps:
                 if state:
                     save_state(state, model, optimiser, step)
-                listen(Step(step, plan.steps, float(np.mean(losses)), plan.rate_at(step - 1)))
-                losses = []
+                listen(Step(step, plan.steps, float(losses) / (step - told), plan.rate_at(step - 1)))
+                told, losses = step, torch.zeros_like(losses)
 
 
-# The state of a training: `step`, the `scales` of the integers, and of each parameter k its values pK and Adam's two
-# moments mK and vK.
+Drawn = Callable[[Callable[[int], Batch], int], Callable[[], Batch]]
+
+
+@contextmanager
+def _moves(
+    model: FloatTwin, optimiser: Adam, loss: Callable[..., Tensor], clip: float, threads: int
+) -> Iterator[tuple[Move, Drawn]]:
+    """What makes a step of a batch, and what draws one ahead, in a thread beside it."""
+
+    def gradients(batch: Batch, leaves: list[Tensor], share: float) -> tuple[Tensor, Tensor]:
+        found = loss(*batch) * share
+        each = torch.autograd.grad(found, leaves, allow_unused=True)
+        flat = [torch.zeros_like(w) if g is None else g for g, w in zip(each, leaves, strict=True)]
+        return found.detach(), torch.cat([g.reshape(-1) for g in flat])
+
+    def step(gradient: Tensor, sizes: Tensor) -> None:
+        if clip < math.inf:
+            gradient = gradient * (clip / (gradient.norm() + 1e-6)).clamp(max=1.0)
+        optimiser.step(gradient, sizes)
+        model.limit()
+
+    def whole(batch: Batch, sizes: Tensor) -> Tensor:
+        found, gradient = gradients(batch, model.take(), 1.0)
+        step(gradient, sizes)
+        return found
+
+    device = model.vector.device
+    count = max(1, min(threads, PARTS))
+    with single_threads(count) as pool, one_thread():
+
+        def drawn(draw: Callable[[int], Batch], number: int) -> Callable[[], Batch]:
+            return pool.submit(draw, number).result
+
+        def parted(batch: Batch, sizes: Tensor) -> Tensor:
+            leaves = model.take()
+            parts = zip(*(tensor.chunk(PARTS) for tensor in batch), strict=True)
+            made = list(pool.map(lambda part: gradients(part, leaves, 1 / PARTS), parts))
+            step(torch.stack([gradient for _, gradient in made]).sum(0), sizes)
+            return torch.stack([found for found, _ in made]).sum()
+
+        try:
+            yield (parted if device.type == "cpu" else Captured(whole, model, optimiser)), drawn
+        finally:
+            model.release()
+
+
+# The state of a training: `step`, the `scales` of the integers, the `vector` of the head, and Adam's `mean` and
+# `square`.
 
 
 def save_state(path: Path, model: FloatTwin, optimiser: Adam, step: int) -> None:
     """Write the state of a training, whole or not at all."""
-    arrays: dict[str, Any] = {"scales": np.array(model.scale_bits), "step": np.array(step)}
-    for k, parameter in enumerate(optimiser.parameters):
-        arrays[f"p{k}"] = parameter.detach().numpy()
-        arrays[f"m{k}"], arrays[f"v{k}"] = optimiser.means[k].numpy(), optimiser.squares[k].numpy()
+    vectors = {"vector": model.vector, "mean": optimiser.mean, "square": optimiser.square}
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez(file, **arrays)
+        arrays = {name: vector.cpu().numpy() for name, vector in vectors.items()}
+        np.savez(file, scales=np.array(model.scale_bits), step=np.array(step), **arrays)
     os.replace(part, path)
 
 
 def load_state(path: Path, model: FloatTwin, optimiser: Adam, plan: Descent) -> int:
     """Go on from the state in `path`: the steps that it has behind it. Raises ValueError where it does not fit."""
-    parameters = optimiser.parameters
     try:
         with np.load(path, allow_pickle=False) as kept:
             found = {name: kept[name] for name in kept.files}
-        shapes = [found[f"p{k}"].shape for k in range(len(parameters))]
-        moments = [found[f"{kind}{k}"].shape for kind in "mv" for k in range(len(shapes))]
-        if moments != shapes * 2 or found["step"].size != 1 or len(found["scales"]) != len(model.scale_bits):
+        vectors = [found[name] for name in ("vector", "mean", "square")]
+        if found["step"].size != 1 or len({v.shape for v in vectors}) > 1 or found["scales"].ndim != 1:
             raise KeyError("arrays do not fit")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no state of a training: {error}") from None
-    if shapes != [tuple(p.shape) for p in parameters]:
+        raise ValueError(f"{path} is no state of a training that can be gone on with: {error}") from None
+    if vectors[0].shape != tuple(model.vector.shape) or len(found["scales"]) != len(model.scale_bits):
         raise ValueError(f"{path} is the state of a training of another head")
     step = int(found["step"])
     model.scale_bits = [int(s) for s in found["scales"]]
     model.quantised = step > plan.float_steps
     optimiser.steps = step
-    with torch.no_grad():
-        for k in range(len(parameters)):
-            parameters[k].copy_(torch.from_numpy(found[f"p{k}"]))
-            optimiser.means[k].copy_(torch.from_numpy(found[f"m{k}"]))
-            optimiser.squares[k].copy_(torch.from_numpy(found[f"v{k}"]))
+    for ours, theirs in zip((model.vector, optimiser.mean, optimiser.square), vectors, strict=True):
+        ours.copy_(torch.from_numpy(theirs))
     return step

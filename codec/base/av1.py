@@ -6,7 +6,8 @@ pictures a segment. Decoding is dav1d; AV1 decoding is exact by specification, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -55,18 +56,29 @@ def encode_base(
     time_base: Fraction,
     rate: Fraction,
     settings: BaseSettings,
-    coded: Callable[[int], None] = lambda packets: None,
 ) -> list[BasePacket]:
-    """Encode 10-bit 4:2:0 pictures (uint16 planes, all of one size) as one closed group of pictures. `coded` is told
-    how many packets there are, whenever there are more."""
-    context: av.VideoCodecContext | None = None
-    packets: list[BasePacket] = []
+    """The packets of `base_packets`, all of them."""
+    return list(base_packets(pictures, pts, time_base, rate, settings))
 
-    def take(found: Iterable[av.Packet]) -> None:
+
+def base_packets(
+    pictures: Iterable[Sequence[Plane]],
+    pts: Sequence[int],
+    time_base: Fraction,
+    rate: Fraction,
+    settings: BaseSettings,
+) -> Iterator[BasePacket]:
+    """Encode 10-bit 4:2:0 pictures (uint16 planes, all of one size) as one closed group of pictures; a packet of each
+    comes in their order. SVT-AV1's threads go on while nobody asks for the next."""
+    context: av.VideoCodecContext | None = None
+    left = deque(pts)
+
+    def packets(found: Iterable[av.Packet]) -> Iterator[BasePacket]:
         for p in found:
             if p.size:
-                packets.append(BasePacket(bytes(p), p.pts or 0, bool(p.is_keyframe)))
-                coded(len(packets))
+                if not left or p.pts != left.popleft():
+                    raise InputError("the AV1 encoder returned other pictures than it was given")
+                yield BasePacket(bytes(p), p.pts, bool(p.is_keyframe))
 
     try:
         for picture, at in zip(pictures, pts, strict=True):
@@ -74,15 +86,14 @@ def encode_base(
                 context = _encoder(picture[0].shape, time_base, rate, settings)
             frame = planes_to_av(picture, BASE_FORMAT)
             frame.pts, frame.time_base = at, time_base
-            take(context.encode(frame))
+            yield from packets(context.encode(frame))
         if context is None:
             raise InputError("a segment without pictures cannot be encoded")
-        take(context.encode_lazy(None))  # most of the work is done while this waits
+        yield from packets(context.encode_lazy(None))  # most of the work is done while this waits
     except FFmpegError as error:
         raise InputError(f"the AV1 encoder failed: {reason(error)}") from None
-    if [p.pts for p in packets] != list(pts):
-        raise InputError("the AV1 encoder returned other pictures than it was given")
-    return packets
+    if left:
+        raise InputError("the AV1 encoder returned fewer pictures than it was given")
 
 
 def _encoder(
@@ -155,7 +166,7 @@ def decode_base(
         raise DamageError(f"the base does not decode: {reason(error)}", last) from None
 
 
-def base_frames(packets: Sequence[BasePacket], shape: tuple[int, int], threads: int = 0) -> Iterator[Frame]:
-    """Decode what `encode_base` returned."""
+def base_frames(packets: Iterable[BasePacket], shape: tuple[int, int], threads: int = 0) -> Iterator[Frame]:
+    """Decode what `base_packets` gives."""
     for pts, planes in decode_base(((p.data, p.pts) for p in packets), shape, threads):
         yield Frame(tuple(planes), pts)

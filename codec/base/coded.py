@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import overload
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..frames import Plane
+from ..metrics import weighted
 from .av1 import BasePacket, base_frames
 
 RECENT = 4  # pictures: a head looks at up to two before the one that it predicts
@@ -19,12 +24,17 @@ RECENT = 4  # pictures: a head looks at up to two before the one that it predict
 
 @dataclass(frozen=True)
 class Base:
-    """A segment's base, coded at `crf`; `psnr`: PSNR-YUV in dB of the plain upscaled base."""
+    """A segment's base, coded at `crf`; `psnrs`: in dB, (pictures, planes), of the plain upscaled base."""
 
     crf: float
     packets: list[BasePacket]
     pictures: Sequence[list[Plane]] = field(repr=False)
-    psnr: float
+    psnrs: NDArray[np.float64] = field(repr=False)
+
+    @cached_property
+    def psnr(self) -> float:
+        """PSNR-YUV in dB."""
+        return weighted(self.psnrs)
 
     @property
     def bytes(self) -> int:

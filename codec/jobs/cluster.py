@@ -123,8 +123,8 @@ class Cluster(Workers):
             try:
                 return future.result(LOOK)
             except TimeoutError:
-                if future.done():  # it came of the task itself
-                    raise
+                if future.done():  # just now, or it came of the task itself
+                    return future.result()
                 self._there_are_workers()
 
     def _wait_for_workers(self) -> None:

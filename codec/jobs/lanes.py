@@ -3,7 +3,8 @@
 A lane is a thread that reads the film for itself, from the beginning, and has the chunks that it takes encoded one
 after the other; whoever is free takes the next chunk. To read a film many times costs a small part of what encoding it
 costs, and keeps memory bounded by a segment for each lane, where chunks that are read ahead would need three. With one
-lane the same happens in the caller's thread.
+lane the same happens in the caller's thread, and the base of the next segment is coded while a segment is finished;
+not where a wish decides the quantiser, which follows from what the segment before has spent.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from ..errors import OutputError, Unsteady
+from ..errors import NvcError, OutputError, Unsteady
 from ..events import Event, Stage
 from ..frames import Frame
 from ..media.source import Source
 from ..segment.encoder import Segment
 from ..segment.rate import RateControl, seconds_of
-from ..segment.scenes import split
+from ..segment.scenes import bounds_of, split
 from ..settings import Settings
 from .store import Store
 from .task import CHUNK, Smaller, Task
 from .workers import Workers
+
+HELD = 256 << 20  # bytes of two segments' pictures that may be held at once; see bench/NOTES.md, "The encoder by stage"
 
 
 class Watcher(Protocol):
@@ -132,7 +135,9 @@ class _Run:
         index, mine = -1, -1
         previous: Segment | None = None
         control = self._of.start
-        for frames in segments:  # not by `enumerate`, which holds on to a segment while the next one is read
+        ahead = self._of.workers.ahead and not control.wish  # which follows from the segment before
+        # not by `enumerate`, which holds on to a segment while the next one is read
+        for frames in self._begun(segments) if ahead else segments:
             index += 1
             if self._stopped:
                 return
@@ -144,6 +149,37 @@ class _Run:
                     control = (self._learnt.result() if mine else self._of.start).anew()
                 previous = self._segment(number, index, frames, control, previous)
             del frames
+
+    def _begun(self, segments: Iterable[list[Frame]]) -> Iterator[list[Frame]]:
+        """The segments in their turns; where there is room for the longest one that can follow, that is read and begun
+        before. What goes wrong with it goes wrong in its turn."""
+        info = self._of.film.info
+        picture = info.format.frame_bytes(info.width, info.height)
+        coming, index, fault = iter(segments), 0, None
+        present = next(coming, None)
+        if present is not None:
+            self._begin(index, present)
+        while present is not None:
+            following, early = None, (len(present) + bounds_of(info).longest) * picture <= HELD
+            if early:
+                try:
+                    following = next(coming, None)
+                except NvcError as error:
+                    fault = error
+                if following is not None:
+                    self._begin(index + 1, following)
+            yield present
+            if fault is not None:
+                raise fault
+            present, index = following, index + 1
+            if not early:
+                present = next(coming, None)
+
+    def _begin(self, index: int, frames: list[Frame]) -> None:
+        """Have a segment begun that is not finished from an earlier run."""
+        of = self._of
+        if of.store.get(index) is None:
+            of.workers.begin(Task(index, frames, of.film.info, of.settings, of.scale, of.start, None))
 
     def _segment(
         self, lane: int, index: int, frames: list[Frame], control: RateControl, previous: Segment | None

@@ -46,10 +46,10 @@ class Task:
     smaller: Smaller | None = None
 
 
-def run_task(task: Task, listen: Listener = silent) -> Segment:
-    """Encode the segment. Its stages go to `listen`."""
+def run_task(task: Task, listen: Listener = silent, encoder: SegmentEncoder | None = None) -> Segment:
+    """Encode the segment. Its stages go to `listen`. `encoder`: one that was begun with."""
     use_threads(task.settings.threads)
-    encoder = SegmentEncoder(task.frames, task.info, task.settings, task.scale, listen)
+    encoder = encoder or SegmentEncoder(task.frames, task.info, task.settings, task.scale, listen)
     if task.smaller is not None:
         assert task.previous is not None
         return within(encoder, task.previous, task.smaller.most, task.smaller.bare)

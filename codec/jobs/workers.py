@@ -23,6 +23,7 @@ from typing import IO
 from ..errors import NoWorkers, WorkerError
 from ..events import Event, Listener, Stage
 from ..segment.encoder import Segment
+from .ahead import Begun
 from .messages import ERROR, REPORT, SEGMENT, read_error, read_task, receive, send, send_error, send_task
 from .store import pack, unpack
 from .task import Task, run_task
@@ -47,6 +48,7 @@ class Workers(ABC):
     count: int
     closed = False
     remedy = "try fewer --jobs"  # where a segment wants more memory than there is
+    ahead = False  # whether the next segment can be begun while one is encoded
 
     @abstractmethod
     def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
@@ -69,18 +71,40 @@ class Workers(ABC):
                 lost(f"{error}; it is encoded again")
         raise AssertionError
 
+    def begin(self, task: Task) -> None:
+        """Begin with a segment that will be asked for in its turn, where `ahead`; its `previous` is not known yet."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Stop what is under way; whoever waits gets a WorkerError."""
         self.closed = True
 
 
 class Here(Workers):
-    """This process, one segment after the other."""
+    """This process, one segment after the other; of the next one it already codes the base."""
 
     count = 1
+    ahead = True
+
+    def __init__(self) -> None:
+        self._begun: dict[int, Begun] = {}
+
+    def begin(self, task: Task) -> None:
+        self._begun[task.index] = Begun(task, self._begun.get(task.index - 1))
 
     def attempt(self, lane: int, task: Task, listen: Listener) -> Segment:
-        return run_task(task, listen)
+        begun = self._begun.pop(task.index, None)
+        if begun is None:
+            return run_task(task, listen)
+        try:
+            return run_task(task, listen, begun.attend(listen))
+        finally:
+            begun.give_up()
+
+    def close(self) -> None:
+        super().close()
+        while self._begun:
+            self._begun.popitem()[1].give_up()
 
 
 class Processes(Workers):

@@ -21,10 +21,11 @@ from ..base.quantiser import BASE_Q_ZERO, base_q_of
 from ..frames import PlaneFormat, channels_of
 from ..loss.coder import LossSettings
 from ..loss.modes import TRANSFORM
+from ..metrics import weighted
 from ..settings import MAX_STEP
 from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
-from .passes import OVERHEAD, Passes, Run
+from .passes import KEPT, OVERHEAD, Passes, Predictions, Run
 from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
 
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; see bench/NOTES.md, "What a byte is worth"
@@ -42,7 +43,7 @@ FIT_WORTH = 0.01  # dB that the first must have brought for more to be tried
 class Choice:
     """A way to code the segment and its score. `head_kind`, `head_data` and `reference`: how the head is sent; `lam`:
     of the loss-stream, None for what suits its step; `gain`: dB that the head was chosen for; `changes`: of the density
-    heads, by their numbers."""
+    heads, by their numbers; `known`: what the head predicts of the pictures that it was tried on."""
 
     score: float = 0.0
     head: Head | None = None
@@ -53,6 +54,7 @@ class Choice:
     lam: float | None = None
     gain: float = 0.0
     changes: Mapping[int, bytes] = field(default_factory=dict)
+    known: Predictions = field(default_factory=dict, repr=False)
 
 
 def score(psnr: float, size: int) -> float:
@@ -85,16 +87,14 @@ class Chooser:
         self._planes = channels_of(passes.info.format.chroma)
         usable = known and known.spec.planes == self._planes and not known.spec.history
         self.known = known if usable else None
-        self._only = passes.evaluated()
+        self._plain = base.psnrs[passes.evaluated()]
         self._agenda = passes.begin("head", passes.effort.choosing(self._batches()))
-        with self._agenda.part(passes.effort.trial()):
-            self._plain = passes.run(base, None, LossSettings(), only=self._only)
 
     def choose(self) -> Choice:
         """The best way, within what the settings say."""
         enlarged, wanted, history = self._passes.scale > 1, self._settings.loss, self._settings.history
         loss = LossSettings(TRANSFORM, step=wanted) if isinstance(wanted, int) else LossSettings()
-        best = Choice(score(self._plain.psnr, self._base.bytes), loss=loss)
+        best = Choice(score(weighted(self._plain), self._base.bytes), loss=loss)
         if self._settings.head:
             best = self._with_head(best)
         if enlarged and wanted == "auto":
@@ -192,10 +192,20 @@ class Chooser:
     def _tried(self, best: Choice, head: Head, kind: int, data: bytes, reference: int = 0) -> Choice:
         """`best` with that head, scored on a few pictures and without a loss-stream."""
         with self._agenda.part(self._passes.effort.trial()):
-            run = self._passes.run(self._base, head, LossSettings(), only=self._only)
-        found = score(run.psnr, self._base.bytes + len(data) + OVERHEAD)
-        gain = run.psnr - self._plain.psnr
-        return replace(best, score=found, head=head, head_kind=kind, head_data=data, reference=reference, gain=gain)
+            known = self._passes.trial(self._base, head)
+        psnr = weighted(np.array([prediction.psnrs for prediction in known.values()]))
+        if sum(plane.nbytes for prediction in known.values() for plane in prediction.output) > KEPT:
+            known = {}
+        return replace(
+            best,
+            score=score(psnr, self._base.bytes + len(data) + OVERHEAD),
+            head=head,
+            head_kind=kind,
+            head_data=data,
+            reference=reference,
+            gain=psnr - weighted(self._plain),
+            known=known,
+        )
 
     # --- loss-stream and history --------------------------------------------------------------------------------
 
@@ -215,7 +225,7 @@ class Chooser:
     def _lambda(self) -> float:
         """Squared error that a bit is worth: the slope of the base's own curve, in samples of the film's depth."""
         info = self._passes.info
-        luma = float(np.mean([info.format.peak**2 / 10 ** (p / 10) for p in self._plain.psnrs[:, 0]]))
+        luma = float(np.mean([info.format.peak**2 / 10 ** (p / 10) for p in self._plain[:, 0]]))
         error = luma * info.width * info.height * len(self._passes.frames)
         return error * WORTH / (10 / math.log(10)) / (8 * self._base.bytes)
 
@@ -237,7 +247,8 @@ class Chooser:
         run, data = self._run(start, head), encode_layers(head.layers)
         found = score(run.psnr, self._base.bytes + run.bytes + len(data) + OVERHEAD)
         gain = run.psnr - self._base.psnr
-        return replace(start, score=found, head=head, head_kind=WHOLE_HEAD, head_data=data, reference=0, gain=gain)
+        sent = replace(start, head=head, head_kind=WHOLE_HEAD, head_data=data, reference=0, known={})
+        return replace(sent, score=found, gain=gain)
 
     def _scored(self, choice: Choice) -> Choice:
         """The choice with its score on all pictures."""
@@ -247,4 +258,5 @@ class Chooser:
     def _run(self, choice: Choice, head: Head | None, keep: bool = False) -> Run:
         """A pass with the choice's loss-stream over all pictures."""
         with self._agenda.part(self._passes.effort.restoring()):
-            return self._passes.run(self._base, head, choice.loss, choice.lam, keep=keep)
+            known = choice.known if head is choice.head else None
+            return self._passes.run(self._base, head, choice.loss, choice.lam, keep=keep, known=known)

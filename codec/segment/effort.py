@@ -22,10 +22,10 @@ from .presets import PRESETS, Preset
 
 # seconds for each megasample of luma
 CODED = {0: 1.6, 1: 0.75, 2: 0.35, 3: 0.2, 4: 0.13, 5: 0.1, 6: 0.085, 8: 0.05, 12: 0.02}  # by SVT-AV1's preset
-COMPARED = 0.008  # a base decoded, enlarged and compared
-PREDICTED = 0.05  # by a head, and compared
+COMPARED = 0.004  # a base decoded, enlarged and compared, while others are coded
+PREDICTED = 0.035  # by a head, and compared
 TRANSFORMED, EXACT = 0.3, 1.2  # a loss-stream
-PREPARED = 0.015  # examples
+PREPARED = 0.006  # examples
 # seconds for each batch
 BATCH = 0.012  # that changes a pretrained head
 BATCH_OF_OWN = 0.0011  # of a head from noise, for each of its channels
@@ -91,17 +91,16 @@ class Effort:
         """The head; `batches` of the pretrained one's, where that is known."""
         if self.settings.max_error is not None:
             return self.density()
-        total = self.trial()
         if not self.settings.head:
-            return total
+            return 0.0
         if self.scale == 1 and self.info.format.chroma == "420":
             steps = self._preset.batches(self.frames * self._picture) if batches is None else batches
-            return total + (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps)
+            return (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps)
         schedule = self._preset.schedule
         widths = [width for width, _ in self._preset.widths]
         tried = widths if self._preset.try_all else widths[-1:]
         steps = schedule.float_steps + schedule.integer_steps
-        total += self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried)
+        total = self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried)
         return total + (self.restoring() if self.settings.loss == "auto" and self.scale > 1 else 0.0)
 
     def restoring(self) -> float:

@@ -9,7 +9,8 @@ None), and returns bytes; it reads and writes nothing else, so segments can be e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -74,12 +75,29 @@ class SegmentEncoder:
     ):
         self.frames, self.info, self.settings, self.scale = frames, info, settings, scale
         self.passes = Passes(frames, info, settings, scale, listen)
+        self._begun: dict[float, Future[Base]] = {}
 
     # --- base ---------------------------------------------------------------------------------------------------
 
     def base(self, crf: float, preset: int | None = None) -> Base:
-        """Code the segment's base and decode it again."""
+        """Code the segment's base and decode it again. `preset`: SVT-AV1's, if not that of the settings."""
+        if preset is None and (begun := self._begun.pop(crf, None)):
+            while not wait([begun], 1).done:  # now and then, as Windows does not interrupt a thread that waits
+                pass
+            return begun.result()
         return self.passes.base(crf, preset)
+
+    def begin(self, crf: float) -> Callable[[], None]:
+        """What codes the base on another thread; whoever asks for the base waits for that, and gets what it raises."""
+        begun = self._begun[crf] = Future()
+
+        def code() -> None:
+            try:
+                begun.set_result(self.passes.base(crf))
+            except BaseException as error:
+                begun.set_exception(error)
+
+        return code
 
     # --- head and loss-stream -----------------------------------------------------------------------------------
 
@@ -135,7 +153,9 @@ class SegmentEncoder:
     def _assemble(self, base: Base, choice: Choice) -> Segment:
         seconds = self.passes.effort.restoring()
         with self.passes.begin("restore", seconds).part(seconds):
-            run = self.passes.run(base, choice.head, choice.loss, choice.lam, changes=choice.changes)
+            run = self.passes.run(
+                base, choice.head, choice.loss, choice.lam, changes=choice.changes, known=choice.known
+            )
         header = self._header(choice, run)
         units = []
         for k, (packet, residual) in enumerate(zip(base.packets, run.residuals, strict=True)):

@@ -17,15 +17,16 @@ from heads.restorer.fit import Example, Schedule, example, train
 from heads.restorer.history import best_gate, gated
 from heads.restorer.planes import grid_of, pack
 from heads.restorer.proof import check
-from heads.restorer.spec import HeadSpec
+from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..base.coded import Base
 from ..frames import Plane, channels_of, folds_of
+from .apart import apart
 from .head import Head
 from .passes import Passes
 from .restore import Seen
 
-EXAMPLE_BYTES = 384 << 20  # of the pictures that a head learns from
+EXAMPLE_BYTES = 192 << 20  # of the pictures that a head learns from
 LAYERS = 4
 FIT_COARSE = 4  # a pretrained head changes in multiples of 2^4
 
@@ -45,20 +46,36 @@ def examples_of(
     planes = channels_of(fmt.chroma)
     each = grid[0] * grid[1] * planes * (2 + 2 * history) * 2
     count = min(len(passes.frames), max(1, EXAMPLE_BYTES // each))
-    restorer, found = passes.restorer(None), []
-    for k in np.unique(np.linspace(0, len(passes.frames) - 1, count).astype(int)).tolist():
+    restorer, folds = passes.restorer(None), folds_of(fmt.chroma)
+
+    def with_target(k: int, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        target = torch.empty((*grid, planes), dtype=torch.int16)
+        pack(passes.frames[k].planes, folds, target)
+        return inputs, target.mul_(1 << (10 - fmt.depth)).sub_(inputs[:, :, :planes]).sub_(INPUT_MAX)
+
+    def alone(item: tuple[int, list[Plane]]) -> tuple[Tensor, Tensor]:
+        k, picture = item
+        inputs = torch.empty((*grid, planes + (base_q is not None)), dtype=torch.int16)
+        pack(restorer.upscaled(picture), folds, inputs[:, :, :planes])
+        inputs -= INPUT_MAX
+        if base_q is not None:
+            inputs[:, :, -1] = base_q
+        return with_target(k, inputs)
+
+    def in_sight_of_others(item: tuple[int, list[Plane]]) -> tuple[Tensor, Tensor]:
+        k, picture = item
         restorer.history = deque(maxlen=history)
-        for j in range(max(0, k - history), k) if history else ():
+        for j in range(max(0, k - history), k):
             wide = [p.astype(np.uint16) << (10 - fmt.depth) for p in outputs[j]]
             restorer.history.append(Seen(restorer.upscaled(base.pictures[j]), wide))
-        x = restorer.inputs(restorer.upscaled(base.pictures[k]), history, gate, base_q)
-        source = torch.empty((*grid, planes))
-        pack(passes.frames[k].planes, folds_of(fmt.chroma), source)
-        target = source * (1 << (10 - fmt.depth)) - (x[:, :, :planes] + 512)
-        found.append((x.to(torch.int16), target.to(torch.int16)))
+        return with_target(k, restorer.inputs(restorer.upscaled(picture), history, gate, base_q).to(torch.int16))
+
+    numbers = np.unique(np.linspace(0, len(passes.frames) - 1, count).astype(int)).tolist()
+    pictures = ((k, base.pictures[k]) for k in numbers)
+    found = list(apart(in_sight_of_others, pictures, 0) if history else apart(alone, pictures, 2 * each))
     if history and not gate:
         gate = _gate_found(found, planes, history)
-    return [example(x, target, folds_of(fmt.chroma)) for x, target in found], gate
+    return [example(x, target, folds) for x, target in found], gate
 
 
 def _gate_found(found: Sequence[tuple[Tensor, Tensor]], planes: int, history: int) -> int:

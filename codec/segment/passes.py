@@ -5,14 +5,14 @@ Whoever chooses or learns looks at a segment through passes, so that it sees wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.av1 import BaseSettings, base_frames, encode_base
+from ..base.av1 import BasePacket, BaseSettings, base_frames, base_packets
 from ..base.coded import Base, BasePictures
 from ..base.resample import base_size, downscale, plain_prediction, upscale
 from ..events import Listener, silent
@@ -22,6 +22,7 @@ from ..machine import device_of
 from ..metrics import plane_psnrs, weighted
 from ..settings import Settings
 from ..wire.hdr import svt_hdr
+from .apart import apart
 from .effort import EVALUATED, Agenda, Effort, coded_share
 from .head import Head
 from .presets import PRESETS
@@ -29,6 +30,19 @@ from .restore import Restorer
 
 GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
 OVERHEAD = 16  # bytes around a payload, about
+KEPT = 64 << 20  # bytes of a base's pictures that are decoded but once
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A picture before its loss-stream; `psnrs`: in dB, of each plane; `used`: whether the head predicted it."""
+
+    output: list[Plane]
+    psnrs: NDArray[np.float64]
+    used: bool
+
+
+Predictions = Mapping[int, Prediction]  # by the numbers of the pictures
 
 
 @dataclass(frozen=True)
@@ -103,23 +117,35 @@ class Passes:
         hdr = svt_hdr(self.info.side_data)
         settings = BaseSettings(quantiser, speed, threads, self.info.colour, *hdr, self.info.chroma_place)
 
-        def coded(packets: int) -> None:
-            self._bases.tell(coded_share(packets, len(self.frames)))
-
         pts = [f.pts for f in self.frames]
-        with self._bases.part(self.effort.coding(preset)):
-            packets = encode_base(self._pictures(), pts, self.info.time_base, self.info.rate, settings, coded)
         bw, bh = base_size(self.info.width, self.info.height, self.scale)
-        compared, kept, psnrs = set(self.evaluated()), {}, []
-        with self._bases.part(self.effort.comparing()):
-            for k, (found, frame) in enumerate(zip(base_frames(packets, (bh, bw), threads), self.frames, strict=True)):
+        packets: list[BasePacket] = []
+        pictures, psnrs = self._places(3 * bw * bh, preset is not None), []
+
+        def coded() -> Iterator[BasePacket]:
+            for packet in base_packets(self._pictures(), pts, self.info.time_base, self.info.rate, settings):
+                packets.append(packet)
+                self._bases.tell(coded_share(len(packets), len(pts)))
+                yield packet
+
+        with self._bases.part(self.effort.coding(preset) + self.effort.comparing()):
+            decoded = base_frames(coded(), (bh, bw), threads)  # while others are being coded
+            for k, (found, frame) in enumerate(zip(decoded, self.frames, strict=True)):
                 picture = list(found.planes)
-                if k in compared:
-                    kept[k] = picture
+                if k in pictures:
+                    pictures[k] = picture
                 full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
                 psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
-                self._bases.tell((k + 1) / len(self.frames))
-        return Base(crf, packets, BasePictures(packets, (bh, bw), threads, kept), weighted(np.array(psnrs)))
+        kept = {k: picture for k, picture in pictures.items() if picture}
+        return Base(crf, packets, BasePictures(packets, (bh, bw), threads, kept), np.array(psnrs))
+
+    def _places(self, size: int, probe: bool) -> dict[int, list[Plane]]:
+        """Places for the pictures of a base that stay in memory, of so many bytes each: for all where they fit, and
+        where no search holds several bases; for none of a `probe`, which is not looked at again."""
+        if probe:
+            return {}
+        few = len(self.frames) * size > KEPT or self.effort.tries > 1
+        return {k: [] for k in (self.evaluated() if few else range(len(self.frames)))}
 
     def evaluated(self) -> list[int]:
         """Pictures that comparisons look at, evenly spread."""
@@ -137,49 +163,66 @@ class Passes:
         head: Head | None,
         loss: LossSettings,
         lam: float | None = None,
-        only: Sequence[int] | None = None,
+        *,
         keep: bool = False,
         changes: Mapping[int, bytes] | None = None,
+        known: Predictions | None = None,
     ) -> Run:
-        """Run the decoder's loop over the pictures (or over `only` those, where none depends on another; then without
-        checksums). `lam`: see LossCoder.encode; `keep`: outputs; `changes`: of the density heads."""
-        restorer = self.restorer(head)
+        """Run the decoder's loop over the pictures. `lam`: see LossCoder.encode; `keep`: outputs; `changes`: of the
+        density heads; `known`: what this head, without history, is known to predict."""
+        restorer, bare = self.restorer(head), head is None
         size = self.info.width, self.info.height
         coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.mode else None
         psnrs, crc = [], 0
-        group = 1 if coder else GROUP
-        run = Run(np.empty(0), [], group, [], [], [])
-        wanted = range(len(self.frames)) if only is None else only
-        for n, k in enumerate(wanted):
-            if n % 8 == 0:
-                self.agenda.tell(n / len(wanted))
-            source = self.frames[k].planes
-            output, used = self._better(restorer, base.pictures[k], source, head is not None)
-            data = None
+        run = Run(np.empty(0), [], 1 if coder else GROUP, [], [], [])
+        count = len(self.frames)
+        for k, found in enumerate(self._predicted(restorer, bare, base, range(count), known)):
+            if k % 8 == 0:
+                self.agenda.tell(k / count)
+            source, output = self.frames[k].planes, found.output
+            data, quality = None, found.psnrs
             if coder:
                 data, decoded = coder.encode(source, output, lam)
                 output = list(decoded)
+                quality = plane_psnrs(output, source, self.info.format.peak)
             restorer.push(output)
-            run.used.append(used)
+            run.used.append(found.used)
             run.residuals.append(data or None)
-            psnrs.append(plane_psnrs(output, source, self.info.format.peak))
+            psnrs.append(quality)
             if keep:
                 run.outputs.append(output)
-            if only is None:
-                crc = checksum(output, crc if n % group else 0)
-                if (n + 1) % group == 0 or n + 1 == len(wanted):
-                    run.checksums.append(crc)
+            crc = checksum(output, crc if k % run.group else 0)
+            if (k + 1) % run.group == 0 or k + 1 == count:
+                run.checksums.append(crc)
         return replace(run, psnrs=np.array(psnrs))
 
-    def _better(
-        self, restorer: Restorer, base: list[Plane], source: Sequence[Plane], has_head: bool
-    ) -> tuple[list[Plane], bool]:
-        """The better of the head's prediction and the plain one, and whether it was the head's."""
-        output = restorer.predict(base)
-        if not has_head:
-            return output, False
-        plain = restorer.plain(base)
-        peak = self.info.format.peak
-        if weighted(plane_psnrs(plain, source, peak)) > weighted(plane_psnrs(output, source, peak)):
-            return plain, False
-        return output, True
+    def trial(self, base: Base, head: Head) -> Predictions:
+        """What a head without history predicts of a few pictures, by their numbers."""
+        only = self.evaluated()
+        found: dict[int, Prediction] = {}
+        for k, prediction in zip(only, self._predicted(self.restorer(head), False, base, only), strict=True):
+            found[k] = prediction
+            self.agenda.tell(len(found) / len(only))
+        return found
+
+    def _predicted(
+        self, restorer: Restorer, bare: bool, base: Base, wanted: Iterable[int], known: Predictions | None = None
+    ) -> Iterator[Prediction]:
+        """The better of the head's prediction and the plain one, or without a head (`bare`) the plain one, of `wanted`
+        pictures in their order: several at a time where none depends on those before it."""
+
+        def predicted(item: tuple[int, list[Plane]]) -> Prediction:
+            k, picture = item
+            if known and k in known:
+                return known[k]
+            plain = base.psnrs[k]
+            if bare:
+                return Prediction(restorer.plain(picture), plain, False)
+            output = restorer.predict(picture)
+            psnrs = plane_psnrs(output, self.frames[k].planes, self.info.format.peak)
+            if weighted(plain) > weighted(psnrs):
+                return Prediction(restorer.plain(picture), plain, False)
+            return Prediction(output, psnrs, True)
+
+        size = 0 if restorer.history.maxlen else 8 * self.info.width * self.info.height
+        return apart(predicted, ((k, base.pictures[k]) for k in wanted), size)

@@ -22,7 +22,7 @@ class DensityModel(FloatTwin):
     """Float twin of a head: inputs (n, inputs, h, w) as integers / 2^INPUT_BITS, flags (n, FLAGS); outputs the mean
     less the prediction in samples, and log2 of a logistic's scale, both (n, h, w)."""
 
-    bias_max, bias_coarse, counted_in = BIAS_MAX, 0, torch.float32
+    bias_max, bias_coarse = BIAS_MAX, 0
 
     def __init__(self, spec: DensitySpec, seed: int = 0):
         generator, shapes = torch.Generator().manual_seed(seed), spec.shapes()
@@ -30,15 +30,6 @@ class DensityModel(FloatTwin):
         weights = (torch.randn(s, generator=generator) * std for s, std in zip(shapes, spreads, strict=True))
         super().__init__(weights, SCALE_MAX)
         self.spec = spec
-        self.bias[0].requires_grad_(False)  # what the flags add has none
-
-    @staticmethod
-    def to_integers(x: Tensor) -> Tensor:
-        return torch.round(x)
-
-    @staticmethod
-    def limited(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return torch.minimum(torch.maximum(x, low), high)  # at a limit half the gradient passes
 
     def choose_scales(self) -> None:
         """The finest scale that each layer's weights allow, with some room to grow."""
@@ -53,7 +44,7 @@ class DensityModel(FloatTwin):
         return torch.tensor([2.0**bits for bits in OUTPUT_BITS]) if index == 4 else torch.tensor(2.0**ACT_BITS)
 
     def forward(self, x: Tensor, flags: Tensor) -> tuple[Tensor, Tensor]:
-        (up, _), *inner, last = (self.parameters_of(i) for i in range(5))
+        (up, _), *inner, last = (self.parameters_of(i) for i in range(5))  # what the flags add has no bias
         shift = flags @ up[:, :, 0, 0].T
         for i, (w, b) in enumerate(inner, 1):
             y = F.conv2d(x, w, b if i > 1 else None, padding=1)

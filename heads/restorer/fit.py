@@ -18,7 +18,7 @@ from torch import Tensor
 from ..exact import has_bfloat16
 from ..layers import Layer
 from ..loop import PARTS, Batch, Descent, Step, descend
-from .model import HeadModel
+from .model import HeadModel, inside
 from .spec import INPUT_BITS, HeadSpec
 
 MSE_FLOOR = 8.0  # of a plane, in squared 10-bit steps (51 dB): pictures that are all but exact do not rule the rest
@@ -61,19 +61,50 @@ def example(inputs: Tensor, target: Tensor, folds: Sequence[tuple[int, int]]) ->
     return Example(inputs.to(torch.int16), target.to(torch.int16), weight)
 
 
-def _batch(examples: Sequence[Example], schedule: Schedule, rng: np.random.Generator, device: torch.device) -> Batch:
-    xs, ts, ws = [], [], []
-    h, w = examples[0].target.shape[:2]
-    ch, cw = min(schedule.crop, h), min(schedule.crop, w)
-    for k in rng.integers(len(examples), size=max(schedule.batch, PARTS)):
-        y0, x0 = rng.integers(h - ch + 1), rng.integers(w - cw + 1)
-        e = examples[k]
-        xs.append(e.inputs[y0 : y0 + ch, x0 : x0 + cw])
-        ts.append(e.target[y0 : y0 + ch, x0 : x0 + cw])
-        ws.append(e.weight)
-    x = torch.stack(xs).to(device, torch.float32).permute(0, 3, 1, 2)
-    t = torch.stack(ts).to(device, torch.float32).permute(0, 3, 1, 2)
-    return x / 2**INPUT_BITS, t, torch.stack(ws).to(device)[:, :, None, None]
+class Crops:
+    """Crops of `examples`, at random; those themselves lie on the `device` where that is not the CPU, or where they are
+    to be `resident`: then crops are gathered there, by their places."""
+
+    def __init__(
+        self, examples: Sequence[Example], schedule: Schedule, device: torch.device, resident: bool | None = None
+    ):
+        self._count = max(schedule.batch, PARTS)
+        self._size = tuple(min(schedule.crop, n) for n in examples[0].target.shape[:2])
+        self._examples = examples
+        self._resident = device.type != "cpu" if resident is None else resident
+        self._weight = torch.stack([e.weight for e in examples]).to(device)
+        if self._resident:
+            self._inputs, self._target = (_side_by_side(ts, device) for ts in zip(*((e.inputs, e.target) for e in examples), strict=True))
+            self._rows, self._columns = (torch.arange(n, device=device) for n in self._size)
+
+    def draw(self, rng: np.random.Generator) -> Tensor:
+        """Places of a batch: number, row and column of each crop, int64."""
+        (h, w), (ch, cw) = self._examples[0].target.shape[:2], self._size
+        numbers = rng.integers(len(self._examples), size=self._count)
+        return torch.tensor([[k, rng.integers(h - ch + 1), rng.integers(w - cw + 1)] for k in numbers])
+
+    def cut(self, places: Tensor) -> Batch:
+        """Inputs in real-valued units, targets in 10-bit steps and weights of the crops there, (n, channels, h, w),
+        channels last in memory."""
+        if self._resident:
+            number, row, column = places[:, :, None, None].unbind(1)
+            at = number, row + self._rows[:, None], column + self._columns
+            x, t = self._inputs[at], self._target[at]
+        else:
+            h, w = self._size
+            chosen = [(self._examples[k], slice(y, y + h), slice(x, x + w)) for k, y, x in places.tolist()]
+            x = torch.stack([e.inputs[rows, columns] for e, rows, columns in chosen])
+            t = torch.stack([e.target[rows, columns] for e, rows, columns in chosen])
+        weight = self._weight[places[:, 0], :, None, None]
+        return x.permute(0, 3, 1, 2).float() / 2**INPUT_BITS, t.permute(0, 3, 1, 2).float(), weight
+
+
+def _side_by_side(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Tensors of one shape as one, on a device, without a second copy of all of them here."""
+    whole = torch.empty((len(tensors), *tensors[0].shape), dtype=tensors[0].dtype, device=device)
+    for place, tensor in zip(whole, tensors, strict=True):
+        place.copy_(tensor)
+    return whole
 
 
 def train(
@@ -97,23 +128,25 @@ def train(
     model = HeadModel(spec, torch.Generator().manual_seed(seed))
     if start is not None:
         model.load(start)
-    if anchor is not None:
+    if anchor is not None and not schedule.float_steps:
         model.hold(anchor, coarse)
     model = model.to(device)
-    rng = np.random.default_rng(seed)
+    rng, crops = np.random.default_rng(seed), Crops(examples, schedule, torch.device(device))
     plan = Descent(schedule.float_steps + schedule.integer_steps, schedule.float_steps, schedule.rate, floor=0.02)
     narrow = anchor is not None and device == "cpu" and has_bfloat16()
 
-    def loss(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(places: Tensor) -> Tensor:
+        x, target, weight = crops.cut(places)
         margin = min(spec.layers, x.shape[2] // 4, x.shape[3] // 4)
-        inner = (slice(None), slice(None), slice(margin, x.shape[2] - margin), slice(margin, x.shape[3] - margin))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=narrow):
-            found = model(x)
-        error = found[inner].float() - target[inner]
+            found = model(x, inner=True) if margin == spec.layers else inside(model(x), margin)
+        error = found.float() - inside(target, margin)
         return (error.square() * weight).mean() * spec.planes
 
     def settle() -> None:
-        if start is None or schedule.float_steps:
+        if anchor is not None:
+            model.hold(anchor, coarse)
+        elif start is None or schedule.float_steps:
             model.choose_scales(schedule.coarser)
 
     def tell(step: Step) -> None:
@@ -124,10 +157,10 @@ def train(
     descend(
         model,
         plan,
-        lambda step: _batch(examples, schedule, rng, torch.device(device)),
+        lambda step: (crops.draw(rng),),
         loss,
         settle,
         listen=tell,
         every=TOLD_EVERY,
     )
-    return model.cpu().layers()
+    return model.layers()

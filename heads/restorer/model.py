@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..layers import BIAS_COARSE, BIAS_MAX, SCALE_BITS_MAX
-from ..twin import FloatTwin, finest_scale, straight_through
+from ..twin import FloatTwin, finest_scale, nearest, straight_through
 from .spec import (
     ACT_BITS,
     ACT_MAX,
@@ -49,7 +49,7 @@ class HeadModel(FloatTwin):
     """Float twin of a head. Input (N, inputs, h, w) in real-valued units, output (N, planes, h, w) in 10-bit steps,
     to be added to the base."""
 
-    bias_max, bias_coarse, counted_in = BIAS_MAX, BIAS_COARSE, torch.float64
+    bias_max, bias_coarse = BIAS_MAX, BIAS_COARSE
 
     def __init__(self, spec: HeadSpec, generator: torch.Generator | None = None):
         spreads = [(2.0 / (s[1] * 9)) ** 0.5 * (ADDED if spec.adds(i) else 1) for i, s in enumerate(spec.shapes())]
@@ -58,19 +58,11 @@ class HeadModel(FloatTwin):
         self.spec = spec
         self.basis: Tensor
         self.register_buffer("basis", torch.from_numpy(input_basis(spec) / 2**BASIS_BITS).float())
-        with torch.no_grad():
-            self.weight[0] -= self.weight[0].mean((2, 3), keepdim=True)  # brightness itself tells little
-            self.weight[-1].zero_()  # starts as "no change",
-            for c in range(spec.planes if spec.history else 0):
-                self.weight[-1][c, spec.width + c, 1, 1] = COPIED  # or as what was seen last, where it can be trusted
-
-    @staticmethod
-    def to_integers(x: Tensor) -> Tensor:
-        return torch.floor(x + 0.5)
-
-    @staticmethod
-    def limited(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return x.clamp(low, high)
+        first, last = self.weight[0], self.weight[-1]
+        first -= first.mean((2, 3), keepdim=True)  # brightness itself tells little
+        last.zero_()  # starts as "no change",
+        for c in range(spec.planes if spec.history else 0):
+            last[c, spec.width + c, 1, 1] = COPIED  # or as what was seen last, where it can be trusted
 
     def choose_scales(self, coarser: int = 0) -> None:
         """Fix each layer's scale as the finest that its largest weight allows, less `coarser` bits."""
@@ -82,18 +74,29 @@ class HeadModel(FloatTwin):
     def bias_unit(self, index: int) -> float:
         return 2.0 ** accumulator_bits(index, self.scale_bits[index])
 
-    def forward(self, x: Tensor) -> Tensor:
-        last = self.spec.layers - 1
-        skips = x[:, self.spec.skips] * 2.0 ** (INPUT_BITS - ACT_BITS + SKIP_BITS)
+    def forward(self, x: Tensor, inner: bool = False) -> Tensor:
+        """`inner`: only where all that the head looks at is in the picture, `spec.layers` cells from its edges."""
+        last, cut = self.spec.layers - 1, int(inner)
+        skips = inside(x[:, self.spec.skips], last * cut) * 2.0 ** (INPUT_BITS - ACT_BITS + SKIP_BITS)
         with torch.autocast(x.device.type, enabled=False):  # differences suit bfloat16, 10-bit samples do not
-            x = torch.einsum("nihw,ji->njhw", x, self.basis)
+            x = (x.permute(0, 2, 3, 1) @ self.basis.T).permute(0, 3, 1, 2)
         for i in range(last + 1):
             if i == last and self.spec.history:
                 x = torch.cat([x, skips], 1)
-            y = F.conv2d(x, *self.parameters_of(i), padding=1)
-            x = y + x if self.spec.adds(i) else y
+            y = F.conv2d(x, *self.parameters_of(i), padding=1 - cut)
+            x = y + inside(x, cut) if self.spec.adds(i) else y
             if i < last:
                 if self.quantised and self.anchor is None:  # a head that is adapted has learnt to live with rounding
-                    x = straight_through(x * 2**ACT_BITS, self.to_integers) / 2**ACT_BITS
-                x = x.clamp(0, ACT_MAX / 2**ACT_BITS)
+                    x = straight_through(x, _to_activations)
+                x = F.hardtanh(x, 0.0, ACT_MAX / 2**ACT_BITS)  # its gradient is one kernel, that of a clamp four
         return x * 2**OUTPUT_BITS
+
+
+def inside(x: Tensor, margin: int) -> Tensor:
+    """x (n, channels, h, w) without so many cells at each edge."""
+    return x[:, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin] if margin else x
+
+
+def _to_activations(x: Tensor) -> Tensor:
+    """The nearest values that activations may have."""
+    return nearest(x * 2**ACT_BITS) / 2**ACT_BITS

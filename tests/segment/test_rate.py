@@ -23,7 +23,7 @@ CRFS = np.arange(1.0, CRF_MAX + CRF_STEP, CRF_STEP)
 
 
 def made(crf: float, psnr: float, size: float = 0) -> Base:
-    return Base(crf, [BasePacket(bytes(round(size)), 0, True)], [], psnr)
+    return Base(crf, [BasePacket(bytes(round(size)), 0, True)], [], np.array([[psnr]]))
 
 
 class Coder:
