@@ -162,11 +162,10 @@ def _moves(
 
 def save_state(path: Path, model: FloatTwin, optimiser: Adam, step: int) -> None:
     """Write the state of a training, whole or not at all."""
-    vectors = {"vector": model.vector, "mean": optimiser.mean, "square": optimiser.square}
-    part = path.with_suffix(".part")
+    vector, mean, square = (v.cpu().numpy() for v in (model.vector, optimiser.mean, optimiser.square))
+    scales, part = np.array(model.scale_bits), path.with_suffix(".part")
     with part.open("wb") as file:
-        arrays = {name: vector.cpu().numpy() for name, vector in vectors.items()}
-        np.savez(file, scales=np.array(model.scale_bits), step=np.array(step), **arrays)
+        np.savez(file, scales=scales, step=np.array(step), vector=vector, mean=mean, square=square)
     os.replace(part, path)
 
 
