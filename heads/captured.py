@@ -3,7 +3,8 @@ it takes. Batches and sizes of steps are copied into tensors that stay; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -15,6 +16,17 @@ WARM = 3  # steps before a capture, for what kernels make at their first calls
 
 Batch = tuple[Tensor, ...]
 Shape = tuple[object, ...]
+
+
+@contextmanager
+def same_sums() -> Iterator[None]:
+    """Within, cuDNN takes kernels that sum in the same order each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 class Captured:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from .adam import Adam
-from .captured import Captured
+from .captured import Captured, same_sums
 from .exact import one_thread, single_threads
 from .twin import FloatTwin
 
@@ -138,7 +138,7 @@ def _moves(
 
     device = model.vector.device
     count = max(1, min(threads, PARTS))
-    with single_threads(count) as pool, one_thread():
+    with single_threads(count) as pool, one_thread(), same_sums():
 
         def drawn(draw: Callable[[int], Batch], number: int) -> Callable[[], Batch]:
             return pool.submit(draw, number).result
