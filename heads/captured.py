@@ -3,7 +3,8 @@ it takes. Batches and sizes of steps are copied into tensors that stay; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -17,6 +18,17 @@ Batch = tuple[Tensor, ...]
 Shape = tuple[object, ...]
 
 
+@contextmanager
+def same_sums() -> Iterator[None]:
+    """Within, cuDNN takes kernels that sum in the same order each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
 class Captured:
     """Makes the steps that `move` makes of a batch and sizes, all on the model's device. Where the driver does not
     capture, steps are made one kernel after another."""
@@ -25,22 +37,22 @@ class Captured:
         self._move, self._model = move, model
         self._kept = [model.vector, optimiser.mean, optimiser.square]
         self._graphs: dict[Shape, tuple[torch.cuda.CUDAGraph, Batch, Tensor]] = {}
-        self._whole = model.vector.is_cuda
+        self._captures = model.vector.is_cuda
 
     def __call__(self, batch: Batch, sizes: Tensor) -> Tensor:
         given = (*batch, sizes)
         device = self._model.vector.device
-        if self._whole:
+        if self._captures:
             key = (self._model.quantised, tuple(self._model.scale_bits), *(t.shape for t in given))
             try:
                 if key not in self._graphs:
                     self._graphs[key] = self._capture(tuple(t.to(device) for t in given))
             except RuntimeError:
-                self._whole = False
+                self._captures = False
             else:
                 graph, places, found = self._graphs[key]
                 for place, tensor in zip(places, given, strict=True):
-                    place.copy_(_pinned(tensor), non_blocking=True)
+                    place.copy_(tensor.pin_memory(), non_blocking=True)
                 graph.replay()
                 return found
         *rest, size = (t.to(device) for t in given)
@@ -63,8 +75,3 @@ class Captured:
             for tensor, then in zip(self._kept, before, strict=True):
                 tensor.copy_(then)
         return graph, places, found
-
-
-def _pinned(tensor: Tensor) -> Tensor:
-    """The same where the device may copy it while the program goes on."""
-    return tensor.pin_memory()

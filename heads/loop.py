@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from .adam import Adam
-from .captured import Captured
+from .captured import Captured, same_sums
 from .threads import one_thread, single_threads
 from .twin import FloatTwin
 
@@ -138,7 +138,7 @@ def _moves(
 
     device = model.vector.device
     count = max(1, min(threads, PARTS))
-    with single_threads(count) as pool, one_thread():
+    with single_threads(count) as pool, one_thread(), same_sums():
 
         def drawn(draw: Callable[[int], Batch], number: int) -> Callable[[], Batch]:
             return pool.submit(draw, number).result
@@ -162,11 +162,10 @@ def _moves(
 
 def save_state(path: Path, model: FloatTwin, optimiser: Adam, step: int) -> None:
     """Write the state of a training, whole or not at all."""
-    vectors = {"vector": model.vector, "mean": optimiser.mean, "square": optimiser.square}
-    part = path.with_suffix(".part")
+    vector, mean, square = (v.cpu().numpy() for v in (model.vector, optimiser.mean, optimiser.square))
+    scales, part = np.array(model.scale_bits), path.with_suffix(".part")
     with part.open("wb") as file:
-        arrays = {name: vector.cpu().numpy() for name, vector in vectors.items()}
-        np.savez(file, scales=np.array(model.scale_bits), step=np.array(step), **arrays)
+        np.savez(file, scales=scales, step=np.array(step), vector=vector, mean=mean, square=square)
     os.replace(part, path)
 
 

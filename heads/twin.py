@@ -11,7 +11,7 @@ whatever the number of layers. Nothing here runs in a decoder.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,22 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from .layers import WEIGHT_MAX, Layer
-
-
-class _Straight(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rounded: Callable[[Tensor], Tensor]) -> Tensor:
-        return rounded(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0], None
-
-
-def straight_through(x: Tensor, rounded: Callable[[Tensor], Tensor]) -> Tensor:
-    """`rounded` of x, with the gradient of the identity."""
-    found: Tensor = _Straight.apply(x, rounded)  # type: ignore[no-untyped-call]
-    return found
 
 
 def nearest(x: Tensor) -> Tensor:

@@ -110,7 +110,8 @@ ENCODES = (
     "codec.segment.fit_density", "codec.segment.presets", "codec.segment.rate", "codec.segment.scenes",
     "codec.still.encode", "codec.still.presets", "codec.base.search", "codec.loss.transform_fit", "codec.jobs",
     "codec.train", "codec.cli", "heads.loop", "heads.restorer.fit", "heads.restorer.model", "heads.restorer.pretrain",
-    "heads.restorer.last", "heads.density.fit", "heads.density.model", "click", "distributed",
+    "heads.adam", "heads.block", "heads.captured", "heads.twin", "heads.restorer.last", "heads.density.fit",
+    "heads.density.model", "click", "distributed",
 )  # fmt: skip
 
 MODULES = sorted(path.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*.py"))

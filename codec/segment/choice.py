@@ -33,10 +33,9 @@ STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; see ben
 FILM_HEAD = 1  # number of the pretrained head that films are encoded with
 # bytes of the base for each batch, and the fewest batches: what a change wins of a small base is less than its price;
 # see bench/NOTES.md, "What a segment changes of the head"
-FIT_BYTES, FIT_FEWEST = 120, 150
-FIT_RATE = 2e-3  # of its gradient descent
-FIT_PILOT = 0.5  # of them at first
-FIT_WORTH = 0.01  # dB that the first must have brought for more to be tried
+FIT_BYTES, FIT_FEWEST = 400, 75
+FIT_RATE = 4e-3  # of its gradient descent
+FIT_FLOAT = 0.25  # of them in floating point, before it keeps to what a change can say
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Chooser:
 
     def with_pretrained(self, best: Choice) -> Choice:
         """With the pretrained head as it is, or with what it becomes when it learns from the segment, beginning with
-        what the last segment made of it: a little, and more where that paid."""
+        what the last segment made of it."""
         number, truth = self._pretrained, base_q_of(self._passes.quantiser(self._base.crf))
         for finer in self._preset.finer:  # told a quantiser finer than the truth, a head often does better
             base_q = max(truth - finer, -BASE_Q_ZERO)
@@ -139,19 +138,13 @@ class Chooser:
         steps = self._batches()
         if not steps:
             return best
-        examples = self._examples(base_q)
-        before = best.score
-        for share in (FIT_PILOT, 1 - FIT_PILOT):
-            schedule = Schedule(0, round(share * steps), rate=FIT_RATE)
-            head = fit_restorer(self._passes, examples, start.spec, schedule, start, anchor=anchor)
-            if head is None:
-                break
-            start = head
-            data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, FIT_COARSE))
-            best = better(best, self._tried(best, head, PRETRAINED_HEAD, data, number))
-            if best.score < before + FIT_WORTH:
-                break
-        return best
+        examples, floats = self._examples(base_q), round(FIT_FLOAT * steps)
+        schedule = Schedule(floats, steps - floats, rate=FIT_RATE)
+        head = fit_restorer(self._passes, examples, start.spec, schedule, start, anchor=anchor)
+        if head is None:
+            return best
+        data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, FIT_COARSE))
+        return better(best, self._tried(best, head, PRETRAINED_HEAD, data, number))
 
     def _batches(self) -> int:
         """How many batches the pretrained head learns from the segment: by its samples, within the preset's bounds,

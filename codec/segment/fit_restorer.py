@@ -28,7 +28,7 @@ from .restore import Seen
 
 EXAMPLE_BYTES = 192 << 20  # of the pictures that a head learns from
 LAYERS = 4
-FIT_COARSE = 4  # a pretrained head changes in multiples of 2^4
+FIT_COARSE = 3  # a pretrained head changes in multiples of 2^3
 
 
 def examples_of(

@@ -26,8 +26,8 @@ class Preset:
     schedule: Schedule
     widths: tuple[tuple[int, int], ...]
     try_all: bool = False
-    least: int = 300
-    most: int = 1000
+    least: int = 150
+    most: int = 500
     finer: tuple[int, ...] = (0, 32)
     shift: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
 
@@ -55,21 +55,21 @@ PRESETS = {
         150,
         Schedule(600, 400),
         ((8, 0),),
-        least=150,
-        most=600,
+        least=75,
+        most=300,
         finer=(0,),
         shift=((10.0, 0.0), (22.0, -1.5), (32.0, -2.75), (44.0, -4.0), (54.0, -4.0), (63.0, 0.0)),
     ),
-    "medium": Preset(2, 8, 400, Schedule(2200, 1200), ((8, 0), (16, 150_000))),
+    "medium": Preset(2, 4, 400, Schedule(2200, 1200), ((8, 0), (16, 150_000))),
     "slow": Preset(
         1,
-        16,
+        8,
         1200,
         Schedule(4500, 2500),
         ((8, 0), (16, 60_000), (32, 700_000)),
         try_all=True,
-        least=1000,
-        most=2000,
+        least=500,
+        most=1000,
         finer=(0, 16, 32, 48, 64),
     ),
 }

@@ -104,6 +104,7 @@ def train_density(
     coarse: int = 0,
     listen: Callable[[Step], None] = silent,
     every: int = TOLD_EVERY,
+    device: str = "cpu",
 ) -> list[Layer]:
     """Layers of a head, from noise or from `start`; or a change of `anchor` by multiples of 2^coarse, from there or
     from `start`. `listen` is told after `every` so many batches; the loss is in bits a sample."""
@@ -111,13 +112,14 @@ def train_density(
     if start or anchor:
         model.load(start or anchor or ())
     plan = Descent(course.steps, round(course.steps * (1 - course.integer_share)), course.rate, clip=10.0)
-    narrow = has_bfloat16()
+    model = model.to(device)
+    narrow = device == "cpu" and has_bfloat16()
 
     def batch(step: int) -> Batch:
         return draw(examples, spec, course, np.random.default_rng([seed, step]))
 
     def loss(inputs: Tensor, flags: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+        with torch.autocast(device, torch.bfloat16, enabled=narrow):
             mean, spread = model(inputs, flags)
         m = min(MARGIN, target.shape[1] // 4)
         inner = (slice(None), slice(m, target.shape[1] - m), slice(m, target.shape[2] - m))

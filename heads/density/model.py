@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..twin import FloatTwin, finest_scale, straight_through
+from ..block import block
+from ..twin import FloatTwin, finest_scale
 from .head import ACT_BITS, ACT_MAX, BIAS_MAX, MEAN_BITS, OUTPUT_BITS, SCALE_MAX, DensitySpec
 
 ROOM = 1.2  # for weights to grow after their scales are chosen
@@ -46,13 +46,10 @@ class DensityModel(FloatTwin):
     def forward(self, x: Tensor, flags: Tensor) -> tuple[Tensor, Tensor]:
         (up, _), *inner, last = (self.parameters_of(i) for i in range(5))  # what the flags add has no bias
         shift = flags @ up[:, :, 0, 0].T
-        for i, (w, b) in enumerate(inner, 1):
-            y = F.conv2d(x, w, b if i > 1 else None, padding=1)
-            y = y + x if i > 1 else y + (shift + b)[:, :, None, None]
-            if self.quantised:
-                y = straight_through(y, down)
-            x = F.hardtanh(y, 0.0, ACT_MAX / 2**ACT_BITS)  # its gradient is one kernel, that of a clamp four
-        y = F.conv2d(x, *last).float()
+        for i, (w, b) in enumerate(inner):
+            rounded, top = down if self.quantised else None, ACT_MAX / 2**ACT_BITS
+            x = block(x, w, b, adds=i > 0, shift=None if i else shift, rounded=rounded, top=top)
+        y = block(x, *last).float()
         return y[:, 0] * 2.0 ** (OUTPUT_BITS[0] - MEAN_BITS), y[:, 1]
 
 

@@ -15,14 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..block import inside
 from ..exact import has_bfloat16
 from ..layers import Layer
 from ..loop import PARTS, Batch, Descent, Step, descend
-from .model import HeadModel, inside
+from .model import HeadModel
 from .spec import INPUT_BITS, HeadSpec
 
 MSE_FLOOR = 8.0  # of a plane, in squared 10-bit steps (51 dB): pictures that are all but exact do not rule the rest
 TOLD_EVERY = 20  # steps
+WARM = 15  # of a short training's steps one in so many warms it up
 PLANE_WEIGHTS = (6 / 8, 1 / 8, 1 / 8)
 
 
@@ -74,7 +76,8 @@ class Crops:
         self._resident = device.type != "cpu" if resident is None else resident
         self._weight = torch.stack([e.weight for e in examples]).to(device)
         if self._resident:
-            self._inputs, self._target = (_side_by_side(ts, device) for ts in zip(*((e.inputs, e.target) for e in examples), strict=True))
+            self._inputs = _side_by_side([e.inputs for e in examples], device)
+            self._target = _side_by_side([e.target for e in examples], device)
             self._rows, self._columns = (torch.arange(n, device=device) for n in self._size)
 
     def draw(self, rng: np.random.Generator) -> Tensor:
@@ -121,7 +124,8 @@ def train(
 ) -> list[Layer]:
     """Layers of a head of shape `spec` fitted to `examples`, from `start` (same shape) or from noise.
 
-    With `anchor` (and `start`) the head stays what `heads.weights.encode_change` can say of `anchor` with `coarse`.
+    With `anchor` (and `start`) the head becomes what `heads.weights.encode_change` can say of `anchor` with `coarse`;
+    in the floating-point steps before it leaves what that can say, and so learns sooner.
     `listen` is told of the beginning, and then now and then; that it ended is told by the result, which is unchecked:
     see `heads.restorer.integer.check`.
     """
@@ -132,7 +136,8 @@ def train(
         model.hold(anchor, coarse)
     model = model.to(device)
     rng, crops = np.random.default_rng(seed), Crops(examples, schedule, torch.device(device))
-    plan = Descent(schedule.float_steps + schedule.integer_steps, schedule.float_steps, schedule.rate, floor=0.02)
+    steps = schedule.float_steps + schedule.integer_steps
+    plan = Descent(steps, schedule.float_steps, schedule.rate, warm=min(max(steps // WARM, 1), 50), floor=0.02)
     narrow = anchor is not None and device == "cpu" and has_bfloat16()
 
     def loss(places: Tensor) -> Tensor:

@@ -24,11 +24,11 @@ basis is folded into integer weights of the samples themselves (`effective`) whe
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..block import block, inside
 from ..layers import BIAS_COARSE, BIAS_MAX, SCALE_BITS_MAX
-from ..twin import FloatTwin, finest_scale, nearest, straight_through
+from ..twin import FloatTwin, finest_scale, nearest
 from .spec import (
     ACT_BITS,
     ACT_MAX,
@@ -76,25 +76,17 @@ class HeadModel(FloatTwin):
 
     def forward(self, x: Tensor, inner: bool = False) -> Tensor:
         """`inner`: only where all that the head looks at is in the picture, `spec.layers` cells from its edges."""
-        last, cut = self.spec.layers - 1, int(inner)
-        skips = inside(x[:, self.spec.skips], last * cut) * 2.0 ** (INPUT_BITS - ACT_BITS + SKIP_BITS)
+        last = self.spec.layers - 1
+        skips = inside(x[:, self.spec.skips], last * int(inner)) * 2.0 ** (INPUT_BITS - ACT_BITS + SKIP_BITS)
         with torch.autocast(x.device.type, enabled=False):  # differences suit bfloat16, 10-bit samples do not
             x = (x.permute(0, 2, 3, 1) @ self.basis.T).permute(0, 3, 1, 2)
-        for i in range(last + 1):
-            if i == last and self.spec.history:
-                x = torch.cat([x, skips], 1)
-            y = F.conv2d(x, *self.parameters_of(i), padding=1 - cut)
-            x = y + inside(x, cut) if self.spec.adds(i) else y
-            if i < last:
-                if self.quantised and self.anchor is None:  # a head that is adapted has learnt to live with rounding
-                    x = straight_through(x, _to_activations)
-                x = F.hardtanh(x, 0.0, ACT_MAX / 2**ACT_BITS)  # its gradient is one kernel, that of a clamp four
-        return x * 2**OUTPUT_BITS
-
-
-def inside(x: Tensor, margin: int) -> Tensor:
-    """x (n, channels, h, w) without so many cells at each edge."""
-    return x[:, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin] if margin else x
+        rounds = self.quantised and self.anchor is None  # a head that is adapted has learnt to live with rounding
+        for i in range(last):
+            weight, bias = self.parameters_of(i)
+            rounded, adds = _to_activations if rounds else None, self.spec.adds(i)
+            x = block(x, weight, bias, inner=inner, adds=adds, rounded=rounded, top=ACT_MAX / 2**ACT_BITS)
+        x = torch.cat([x, skips.to(x)], 1) if self.spec.history else x
+        return block(x, *self.parameters_of(last), inner=inner) * 2**OUTPUT_BITS
 
 
 def _to_activations(x: Tensor) -> Tensor:

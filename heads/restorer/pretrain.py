@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..block import inside
 from ..exact import has_bfloat16
 from ..layers import EXACT, SCALE_BITS_MAX, Layer
-from ..loop import PARTS, Batch, Descent, Step, descend, silent
+from ..loop import Batch, Descent, Step, descend, silent
 from .model import HeadModel
 from .planes import packed
 from .proof import worst_sums
@@ -101,7 +102,8 @@ class Trainer:
         *,
         start: Sequence[Layer] | None = None,
         seed: int = 0,
-        threads: int = PARTS,
+        threads: int = 0,
+        device: str = "cpu",
     ):
         size = 2 * course.crop
         fit = [s for s in samples if min(s.source[0].shape) >= size]
@@ -110,12 +112,13 @@ class Trainer:
         if any(rows != columns for rows, columns in spec.folds):
             raise ValueError("cells that are not square cannot be turned")
         self.samples, self.spec, self.course = fit, spec, course
-        self._mix = None if mix is None else torch.from_numpy(mix).float()
-        self._seed, self._threads = seed, threads
+        self._mix = None if mix is None else torch.from_numpy(mix).float().to(device)
+        self._seed, self._threads, self._device = seed, threads, device
         self.model = HeadModel(spec, torch.Generator().manual_seed(seed))
         if start is not None:
             self.model.load(start)
             self.model.scale_bits = [0] * spec.layers
+        self.model.to(device)
 
     def run(self, listen: Callable[[Step], None] = silent, state: Path | None = None) -> list[Layer]:
         """Train to the end of the course; `listen` is told every SAVED_EVERY steps (a loss of 1 is the base's error).
@@ -155,10 +158,10 @@ class Trainer:
         return draw(self.samples, self.spec, self.course, rng)
 
     def _loss(self, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+        narrow = self._device == "cpu" and has_bfloat16()
+        with torch.autocast(self._device, torch.bfloat16, enabled=narrow):
             outputs = self.model(inputs)
-        m = self.course.margin
-        error = (outputs.float() - targets)[:, :, m:-m, m:-m]
+        error = inside(outputs.float() - targets, self.course.margin)
         if self._mix is None:
             cells = [r * c for r, c in self.spec.folds]
             shares = torch.cat([weights[:, [p]].expand(-1, n) / n for p, n in enumerate(cells)], 1)

@@ -11,7 +11,7 @@ import torch
 from codec.frames import folds_of
 from heads.layers import Layer
 from heads.restorer.coded import decode_change
-from heads.restorer.fit import MSE_FLOOR, Example, Schedule, example, train
+from heads.restorer.fit import MSE_FLOOR, Crops, Example, Schedule, example, train
 from heads.restorer.integer import IntegerHead
 from heads.restorer.planes import grid_of, pack
 from heads.restorer.proof import check
@@ -102,6 +102,15 @@ def test_threads_decide_no_weight() -> None:
     assert same(found[0], found[2])
 
 
+def test_crops_gathered_on_a_device_are_those_that_are_cut() -> None:
+    examples, schedule = [drawn_example(0), drawn_example(1)], Schedule(1, 1, batch=6, crop=12)
+    cut, gathered = (Crops(examples, schedule, torch.device("cpu"), resident) for resident in (False, True))
+    places = cut.draw(np.random.default_rng(3))
+    assert torch.equal(gathered.draw(np.random.default_rng(3)), places)
+    for a, b in zip(cut.cut(places), gathered.cut(places), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_training_goes_on_from_another_head(layers: list[Layer]) -> None:
     e = drawn_example(3)
     assert same(train([e], SPEC, Schedule(0, 0), start=layers), layers)
@@ -121,6 +130,11 @@ def test_a_head_adapts_in_multiples(layers: list[Layer], coarse: int) -> None:
     found = train(pictures, SPEC, schedule, start=layers, anchor=layers, coarse=coarse)
     assert share_left(found, SPEC, pictures[0]) < 0.9 * before
     assert same(decode_change(encode_change(found, layers, coarse), SPEC, layers), found)
+    settled = train(
+        pictures, SPEC, Schedule(40, 110, batch=4, crop=20, rate=1e-2), start=layers, anchor=layers, coarse=coarse
+    )
+    assert share_left(settled, SPEC, pictures[0]) < 0.9 * before
+    assert same(decode_change(encode_change(settled, layers, coarse), SPEC, layers), settled)
 
 
 def test_a_head_with_history_learns_to_copy_it() -> None:
