@@ -1,4 +1,4 @@
-"""The loss-stream's density mode: every sample within N of the source, as density heads (`heads.density.head`) expect
+"""The loss-stream's density mode: every sample within N of the source, as density heads (`heads.density.spec`) expect
 it.
 
 Each plane's error e = source - predicted is coded in the picture domain, in the interleaved passes of
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.density.head import DensityHead
+from heads.density.spec import Rounding
 from heads.density.store import Family
 
 from ..frames import Plane, PlaneFormat, Planes
@@ -47,7 +48,8 @@ class DensityState:
 
 class DensityCoder(PictureCoder):
     """Codes the pictures of one segment so that every decoded sample lies within `max_error`.
-    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers."""
+    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers; `rounding`: of
+    the heads' sums, which is all that the two modes differ in."""
 
     def __init__(
         self,
@@ -56,14 +58,15 @@ class DensityCoder(PictureCoder):
         height: int,
         max_error: int,
         changes: Mapping[int, bytes] | None = None,
+        rounding: Rounding = Rounding.DOWN,
     ):
-        self.fmt = fmt
+        self.fmt, self._rounding = fmt, rounding
         self.samples = SampleCoder(fmt.depth, max_error)
         shapes = fmt.shapes(width, height)
         # the spread of what is coded is that of the error over the quantiser's step
         self._step_log = ((2 * max_error + 1) ** 16).bit_length() - 1
         self.state = DensityState([self.samples.tables() for _ in shapes], MotionTables(*shapes[0]))
-        self.heads = heads_of(Family.FILM)
+        self.heads = heads_of(Family.FILM, rounding)
         self._changes = dict(changes or {})
 
     def opening(self) -> bytes:
@@ -83,9 +86,9 @@ class DensityCoder(PictureCoder):
         return rest
 
     def _change(self, changes: Mapping[int, bytes]) -> None:
-        heads = dict(heads_of(Family.FILM))
+        heads = dict(heads_of(Family.FILM, self._rounding))
         for number, data in changes.items():
-            heads[number] = DensityHead(heads[number].spec, layers_of(number, data))
+            heads[number] = DensityHead(heads[number].spec, layers_of(number, data), self._rounding)
         self.heads = heads
 
     def code(

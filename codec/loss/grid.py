@@ -13,12 +13,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.density.head import PHASES, DensityHead, context_of
+from heads.density.cells import Cells, paired
+from heads.density.head import DensityHead
+from heads.density.spec import PHASES, Shorts, phases
 
 from ..frames import SUBSAMPLING, PlaneFormat
 from .entropy import Ints
 
-Shorts = NDArray[np.int16]
 COARSE, LAST, BOTH, THIRD = 1, 2, 2, 4  # flags of heads: coarse grid; last picture known; samples of RGB; third plane
 
 
@@ -86,19 +87,21 @@ class PlaneHeads:
         temporal: Sequence[Shorts] = (),
     ):
         """`heads`: by the phase, plus 4 for planes after the first; `flags`: but COARSE and THIRD; `others`: errors of
-        the planes before this one, of its size; `temporal`: whole cells, see `context_of`."""
+        the planes before this one, of its size; `temporal`: whole cells of the last picture less the prediction, and of
+        that picture's error, where the heads' context has such."""
         number = len(others)
         self._heads, self._offset = heads, 4 if number else 0
         self._flags = flags | (THIRD if number == 2 else 0)
         self._base, self._recorded = base, 0
         cells = whole_cells(base)
         self.error = np.zeros_like(cells)
-        known = [whole_cells(plane) for plane in others]
+        rest = [paired(plane) for plane in (*temporal, *(whole_cells(plane) for plane in others))]
         if number == 1:
-            known.append(np.zeros_like(cells))  # heads of chroma take two planes
-        self._contexts = {unit: context_of(unit, self.error, cells, temporal, known) for unit in UNITS}
+            rest.append(np.zeros_like(cells))  # heads of chroma take two planes
+        self._cells = {unit: Cells(unit, cells, rest) for unit in UNITS}
+        self._known = dict.fromkeys(UNITS, 0)  # phases whose errors the cells have
 
-    def predict(self, number: int, decoded: Ints) -> tuple[Ints, Ints]:
+    def predict(self, number: int, decoded: Ints) -> tuple[Ints, Shorts]:
         """(expected values in 1/16 of a sample, log2 of their spreads in 1/16) of pass `number`; `decoded` holds the
         samples of those before."""
         rows, columns = decoded.shape
@@ -106,9 +109,12 @@ class PlaneHeads:
             self.error[:rows, :columns][done.samples] = decoded[done.samples] - self._base[done.samples]
         self._recorded = number
         unit, phase = PASSES[number]
+        cells = self._cells[unit]
+        for known in range(self._known[unit], phase):
+            cells.learn(known, phases(self.error, unit)[known])
+        self._known[unit] = phase
+        cells.aim(phase)
+        mean, spread = self._heads[phase + self._offset].run(cells, self._flags | (COARSE if unit == 2 else 0))
         base = self._base[PASSES[number].samples]
-        mean, spread = self._heads[phase + self._offset].run(
-            self._contexts[unit], self._flags | (COARSE if unit == 2 else 0)
-        )
         inner = tuple(slice(n) for n in base.shape)
         return 16 * base + mean[inner], spread[inner]

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..exact import has_bfloat16
 from ..layers import Layer
 from ..loop import Batch, Descent, Step, descend, silent
-from .head import FLAGS, INPUT_BITS, LIMIT, Context, DensitySpec, inputs_of, phases
+from .spec import FLAGS, INPUT_BITS, LIMIT, Context, DensitySpec, inputs_of, phases
 from .model import DensityModel, bits_of
 
 TOLD_EVERY = 250  # batches

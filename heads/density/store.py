@@ -19,7 +19,7 @@ from ..exact import HeadError
 from ..fields import Front, byte
 from ..layers import Layer
 from ..weights import decode_shapes, encode_layers
-from .head import DensitySpec, check
+from .spec import DensitySpec, check
 
 VERSION = 1
 HEADS = 8  # of a family

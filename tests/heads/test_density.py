@@ -23,7 +23,8 @@ from codec.loss.modes import DENSITY
 from codec.segment.fit_density import LEAST_SAMPLES, DensityFit, plane_examples
 from heads.density import store as density_store
 from heads.density.fit import DensityCourse, DensityExample, train_density
-from heads.density.head import BAND, PHASES, WIDTH, DensityHead, DensitySpec, context_of, inputs_of
+from heads.density.head import DensityHead
+from heads.density.spec import BAND, PHASES, WIDTH, DensitySpec
 from heads.density.model import DensityModel, bits_of
 from heads.density.store import Family, pretrained_density
 from heads.exact import HeadError
