@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from heads.density.head import DensityHead
-from heads.density.spec import Rounding, check
+from heads.density.spec import Rules, check
 from heads.density.store import Family, pretrained_density
 from heads.exact import HeadError
 from heads.layers import Layer
@@ -19,9 +19,9 @@ HEADS = 8  # of a family: one for each phase, for the first plane and for those 
 
 
 @cache
-def heads_of(family: Family, rounding: Rounding) -> dict[int, DensityHead]:
+def heads_of(family: Family, rules: Rules) -> dict[int, DensityHead]:
     """The package's heads, by number: the phase, plus 4 for planes after the first."""
-    return {number: DensityHead(*stored, rounding) for number, stored in enumerate(pretrained_density(family))}
+    return {number: DensityHead(*stored, rules) for number, stored in enumerate(pretrained_density(family))}
 
 
 def join_changes(changes: Mapping[int, bytes]) -> bytes:

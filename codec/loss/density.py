@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.density.head import DensityHead
-from heads.density.spec import Rounding
+from heads.density.spec import Rules
 from heads.density.store import Family
 
 from ..frames import Plane, PlaneFormat, Planes
@@ -58,15 +58,15 @@ class DensityCoder(PictureCoder):
         height: int,
         max_error: int,
         changes: Mapping[int, bytes] | None = None,
-        rounding: Rounding = Rounding.DOWN,
+        rules: Rules = Rules.WHOLE,
     ):
-        self.fmt, self._rounding = fmt, rounding
+        self.fmt, self._rules = fmt, rules
         self.samples = SampleCoder(fmt.depth, max_error)
         shapes = fmt.shapes(width, height)
         # the spread of what is coded is that of the error over the quantiser's step
         self._step_log = ((2 * max_error + 1) ** 16).bit_length() - 1
         self.state = DensityState([self.samples.tables() for _ in shapes], MotionTables(*shapes[0]))
-        self.heads = heads_of(Family.FILM, rounding)
+        self.heads = heads_of(Family.FILM, rules)
         self._changes = dict(changes or {})
 
     def opening(self) -> bytes:
@@ -86,9 +86,9 @@ class DensityCoder(PictureCoder):
         return rest
 
     def _change(self, changes: Mapping[int, bytes]) -> None:
-        heads = dict(heads_of(Family.FILM, self._rounding))
+        heads = dict(heads_of(Family.FILM, self._rules))
         for number, data in changes.items():
-            heads[number] = DensityHead(heads[number].spec, layers_of(number, data), self._rounding)
+            heads[number] = DensityHead(heads[number].spec, layers_of(number, data), self._rules)
         self.heads = heads
 
     def code(
@@ -130,7 +130,7 @@ class DensityCoder(PictureCoder):
         source: Ints | None,
     ) -> Ints:
         """One plane's decoded samples, int32."""
-        heads = PlaneHeads(self.heads, LAST if self.state.last is not None else 0, base, others, temporal)
+        heads = PlaneHeads(self.heads, self._rules, LAST if self.state.last is not None else 0, base, others, temporal)
         out = np.empty_like(base)
         for number, part in enumerate(PASSES):
             here = out[part.samples]

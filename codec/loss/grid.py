@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.density.cells import Cells, paired
+from heads.density.cells import Cells, packed
 from heads.density.head import DensityHead
-from heads.density.spec import PHASES, Shorts, phases
+from heads.density.spec import PHASES, Rules, Shorts, phases
 
 from ..frames import SUBSAMPLING, PlaneFormat
 from .entropy import Ints
@@ -81,12 +81,13 @@ class PlaneHeads:
     def __init__(
         self,
         heads: Mapping[int, DensityHead],
+        rules: Rules,
         flags: int,
         base: Ints,
         others: Sequence[Ints] = (),
         temporal: Sequence[Shorts] = (),
     ):
-        """`heads`: by the phase, plus 4 for planes after the first; `flags`: but COARSE and THIRD; `others`: errors of
+        """`heads`: by the phase, plus 4 for planes after the first, of those `rules`; `flags`: but COARSE and THIRD; `others`: errors of
         the planes before this one, of its size; `temporal`: whole cells of the last picture less the prediction, and of
         that picture's error, where the heads' context has such."""
         number = len(others)
@@ -95,10 +96,11 @@ class PlaneHeads:
         self._base, self._recorded = base, 0
         cells = whole_cells(base)
         self.error = np.zeros_like(cells)
-        rest = [paired(plane) for plane in (*temporal, *(whole_cells(plane) for plane in others))]
+        rest = [*temporal, *(whole_cells(plane) for plane in others)]
         if number == 1:
             rest.append(np.zeros_like(cells))  # heads of chroma take two planes
-        self._cells = {unit: Cells(unit, cells, rest) for unit in UNITS}
+        known = [packed(plane, rules) for plane in rest]
+        self._cells = {unit: Cells(unit, cells, known, rules) for unit in UNITS}
         self._known = dict.fromkeys(UNITS, 0)  # phases whose errors the cells have
 
     def predict(self, number: int, decoded: Ints) -> tuple[Ints, Shorts]:

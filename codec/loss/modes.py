@@ -105,15 +105,15 @@ def _guided_coder(plan: CoderPlan) -> PictureCoder:
 
 
 def _density_coder(plan: CoderPlan) -> PictureCoder:
-    from .density import DensityCoder, Rounding
+    from .density import DensityCoder, Rules
 
-    return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes, Rounding.SIGNIFICANT)
+    return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes, Rules.SIGNIFICANT)
 
 
 def _whole_coder(plan: CoderPlan) -> PictureCoder:
-    from .density import DensityCoder, Rounding
+    from .density import DensityCoder, Rules
 
-    return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes, Rounding.DOWN)
+    return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes, Rules.WHOLE)
 
 
 def _no_planes(plan: CoderPlan) -> PictureCoder:

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from heads.density.fit import DensityCourse, DensityExample, train_density
-from heads.density.cells import Cells, paired
+from heads.density.cells import Cells, packed
 from heads.density.head import DensityHead
 from heads.density.model import bits_of
-from heads.density.spec import DensitySpec, Rounding, phases
+from heads.density.spec import DensitySpec, Rules, phases
 from heads.density.store import Family, pretrained_density
 from heads.exact import HeadError
 from heads.layers import Layer
@@ -100,8 +100,9 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
     bits, samples = 0.0, 0
     spec, units = head.spec, [unit for unit, phase in PASSES if phase == head.spec.known]
     for one in examples:
+        rest = [packed(plane, Rules.WHOLE) for plane in (*one.temporal, *one.others)]
         for unit in units:
-            cells = Cells(unit, one.base, [paired(plane) for plane in (*one.temporal, *one.others)])
+            cells = Cells(unit, one.base, rest, Rules.WHOLE)
             for known in range(spec.known):
                 cells.learn(known, phases(one.error if one.known is None else one.known, unit)[known])
             cells.aim(spec.known)
@@ -185,7 +186,7 @@ class DensityFit:
             )
         )
         best: Change | None = None
-        cost = samples * mean_bits(DensityHead(spec, pretrained, Rounding.DOWN), judge)
+        cost = samples * mean_bits(DensityHead(spec, pretrained, Rules.WHOLE), judge)
         own = Change(layers, encode_change(layers, pretrained, UNIT_BITS, BIAS_COARSE))
         for trial in (own, before) if before else (own,):
             price = self.price(spec, trial, judge, samples)
@@ -196,7 +197,7 @@ class DensityFit:
     def price(self, spec: DensitySpec, trial: Change, judge: Sequence[DensityExample], samples: int) -> float:
         """Bits that the samples and the change take, about; infinitely many where the head is not exact."""
         try:
-            head = DensityHead(spec, trial.layers, Rounding.DOWN)
+            head = DensityHead(spec, trial.layers, Rules.WHOLE)
         except HeadError:
             return float("inf")
         return samples * mean_bits(head, judge) + 8 * len(trial.data)

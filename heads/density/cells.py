@@ -1,11 +1,11 @@
-"""The context of a plane on one grid, packed for kernels of 8 bits: cells in raster order, the channels of a cell side by
-side.
+"""The context of a plane on one grid, packed for kernels: cells in raster order, the channels of a cell side by side.
 
-A channel is an integer within +-LIMIT. It is kept as two bytes, its positive and its negative part; one of them is 0.
-With weights w and -w the pair gives the channel's product, and no pair of products saturates in 16 bits. All heads of
-a plane share the channels, those that they do not use have weights of 0:
+All heads of a plane share the channels, those that a head does not use have weights of 0:
 
-    errors at phases 0 .. 2 | the prediction at the other three phases less that at the phase to come | what else there is
+    errors at phases 0 .. 2 | the prediction at the other phases less that at the phase to come | the rest | filling
+
+By `Rules.WHOLE` an input is a byte, to which 128 was added; else it has 16 bits. A border of cells of zeros surrounds
+the grid.
 """
 
 from __future__ import annotations
@@ -17,54 +17,59 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .spec import LIMIT, PHASES, DensitySpec, Shorts, phases
+from .spec import PHASES, DensitySpec, Rules, Shorts, phases
 
 KNOWN = len(PHASES) - 1  # channels of errors, and of predictions
-Pairs = NDArray[np.int16]  # of bytes
-
-
-def paired(values: Shorts) -> Pairs:
-    """The two parts of values, limited: the positive one in the lower byte."""
-    limited = np.clip(values, -LIMIT, LIMIT)
-    pairs = np.minimum(limited, 0)
-    pairs *= np.int16(-256)  # modulo 2^16
-    pairs += np.maximum(limited, 0, out=limited)
-    return pairs
+LANES = 8  # channels are filled up to a multiple
+OFFSET = 128  # of bytes
 
 
 def channels(spec: DensitySpec) -> int:
     """That the cells of a head's planes have."""
-    return 2 * KNOWN + spec.inputs - (spec.known + KNOWN)
+    return -(-(KNOWN - spec.known + spec.inputs) // LANES) * LANES
 
 
-def places(spec: DensitySpec) -> NDArray[np.intp]:
+def places(spec: DensitySpec) -> list[int]:
     """Where the inputs of a head stand among the channels."""
-    own = [*range(spec.known), *range(KNOWN, 2 * KNOWN)]
-    return np.array([*own, *range(2 * KNOWN, channels(spec))])
+    return [*range(spec.known), *range(KNOWN, KNOWN - spec.known + spec.inputs)]
+
+
+def packed(values: Shorts, rules: Rules) -> NDArray:
+    """Inputs within their limits, in the type of cells."""
+    limited = np.clip(values, *rules.limits)
+    if rules != Rules.WHOLE:
+        return limited
+    limited += OFFSET
+    return limited.astype(np.uint8)
 
 
 class Cells:
-    """The cells of one plane. `unit`: see `phases`; `base`: the prediction; `rest`: planes whose pairs are known from the
-    start, in the heads' order; all of whole cells."""
+    """The cells of one plane. `unit`: see `phases`; `base`: the prediction; `rest`: planes that are known from the
+    start, packed, in the heads' order; all of whole cells."""
 
-    def __init__(self, unit: int, base: Shorts, rest: Sequence[Pairs]):
+    def __init__(self, unit: int, base: Shorts, rest: Sequence[NDArray], rules: Rules):
         self._base = [np.ascontiguousarray(phase) for phase in phases(base, unit)]
-        self.shape: tuple[int, int] = self._base[0].shape  # type: ignore[assignment]
-        self._pairs = np.zeros((*self.shape, 2 * KNOWN + len(PHASES) * len(rest)), "<i2")
+        rows, columns = self.shape = self._base[0].shape
+        self._rules = rules
+        filled = -(-(2 * KNOWN + len(PHASES) * len(rest)) // LANES) * LANES
+        zero = packed(np.zeros((), np.int16), rules)
+        self._values = np.full((rows + 2, columns + 2, filled), zero, zero.dtype)
+        self._inner = self._values[1:-1, 1:-1]
         for k, plane in enumerate(rest):
             for j, phase in enumerate(phases(plane, unit)):
-                self._pairs[..., 2 * KNOWN + len(PHASES) * k + j] = phase
+                self._inner[..., 2 * KNOWN + len(PHASES) * k + j] = phase
 
     def learn(self, phase: int, errors: Shorts) -> None:
         """The errors at one of the first three phases are known."""
-        self._pairs[..., phase] = paired(errors)
+        self._inner[..., phase] = packed(errors, self._rules)
 
     def aim(self, phase: int) -> None:
         """The samples of this phase come next."""
         others = (base for j, base in enumerate(self._base) if j != phase)
         for place, base in enumerate(others, KNOWN):
-            self._pairs[..., place] = paired(base - self._base[phase])
+            self._inner[..., place] = packed(base - self._base[phase], self._rules)
 
     def inputs(self, first: int, end: int) -> Tensor:
-        """Some rows: uint8 (1, 2 * channels, rows, columns) in channels-last memory."""
-        return torch.from_numpy(self._pairs[first:end].view(np.uint8)).permute(2, 0, 1)[None]
+        """Some rows, and the cells around them: uint8 or int16 (1, channels, rows + 2, columns + 2) in channels-last
+        memory."""
+        return torch.from_numpy(self._values[first : end + 2]).permute(2, 0, 1)[None]

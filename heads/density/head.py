@@ -10,16 +10,16 @@ from ..exact import for_all
 from ..layers import Layer
 from .cells import Cells
 from .kernels import fastest
-from .spec import BAND, HALO, DensitySpec, Rounding, Shorts, check
+from .spec import BAND, HALO, DensitySpec, Rules, Shorts, check
 
 
 class DensityHead:
-    """A checked head, ready to run. Immutable; safe to share between threads. `rounding`: of the format's mode."""
+    """A checked head, ready to run. Immutable; safe to share between threads. `rules`: of the format's mode."""
 
-    def __init__(self, spec: DensitySpec, layers: Sequence[Layer], rounding: Rounding = Rounding.SIGNIFICANT):
+    def __init__(self, spec: DensitySpec, layers: Sequence[Layer], rules: Rules = Rules.SIGNIFICANT):
         check(spec, layers)
         self.spec, self.layers = spec, tuple(layers)
-        self._arithmetic = fastest(spec, self.layers, rounding)
+        self._arithmetic = fastest(spec, self.layers, rules)
 
     @property
     def kernel(self) -> str:

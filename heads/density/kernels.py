@@ -1,13 +1,12 @@
 """The arithmetic of density heads: every kind gives the same integers, the fastest that proves exact here is used.
 
-`INT8` takes the pairs of `heads.density.cells` as they are. Rounding down, a layer is one call that reads and writes
-bytes; rounding to 8 significant bits needs the sums in float32. The others convert pairs to numbers of their type.
-A choice is checked on patches of extremes against sums that no library's convolution takes part in.
+`INT8` is for `Rules.WHOLE`, by which a layer is one call that reads and writes bytes. A choice is checked on patches of
+extremes against sums that no library's convolution takes part in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..exact import exact_kernels, has_bfloat16
-from ..int8 import PAIR_MAX, int8_convolution
+from ..int8 import PAIR_MAX, Int8Convolution, int8_convolution
 from ..layers import Layer
-from .cells import channels, places
+from .cells import OFFSET, channels, packed, places
 from .spec import (
     ACT_BITS,
     ACT_MAX,
@@ -33,7 +32,7 @@ from .spec import (
     OUTPUT_BITS,
     SPREAD_MAX,
     DensitySpec,
-    Rounding,
+    Rules,
 )
 
 INT8, BFLOAT16, FLOAT32, FLOAT64 = "int8", "bfloat16", "float32", "float64"
@@ -67,15 +66,22 @@ def scaled(spec: DensitySpec, layers: Sequence[Layer], flags: int) -> list[Scale
     return [*found, Scaled(last.weight, last.bias.astype(np.int64), shifts)]
 
 
-def settled(x: Tensor, rounding: Rounding) -> Tensor:
-    """What sums are rounded to, before limits."""
-    return (x.bfloat16().to(x.dtype) if rounding == Rounding.SIGNIFICANT else x).floor_()
+def units_of(layer: Scaled) -> Tensor:
+    """What sums of products are multiplied by, (outputs or 1, 1, 1) float64."""
+    return torch.tensor(layer.shift).neg().double().exp2()[:, None, None]
 
 
-def outputs_of(sums: Tensor, rounding: Rounding) -> NDArray[np.int16]:
-    """The two outputs (2, rows, columns) from their sums."""
+def settled(sums: Tensor, rules: Rules) -> Tensor:
+    """What sums are rounded to, before limits; they are overwritten."""
+    if rules == Rules.SIGNIFICANT and sums.dtype != torch.bfloat16:
+        sums.copy_(sums.bfloat16())
+    return sums.floor_()
+
+
+def outputs_of(sums: Tensor, rules: Rules) -> NDArray[np.int16]:
+    """The two outputs (2, rows, columns) from their sums, which are overwritten."""
     limits = _LIMITS.to(sums.dtype)
-    return settled(sums, rounding).clamp_(-limits, limits).to(torch.int16).numpy()
+    return settled(sums, rules).clamp_(-limits, limits).to(torch.int16).numpy()
 
 
 class Arithmetic(Protocol):
@@ -94,8 +100,8 @@ class Arithmetic(Protocol):
 class Floats:
     """Convolutions in a type of floating point."""
 
-    def __init__(self, name: str, spec: DensitySpec, layers: Sequence[Layer], rounding: Rounding):
-        self.name, self._rounding, self._type = name, rounding, _TYPES[name]
+    def __init__(self, name: str, spec: DensitySpec, layers: Sequence[Layer], rules: Rules):
+        self.name, self._rules, self._type = name, rules, _TYPES[name]
         self._spec, self._layers = spec, layers
         self._kernels: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
@@ -104,8 +110,7 @@ class Floats:
             return
         found = []
         for i, layer in enumerate(scaled(self._spec, self._layers, flags), 1):
-            weight = torch.from_numpy(layer.weight.astype(np.float64))
-            weight *= torch.tensor(layer.shift).neg().double().exp2()[:, None, None, None]
+            weight = torch.from_numpy(layer.weight.astype(np.float64)) * units_of(layer)[..., None]
             if i in (2, 3):
                 weight[:, :, 1, 1] += torch.eye(len(weight), dtype=weight.dtype)
             weight = weight.to(self._type).contiguous(memory_format=torch.channels_last)
@@ -114,11 +119,13 @@ class Floats:
 
     def run(self, inputs: Tensor, flags: int) -> NDArray[np.int16]:
         with exact_kernels():
-            x = inputs[:, ::2].to(self._type).sub_(inputs[:, 1::2])
+            x = inputs.to(self._type)
+            if inputs.dtype == torch.uint8:
+                x -= OFFSET
             *inner, (weight, bias) = self._kernels[flags]
-            for w, b in inner:
-                x = settled(F.conv2d(x, w, b, padding=1), self._rounding).clamp_(0, ACT_MAX)
-            return outputs_of(F.conv2d(x, weight, bias)[0], self._rounding)
+            for i, (w, b) in enumerate(inner):
+                x = settled(F.conv2d(x, w, b, padding=int(i > 0)).clamp_(0, ACT_MAX), self._rules)
+            return outputs_of(F.conv2d(x, weight, bias)[0], self._rules)
 
 
 class Int8:
@@ -126,52 +133,47 @@ class Int8:
 
     name = INT8
 
-    def __init__(self, spec: DensitySpec, layers: Sequence[Layer], rounding: Rounding):
-        self._spec, self._rounding, self._down = spec, rounding, rounding == Rounding.DOWN
-        self._layers = ordered(layers)
-        self._first: dict[int, Callable[[Tensor], Tensor]] = {}
-        first, *inner, last = scaled(spec, self._layers, 0)
+    def __init__(self, spec: DensitySpec, layers: Sequence[Layer]):
+        self._spec, self._layers = spec, ordered(layers)
+        self._first: dict[int, Int8Convolution] = {}
+        _, *inner, last = scaled(spec, self._layers, 0)
         self.prepare(0)
         width = self._first[0].outputs
-        self._inner = [self._loaded(layer, inputs=width, adds=self._down) for layer in inner]
-        self._last = self._loaded(Scaled(last.weight, last.bias * 0, (0,)), inputs=width, output=torch.float32)
-        self._unit = torch.tensor(last.shift).neg().float().exp2()[:, None, None]
-        self._bias = torch.from_numpy(last.bias).float()[:, None, None]
-
-    def _loaded(self, layer: Scaled, **how):
-        (shift,) = layer.shift
-        bias = layer.bias << shift
-        if self._down:
-            how.setdefault("output", torch.uint8)
-            if how["output"] == torch.uint8:
-                bias = bias - (1 << shift >> 1)  # instead of to nearest, halves up
-        else:
-            how["output"] = torch.float32
-        found = int8_convolution(layer.weight, bias, shift, **how)
-        if found is None:
-            raise ValueError("sums of int8 are not exact")
-        return found
+        self._inner = [_loaded(layer, inputs=width, adds=True) for layer in inner]
+        self._last = _loaded(Scaled(last.weight, 0 * last.bias, (0,)), inputs=width, output=torch.float32)
+        self._units, self._bias = units_of(last).float(), torch.from_numpy(last.bias).float()[:, None, None]
 
     def prepare(self, flags: int) -> None:
         if flags in self._first:
             return
         first = scaled(self._spec, self._layers, flags)[0]
-        pairs = np.stack([first.weight, -first.weight], axis=2).reshape(len(first.weight), -1, 3, 3)
-        self._first[flags] = self._loaded(first._replace(weight=pairs))
+        offset = OFFSET * first.weight.astype(np.int64).sum((1, 2, 3))
+        self._first[flags] = _loaded(first, offset=offset)
 
     def run(self, inputs: Tensor, flags: int) -> NDArray[np.int16]:
         with exact_kernels():
-            x = self._first[flags](inputs)
-            if not self._down:
-                x = _significant(x)
+            x = self._first[flags](inputs)[:, :, 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
             for convolution in self._inner:
-                x = convolution(x) if self._down else _significant(convolution(x).add_(x))
-            return outputs_of(self._last(x)[0, :2] * self._unit + self._bias, self._rounding)
+                x = convolution(x)
+            sums = self._last(x)[0, : len(self._units)]
+            return outputs_of(sums * self._units + self._bias, Rules.WHOLE)
 
 
-def _significant(sums: Tensor) -> Tensor:
-    """Activations of sums in float32, which is overwritten: as limits have 8 bits they may be applied first."""
-    return sums.clamp_(0, ACT_MAX).bfloat16().to(torch.uint8)
+def _loaded(
+    layer: Scaled,
+    *,
+    offset: NDArray[np.int64] | int = 0,
+    output: torch.dtype = torch.uint8,
+    adds: bool = False,
+    inputs: int | None = None,
+) -> Int8Convolution:
+    """A convolution that rounds down. `offset`: is taken off its sums; else see `int8_convolution`."""
+    (shift,) = layer.shift
+    half = 1 << shift >> 1 if output == torch.uint8 else 0  # the convolution rounds to nearest, halves up
+    found = int8_convolution(layer.weight, (layer.bias << shift) - offset - half, shift, output, adds=adds, inputs=inputs)
+    if found is None:
+        raise ValueError("sums of int8 are not exact")
+    return found
 
 
 def ordered(layers: Sequence[Layer]) -> Sequence[Layer]:
@@ -202,46 +204,42 @@ def ordered(layers: Sequence[Layer]) -> Sequence[Layer]:
     return [moved(flags, [0]), moved(first, [0]), moved(second, [0, 1]), moved(third, [0, 1]), moved(last, [1])]
 
 
-def patch(spec: DensitySpec, shape: tuple[int, int]) -> Tensor:
-    """Inputs of extremes."""
-    rng = np.random.default_rng(0)
-    values = rng.choice(np.array([-LIMIT, 0, 1, LIMIT], np.int16), (*shape, channels(spec)))
-    pairs = np.stack([np.maximum(values, 0), np.maximum(-values, 0)], axis=-1).astype(np.uint8)
-    return torch.from_numpy(pairs.reshape(*shape, -1)).permute(2, 0, 1)[None]
+def patch(spec: DensitySpec, rules: Rules, shape: tuple[int, int]) -> Tensor:
+    """Inputs of extremes on a grid of that shape."""
+    rng, (low, high) = np.random.default_rng(0), rules.limits
+    values = rng.choice(np.array([low, 0, 1, high], np.int16), (*shape, channels(spec)))
+    return torch.from_numpy(packed(np.pad(values, ((1, 1), (1, 1), (0, 0))), rules)).permute(2, 0, 1)[None]
 
 
-def reference(spec: DensitySpec, layers: Sequence[Layer], rounding: Rounding, inputs: Tensor) -> NDArray[np.int16]:
+def reference(spec: DensitySpec, layers: Sequence[Layer], rules: Rules, inputs: Tensor) -> NDArray[np.int16]:
     """Outputs in float64, without flags and without a library's convolution."""
-    x = (inputs[:, ::2].double() - inputs[:, 1::2].double())[0]
+    x = inputs[0].double() - (OFFSET if rules == Rules.WHOLE else 0)
     for i, layer in enumerate(scaled(spec, layers, 0), 1):
         side = layer.weight.shape[-1]
-        windows = F.pad(x, (side // 2,) * 4).unfold(1, side, 1).unfold(2, side, 1)  # (channels, h, w, side, side)
+        padded = F.pad(x, (side // 2,) * 4) if i > 1 else x
+        windows = padded.unfold(1, side, 1).unfold(2, side, 1)  # (channels, h, w, side, side)
         weight, bias = (torch.from_numpy(a.astype(np.float64)) for a in (layer.weight, layer.bias))
-        y = torch.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4)))
-        y = y * torch.tensor(layer.shift).neg().double().exp2()[:, None, None] + bias[:, None, None]
+        sums = torch.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4))) * units_of(layer) + bias[:, None, None]
         if i == 4:
-            return outputs_of(y, rounding)
-        x = settled(y + x if i > 1 else y, rounding).clamp_(0, ACT_MAX)
+            return outputs_of(sums, rules)
+        x = settled(sums + x if i > 1 else sums, rules).clamp_(0, ACT_MAX)
     raise AssertionError
 
 
-def kernels(rounding: Rounding) -> list[str]:
+def kernels(rules: Rules) -> list[str]:
     """Arithmetic to try, the fastest first."""
-    significant = rounding == Rounding.SIGNIFICANT
-    return [BFLOAT16] * (significant and has_bfloat16()) + [INT8, FLOAT32, FLOAT64]
+    if rules == Rules.WHOLE:
+        return [INT8, FLOAT32, FLOAT64]
+    return [BFLOAT16] * has_bfloat16() + [FLOAT32, FLOAT64]
 
 
-def fastest(spec: DensitySpec, layers: Sequence[Layer], rounding: Rounding) -> Arithmetic:
+def fastest(spec: DensitySpec, layers: Sequence[Layer], rules: Rules) -> Arithmetic:
     """What runs a head. Raises AssertionError where nothing on this machine gives sums of products."""
-    inputs = [patch(spec, shape) for shape in PATCHES]
-    wanted = [
-        reference(spec, layers, rounding, x[..., : CORNER + HALO])[..., :CORNER] for x in inputs
-    ]
-    for name in kernels(rounding):
+    inputs = [patch(spec, rules, shape) for shape in PATCHES]
+    wanted = [reference(spec, layers, rules, x[..., : CORNER + HALO + 1])[..., :CORNER] for x in inputs]
+    for name in kernels(rules):
         try:
-            found: Arithmetic = (
-                Int8(spec, layers, rounding) if name == INT8 else Floats(name, spec, layers, rounding)
-            )
+            found: Arithmetic = Int8(spec, layers) if name == INT8 else Floats(name, spec, layers, rules)
         except ValueError:
             continue
         found.prepare(0)

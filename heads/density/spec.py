@@ -6,12 +6,12 @@ that are known, the plane's prediction, the last picture moved into place, and t
 head gives the mean of the sample, as a correction of its prediction, and the spread around it.
 
 It is an integer network whose every operation is exact in int8 with sums in int32, in bfloat16 with sums in float32
-(the older rounding), and in float32:
+(the older rules), and in float32:
 
-    inputs -255 .. 255 ─> 3x3 conv ─> 3x3 conv, adding its input ─> 3x3 conv, adding its input ─> 1x1 conv ─> 2 outputs
+    inputs of 8 or 9 bits ─> 3x3 conv ─> 3x3 conv, adding its input ─> 3x3 conv, adding its input ─> 1x1 conv ─> 2 outputs
 
 Weights have 8 bits and a power-of-two scale a layer. A sum of products is exact in float32 in any order (see
-`DensitySpec`). It is rounded down to an integer and limited to 0 .. 255; by the older `Rounding` it is rounded to
+`DensitySpec`). It is rounded down to an integer and limited to 0 .. 255; by the older of the two `Rules` it is rounded to
 bfloat16 before that (8 significant bits, to nearest, ties to even). What runs a head is `heads.density.head`.
 
 References: Cao, Wu and Krähenbühl, "Lossless Image Compression through Super-Resolution" (arXiv:2004.02872) and
@@ -35,7 +35,7 @@ from ..layers import Layer
 
 PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))  # (y, x) in a cell, in the order of coding
 FLAGS = 3  # that shift the first layer's biases: coarse grid, a last picture is known, third plane
-LIMIT = 255  # of inputs
+LIMIT = 255  # of inputs, at most
 ACT_MAX = 255
 WEIGHT_MAX = BIAS_MAX = 127
 SCALE_MAX = 7  # a weight is w / 2^scale; 2^7 + 127 still has 8 bits, so a layer can add its input
@@ -47,11 +47,16 @@ INPUT_BITS, ACT_BITS, OUTPUT_BITS = 3, 5, (7, 4)
 BAND, HALO = 48, 3  # rows of a grid computed at once, and those around them that bear on them
 
 
-class Rounding(Enum):
-    """What becomes of a sum of products before it is an integer; of the format's mode."""
+class Rules(Enum):
+    """By which of the format's modes heads count: the limits of inputs, and what becomes of a sum of products."""
 
-    DOWN = "down"
-    SIGNIFICANT = "significant"  # to 8 significant bits, ties to even, then down
+    WHOLE = -128, 127  # rounded down
+    SIGNIFICANT = -LIMIT, LIMIT  # rounded to 8 significant bits, ties to even, then down
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Of inputs."""
+        return self.value
 
 
 @dataclass(frozen=True)
