@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.density.head import DensityHead
-from heads.density.spec import Rules
+from heads.density.spec import Rules, Shorts
 from heads.density.store import Family
 
 from ..frames import Plane, PlaneFormat, Planes
@@ -29,7 +29,7 @@ from .entropy import CountTables, Ints, SymbolCoder
 from .grid import LAST, PASSES, PlaneHeads, to_chroma, whole_cells
 from .modes import PictureCoder
 from .motion import LastPicture, MotionTables, temporal_terms
-from .samples import SampleCoder
+from .samples import SampleBand, SampleCoder
 
 # of the class of magnitude: 3 for each doubling of the spread, which is in 1/16 of that; a logistic's scale s has a
 # mean magnitude of 1.386 s, and class 0 stands for 10/64
@@ -133,16 +133,36 @@ class DensityCoder(PictureCoder):
         heads = PlaneHeads(self.heads, self._rules, LAST if self.state.last is not None else 0, base, others, temporal)
         out = np.empty_like(base)
         for number, part in enumerate(PASSES):
-            here = out[part.samples]
-            if not here.size:
+            if not out[part.samples].size:
                 continue
-            value, spread = heads.predict(number, out)
-            value = np.clip(value, 0, 16 * self.samples.peak)
             wanted = None if source is None else source[part.samples]
-            here[...] = self.samples.code(coder, tables, value, self._class(spread), wanted)
+            self._pass(coder, tables, number, heads, out, wanted)
         return out
 
-    def _class(self, spread: Ints) -> NDArray[np.uint8]:
+    def _pass(
+        self,
+        coder: SymbolCoder,
+        tables: CountTables,
+        number: int,
+        heads: PlaneHeads,
+        out: Ints,
+        source: Ints | None,
+    ) -> None:
+        """The samples of one pass, into `out`."""
+        rows, here = heads.ready(number, out), out[PASSES[number].samples]
+
+        def begin(k: int) -> SampleBand:
+            value, spread = heads.band(number, rows[k])
+            np.clip(value, 0, 16 * self.samples.peak, out=value)
+            wanted = None if source is None else source[rows[k].start : rows[k].stop]
+            return self.samples.begin(value, self._class(spread), wanted)
+
+        def end(k: int, samples: Ints) -> None:
+            here[rows[k].start : rows[k].stop] = samples
+
+        self.samples.code_bands(coder, tables, len(rows), begin, end)
+
+    def _class(self, spread: Shorts) -> NDArray[np.uint8]:
         """Class of magnitude of a spread in 1/16 of an octave."""
-        k = (CLASS_SHARE * (spread - self._step_log) + CLASS_OFFSET) >> CLASS_BITS
+        k = (CLASS_SHARE * (spread - np.int16(self._step_log)) + CLASS_OFFSET) >> CLASS_BITS
         return np.clip(k, 0, self.samples.classes - 1).astype(np.uint8)

@@ -22,7 +22,7 @@ from ..events import Listener, SegmentStats, silent
 from ..frames import Frame, VideoInfo
 from ..loss.changes import split_changes
 from ..loss.coder import LossSettings
-from ..loss.modes import DENSITY, WHOLE, FILM_MODES, TRANSFORM
+from ..loss.modes import DENSITY, FILM_MODES, TRANSFORM, WHOLE
 from ..settings import Settings
 from ..wire.obu import TemporalUnit, inject, with_messages
 from .choice import Choice, Chooser, lambda_of

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from heads.density.fit import DensityCourse, DensityExample, train_density
 from heads.density.cells import Cells, packed
+from heads.density.fit import DensityCourse, DensityExample, train_density
 from heads.density.head import DensityHead
 from heads.density.model import bits_of
 from heads.density.spec import DensitySpec, Rules, phases

@@ -22,6 +22,7 @@ from .spec import PHASES, DensitySpec, Rules, Shorts, phases
 KNOWN = len(PHASES) - 1  # channels of errors, and of predictions
 LANES = 8  # channels are filled up to a multiple
 OFFSET = 128  # of bytes
+ALL = slice(None)
 
 
 def channels(spec: DensitySpec) -> int:
@@ -59,15 +60,15 @@ class Cells:
             for j, phase in enumerate(phases(plane, unit)):
                 self._inner[..., 2 * KNOWN + len(PHASES) * k + j] = phase
 
-    def learn(self, phase: int, errors: Shorts) -> None:
-        """The errors at one of the first three phases are known."""
-        self._inner[..., phase] = packed(errors, self._rules)
+    def learn(self, phase: int, errors: Shorts, rows: slice = ALL) -> None:
+        """The errors at one of the first three phases are known, in some rows."""
+        self._inner[rows, :, phase] = packed(errors, self._rules)
 
-    def aim(self, phase: int) -> None:
-        """The samples of this phase come next."""
+    def aim(self, phase: int, rows: slice = ALL) -> None:
+        """The samples of this phase come next, in some rows."""
         others = (base for j, base in enumerate(self._base) if j != phase)
         for place, base in enumerate(others, KNOWN):
-            self._inner[..., place] = packed(base - self._base[phase], self._rules)
+            self._inner[rows, :, place] = packed(base[rows] - self._base[phase][rows], self._rules)
 
     def inputs(self, first: int, end: int) -> Tensor:
         """Some rows, and the cells around them: uint8 or int16 (1, channels, rows + 2, columns + 2) in channels-last

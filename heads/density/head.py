@@ -1,16 +1,18 @@
-"""What runs a density head (`heads.density.spec`): bands of rows, on the fastest arithmetic that is exact here."""
+"""What runs a density head (`heads.density.spec`): bands of rows, which stay in a core's cache, on the fastest
+arithmetic that is exact here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..exact import for_all
 from ..layers import Layer
 from .cells import Cells
 from .kernels import fastest
-from .spec import BAND, HALO, DensitySpec, Rules, Shorts, check
+from .spec import BAND, HALO, DensitySpec, Rules, check
 
 
 class DensityHead:
@@ -26,17 +28,26 @@ class DensityHead:
         """The arithmetic that was chosen: one of `heads.density.kernels.KERNELS`."""
         return self._arithmetic.name
 
-    def run(self, cells: Cells, flags: int) -> tuple[Shorts, Shorts]:
-        """(mean less prediction in 1/16 of a sample, log2 of the spread in 1/16), int16 arrays of the grid. `cells` aim
-        at the head's phase. Computed in bands of rows that stay in a core's cache."""
-        rows, columns = cells.shape
-        out = np.empty((2, rows, columns), np.int16)
+    def prepare(self, flags: int) -> None:
+        """To be called, by one thread, before `band` is for those flags."""
         self._arithmetic.prepare(flags)
 
+    def band(self, cells: Cells, flags: int, first: int, end: int) -> NDArray[np.int16]:
+        """Of some rows the mean less the prediction, in 1/16 of a sample, and log2 of the spread, in 1/16: int16
+        (2, rows, columns). `cells` aim at the head's phase."""
+        above, below = max(first - HALO, 0), min(end + HALO, cells.shape[0])
+        found = self._arithmetic.run(cells.inputs(above, below), flags)
+        return found[:, first - above : end - above]
+
+    def run(self, cells: Cells, flags: int) -> NDArray[np.int16]:
+        """`band` of the whole grid."""
+        rows, columns = cells.shape
+        out = np.empty((2, rows, columns), np.int16)
+        self.prepare(flags)
+
         def band(first: int) -> None:
-            end, above, below = min(first + BAND, rows), max(first - HALO, 0), min(first + BAND + HALO, rows)
-            found = self._arithmetic.run(cells.inputs(above, below), flags)
-            out[:, first:end] = found[:, first - above : end - above]
+            end = min(first + BAND, rows)
+            out[:, first:end] = self.band(cells, flags, first, end)
 
         for_all(band, range(0, rows, BAND))
-        return out[0], out[1]
+        return out

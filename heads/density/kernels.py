@@ -27,7 +27,6 @@ from .spec import (
     FLAGS,
     HALO,
     INPUT_BITS,
-    LIMIT,
     MEAN_MAX,
     OUTPUT_BITS,
     SPREAD_MAX,
@@ -170,7 +169,9 @@ def _loaded(
     """A convolution that rounds down. `offset`: is taken off its sums; else see `int8_convolution`."""
     (shift,) = layer.shift
     half = 1 << shift >> 1 if output == torch.uint8 else 0  # the convolution rounds to nearest, halves up
-    found = int8_convolution(layer.weight, (layer.bias << shift) - offset - half, shift, output, adds=adds, inputs=inputs)
+    found = int8_convolution(
+        layer.weight, (layer.bias << shift) - offset - half, shift, output, adds=adds, inputs=inputs
+    )
     if found is None:
         raise ValueError("sums of int8 are not exact")
     return found
@@ -180,7 +181,9 @@ def ordered(layers: Sequence[Layer]) -> Sequence[Layer]:
     """The head with its inner channels in an order in which products of neighbours fit 16 bits together, if a simple
     search finds one: with whom a channel is paired changes nothing else."""
     width = len(layers[1].weight)
-    rows = np.concatenate([np.moveaxis(layer.weight.astype(np.int16), 1, 0).reshape(width, -1) for layer in layers[2:]], 1)
+    rows = np.concatenate(
+        [np.moveaxis(layer.weight.astype(np.int16), 1, 0).reshape(width, -1) for layer in layers[2:]], 1
+    )
     most = np.maximum(*((np.maximum(s * rows, 0)[:, None] + np.maximum(s * rows, 0)).max(2) for s in (1, -1)))
     fits = most <= PAIR_MAX
     left, order = sorted(range(width), key=lambda k: int(fits[k].sum())), []

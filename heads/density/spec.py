@@ -8,11 +8,11 @@ head gives the mean of the sample, as a correction of its prediction, and the sp
 It is an integer network whose every operation is exact in int8 with sums in int32, in bfloat16 with sums in float32
 (the older rules), and in float32:
 
-    inputs of 8 or 9 bits ─> 3x3 conv ─> 3x3 conv, adding its input ─> 3x3 conv, adding its input ─> 1x1 conv ─> 2 outputs
+    8 or 9 bits ─> 3x3 conv ─> 3x3 conv, adding its input ─> 3x3 conv, adding its input ─> 1x1 conv ─> 2 outputs
 
 Weights have 8 bits and a power-of-two scale a layer. A sum of products is exact in float32 in any order (see
-`DensitySpec`). It is rounded down to an integer and limited to 0 .. 255; by the older of the two `Rules` it is rounded to
-bfloat16 before that (8 significant bits, to nearest, ties to even). What runs a head is `heads.density.head`.
+`DensitySpec`). It is rounded down to an integer and limited to 0 .. 255; by the older of the two `Rules` it is rounded
+to bfloat16 before that (8 significant bits, to nearest, ties to even). What runs a head is `heads.density.head`.
 
 References: Cao, Wu and Krähenbühl, "Lossless Image Compression through Super-Resolution" (arXiv:2004.02872) and
 Kamisli, "Learned Lossless Image Compression Through Interpolation With Low Complexity" (arXiv:2212.13243) for networks
