@@ -18,10 +18,13 @@ from .spec import BAND, HALO, DensitySpec, Rules, check
 class DensityHead:
     """A checked head, ready to run. Immutable; safe to share between threads. `rules`: of the format's mode."""
 
-    def __init__(self, spec: DensitySpec, layers: Sequence[Layer], rules: Rules = Rules.SIGNIFICANT):
+    def __init__(self, spec: DensitySpec, layers: Sequence[Layer], rules: Rules):
         check(spec, layers)
         self.spec, self.layers = spec, tuple(layers)
         self._arithmetic = fastest(spec, self.layers, rules)
+
+    def __deepcopy__(self, memo: object) -> DensityHead:
+        return self
 
     @property
     def kernel(self) -> str:
