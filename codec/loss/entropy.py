@@ -91,13 +91,10 @@ def geometric_counts(means: Sequence[int], radius: int, total: int) -> Ints:
 
 class Grouped(NamedTuple):
     """Part of the symbols of a call, by their classes. `order` sorts them, stably; the symbols of class k then stand at
-    `ends[k - 1]` .. `ends[k]`, those of class 0 at the beginning."""
+    `bounds[k]` .. `bounds[k + 1]`."""
 
     order: NDArray[np.intp]
-    ends: NDArray[np.intp]
-
-    def of(self, row: int) -> slice:
-        return slice(self.ends[row - 1] if row else 0, self.ends[row])
+    bounds: list[int]
 
     def sorted(self, symbols: NDArray) -> Ints:
         return symbols.astype(np.int32, copy=False)[self.order]
@@ -112,7 +109,7 @@ class Grouped(NamedTuple):
 def grouped(classes: NDArray, rows: int) -> Grouped:
     """Groups of classes (n,), unsigned integers below `rows`."""
     order = np.argsort(classes, kind="stable")  # a radix sort for 8- and 16-bit classes
-    return Grouped(order, np.cumsum(np.bincount(classes, minlength=rows)))
+    return Grouped(order, [0, *np.cumsum(np.bincount(classes, minlength=rows)).tolist()])
 
 
 def _bit_counts(chances: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -156,10 +153,12 @@ class SymbolWriter:
     def code_parts(self, tables: CountTables, parts: Sequence[Grouped], symbols: Sequence[Ints]) -> Sequence[Ints]:
         """Code in one call symbols that stand in several parts, one after the other; each sorted as its part is."""
         for row in range(len(tables.counts)):
-            mine = np.concatenate([s[part.of(row)] for part, s in zip(parts, symbols, strict=True)])
-            if mine.size:
-                self._coder.encode(mine, tables.model(row))
-                tables.count(row, mine)
+            places = [(s, *part.bounds[row : row + 2]) for part, s in zip(parts, symbols, strict=True)]
+            mine = [s[a:b] for s, a, b in places if b > a]
+            if mine:
+                together = np.concatenate(mine) if len(mine) > 1 else mine[0]
+                self._coder.encode(together, tables.model(row))
+                tables.count(row, together)
         tables.halve()
         return symbols
 
@@ -211,16 +210,16 @@ class SymbolReader:
         """Mirror of the writer's. Raises FormatError."""
         found = [np.empty(part.order.size, np.int32) for part in parts]
         for row in range(len(tables.counts)):
-            places = [part.of(row) for part in parts]
-            count = sum(int(place.stop - place.start) for place in places)
+            places = [(to, *part.bounds[row : row + 2]) for part, to in zip(parts, found, strict=True)]
+            count = sum(b - a for _, a, b in places)
             if not count:
                 continue
             mine, at = self._decode(tables.model(row), count), 0
             tables.count(row, mine)
-            for to, place in zip(found, places, strict=True):
-                size = place.stop - place.start
-                to[place] = mine[at : at + size]
-                at += size
+            for to, a, b in places:
+                if b > a:
+                    to[a:b] = mine[at : at + b - a]
+                    at += b - a
         tables.halve()
         return found
 

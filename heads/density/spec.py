@@ -44,7 +44,7 @@ MEAN_BITS, SPREAD_BITS = 4, 4  # of the outputs: a mean in 1/16 of a sample, log
 MEAN_MAX, SPREAD_MAX = 4080, 255
 # Real-valued units for training: an input is x / 8, an activation a / 32; an output of 1 is 8 samples or one octave.
 INPUT_BITS, ACT_BITS, OUTPUT_BITS = 3, 5, (7, 4)
-BAND, HALO = 48, 3  # rows of a grid computed at once, and those around them that bear on them
+BAND, HALO = 90, 3  # rows of a grid computed at once, and those around them that bear on them
 
 
 class Rules(Enum):
