@@ -153,7 +153,7 @@ class SymbolWriter:
     def code_parts(self, tables: CountTables, parts: Sequence[Grouped], symbols: Sequence[Ints]) -> Sequence[Ints]:
         """Code in one call symbols that stand in several parts, one after the other; each sorted as its part is."""
         for row in range(len(tables.counts)):
-            places = [(s, *part.bounds[row : row + 2]) for part, s in zip(parts, symbols, strict=True)]
+            places = [(s, part.bounds[row], part.bounds[row + 1]) for part, s in zip(parts, symbols, strict=True)]
             mine = [s[a:b] for s, a, b in places if b > a]
             if mine:
                 together = np.concatenate(mine) if len(mine) > 1 else mine[0]
@@ -210,7 +210,7 @@ class SymbolReader:
         """Mirror of the writer's. Raises FormatError."""
         found = [np.empty(part.order.size, np.int32) for part in parts]
         for row in range(len(tables.counts)):
-            places = [(to, *part.bounds[row : row + 2]) for part, to in zip(parts, found, strict=True)]
+            places = [(to, part.bounds[row], part.bounds[row + 1]) for part, to in zip(parts, found, strict=True)]
             count = sum(b - a for _, a, b in places)
             if not count:
                 continue
