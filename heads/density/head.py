@@ -32,7 +32,7 @@ class DensityHead:
         return self._arithmetic.name
 
     def prepare(self, flags: int) -> None:
-        """To be called, by one thread, before `band` is for those flags."""
+        """To be called before `band` is with those flags."""
         self._arithmetic.prepare(flags)
 
     def band(self, cells: Cells, flags: int, first: int, end: int) -> NDArray[np.int16]:

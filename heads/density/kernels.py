@@ -89,7 +89,7 @@ class Arithmetic(Protocol):
     name: str
 
     def prepare(self, flags: int) -> None:
-        """Called before `run`, by one thread."""
+        """To be called before `run` is with those flags."""
 
     def run(self, inputs: Tensor, flags: int) -> NDArray[np.int16]:
         """Outputs (2, rows, columns) of `Cells.inputs`. By any number of threads at once."""
