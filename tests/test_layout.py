@@ -34,7 +34,12 @@ ROOMS = {
     "bench.command": ("bench", "bench.__main__", "bench.cli", "bench.lossless", "bench.speed"),
 }
 
-DENSITY = ("heads.density.head", "heads.density.store", "heads.exact", "heads.layers", "heads.weights")
+DENSITY = (
+    *(f"heads.density.{name}" for name in ("cells", "head", "spec", "store")),
+    "heads.exact",
+    "heads.layers",
+    "heads.weights",
+)
 
 # what a room may import of the project beside itself: rooms, folders or modules
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
