@@ -47,7 +47,7 @@ FILMS = {
     "enlarged": (PlaneFormat("420", 10), Settings(crf=50, scale=Fraction(3, 2), loss="off", preset="fast")),
     "lossless": (PlaneFormat("422", 10), Settings(crf=50, scale=Fraction(3), max_error=0, preset="fast")),
 }
-DENSITY = {"learned": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=1, preset="fast"))}
+WHOLE = {"whole": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=0, preset="fast"))}
 PRETRAINED = {"shipped": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), preset="fast"))}
 
 
@@ -92,7 +92,7 @@ def drawn_still() -> NDArray[np.uint8]:
 def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
     codec.segment.choice.WORTH = 0.01  # tools are used wherever they gain, for their own sake
-    codec.segment.choice.FILM_HEAD = int(wanted is PRETRAINED)
+    codec.segment.choice.FILM_HEAD = int(wanted is not FILMS)
     codec.segment.fit_density.LEAST_SAMPLES, codec.segment.fit_density.DensityFit.price = 0, lambda *_: -1.0  # type: ignore[method-assign]
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -206,7 +206,7 @@ def palettes() -> None:
 MAKERS = {
     "films": films,
     "shipped": lambda: films(PRETRAINED),
-    "learned": lambda: films(DENSITY),
+    "whole": lambda: films(WHOLE),
     "tracks": tracks,
     "gaussians": gaussians,
     "stills": stills,

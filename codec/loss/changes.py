@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from heads.density.head import DensityHead, check
+from heads.density.head import DensityHead
+from heads.density.spec import Rules, check
 from heads.density.store import Family, pretrained_density
 from heads.layers import HeadError, Layer
 from heads.weights import decode_shapes
@@ -17,9 +18,9 @@ HEADS = 8  # of a family: one for each phase, for the first plane and for those 
 
 
 @cache
-def heads_of(family: Family) -> dict[int, DensityHead]:
+def heads_of(family: Family, rules: Rules) -> dict[int, DensityHead]:
     """The package's heads, by number: the phase, plus 4 for planes after the first."""
-    return {number: DensityHead(*stored) for number, stored in enumerate(pretrained_density(family))}
+    return {number: DensityHead(*stored, rules) for number, stored in enumerate(pretrained_density(family))}
 
 
 def join_changes(changes: Mapping[int, bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""The loss-stream's density mode: every sample within N of the source, as density heads (`heads.density.head`) expect
+"""The loss-stream's density mode: every sample within N of the source, as density heads (`heads.density.spec`) expect
 it.
 
 Each plane's error e = source - predicted is coded in the picture domain, in the interleaved passes of
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.density.head import DensityHead
+from heads.density.spec import Rules, Shorts
 from heads.density.store import Family
 
 from ..frames import Plane, PlaneFormat, Planes
@@ -28,7 +29,7 @@ from .entropy import CountTables, Ints, SymbolCoder
 from .grid import LAST, PASSES, PlaneHeads, to_chroma, whole_cells
 from .modes import PictureCoder
 from .motion import LastPicture, MotionTables, temporal_terms
-from .samples import SampleCoder
+from .samples import SampleBand, SampleCoder
 
 # of the class of magnitude: 3 for each doubling of the spread, which is in 1/16 of that; a logistic's scale s has a
 # mean magnitude of 1.386 s, and class 0 stands for 10/64
@@ -47,7 +48,8 @@ class DensityState:
 
 class DensityCoder(PictureCoder):
     """Codes the pictures of one segment so that every decoded sample lies within `max_error`.
-    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers."""
+    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers; `rounding`: of
+    the heads' sums, which is all that the two modes differ in."""
 
     def __init__(
         self,
@@ -56,14 +58,15 @@ class DensityCoder(PictureCoder):
         height: int,
         max_error: int,
         changes: Mapping[int, bytes] | None = None,
+        rules: Rules = Rules.WHOLE,
     ):
-        self.fmt = fmt
+        self.fmt, self._rules = fmt, rules
         self.samples = SampleCoder(fmt.depth, max_error)
         shapes = fmt.shapes(width, height)
         # the spread of what is coded is that of the error over the quantiser's step
         self._step_log = ((2 * max_error + 1) ** 16).bit_length() - 1
         self.state = DensityState([self.samples.tables() for _ in shapes], MotionTables(*shapes[0]))
-        self.heads = heads_of(Family.FILM)
+        self.heads = heads_of(Family.FILM, rules)
         self._changes = dict(changes or {})
 
     def opening(self) -> bytes:
@@ -83,9 +86,9 @@ class DensityCoder(PictureCoder):
         return rest
 
     def _change(self, changes: Mapping[int, bytes]) -> None:
-        heads = dict(heads_of(Family.FILM))
+        heads = dict(heads_of(Family.FILM, self._rules))
         for number, data in changes.items():
-            heads[number] = DensityHead(heads[number].spec, layers_of(number, data))
+            heads[number] = DensityHead(heads[number].spec, layers_of(number, data), self._rules)
         self.heads = heads
 
     def code(
@@ -127,19 +130,39 @@ class DensityCoder(PictureCoder):
         source: Ints | None,
     ) -> Ints:
         """One plane's decoded samples, int32."""
-        heads = PlaneHeads(self.heads, LAST if self.state.last is not None else 0, base, others, temporal)
+        heads = PlaneHeads(self.heads, self._rules, LAST if self.state.last is not None else 0, base, others, temporal)
         out = np.empty_like(base)
         for number, part in enumerate(PASSES):
-            here = out[part.samples]
-            if not here.size:
+            if not out[part.samples].size:
                 continue
-            value, spread = heads.predict(number, out)
-            value = np.clip(value, 0, 16 * self.samples.peak)
             wanted = None if source is None else source[part.samples]
-            here[...] = self.samples.code(coder, tables, value, self._class(spread), wanted)
+            self._pass(coder, tables, number, heads, out, wanted)
         return out
 
-    def _class(self, spread: Ints) -> NDArray[np.uint8]:
+    def _pass(
+        self,
+        coder: SymbolCoder,
+        tables: CountTables,
+        number: int,
+        heads: PlaneHeads,
+        out: Ints,
+        source: Ints | None,
+    ) -> None:
+        """The samples of one pass, into `out`."""
+        rows, here = heads.ready(number, out), out[PASSES[number].samples]
+
+        def begin(k: int) -> SampleBand:
+            value, spread = heads.band(number, rows[k])
+            np.clip(value, 0, 16 * self.samples.peak, out=value)
+            wanted = None if source is None else source[rows[k].start : rows[k].stop]
+            return self.samples.begin(value, self._class(spread), wanted)
+
+        def end(k: int, samples: Ints) -> None:
+            here[rows[k].start : rows[k].stop] = samples
+
+        self.samples.code_bands(coder, tables, len(rows), begin, end)
+
+    def _class(self, spread: Shorts) -> NDArray[np.uint8]:
         """Class of magnitude of a spread in 1/16 of an octave."""
-        k = (CLASS_SHARE * (spread - self._step_log) + CLASS_OFFSET) >> CLASS_BITS
+        k = (CLASS_SHARE * (spread - np.int16(self._step_log)) + CLASS_OFFSET) >> CLASS_BITS
         return np.clip(k, 0, self.samples.classes - 1).astype(np.uint8)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isqrt
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import constriction
 import numpy as np
@@ -60,11 +60,12 @@ class CountTables:
         """Estimated cost of every symbol in bits, (classes, symbols). For the encoder's decisions only."""
         return np.log2(self.counts.sum(axis=1, keepdims=True)) - np.log2(self.counts)
 
-    def update(self, classes: NDArray, symbols: NDArray) -> None:
-        """Count `symbols`, then halve (rounding up, so that no count falls to 0) every row above the limit."""
-        rows, columns = self.counts.shape
-        index = classes.astype(np.int64) * columns + symbols
-        self.counts += INCREMENT * np.bincount(index, minlength=rows * columns).reshape(rows, columns)
+    def count(self, row: int, symbols: NDArray) -> None:
+        """Count `symbols` of one class; `halve` follows after the last class."""
+        self.counts[row] += INCREMENT * np.bincount(symbols, minlength=self.counts.shape[1])
+
+    def halve(self) -> None:
+        """Halve (rounding up, so that no count falls to 0) every row above the limit."""
         while (full := self.counts.sum(axis=1) > self.limit).any():
             self.counts[full] = (self.counts[full] + 1) >> 1
 
@@ -88,12 +89,27 @@ def geometric_counts(means: Sequence[int], radius: int, total: int) -> Ints:
     return np.array(rows, np.int32)
 
 
-def _groups(classes: NDArray) -> tuple[NDArray[np.intp], list[tuple[int, int, int]]]:
-    """Order that sorts `classes` (stable), and (class, first, last + 1) of every class that occurs."""
-    ends = np.cumsum(np.bincount(classes)) if classes.size else np.zeros(0, np.intp)
+class Grouped(NamedTuple):
+    """Part of the symbols of a call, by their classes. `order` sorts them, stably; the symbols of class k then stand at
+    `bounds[k]` .. `bounds[k + 1]`."""
+
+    order: NDArray[np.intp]
+    bounds: list[int]
+
+    def sorted(self, symbols: NDArray) -> Ints:
+        return symbols.astype(np.int32, copy=False)[self.order]
+
+    def unsorted(self, symbols: Ints) -> Ints:
+        """Inverse of `sorted`."""
+        found = np.empty_like(symbols)
+        found[self.order] = symbols
+        return found
+
+
+def grouped(classes: NDArray, rows: int) -> Grouped:
+    """Groups of classes (n,), unsigned integers below `rows`."""
     order = np.argsort(classes, kind="stable")  # a radix sort for 8- and 16-bit classes
-    starts = np.concatenate([[0], ends[:-1]]) if ends.size else ends
-    return order, [(c, int(a), int(b)) for c, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > a]
+    return Grouped(order, [0, *np.cumsum(np.bincount(classes, minlength=rows)).tolist()])
 
 
 def _bit_counts(chances: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -112,6 +128,8 @@ class SymbolCoder(Protocol):
 
     def code(self, tables: CountTables, classes: NDArray, symbols: NDArray | None) -> Ints: ...
 
+    def code_parts(self, tables: CountTables, parts: Sequence[Grouped], symbols: Sequence[Ints]) -> Sequence[Ints]: ...
+
     def code_one(self, tables: CountTables, row: int, symbol: int | None) -> int: ...
 
     def code_raw(self, values: NDArray | None, count: int, size: int) -> Ints: ...
@@ -128,12 +146,20 @@ class SymbolWriter:
     def code(self, tables: CountTables, classes: NDArray, symbols: NDArray | None) -> Ints:
         """Code `symbols` (n,) under the context classes `classes` (n,), unsigned integers, and adapt `tables`."""
         assert symbols is not None
-        symbols = symbols.astype(np.int32, copy=False)
-        order, groups = _groups(classes)
-        ordered = symbols[order]
-        for row, a, b in groups:
-            self._coder.encode(ordered[a:b], tables.model(row))
-        tables.update(classes, symbols)
+        part = grouped(classes, len(tables.counts))
+        self.code_parts(tables, [part], [part.sorted(symbols)])
+        return symbols.astype(np.int32, copy=False)
+
+    def code_parts(self, tables: CountTables, parts: Sequence[Grouped], symbols: Sequence[Ints]) -> Sequence[Ints]:
+        """Code in one call symbols that stand in several parts, one after the other; each sorted as its part is."""
+        for row in range(len(tables.counts)):
+            places = [(s, part.bounds[row], part.bounds[row + 1]) for part, s in zip(parts, symbols, strict=True)]
+            mine = [s[a:b] for s, a, b in places if b > a]
+            if mine:
+                together = np.concatenate(mine) if len(mine) > 1 else mine[0]
+                self._coder.encode(together, tables.model(row))
+                tables.count(row, together)
+        tables.halve()
         return symbols
 
     def code_one(self, tables: CountTables, row: int, symbol: int | None) -> int:
@@ -176,13 +202,25 @@ class SymbolReader:
 
     def code(self, tables: CountTables, classes: NDArray, symbols: NDArray | None = None) -> Ints:
         """Symbols (n,) int32 under the context classes `classes` (n,); adapts `tables`. Raises FormatError."""
-        order, groups = _groups(classes)
-        ordered = np.empty(classes.size, np.int32)
-        for row, a, b in groups:
-            ordered[a:b] = self._decode(tables.model(row), b - a)
-        found = np.empty_like(ordered)
-        found[order] = ordered
-        tables.update(classes, found)
+        part = grouped(classes, len(tables.counts))
+        (found,) = self.code_parts(tables, [part])
+        return part.unsorted(found)
+
+    def code_parts(self, tables: CountTables, parts: Sequence[Grouped], symbols: Sequence[Ints] = ()) -> Sequence[Ints]:
+        """Mirror of the writer's. Raises FormatError."""
+        found = [np.empty(part.order.size, np.int32) for part in parts]
+        for row in range(len(tables.counts)):
+            places = [(to, part.bounds[row], part.bounds[row + 1]) for part, to in zip(parts, found, strict=True)]
+            count = sum(b - a for _, a, b in places)
+            if not count:
+                continue
+            mine, at = self._decode(tables.model(row), count), 0
+            tables.count(row, mine)
+            for to, a, b in places:
+                if b > a:
+                    to[a:b] = mine[at : at + b - a]
+                    at += b - a
+        tables.halve()
         return found
 
     def code_one(self, tables: CountTables, row: int, symbol: int | None = None) -> int:

@@ -13,12 +13,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.density.head import PHASES, DensityHead, context_of
+from heads.density.cells import Cells, packed
+from heads.density.head import DensityHead
+from heads.density.spec import BAND, PHASES, Rules, Shorts, phases
+from heads.threads import for_all
 
 from ..frames import SUBSAMPLING, PlaneFormat
 from .entropy import Ints
 
-Shorts = NDArray[np.int16]
 COARSE, LAST, BOTH, THIRD = 1, 2, 2, 4  # flags of heads: coarse grid; last picture known; samples of RGB; third plane
 
 
@@ -80,35 +82,74 @@ class PlaneHeads:
     def __init__(
         self,
         heads: Mapping[int, DensityHead],
+        rules: Rules,
         flags: int,
         base: Ints,
         others: Sequence[Ints] = (),
         temporal: Sequence[Shorts] = (),
     ):
-        """`heads`: by the phase, plus 4 for planes after the first; `flags`: but COARSE and THIRD; `others`: errors of
-        the planes before this one, of its size; `temporal`: whole cells, see `context_of`."""
+        """`heads`: by the phase, plus 4 for planes after the first, of those `rules`; `flags`: but COARSE and THIRD;
+        `others`: errors of the planes before this one, of its size; `temporal`: whole cells of the last picture less
+        the prediction, and of that picture's error, where the heads' context has such."""
         number = len(others)
         self._heads, self._offset = heads, 4 if number else 0
         self._flags = flags | (THIRD if number == 2 else 0)
         self._base, self._recorded = base, 0
         cells = whole_cells(base)
         self.error = np.zeros_like(cells)
-        known = [whole_cells(plane) for plane in others]
+        rest = [*temporal, *(whole_cells(plane) for plane in others)]
         if number == 1:
-            known.append(np.zeros_like(cells))  # heads of chroma take two planes
-        self._contexts = {unit: context_of(unit, self.error, cells, temporal, known) for unit in UNITS}
+            rest.append(np.zeros_like(cells))  # heads of chroma take two planes
+        known = [packed(plane, rules) for plane in rest]
+        self._cells = {unit: Cells(unit, cells, known, rules) for unit in UNITS}
+        self._known = dict.fromkeys(UNITS, 0)  # phases whose errors the cells have
 
-    def predict(self, number: int, decoded: Ints) -> tuple[Ints, Ints]:
-        """(expected values in 1/16 of a sample, log2 of their spreads in 1/16) of pass `number`; `decoded` holds the
-        samples of those before."""
+    def ready(self, number: int, decoded: Ints) -> list[range]:
+        """Prepare for pass `number`; `decoded` holds the samples of those before. Returns bands: rows of samples of the
+        pass that `band` takes."""
         rows, columns = decoded.shape
-        for done in PASSES[self._recorded : number]:  # passes without samples are never asked for
-            self.error[:rows, :columns][done.samples] = decoded[done.samples] - self._base[done.samples]
-        self._recorded = number
+        recorded = PASSES[self._recorded : number]  # passes without samples are never asked for
         unit, phase = PASSES[number]
-        base = self._base[PASSES[number].samples]
-        mean, spread = self._heads[phase + self._offset].run(
-            self._contexts[unit], self._flags | (COARSE if unit == 2 else 0)
-        )
-        inner = tuple(slice(n) for n in base.shape)
-        return 16 * base + mean[inner], spread[inner]
+        cells, error = self._cells[unit], phases(self.error, unit)
+        self._heads[phase + self._offset].prepare(self._flags_of(unit))
+
+        def update(first: int) -> None:
+            """Rows of cells."""
+            some = slice(first, min(first + BAND, cells.shape[0]))
+            own = slice(2 * unit * some.start, min(2 * unit * some.stop, rows))
+            to, base, now = (plane[own] for plane in (self.error[:, :columns], self._base, decoded))
+            for done in recorded:
+                np.subtract(now[done.samples], base[done.samples], out=to[done.samples], casting="unsafe")
+            for known in range(self._known[unit], phase):
+                cells.learn(known, error[known][some], some)
+            cells.aim(phase, some)
+
+        starts = range(0, cells.shape[0], BAND)
+        for_all(update, starts)
+        self._recorded, self._known[unit] = number, phase
+        end = len(self._base[PASSES[number].samples])
+        return [range(first, min(first + BAND, end)) for first in starts if first < end]
+
+    def band(self, number: int, rows: range) -> tuple[Shorts, Shorts]:
+        """(expected values in 1/16 of a sample, log2 of their spreads in 1/16) of a band, in any thread."""
+        unit, phase = PASSES[number]
+        base = self._base[PASSES[number].samples][rows.start : rows.stop]
+        head = self._heads[phase + self._offset]
+        value, spread = head.band(self._cells[unit], self._flags_of(unit), rows.start, rows.stop)[..., : base.shape[1]]
+        value += 16 * base.astype(np.int16)  # of 10 bits: 16 * 1023 + 4080 < 2^15
+        return value, spread
+
+    def predict(self, number: int, decoded: Ints) -> tuple[Ints, Shorts]:
+        """`band` of all samples of pass `number`; `decoded` holds the samples of those before."""
+        rows = self.ready(number, decoded)
+        found: list[tuple[Shorts, Shorts]] = [()] * len(rows)  # type: ignore[list-item]
+
+        def band(k: int) -> None:
+            found[k] = self.band(number, rows[k])
+
+        for_all(band, range(len(rows)))
+        value, spread = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return value.astype(np.int32), spread
+
+    def _flags_of(self, unit: int) -> int:
+        return self._flags | (COARSE if unit == 2 else 0)

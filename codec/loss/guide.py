@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from heads.density.head import SPREAD_MAX
+from heads.density.spec import SPREAD_MAX, Rules
 from heads.density.store import Family
 
 from .changes import heads_of
@@ -39,7 +39,7 @@ class Guide:
 
     def __init__(self, flags: int, base: Ints, errors: Sequence[Ints]):
         """`errors`: of the planes before this one, all of one size."""
-        self.heads = PlaneHeads(heads_of(Family.STILL), flags, base, errors)
+        self.heads = PlaneHeads(heads_of(Family.STILL, Rules.SIGNIFICANT), Rules.SIGNIFICANT, flags, base, errors)
 
     def advice(self, number: int, decoded: Ints) -> tuple[Ints, Ints]:
         """(expected values, expected magnitudes), 1/16 of a sample, of pass `number`; `decoded` holds those before."""

@@ -13,10 +13,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from heads.threads import for_all
+
 from ..frames import SUBSAMPLING, Plane, PlaneFormat, Planes
 from .entropy import INCREMENT, CountTables, Ints, SymbolCoder, geometric_counts
 
 BLOCK = 16  # luma samples a side of a motion block
+ROWS = 6  # of blocks that are fetched at once
 REACH = 255  # largest displacement, quarters of a luma sample
 
 # ITU-T H.265 8.5.3.3.3.1: interpolation at 0, 1/4, 1/2 and 3/4 of a sample; taps -3 .. 4, in 1/64
@@ -114,14 +117,23 @@ def displace(plane: Plane, dy: Ints, dx: Ints, height: int, width: int, peak: in
     padded = np.pad(plane, ((reach, reach + rows * height - h), (reach, reach + columns * width - w)), mode="edge")
     y = np.arange(rows, dtype=np.int32)[:, None] * height + (dy >> 2) + reach
     x = np.arange(columns, dtype=np.int32) * width + (dx >> 2) + reach
-    blocks = sliding_window_view(padded, (height, width))[y, x]
-    between = np.nonzero((dy | dx) & 3)
-    if between[0].size:
-        wide = sliding_window_view(padded, (height + 7, width + 7))[y[between] - 3, x[between] - 3].astype(np.float32)
-        across = np.matmul(wide, _bands(width)[dx[between] & 3])
-        both = np.matmul(_bands(height).transpose(0, 2, 1)[dy[between] & 3], across).astype(np.int32)
-        blocks[between] = np.clip((both + 2048) >> 12, 0, peak)
-    return blocks.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)[:h, :w]
+    out = np.empty((rows, height, columns, width), plane.dtype)
+    whole, wider = (sliding_window_view(padded, (height + n, width + n)) for n in (0, 7))
+    right, down = _bands(width), _bands(height).transpose(0, 2, 1)
+
+    def fetch(first: int) -> None:
+        some = slice(first, first + ROWS)
+        blocks = whole[y[some], x[some]]
+        between = np.nonzero((dy[some] | dx[some]) & 3)
+        if between[0].size:
+            wide = wider[y[some][between] - 3, x[some][between] - 3].astype(np.float32)
+            across = np.matmul(wide, right[dx[some][between] & 3])
+            both = np.matmul(down[dy[some][between] & 3], across).astype(np.int32)
+            blocks[between] = np.clip((both + 2048) >> 12, 0, peak)
+        out[some] = blocks.transpose(0, 2, 1, 3)
+
+    for_all(fetch, range(0, rows, ROWS))
+    return out.reshape(rows * height, columns * width)[:h, :w]
 
 
 def estimate_motion(source: Plane, decoded: Plane, depth: int) -> Ints | None:
@@ -145,23 +157,23 @@ def estimate_motion(source: Plane, decoded: Plane, depth: int) -> Ints | None:
 
     def cost(motion: Ints) -> NDArray:
         fetched = displace(decoded, motion[..., 0], motion[..., 1], BLOCK, BLOCK, (1 << depth) - 1)
-        difference = np.abs(fetched.astype(np.int32) - source)
-        return np.pad(difference, pad).reshape(rows, BLOCK, columns, BLOCK).sum(axis=(1, 3))
+        difference = np.pad(cv2.absdiff(fetched, source), pad).reshape(rows, BLOCK, columns * BLOCK)
+        lines = difference.sum(axis=1, dtype=np.uint16)  # 16 * 1023 < 2^16
+        return lines.reshape(rows, columns, BLOCK).sum(axis=2, dtype=np.int64)
 
     best = np.zeros_like(middle)
     least = still = cost(best)
     penalty = BLOCK * BLOCK // 16 << (depth - 8)
 
-    def consider(trial: Ints) -> None:
-        nonlocal least
-        price = cost(trial) + penalty
-        best[price < least] = trial[price < least]
-        least = np.minimum(price, least)
-
     for unit in (4, 2, 1):
         centre = middle if unit == 4 else best.copy()
-        for y, x in [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]:
-            consider(np.clip(centre + np.array([y * unit, x * unit], np.int32), -REACH, REACH))
+        steps = [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]
+        around = [(0, 0)] * (unit == 4) + steps  # later the centre is the best so far
+        for y, x in around:
+            trial = np.clip(centre + np.array([y * unit, x * unit], np.int32), -REACH, REACH)
+            price = cost(trial) + penalty
+            best[price < least] = trial[price < least]
+            least = np.minimum(price, least)
     upper = np.concatenate([best[:1], best[:-1]])
     same = cost(upper) < least + penalty
     best[same] = upper[same]

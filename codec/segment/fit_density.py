@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from heads.density.cells import Cells, packed
 from heads.density.fit import DensityCourse, DensityExample, train_density
-from heads.density.head import DensityHead, DensitySpec, context_of, phases
+from heads.density.head import DensityHead
 from heads.density.model import bits_of
+from heads.density.spec import DensitySpec, Rules, phases
 from heads.density.store import Family, pretrained_density
 from heads.layers import HeadError, Layer
 from heads.loop import Step, silent
@@ -97,11 +99,13 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
     bits, samples = 0.0, 0
     spec, units = head.spec, [unit for unit, phase in PASSES if phase == head.spec.known]
     for one in examples:
+        rest = [packed(plane, Rules.WHOLE) for plane in (*one.temporal, *one.others)]
         for unit in units:
-            context = context_of(
-                unit, one.error if one.known is None else one.known, one.base, one.temporal, one.others
-            )
-            mean, spread = head.run(context, one.flags | (COARSE if unit == 2 else 0))
+            cells = Cells(unit, one.base, rest, Rules.WHOLE)
+            for known in range(spec.known):
+                cells.learn(known, phases(one.error if one.known is None else one.known, unit)[known])
+            cells.aim(spec.known)
+            mean, spread = head.run(cells, one.flags | (COARSE if unit == 2 else 0))
             target = torch.from_numpy(phases(one.error, unit)[spec.known].astype(np.float32))
             found = bits_of(torch.from_numpy(mean / 16).float(), torch.from_numpy(spread / 16).float(), target)
             bits += float(found.numpy().sum(dtype=np.float64))  # torch's order of summing would follow its threads
@@ -181,7 +185,7 @@ class DensityFit:
             )
         )
         best: Change | None = None
-        cost = samples * mean_bits(DensityHead(spec, pretrained), judge)
+        cost = samples * mean_bits(DensityHead(spec, pretrained, Rules.WHOLE), judge)
         own = Change(layers, encode_change(layers, pretrained, UNIT_BITS, BIAS_COARSE))
         for trial in (own, before) if before else (own,):
             price = self.price(spec, trial, judge, samples)
@@ -192,7 +196,7 @@ class DensityFit:
     def price(self, spec: DensitySpec, trial: Change, judge: Sequence[DensityExample], samples: int) -> float:
         """Bits that the samples and the change take, about; infinitely many where the head is not exact."""
         try:
-            head = DensityHead(spec, trial.layers)
+            head = DensityHead(spec, trial.layers, Rules.WHOLE)
         except HeadError:
             return float("inf")
         return samples * mean_bits(head, judge) + 8 * len(trial.data)

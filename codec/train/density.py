@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from heads.density import store
 from heads.density.fit import DensityCourse, DensityExample, train_density
-from heads.density.head import WIDTH
+from heads.density.spec import WIDTH
 from heads.density.store import Family
 from heads.loop import Step
 

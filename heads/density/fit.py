@@ -17,8 +17,8 @@ from torch import Tensor
 from ..exact import has_bfloat16
 from ..layers import Layer
 from ..loop import Batch, Descent, Step, descend, silent
-from .head import FLAGS, INPUT_BITS, LIMIT, Context, DensitySpec, inputs_of, phases
 from .model import DensityModel, bits_of
+from .spec import FLAGS, INPUT_BITS, LIMIT, Context, DensitySpec, inputs_of, phases
 
 TOLD_EVERY = 250  # batches
 MARGIN = 3  # cells at the edges of a crop that are not learnt from: their surroundings are cut off

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..block import block
 from ..twin import FloatTwin, finest_scale
-from .head import ACT_BITS, ACT_MAX, BIAS_MAX, MEAN_BITS, OUTPUT_BITS, SCALE_MAX, DensitySpec
+from .spec import ACT_BITS, ACT_MAX, BIAS_MAX, MEAN_BITS, OUTPUT_BITS, SCALE_MAX, DensitySpec
 
 ROOM = 1.2  # for weights to grow after their scales are chosen
 SPREADS = (0, 1, 1, 1, 0.1)  # of first weights, times the usual: small, which learns sooner

@@ -18,7 +18,7 @@ from importlib.resources import files
 from ..fields import Front, byte
 from ..layers import HeadError, Layer
 from ..weights import decode_shapes, encode_layers
-from .head import DensitySpec, check
+from .spec import DensitySpec, check
 
 VERSION = 1
 HEADS = 8  # of a family

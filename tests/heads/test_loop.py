@@ -13,8 +13,8 @@ from torch import Tensor
 
 from heads.adam import Adam
 from heads.captured import Captured
-from heads.density.head import FLAGS, DensitySpec
 from heads.density.model import DensityModel, bits_of
+from heads.density.spec import FLAGS, DensitySpec
 from heads.layers import Layer
 from heads.loop import Batch, Descent, Step, descend
 

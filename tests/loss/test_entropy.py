@@ -47,12 +47,14 @@ def test_adaptation_approaches_the_entropy() -> None:
     assert len(writer.finish()) * 8 < 1.04 * entropy
 
 
-def test_update_counts_and_halves() -> None:
+def test_tables_count_and_halve() -> None:
     tables = CountTables([[1, 1, 1], [4, 4, 4]], limit=100)
-    tables.update(np.array([0, 0, 0, 0]), np.array([2, 2, 2, 1]))
+    tables.count(0, np.array([2, 2, 2, 1]))
+    tables.halve()
     assert tables.counts.tolist() == [[1, 17, 49], [4, 4, 4]]  # (1, 33, 97) sums to 131, halved rounding up
     copy = tables.copy()
-    copy.update(np.array([1]), np.array([0]))
+    copy.count(1, np.array([0]))
+    copy.halve()
     assert tables.counts[1, 0] == 4 and copy.counts[1, 0] == 4 + INCREMENT
 
 

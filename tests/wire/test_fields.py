@@ -35,7 +35,7 @@ from codec.wire.fields import (
 )
 from codec.wire.properties import Properties
 from codec.wire.tracks import Track, read_tracks, write_tracks
-from heads.density.head import DensitySpec, check
+from heads.density.spec import DensitySpec, check
 from heads.density.store import DensityFront, Family, specs
 from heads.layers import HeadError
 from heads.restorer.spec import HeadSpec
