@@ -18,6 +18,7 @@ from statistics import median
 import click
 import numpy as np
 
+from codec.cli.options import COUNT
 from heads.choice import forced
 from heads.layers import HeadError
 from heads.restorer.integer import CPU, IntegerHead
@@ -76,7 +77,7 @@ class Runner:
 
 @click.command()
 @click.option("--size", metavar="WIDTHxHEIGHT", default="1280x720", show_default=True, help="Of the picture.")
-@click.option("--runs", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--runs", type=COUNT, default=7, show_default=True)
 def main(size: str, runs: int) -> None:
     """Measure the kernels of restoring heads; exit code 1 where their samples differ."""
     width, height = map(int, size.split("x"))

@@ -46,7 +46,7 @@ def encode(clip: str, target: Path, jobs: int, options: Sequence[str]) -> tuple[
 @click.argument("clip", type=click.Path(exists=True, dir_okay=False))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.option("--jobs", type=Number(int, 2, 64), default=4, show_default=True, help="Worker processes.")
-@click.option("--claim", type=float, default=3.0, show_default=True, help="Least factor.")
+@click.option("--claim", type=Number(float, 1, 64), default=3.0, show_default=True, help="Least factor.")
 def main(clip: str, options: tuple[str, ...], jobs: int, claim: float) -> None:
     """Encode CLIP by one process and by several, with OPTIONS of `codec encode`, and compare what they take."""
     rows, taken, files = [], [], []

@@ -246,7 +246,7 @@ def test_segments_that_are_kept_are_told_of(run: Run, film: Path, tmp_path: Path
 
 @pytest.mark.parametrize(("name", "words"), [
     ("codec.film.encode.choose_scale", ("encode", "{film}", "{out}", *QUICK)),
-    ("codec.film.film.SegmentDecoder", ("verify", FILM)),
+    ("codec.film.film.OpenSegment", ("verify", FILM)),
 ], ids=["encode", "verify"])  # fmt: skip
 def test_nothing_is_said_of_segments_where_there_are_none(
     run: Run, film: Path, tmp_path: Path, monkeypatch: Any, name: str, words: tuple[str, ...]
