@@ -24,7 +24,7 @@ from codec.film.writer import write_film
 from codec.frames import CHROMA_PLACES, Colour, PlaneFormat, VideoInfo
 from codec.media.conversion import Conversion
 from codec.media.demuxed import open_source
-from codec.media.libav import ordinary_priority, planes_to_av
+from codec.media.libav import ordinary_priority, packet_of, planes_to_av
 from codec.media.sinks import open_sink
 from codec.settings import Settings
 from codec.wire.hdr import content_light_of, mastering_of
@@ -212,7 +212,7 @@ def hevc(path: Path, count: int = 10, after: bytes = b"") -> Path:
             for packet in packets:
                 number = round(packet.pts * packet.time_base * 24)
                 data = b"\0\0\0\1" + sei("4e01", (4, hdr10_plus(number)), (4, DOLBY_VISION)) + bytes(packet) + after
-                new = av.Packet(data)
+                new = packet_of(data)
                 new.pts, new.dts, new.duration = packet.pts, packet.dts, packet.duration
                 new.time_base, new.stream, new.is_keyframe = packet.time_base, video, packet.is_keyframe
                 output.mux(new)
