@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from heads.restorer.history import gated
-from heads.restorer.integer import IntegerHead
+from heads.restorer.loaded import restoring_head
 from heads.restorer.matching import motion, moved
 from heads.restorer.planes import cells, grid_of, pack, unpack
 from heads.restorer.spec import HISTORY_MAX, INPUT_MAX
@@ -48,7 +48,7 @@ class Restorer:
         self.shapes = fmt.shapes(width, height)
         self.folds = folds_of(fmt.chroma)
         self.history: deque[Seen] = deque(maxlen=head.spec.history if head else 0)
-        self._head = IntegerHead(head.spec, head.layers, device) if head else None
+        self._head = restoring_head(head.spec, head.layers, device) if head else None
         self._gate = head.gate if head else 0
         self._base_q = head.base_q if head and head.spec.base_q else None
         self._upscaled: list[Plane] = []  # of the picture last predicted, where there is history
