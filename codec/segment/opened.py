@@ -24,6 +24,8 @@ from .payload import NO_HEAD, SegmentHeader, abreast
 from .restore import Restorer
 from .units import SegmentUnits, header_of
 
+AROUND_DEVICE = 4  # pictures side by side on a GPU: more threads would but wait for it, and for the interpreter
+
 Fault = Callable[[int, str, str], None]
 
 
@@ -94,7 +96,9 @@ class OpenSegment:
         if self.header and self.usable and self.header.loss_kind:
             loss = LossSettings(FILM_MODES[self.header.loss_kind], self.header.loss_step, self.header.max_error)
             self.coder = LossCoder(fmt, *size, loss)
-        self.abreast = abreast(self.header or first, film.limits, film.threads, film.best_effort)
+        computed_there = film.device != "cpu" and self.restorer.kernel
+        threads = min(film.threads, AROUND_DEVICE) if computed_there else film.threads
+        self.abreast = abreast(self.header or first, film.limits, threads, film.best_effort)
 
     @property
     def apart(self) -> bool:

@@ -21,6 +21,7 @@ from torch import Tensor
 from heads.restorer.history import gated
 from heads.restorer.loaded import restoring_head
 from heads.restorer.matching import motion, moved
+from heads.restorer.on_device import restored_there
 from heads.restorer.planes import cells, grid_of, pack, unpack
 from heads.restorer.spec import HISTORY_MAX, INPUT_MAX
 
@@ -127,6 +128,8 @@ class Restorer:
             self._upscaled = upscaled
         if head is None or not use_head:
             return plain_prediction(upscaled, self.format.depth)
+        if head.device.type != "cpu" and not head.spec.history:
+            return restored_there(head, upscaled, self.folds, self.format.depth, self._base_q or 0)
         past = self._moved(upscaled, head.spec.history)
         out: list[Plane] = [np.empty(shape, self.format.dtype) for shape in self.shapes]
 
