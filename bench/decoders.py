@@ -59,10 +59,11 @@ def compare_decoders(
             tell(f"{Path(path).name}  run {number + 1}: {one.name} {mine['seconds']:.2f} s")
     anchor = others[0].name
     rows = [row(name, checked[name], found[name], found[anchor]) for name in found]
-    libraries = "; ".join(
-        f"{name}: {', '.join(f'{library} {version}' for library, version in checked[name]['libraries'].items())}"
-        for name in found
-    )
+    built = {
+        name: [*(f"{library} {version}" for library, version in each["libraries"].items()), *each["kernels"]]
+        for name, each in checked.items()
+    }
+    libraries = "; ".join(f"{name}: {', '.join(built[name])}" for name in found)
     title = f"**{Path(path).name}**, medians of {runs} runs, ratios to {anchor}\n{libraries}"
     return f"{title}\n\n{table(HEAD, rows)}"
 

@@ -6,6 +6,7 @@ record; who shows it asks for its class. `kind` and `data`, of JSON types, are w
     source, scale           what an encode of a film begins with
     progress                how far a piece of work is: of class UnderWay, in one of five forms
     segment, picture        a part is finished: a segment of a film, a picture of a folder
+    kernels                 what the heads of a film were computed by
     track                   a track beside the pictures was checked
     note, problem           a sentence on what is not kept or not met, or on what failed while the work goes on
     done                    the last one: of class WorkDone, in one form for each kind of work
@@ -178,6 +179,15 @@ class SegmentDone(Event):
     @property
     def data(self) -> dict[str, Any]:
         return {"segment": self.segment, **asdict(self.stats), "met": int(self.stats.met)}
+
+
+@dataclass(frozen=True)
+class Kernels(Event):
+    """What has computed the restoring heads of a film that was decoded, of `heads.choice.KERNELS`: where "int8" is not
+    among them, the machine has none that are exact for its heads."""
+
+    kind: ClassVar[str] = "kernels"
+    kernels: list[str]
 
 
 @dataclass(frozen=True)

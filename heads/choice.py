@@ -37,31 +37,31 @@ def forced(kernel: str) -> Iterator[None]:
         _forced.remove(kernel)
 
 
-def _asked() -> str:
-    """The kernel that is forced, or nothing. Raises HeadError for a name that is none of KERNELS."""
-    asked = _forced[-1] if _forced else os.environ.get(VARIABLE, "")
-    if asked and asked not in KERNELS:
-        raise HeadError(f"{VARIABLE} is {asked!r}; kernels are {', '.join(KERNELS)}")
-    return asked
+def asked() -> str:
+    """The kernel that is forced, or "". Raises HeadError for a name that is none of KERNELS."""
+    kernel = _forced[-1] if _forced else os.environ.get(VARIABLE, "")
+    if kernel and kernel not in KERNELS:
+        raise HeadError(f"{VARIABLE} is {kernel!r}; kernels are {', '.join(KERNELS)}")
+    return kernel
 
 
 def without_torch(products: int) -> bool:
     """Whether so many products, of a head without history, are left to NumPy: where torch is not loaded, and would
     take longer to be."""
-    if asked := _asked():
-        return asked == "numpy"
+    if kernel := asked():
+        return kernel == "numpy"
     return "torch" not in sys.modules and products <= NUMPY_MOST
 
 
 def first_exact(kernels: Sequence[str], load: Callable[[str], T | None]) -> tuple[str, T]:
     """(name, what `load` makes of it) of the first of `kernels` that `load` finds exact: it returns None for others. A
     kernel that is forced is the only one that is tried. Raises HeadError where none is exact."""
-    asked = _asked()
-    tried = [asked] if asked in kernels else kernels
+    only = asked()
+    tried = [only] if only in kernels else kernels
     for kernel in tried:
         found = load(kernel)
         if found is not None:
             return kernel, found
-    if asked in kernels:
-        raise HeadError(f"the head was to be computed by {asked} kernels, which are not exact for it on this machine")
+    if only in kernels:
+        raise HeadError(f"the head was to be computed by {only} kernels, which are not exact for it on this machine")
     raise HeadError(f"no kernels of this machine sum exactly, of {', '.join(kernels)}")

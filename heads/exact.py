@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, local
 
 import torch
 
@@ -53,17 +53,33 @@ class _Switches:
 _SWITCHES = _Switches()
 
 
+class _Here(local):
+    """Of a thread: whether it is within `exact_kernels` already, where all of that holds."""
+
+    within = False
+
+
+_HERE = _Here()
+
+
 @contextmanager
 def exact_kernels() -> Iterator[None]:
     """Within, float32 convolutions and matrix products are sums of products: no TF32, no bfloat16 in disguise, no
     Winograd, no autocast, no autograd."""
+    if _HERE.within:
+        yield
+        return
     with (
         _SWITCHES,
         torch.inference_mode(),
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),
     ):
-        yield
+        _HERE.within = True
+        try:
+            yield
+        finally:
+            _HERE.within = False
 
 
 def has_bfloat16() -> bool:

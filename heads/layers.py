@@ -18,11 +18,24 @@ class HeadError(ValueError):
     """A head that breaks the rules of the format."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One quantised convolution: weight int8 (out, in, 3, 3), bias int32 (out,) in accumulator units, and the
-    scale: a weight stands for weight / 2^scale_bits."""
+    scale: a weight stands for weight / 2^scale_bits. Equal to those of the same shape with the same integers."""
 
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     scale_bits: int
+
+    @property
+    def numbers(self) -> bytes:
+        """All its integers: the scale, weights, biases of 32 bits, the high byte first."""
+        return bytes([self.scale_bits]) + self.weight.astype(">i1").tobytes() + self.bias.astype(">i4").tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Layer):
+            return NotImplemented
+        return self.weight.shape == other.weight.shape and self.numbers == other.numbers
+
+    def __hash__(self) -> int:
+        return hash((self.weight.shape, self.numbers))

@@ -29,14 +29,14 @@ STILLS: dict[str, int] = json.loads((GOLDEN / "still-crc.json").read_text())
 PROGRAM = """
 import json, os, sys, zlib
 import torch
-import codec, codec.loss.density, codec.still.by_torch, heads.choice
+import codec, heads.choice, heads.density.loaded, heads.restorer.loaded
 from codec.frames import checksum
 
 def compute_by(kernels):
     torch.backends.mkldnn.set_flags(kernels != "ATen")
     os.environ["NVC_KERNEL"] = kernels if kernels in heads.choice.KERNELS else ""
-    for known in (codec.loss.changes.heads_of, codec.still.by_torch.pretrained_head):
-        known.cache_clear()
+    for kept in (heads.density.loaded, heads.restorer.loaded):
+        kept._loaded.cache_clear()
 
 def crc_of(name, device, threads):
     if name.endswith(".still.nvc"):

@@ -37,7 +37,7 @@ ROOMS = {
 }
 
 DENSITY = (
-    *(f"heads.density.{name}" for name in ("cells", "head", "spec", "store")),
+    *(f"heads.density.{name}" for name in ("cells", "head", "loaded", "spec", "store")),
     *("heads.choice", "heads.exact", "heads.int8", "heads.layers", "heads.threads", "heads.weights"),
 )
 

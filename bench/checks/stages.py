@@ -93,7 +93,7 @@ def staged(path: str, pictures: int, target: Path, device: str) -> Stages:
 
     stages = Stages()
     film = Film(path, device=device, threads=1)
-    context = FilmContext(film.first, film.limits, False, film.device, 1, lambda pts: None, fault, fault)
+    context = FilmContext(film.first, film.limits, False, film.device, 1, lambda pts: None, fault, fault, set())
     head = None
     units = stages.each("packets of the file", FilmReader(path).units(), "AV1")
     with open_sink(target, film.info, overwrite=True) as sink:

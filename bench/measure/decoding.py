@@ -5,13 +5,14 @@ for long. Its argument is a job in JSON:
 
     path, still     the file, and whether it is a picture
     options         of `codec.open`, or of `codec.decode_still`
-    check           true: say what comes out, and read no clock
+    check           true: say what comes out, by which kernels, and read no clock
     began           by the clock of `time.time`, when this process was asked for
 
-It prints one JSON object: `frames`; of a check `crc`, CRC-32 over all planes in order; else seconds: `first`, to the
-first picture; `seconds`, to the last, from the opening of the file; `processor`, of all threads for that; `whole`, from
-`began` to there; `warm`, to the first picture of the file opened again. The libraries that every film needs are there
-before the clock is read; what a still is decoded by is imported within its seconds, for its installation chooses.
+It prints one JSON object: `frames`; of a check `crc`, CRC-32 over all planes in order, and `kernels`; else seconds:
+`first`, to the first picture; `seconds`, to the last, from the opening of the file; `processor`, of all threads for
+that; `whole`, from `began` to there; `warm`, to the first picture of the file opened again. The libraries that every
+film needs are there before the clock is read; what a still is decoded by is imported within its seconds, for its
+installation chooses.
 """
 
 from __future__ import annotations
@@ -27,24 +28,25 @@ from typing import Any
 import codec
 
 
-def pictures(job: dict[str, Any]) -> Generator[Any]:
-    """The planes of every picture: those of a film, or the pixels of a still."""
+def pictures(job: dict[str, Any], film: Any = None) -> Generator[Any]:
+    """The planes of every picture: those of a film, which may be opened already, or the pixels of a still."""
     if job["still"]:
         with open(job["path"], "rb") as file:
             yield [codec.decode_still(file.read(), **job["options"]).pixels]
     else:
-        for frame in codec.open(job["path"], **job["options"]).frames():
+        for frame in (film or codec.open(job["path"], **job["options"])).frames():
             yield frame.planes
 
 
 def check(job: dict[str, Any]) -> dict[str, Any]:
-    """How many pictures there are, and what comes out."""
+    """How many pictures there are, what comes out, and which kernels computed a film's heads, where it says so."""
+    film = None if job["still"] else codec.open(job["path"], **job["options"])
     crc = frames = 0
-    for planes in pictures(job):
+    for planes in pictures(job, film):
         frames += 1
         for plane in planes:
             crc = zlib.crc32(plane.astype(plane.dtype.newbyteorder("<")).tobytes(), crc)
-    return {"frames": frames, "crc": f"{crc:08x}"}
+    return {"frames": frames, "crc": f"{crc:08x}", "kernels": sorted(getattr(film, "kernels", ()))}
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import DamageError, InputError
-from ..events import Decoding, Listener, Note, Problem, TrackChecked, silent
+from ..events import Decoding, Kernels, Listener, Note, Problem, TrackChecked, silent
 from ..frames import Frame
 from ..limits import DEFAULT, Limits
 from ..media.files import check_not_same
@@ -122,7 +122,7 @@ def _checked_tracks(film: Film, listen: Listener) -> list[TrackState]:
 
 
 def _watched(film: Film, start: Fraction | None, duration: Fraction | None, listen: Listener) -> Iterator[Frame]:
-    """The film's frames; an event every few, and one for each problem."""
+    """The film's frames; an event every few, one for each problem, and at the end one of the kernels."""
     began, told = time.monotonic(), 0
     total = film.info.frames
     if duration is not None:
@@ -139,3 +139,5 @@ def _watched(film: Film, start: Fraction | None, duration: Fraction | None, list
             listen(Decoding(count, total, round(speed, 2), left and round(left, 1), round(elapsed, 2)))
     for text in film.problems[told:]:
         listen(Problem(text))
+    if film.kernels:
+        listen(Kernels(sorted(film.kernels)))

@@ -38,7 +38,8 @@ Item = TypeVar("Item")
 class Film(Contents):
     """An .nvc file opened for decoding: iterate `frames()`. Nothing is held open between calls.
 
-    `info` describes the full-size film, `problems` what best effort has passed over. Raises FormatError where the file
+    `info` describes the full-size film, `problems` what best effort has passed over, `kernels` what has computed the
+    restoring heads so far, such as "int8" (`heads.choice.KERNELS`). Raises FormatError where the file
     is not one of ours, is damaged at its beginning, or claims what is beyond `limits`.
     """
 
@@ -54,6 +55,7 @@ class Film(Contents):
         self.device, self.threads = device_of(device), threads
         use_threads(threads)
         self.problems: list[str] = []
+        self.kernels: set[str] = set()
         super().__init__(path, limits, best_effort)
 
     def frames(self, start: Fraction | None = None, duration: Fraction | None = None) -> Iterator[Frame]:
@@ -69,7 +71,7 @@ class Film(Contents):
         told: list[str] = []
         context = FilmContext(
             self.first, self.limits, self.best_effort, self.device, threads,
-            self._earlier, self._fault(read), self._fault(told),
+            self._earlier, self._fault(read), self._fault(told), self.kernels,
         )  # fmt: skip
         steps = self._ahead(_after(read, self._steps(context, start, until, read)), threads)
         with closing(self._ahead(_after(told, checked(steps, since, until, threads)), threads)) as found:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 from heads.density.head import DensityHead
+from heads.density.loaded import density_head
 from heads.density.spec import Rules, check
 from heads.density.store import Family, pretrained_density
 from heads.layers import HeadError, Layer
@@ -17,10 +17,9 @@ BIAS_COARSE = 0  # biases of heads change in the same multiples as weights
 HEADS = 8  # of a family: one for each phase, for the first plane and for those after it
 
 
-@cache
 def heads_of(family: Family, rules: Rules) -> dict[int, DensityHead]:
     """The package's heads, by number: the phase, plus 4 for planes after the first."""
-    return {number: DensityHead(*stored, rules) for number, stored in enumerate(pretrained_density(family))}
+    return {number: density_head(*stored, rules) for number, stored in enumerate(pretrained_density(family))}
 
 
 def join_changes(changes: Mapping[int, bytes]) -> bytes:

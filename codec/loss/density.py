@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.density.head import DensityHead
+from heads.density.loaded import density_head
 from heads.density.spec import Rules, Shorts
 from heads.density.store import Family
 
@@ -88,7 +88,7 @@ class DensityCoder(PictureCoder):
     def _change(self, changes: Mapping[int, bytes]) -> None:
         heads = dict(heads_of(Family.FILM, self._rules))
         for number, data in changes.items():
-            heads[number] = DensityHead(heads[number].spec, layers_of(number, data), self._rules)
+            heads[number] = density_head(heads[number].spec, layers_of(number, data), self._rules)
         self.heads = heads
 
     def code(

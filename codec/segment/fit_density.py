@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from heads.density.cells import Cells, packed
 from heads.density.fit import DensityCourse, DensityExample, train_density
 from heads.density.head import DensityHead
+from heads.density.loaded import density_head
 from heads.density.model import bits_of
 from heads.density.spec import DensitySpec, Rules, phases
 from heads.density.store import Family, pretrained_density
@@ -185,7 +186,7 @@ class DensityFit:
             )
         )
         best: Change | None = None
-        cost = samples * mean_bits(DensityHead(spec, pretrained, Rules.WHOLE), judge)
+        cost = samples * mean_bits(density_head(spec, pretrained, Rules.WHOLE), judge)
         own = Change(layers, encode_change(layers, pretrained, UNIT_BITS, BIAS_COARSE))
         for trial in (own, before) if before else (own,):
             price = self.price(spec, trial, judge, samples)
@@ -196,7 +197,7 @@ class DensityFit:
     def price(self, spec: DensitySpec, trial: Change, judge: Sequence[DensityExample], samples: int) -> float:
         """Bits that the samples and the change take, about; infinitely many where the head is not exact."""
         try:
-            head = DensityHead(spec, trial.layers, Rules.WHOLE)
+            head = density_head(spec, trial.layers, Rules.WHOLE)
         except HeadError:
             return float("inf")
         return samples * mean_bits(head, judge) + 8 * len(trial.data)

@@ -48,8 +48,7 @@ class Head:
     def __post_init__(self) -> None:
         crc = zlib.crc32(write_pretrained(self.base_q)) if self.spec.base_q else 0
         for layer in self.layers:
-            numbers = layer.weight.astype(">i1").tobytes() + layer.bias.astype(">i4").tobytes()
-            crc = zlib.crc32(bytes([layer.scale_bits]) + numbers, crc)
+            crc = zlib.crc32(layer.numbers, crc)
         object.__setattr__(self, "identity", crc)
 
 

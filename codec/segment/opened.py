@@ -24,13 +24,16 @@ from .payload import NO_HEAD, SegmentHeader, abreast
 from .restore import Restorer
 from .units import SegmentUnits, header_of
 
+AROUND_DEVICE = 4  # pictures side by side on a GPU: more threads would but wait for it, and for the interpreter
+
 Fault = Callable[[int, str, str], None]
 
 
 @dataclass(frozen=True)
 class FilmContext:
     """What the decoders of a film's segments share. `first`: the film's first header, which gives size and format;
-    `threads`: that work on its pictures; `earlier`: finds the first unit of the segment before the one at a pts.
+    `threads`: that work on its pictures; `earlier`: finds the first unit of the segment before the one at a pts;
+    `kernels`: gets the names of those that compute the restoring heads, as segments are read.
 
     `reading`, `restoring`: `fault(pts, what, rest)` of what is found as segments are read, and as their pictures are
     restored: raises DamageError, or under `best_effort` notes the damage and what becomes of the rest of the segment,
@@ -44,6 +47,7 @@ class FilmContext:
     earlier: Callable[[int], TemporalUnit | None]
     reading: Fault
     restoring: Fault
+    kernels: set[str]
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,16 @@ class OpenSegment:
         first = film.first
         fmt, size = first.format, (first.width, first.height)
         self.restorer = Restorer(fmt, *size, first.scale, self.head, film.device)
+        if self.restorer.kernel:
+            film.kernels.add(self.restorer.kernel)
         self.usable = self.header is not None and (self.header.head_kind == NO_HEAD or self.head is not None)
         self.coder: LossCoder | None = None
         if self.header and self.usable and self.header.loss_kind:
             loss = LossSettings(FILM_MODES[self.header.loss_kind], self.header.loss_step, self.header.max_error)
             self.coder = LossCoder(fmt, *size, loss)
-        self.abreast = abreast(self.header or first, film.limits, film.threads, film.best_effort)
+        computed_there = film.device != "cpu" and self.restorer.kernel
+        threads = min(film.threads, AROUND_DEVICE) if computed_there else film.threads
+        self.abreast = abreast(self.header or first, film.limits, threads, film.best_effort)
 
     @property
     def apart(self) -> bool:

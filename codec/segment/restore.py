@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from heads.restorer.history import gated
-from heads.restorer.integer import IntegerHead
+from heads.restorer.loaded import restoring_head
 from heads.restorer.matching import motion, moved
+from heads.restorer.on_device import restored_there
 from heads.restorer.planes import cells, grid_of, pack, unpack
 from heads.restorer.spec import HISTORY_MAX, INPUT_MAX
 
@@ -48,7 +49,7 @@ class Restorer:
         self.shapes = fmt.shapes(width, height)
         self.folds = folds_of(fmt.chroma)
         self.history: deque[Seen] = deque(maxlen=head.spec.history if head else 0)
-        self._head = IntegerHead(head.spec, head.layers, device) if head else None
+        self._head = restoring_head(head.spec, head.layers, device) if head else None
         self._gate = head.gate if head else 0
         self._base_q = head.base_q if head and head.spec.base_q else None
         self._upscaled: list[Plane] = []  # of the picture last predicted, where there is history
@@ -127,6 +128,8 @@ class Restorer:
             self._upscaled = upscaled
         if head is None or not use_head:
             return plain_prediction(upscaled, self.format.depth)
+        if head.device.type != "cpu" and not head.spec.history:
+            return restored_there(head, upscaled, self.folds, self.format.depth, self._base_q or 0)
         past = self._moved(upscaled, head.spec.history)
         out: list[Plane] = [np.empty(shape, self.format.dtype) for shape in self.shapes]
 

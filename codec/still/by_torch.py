@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 
 from torch import Tensor
 
 from heads.int8 import filled
 from heads.restorer.integer import IntegerHead
+from heads.restorer.loaded import restoring_head
 from heads.restorer.planes import cells, grid_of
 from heads.restorer.spec import INPUT_MAX, HeadSpec
 
@@ -22,13 +22,7 @@ BAND = 64  # rows of cells that `bands` gives at once
 
 def head_of(header: StillHeader, device: str) -> IntegerHead:
     """The head that a picture uses, ready to run. Raises FormatError."""
-    return IntegerHead(*layers_of(header), device) if header.delta else pretrained_head(header.head, device)
-
-
-@cache
-def pretrained_head(number: int, device: str) -> IntegerHead:
-    """The pretrained head of that number, as it is. Raises FormatError where there is none."""
-    return IntegerHead(*layers_of(StillHeader(1, 1, 1, 8, head=number)), device)
+    return restoring_head(*layers_of(header), device)
 
 
 def correct(header: StillHeader, planes: Sequence[Plane], add: Add, device: str, threads: int) -> None:

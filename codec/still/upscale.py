@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from heads.layers import HeadError
 from heads.restorer.integer import IntegerHead
+from heads.restorer.loaded import restoring_head
 from heads.restorer.planes import cells, unpack
 from heads.restorer.spec import CORRECTION_BITS, INPUT_MAX
 from heads.restorer.store import Stored, read, upscaler
@@ -95,7 +96,7 @@ def upscaled_picture(
     scale = stored.scale
     rows, columns, channels = picture.pixels.shape
     _check_result(columns, rows, scale, PIXELS_MAX)
-    head = IntegerHead(stored.spec, stored.layers, device_of_still(device))
+    head = restoring_head(stored.spec, stored.layers, device_of_still(device))
     margin = REACH + -(-2 * stored.spec.layers // scale)
     margin += margin * scale % 2  # so that tiles begin on whole cells
     tile += tile * scale % 2

@@ -23,17 +23,17 @@ from ..choice import first_exact
 from ..exact import exact_kernels
 from ..int8 import filled
 from ..layers import Layer
-from ..threads import for_all
+from ..threads import for_all, one_thread
 from .kernels import Kernels, kernels_of, limit
 from .proof import check, integer_sums
 from .spec import CORRECTION_BITS, HISTORY_MAX, INPUT_MAX, HeadSpec, shift_of
 
-PATCHES = (32, 32), (80, 128)  # that a head is checked on: oneDNN chooses kernels by size
+PATCHES = (32, 32), (66, 128)  # that a head is checked on: oneDNN chooses kernels by size
 BAND = 5 << 20  # bytes of the largest array that are computed at once
 BAND_LEAST = 32  # rows of cells that are worth a thread
 CPU = ("int8", "float32", "float64")  # kernels, the fastest first
 DEPTHS = {8: torch.uint8, 10: torch.int16}  # bits of a sample, and what holds them
-CORNER = 32  # columns of a patch that are compared
+CORNER = 32  # rows and columns of a patch that are compared
 
 
 class IntegerHead:
@@ -55,27 +55,27 @@ class IntegerHead:
         return found if self._matches_integers() else None
 
     def _matches_integers(self) -> bool:
-        """Compare this machine's kernels with integer arithmetic on patches of extreme inputs."""
-        return all(self._matches_on(*shape) for shape in PATCHES)
+        """Compare this machine's kernels with integer arithmetic on patches of extreme inputs, in one thread, as bands
+        are computed."""
+        with one_thread(), exact_kernels():
+            return self._matches_on(PATCHES[0], tuple(DEPTHS)) and self._matches_on(PATCHES[1])
 
-    def _matches_on(self, rows: int, columns: int) -> bool:
+    def _matches_on(self, shape: tuple[int, int], depths: Sequence[int] = ()) -> bool:
+        """The last layer's sums, and samples of some depths."""
         rng = np.random.default_rng(0)
-        x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, rows, columns)).astype(np.int64)
-        x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, rows, columns))
+        x = rng.choice([-HISTORY_MAX, 0, HISTORY_MAX], (self.spec.inputs, *shape)).astype(np.int64)
+        x[: self.spec.planes] = rng.choice([-INPUT_MAX, 0, INPUT_MAX - 1], (self.spec.planes, *shape))
         grid = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 2, 0))).to(self.device, torch.float32)
-        found = [y.cpu().numpy() for y in (self._sums(grid), self.whole(grid, self._sums))]
-        # columns at the left: what lies beyond them by more cells than there are layers does not matter
-        columns = min(columns, CORNER + self.spec.layers)
-        x = x[:, :, :columns]
-        wide = columns - self.spec.layers if columns < grid.shape[1] else columns
-        wanted = integer_sums(self.spec, self.layers, x).transpose(1, 2, 0)[:, :wide]
-        shown = grid[:, :wide, : self.spec.planes].cpu().numpy().astype(np.int64) + INPUT_MAX
-        for depth in DEPTHS:
+        # a corner, which what lies beyond it by more cells than there are layers does not bear on
+        seen, corner = slice(CORNER + self.spec.layers), (slice(CORNER), slice(CORNER))
+        wanted = integer_sums(self.spec, self.layers, x[:, seen, seen]).transpose(1, 2, 0)[corner]
+        shown = grid[..., : self.spec.planes].cpu().numpy().astype(np.int64)[corner] + INPUT_MAX
+        for depth in depths:
             drop = self._shift + 10 - depth
             samples = np.clip((wanted + (shown << self._shift) + (1 << drop >> 1)) >> drop, 0, (1 << depth) - 1)
-            if not np.array_equal(self.predict(grid, depth).cpu().numpy()[:, :wide], samples):
+            if not np.array_equal(self.predict(grid, depth).cpu().numpy()[corner], samples):
                 return False
-        return all(np.array_equal(sums[:, :wide], wanted) for sums in found)
+        return np.array_equal(self._sums(grid).cpu().numpy()[corner], wanted)
 
     def in_bands(
         self, rows: int, columns: int, work: Callable[[slice, slice, slice], None], held: int | None = None

@@ -52,12 +52,20 @@ def integer_sums(spec: HeadSpec, layers: Sequence[Layer], x: NDArray[np.int64]) 
     for i, layer in enumerate(layers):
         if i == last:
             x = np.concatenate([x, skips])
-        # integers below 2^53, which float64 holds: NumPy is many times as fast at those as at int64
-        padded = np.pad(x, ((0, 0), (1, 1), (1, 1))).astype(np.float64)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
-        weight = effective(spec, i, layer).astype(np.float64)
-        acc = np.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4))).astype(np.int64) + layer.bias[:, None, None]
+        acc = _sums_of(effective(spec, i, layer), x) + layer.bias[:, None, None]
         shift = shift_of(i, last, layer.scale_bits)
         acc += x << shift if spec.adds(i) else 0
         x = acc if i == last else np.clip((acc + (1 << shift >> 1)) >> shift, 0, ACT_MAX)
     return x
+
+
+def _sums_of(weight: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(outputs, h, w) sums of products of `weight` (outputs, inputs, 3, 3), zeros beyond the edge."""
+    inputs, rows, columns = x.shape
+    # integers below 2^53, which float64 holds: NumPy is many times as fast at those as at int64
+    padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1)))
+    seen = np.empty((9, inputs, rows, columns))
+    for k in range(9):
+        seen[k] = padded[:, k // 3 : k // 3 + rows, k % 3 : k % 3 + columns]
+    products = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1).astype(np.float64) @ seen.reshape(9 * inputs, -1)
+    return products.astype(np.int64).reshape(-1, rows, columns)

@@ -87,6 +87,16 @@ def test_json_is_one_object_a_line(run: Run, film: Path, tmp_path: Path) -> None
     assert run("verify", nvc, "--json").events[-1] == {"event": "done", "path": str(nvc), "frames": 22}
 
 
+@pytest.mark.parametrize("kernel", ["float32", "float64"])
+def test_a_decode_tells_what_computed_the_heads(kernel: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVC_KERNEL", kernel)
+    nvc = Path(__file__).parents[1] / "golden" / "shipped-v1.nvc"
+    events = run("verify", nvc, "--json").events
+    assert [e["kernels"] for e in events if e["event"] == "kernels"] == [[kernel]]
+    film = codec.open(nvc)
+    assert sum(1 for _ in film.frames()) and film.kernels == {kernel}
+
+
 def test_notes_reach_people_and_programs(run: Run, film: Path, tmp_path: Path) -> None:
     words = ("encode", film, tmp_path / "out.nvc", *QUICK, "--target-psnr", "95", "-y")
     assert "note: a PSNR of 95 dB could not be reached" in run(*words).err
