@@ -23,8 +23,8 @@ from .presets import PRESETS, Preset
 # seconds for each megasample of luma
 CODED = {0: 1.6, 1: 0.75, 2: 0.35, 3: 0.2, 4: 0.13, 5: 0.1, 6: 0.085, 8: 0.05, 12: 0.02}  # by SVT-AV1's preset
 COMPARED = 0.004  # a base decoded, enlarged and compared, while others are coded
-PREDICTED = 0.035  # by a head, and compared
-TRANSFORMED, EXACT = 0.3, 1.2  # a loss-stream
+PREDICTED = 0.02  # by a head, and compared
+TRANSFORMED, EXACT = 0.3, 0.35  # a loss-stream
 PREPARED = 0.006  # examples
 # seconds for each batch
 BATCH = 0.012  # that changes a pretrained head
