@@ -17,19 +17,19 @@ import numpy as np
 from ..events import Listener, Stage
 from ..frames import VideoInfo, channels_of
 from ..settings import SCALES, Settings
-from .fit_density import LEAST_SAMPLES
+from .fit_density import LEAST_SAMPLES, ORDER, batches
 from .presets import PRESETS, Preset
 
 # seconds for each megasample of luma
 CODED = {0: 1.6, 1: 0.75, 2: 0.35, 3: 0.2, 4: 0.13, 5: 0.1, 6: 0.085, 8: 0.05, 12: 0.02}  # by SVT-AV1's preset
 COMPARED = 0.004  # a base decoded, enlarged and compared, while others are coded
-PREDICTED = 0.035  # by a head, and compared
-TRANSFORMED, EXACT = 0.3, 1.2  # a loss-stream
+PREDICTED = 0.02  # by a head, and compared
+TRANSFORMED, EXACT = 0.3, 0.35  # a loss-stream
 PREPARED = 0.006  # examples
 # seconds for each batch
 BATCH = 0.012  # that changes a pretrained head
 BATCH_OF_OWN = 0.0011  # of a head from noise, for each of its channels
-BATCH_OF_DENSITY = 0.03
+BATCH_OF_DENSITY = 0.02
 
 EVALUATED = 16  # pictures that a comparison of heads looks at
 TRIES = 3  # codings of a base that a search for a wish takes
@@ -84,8 +84,9 @@ class Effort:
             return 0.0
         luma = self.frames * self._picture * 1e6 / 4  # samples that a head codes
         chroma = luma * (channels_of(self.info.format.chroma) / 4 - 1)
-        heads = 3 * (luma >= LEAST_SAMPLES) + 3 / 2 * (chroma >= LEAST_SAMPLES)  # of chroma half as many batches
-        return heads * self._preset.density * BATCH_OF_DENSITY + bool(heads) * self.examples()
+        coded = {number: luma if number < 4 else chroma for number in ORDER}
+        steps = [batches(self._preset.density, n, int(s)) for n, s in coded.items() if s >= LEAST_SAMPLES]
+        return sum(steps) * BATCH_OF_DENSITY + bool(steps) * self.examples()
 
     def choosing(self, batches: int | None = None) -> float:
         """The head; `batches` of the pretrained one's, where that is known."""

@@ -34,7 +34,10 @@ LEAST_SAMPLES = 500_000  # coded by a head, below which no change can pay
 LEAST_SIDE = 16  # samples of a plane that crops are cut from
 MEMORY, EXAMPLE_BYTES = 1 << 30, 14  # of all examples; of one sample in them
 UNIT_BITS = 0  # changes are multiples of 2^UNIT_BITS
-RATE = 4e-3
+RATE, BATCH, CROP = 4e-3, 8, 48  # of its gradient descent; crops in a batch, cells a side
+# samples coded by a head, from which on it learns all of a preset's batches; of fewer samples less is to be won, and a
+# change costs as much: half as many at least. See bench/NOTES.md, "Lossless, by stage"
+FULL_SAMPLES = 8_000_000
 TOLD_EVERY = 20  # batches
 Layers = tuple[Layer, ...]
 
@@ -114,9 +117,15 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
     return bits / max(samples, 1)
 
 
+def batches(most: int, number: int, samples: int) -> int:
+    """That a head learns which codes so many samples of a segment, of `most`; of chroma, few of the bits, half."""
+    whole = most if number < 4 else most // 2
+    return max(whole * min(samples, FULL_SAMPLES) // FULL_SAMPLES, (whole + 1) // 2)
+
+
 class DensityFit:
-    """Finds what a segment changes. `steps`: batches that each head learns; `previous`: what the segment before it
-    changed."""
+    """Finds what a segment changes. `steps`: batches that each head of luma learns from a long segment; `previous`:
+    what the segment before it changed."""
 
     def __init__(self, steps: int, previous: Mapping[int, bytes]):
         self.steps = steps
@@ -140,7 +149,7 @@ class DensityFit:
             k: picture_examples(source[k], predicted(k), (source[k - 1], predicted(k - 1)), fmt, max_error)
             for k in sorted({*learnt, *judged})
         }
-        found, done, total = {}, 0, sum(self._steps(number) for number in wanted)
+        found, done, total = {}, 0, sum(batches(self.steps, *each) for each in wanted.items())
         for number, samples in wanted.items():
             before = done
 
@@ -152,12 +161,8 @@ class DensityFit:
             change = self.change(number, learn, judge, samples, tell)
             if change:
                 found[number] = change.data
-            done += self._steps(number)
+            done += batches(self.steps, number, samples)
         return found
-
-    def _steps(self, number: int) -> int:
-        """Batches that a head learns: chroma is few of the bits."""
-        return self.steps if number < 4 else self.steps // 2
 
     def change(
         self,
@@ -171,7 +176,7 @@ class DensityFit:
         before, or none."""
         spec, pretrained = pretrained_density(Family.FILM)[number]
         before = self.previous.get(number)
-        course = DensityCourse(self._steps(number), batch=8, crop=64, rate=RATE, turns=False)
+        course = DensityCourse(batches(self.steps, number, samples), BATCH, CROP, RATE, turns=False)
         start = before.layers if before else None
         layers = tuple(
             train_density(

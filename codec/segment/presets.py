@@ -14,11 +14,11 @@ from ..settings import CRF_MAX, CRF_STEP
 @dataclass(frozen=True)
 class Preset:
     """Time against size. `base`: SVT-AV1's preset; `fit`: batches that the pretrained head learns from a segment for
-    each megasample of it, `least` and `most` of them; `density`: batches that each density head learns from one, below
-    a bound on the error. Where no pretrained head suits, one is trained from noise: `schedule`, and `widths`: channels
-    to choose from, each with the fewest bytes of base from which it is worth a try; `try_all`: each of them. `finer`:
-    quantisers that a pretrained head is told of, in its own steps below the truth, each in turn. `shift`: what the
-    base's crf differs by from the one that is asked for, at its `crf`s, straight between them."""
+    each megasample of it, `least` and `most` of them; `density`: batches that each density head of luma learns from a
+    long one, below a bound on the error. Where no pretrained head suits, one is trained from noise: `schedule`, and
+    `widths`: channels to choose from, each with the fewest bytes of base from which it is worth a try; `try_all`: each
+    of them. `finer`: quantisers that a pretrained head is told of, in its own steps below the truth, each in turn.
+    `shift`: what the base's crf differs by from the one that is asked for, at its `crf`s, straight between them."""
 
     base: int
     fit: float
@@ -51,12 +51,12 @@ class Preset:
 PRESETS = {
     "fast": Preset(
         6,
-        2,
+        1.5,
         150,
         Schedule(600, 400),
         ((8, 0),),
         least=75,
-        most=300,
+        most=225,
         finer=(0,),
         shift=((10.0, 0.0), (22.0, -1.5), (32.0, -2.75), (44.0, -4.0), (54.0, -4.0), (63.0, 0.0)),
     ),

@@ -14,6 +14,7 @@ from codec.frames import PlaneFormat, VideoInfo
 from codec.segment import choice
 from codec.segment.effort import Agenda, Effort, coded_share
 from codec.segment.encoder import SegmentEncoder
+from codec.segment.fit_density import batches
 from codec.segment.passes import Passes
 from codec.segment.presets import PRESETS
 from codec.settings import CRF_STEP, Settings
@@ -34,6 +35,13 @@ def test_slower_presets_learn_longer_and_code_the_base_with_more_effort(megasamp
     assert fast.batches(megasamples) < medium.batches(megasamples) < slow.batches(megasamples)
     assert fast.base > medium.base > slow.base
     assert fast.density < medium.density < slow.density
+
+
+@pytest.mark.parametrize("most", [2, 150, 1200])
+def test_density_heads_learn_more_from_longer_segments_and_half_as_much_of_chroma(most: int) -> None:
+    luma, chroma = ([batches(most, number, n * 10**6) for n in (1, 4, 6, 8, 100)] for number in (3, 5))
+    for found, whole in ((luma, most), (chroma, most // 2)):
+        assert found == sorted(found) and found[:2] == [(whole + 1) // 2] * 2 and found[3:] == [whole] * 2
 
 
 @pytest.mark.parametrize("name", NAMES)
