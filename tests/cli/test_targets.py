@@ -38,7 +38,7 @@ def nvs(tmp_path: Path) -> str:
 
 # what each command calls once its work is done, and its words
 WRITERS = {
-    "encode": ("codec.still.files.encode_still", ("encode", "{png}", "{to}.nvc", "--preset", "fast")),
+    "encode": ("codec.still.encode.encode_still", ("encode", "{png}", "{to}.nvc", "--preset", "fast")),
     "decode": ("codec.still.files.decode_still", ("decode", STILL, "{to}.png")),
     "splat encode": ("splat.encode", ("splat", "encode", "{png}", "{to}.nvs", "--effort", "0", "--bpp", "2")),
     "splat decode": ("splat.decode", ("splat", "decode", "{nvs}", "{to}.png")),

@@ -17,7 +17,7 @@ import pytest
 
 import codec
 from codec.errors import DamageError, InputError, NvcError, OutputError, UsageError
-from codec.events import Event
+from codec.events import Decoding, Event
 from codec.film.reader import FilmReader
 from codec.film.writer import write_film
 from codec.frames import Frame, PlaneFormat
@@ -489,7 +489,7 @@ def test_exact_sinks_hold_the_decoded_planes(ending: str, chain: Path, tmp_path:
 def test_verify_counts_the_pictures(chain: Path) -> None:
     events: list[Event] = []
     assert codec.verify(chain, listen=events.append).frames == 33
-    assert events[-1].data["frames"] == 33
+    assert [event.frames for event in events if isinstance(event, Decoding)][-1] == 33
 
 
 # --- interruptions and refusals ---------------------------------------------------------------------------------------
