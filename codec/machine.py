@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .errors import UsageError
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h; the second is 32 MiB at most
+
 
 def use_threads(count: int) -> None:
     """Let this process's networks run on `count` threads; 0 leaves it at one a core. No result depends on it."""
@@ -34,3 +36,17 @@ def device_of(name: str) -> str:
 def device_of_still(name: str) -> str:
     """The same for pictures, for which "auto" is the processor: CUDA takes longer to start than one takes to decode."""
     return device_of("cpu" if name == "auto" else name)
+
+
+def keep_memory() -> None:
+    """Let this process keep memory that it will want again for the next picture: glibc gives arrays of some megabytes
+    back to the system, which clears them each time. For programs of ours, not for whoever imports the library; nothing
+    elsewhere (bench/NOTES.md, "Memory that is kept")."""
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # another C library, or Windows
+        return
+    for option, value in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 1 << 30)):
+        mallopt(option, value)

@@ -11,6 +11,7 @@ import click
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
+from ..machine import keep_memory
 from ..settings import AUDIO, COPY, CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PAGES_MAX, PRESETS, SUBTITLES, Settings
 from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
@@ -142,6 +143,7 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
         return
     from ..film.decode import decode
 
+    keep_memory()
     with Console(as_json, quiet) as console:
         result = decode(source, target, listen=console, **options)
         for note in result.notes:
@@ -164,6 +166,7 @@ def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> N
         return
     from ..film.decode import verify
 
+    keep_memory()
     with Console(as_json, quiet) as console:
         result = verify(source, listen=console, **options)
         for note in result.notes:
