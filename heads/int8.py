@@ -51,6 +51,34 @@ def fits_pairs(weight: NDArray[np.int8]) -> bool:
     )
 
 
+def paired(weights: Sequence[NDArray[np.integer]]) -> list[int]:
+    """An order of the input channels of all `weights` (outputs, inputs, k, k) in which few pairs (0 and 1, 2 and 3 ..)
+    have weights of equal sign, at one place, whose sum is beyond PAIR_MAX: exchanges, as long as they help."""
+    inputs = weights[0].shape[1]
+    count = inputs + inputs % 2  # a channel of zeros goes with one that is left over, which comes last
+    cost = np.zeros((count, count), np.int64)  # layers in which two channels do not go together
+    for weight in weights:
+        for sign in (1, -1):
+            w = np.maximum(sign * weight.astype(np.int16), 0).transpose(1, 0, 2, 3).reshape(inputs, -1)
+            cost[:inputs, :inputs] += (w[:, None] + w[None]).max(2) > PAIR_MAX
+    pairs = [(k, k + 1) for k in range(0, count, 2)]
+    helped = True
+    while helped:
+        helped = False
+        for i, (a, b) in enumerate(pairs):
+            for j, (c, d) in enumerate(pairs[:i]):
+                now = cost[a, b] + cost[c, d]
+                if now and cost[a, c] + cost[b, d] < now:
+                    pairs[i], pairs[j], helped = (a, c), (b, d), True
+                elif now and cost[a, d] + cost[b, c] < now:
+                    pairs[i], pairs[j], helped = (a, d), (b, c), True
+                else:
+                    continue
+                break
+    pairs.sort(key=lambda pair: max(pair) >= inputs)
+    return [channel for pair in pairs for channel in pair if channel < inputs]
+
+
 def filled(channels: int) -> int:
     """So many output channels as oneDNN computes anyway."""
     return -(-channels // LANES) * LANES

@@ -56,7 +56,7 @@ class Restorer:
 
     @property
     def kernel(self) -> str | None:
-        """What computes the head, one of `heads.exact.KERNELS`; None without a head."""
+        """What computes the head, one of `heads.choice.KERNELS`; None without a head."""
         return self._head.kernel if self._head else None
 
     def upscaled(self, base: Sequence[Plane]) -> list[Plane]:

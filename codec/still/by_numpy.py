@@ -8,25 +8,27 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from heads.layers import Layer
 from heads.restorer.numpy_kernel import NumpyHead
 from heads.restorer.planes import fold, grid_of
-from heads.restorer.spec import INPUT_MAX
+from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..frames import Plane, folds_of
-from .payload import StillHeader
-from .restore import Add, layers_of
+from .restore import Add
 
 
-def correct(header: StillHeader, planes: Sequence[Plane], add: Add, threads: int) -> None:
+def correct(
+    spec: HeadSpec, layers: Sequence[Layer], planes: Sequence[Plane], base_q: int, add: Add, threads: int
+) -> None:
     """Give `add` what the head adds to the `upscaled` base."""
-    head = NumpyHead(*layers_of(header), threads or os.cpu_count() or 1)
+    head = NumpyHead(spec, layers, threads or os.cpu_count() or 1)
 
     def fill(rows: slice, to: NDArray[Any]) -> None:
-        samples = to[:, : head.spec.planes]
+        samples = to[:, : spec.planes]
         fold([p[2 * rows.start : 2 * rows.stop] for p in planes], folds_of("444"), samples.transpose(0, 2, 1))
         samples -= INPUT_MAX
-        if head.spec.base_q:
-            to[:, -1] = header.base_q
+        if spec.base_q:
+            to[:, -1] = base_q
 
     def take(rows: slice, y: NDArray[Any]) -> None:
         add(rows, y.transpose(0, 2, 1))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from heads.int8 import filled
+from heads.layers import Layer
 from heads.restorer.integer import IntegerHead
 from heads.restorer.loaded import restoring_head
 from heads.restorer.planes import cells, grid_of
@@ -25,13 +26,21 @@ def head_of(header: StillHeader, device: str) -> IntegerHead:
     return restoring_head(*layers_of(header), device)
 
 
-def correct(header: StillHeader, planes: Sequence[Plane], add: Add, device: str, threads: int) -> None:
+def correct(
+    spec: HeadSpec,
+    layers: Sequence[Layer],
+    planes: Sequence[Plane],
+    base_q: int,
+    add: Add,
+    device: str,
+    threads: int,
+) -> None:
     """Give `add` what the head adds to the `upscaled` base."""
     use_threads(threads)
-    head = head_of(header, device)
+    head = restoring_head(spec, layers, device)
 
     def band(rows: slice, seen: slice, inner: slice) -> None:
-        x = inputs(head.spec, planes, header.base_q, seen).to(head.device)
+        x = inputs(spec, planes, base_q, seen).to(head.device)
         add(rows, head.correction(x)[inner].cpu().numpy())
 
     head.in_bands(*grid_of(planes[0].shape), band, BAND_ROWS)

@@ -71,17 +71,17 @@ def corrected(planes: Sequence[Plane], header: StillHeader, device: str, threads
             part += upscaled[here].astype(np.int32) << BITS
             np.clip(part, 0, PEAK << BITS, out=part)
 
-    spec, _ = layers_of(header)
+    spec, layers = layers_of(header)
     rows, columns = grid_of(planes[0].shape)
     # heads that guide a loss-stream are torch's
     if device == "cpu" and header.bounded != GUIDED.still and without_torch(spec.weights * rows * columns):
         from . import by_numpy
 
-        by_numpy.correct(header, planes, add, threads)
+        by_numpy.correct(spec, layers, planes, header.base_q, add, threads)
     else:
         from . import by_torch
 
-        by_torch.correct(header, planes, add, device, threads)
+        by_torch.correct(spec, layers, planes, header.base_q, add, device, threads)
     return out
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..choice import first_exact
 from ..exact import exact_kernels, has_bfloat16
-from ..int8 import PAIR_MAX, Int8Convolution, int8_convolution
+from ..int8 import Int8Convolution, int8_convolution, paired
 from ..layers import Layer
 from .cells import OFFSET, channels, packed, places
 from .spec import (
@@ -179,23 +179,10 @@ def _loaded(
 
 
 def ordered(layers: Sequence[Layer]) -> Sequence[Layer]:
-    """The head with its inner channels in an order in which products of neighbours fit 16 bits together, if a simple
-    search finds one: with whom a channel is paired changes nothing else."""
-    width = len(layers[1].weight)
-    rows = np.concatenate(
-        [np.moveaxis(layer.weight.astype(np.int16), 1, 0).reshape(width, -1) for layer in layers[2:]], 1
-    )
-    most = np.maximum(*((np.maximum(s * rows, 0)[:, None] + np.maximum(s * rows, 0)).max(2) for s in (1, -1)))
-    fits = most <= PAIR_MAX
-    left, order = sorted(range(width), key=lambda k: int(fits[k].sum())), []
-    while left:
-        k = left.pop(0)
-        partner = next((j for j in left if fits[k, j]), None)
-        order.append(k)
-        if partner is not None:
-            left.remove(partner)
-            order.append(partner)
-    if order == list(range(width)):
+    """The head with its inner channels in an order in which products of neighbours fit 16 bits together, if `paired`
+    finds one: with whom a channel is paired changes nothing else."""
+    order = paired([layer.weight for layer in layers[2:]])
+    if order == sorted(order):
         return layers
     flags, first, second, third, last = layers
 

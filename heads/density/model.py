@@ -35,7 +35,7 @@ class DensityModel(FloatTwin):
         """The finest scale that each layer's weights allow, with some room to grow."""
         self.scale_bits = [finest_scale(w, SCALE_MAX, ROOM) for w in self.weight]
         for i in (1, 4):
-            self.scale_bits[i] = max(self.scale_bits[i], 2)  # see `heads.density.head.check`
+            self.scale_bits[i] = max(self.scale_bits[i], 2)  # see `heads.density.spec.check`
 
     def weight_bits(self, index: int) -> int:
         return self.scale_bits[index] if index else ACT_BITS

@@ -127,7 +127,7 @@ def train(
     With `anchor` (and `start`) the head becomes what `heads.weights.encode_change` can say of `anchor` with `coarse`;
     in the floating-point steps before it leaves what that can say, and so learns sooner.
     `listen` is told of the beginning, and then now and then; that it ended is told by the result, which is unchecked:
-    see `heads.restorer.integer.check`.
+    see `heads.restorer.proof.check`.
     """
     model = HeadModel(spec, torch.Generator().manual_seed(seed))
     if start is not None:

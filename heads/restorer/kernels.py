@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..exact import exact_kernels
-from ..int8 import PAIR_MAX, Int8Convolution, filled, int8_convolution
+from ..int8 import Int8Convolution, filled, int8_convolution, paired
 from ..layers import Layer
 from .spec import ACT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
 
@@ -207,29 +207,3 @@ class _Float:
                 z[:, :, here].add_(y[:, :, here])
             limit(z[:, :, here], ACT_MAX, out[:, :, top:bottom])
         return out
-
-
-def paired(weights: Sequence[Ints]) -> list[int]:
-    """An order of the input channels of all `weights` (outputs, inputs, k, k) in which few pairs (0 and 1, 2 and 3 ..)
-    have weights of equal sign, at one place, whose sum is beyond PAIR_MAX: exchanges, as long as they help."""
-    count = weights[0].shape[1]
-    cost = np.zeros((count, count), np.int64)  # layers in which two channels do not go together
-    for weight in weights:
-        for sign in (1, -1):
-            w = np.maximum(sign * weight, 0).astype(np.int16).transpose(1, 0, 2, 3).reshape(count, -1)
-            cost += (w[:, None] + w[None]).max(2) > PAIR_MAX
-    pairs = [(k, k + 1) for k in range(0, count, 2)]
-    helped = True
-    while helped:
-        helped = False
-        for i, (a, b) in enumerate(pairs):
-            for j, (c, d) in enumerate(pairs[:i]):
-                now = cost[a, b] + cost[c, d]
-                if now and cost[a, c] + cost[b, d] < now:
-                    pairs[i], pairs[j], helped = (a, c), (b, d), True
-                elif now and cost[a, d] + cost[b, c] < now:
-                    pairs[i], pairs[j], helped = (a, d), (b, c), True
-                else:
-                    continue
-                break
-    return [channel for pair in pairs for channel in pair]

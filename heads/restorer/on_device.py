@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..exact import exact_kernels
 from .integer import IntegerHead
+from .planes import continued, grid_of
 from .spec import INPUT_MAX
 
 Folds = Sequence[tuple[int, int]]
@@ -39,13 +40,11 @@ def restored_there(
 
 def _cells(head: IntegerHead, planes: Sequence[NDArray[np.uint16]], folds: Folds, base_q: int) -> Tensor:
     """(h, w, cell) on the head's device, as `IntegerHead.predict` takes it."""
-    h, w = (-(-n // r) for n, r in zip(planes[0].shape, folds[0], strict=True))
+    h, w = grid_of(planes[0].shape)
     sizes = [h * w * r * c for r, c in folds]
     sent = torch.empty(sum(sizes), dtype=torch.int16, pin_memory=head.device.type == "cuda")  # 10 bits fit
     for part, plane, (r, c) in zip(sent.split(sizes), planes, folds, strict=True):
-        missing = (0, h * r - plane.shape[0]), (0, w * c - plane.shape[1])
-        whole = np.pad(plane, missing, mode="edge") if any(map(any, missing)) else plane
-        part.numpy().reshape(whole.shape)[:] = whole
+        part.numpy().reshape(h * r, w * c)[:] = continued(plane, (h * r, w * c))
     there = sent.to(head.device, non_blocking=True)
     x = torch.zeros((h, w, head.cell), dtype=torch.float32, device=head.device)
     at = 0

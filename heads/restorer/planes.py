@@ -22,6 +22,13 @@ def grid_of(luma_shape: tuple[int, int]) -> tuple[int, int]:
     return -(-luma_shape[0] // 2), -(-luma_shape[1] // 2)
 
 
+def continued(plane: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """A plane continued to `shape` by its last row and column; itself where it is as large."""
+    if plane.shape == shape:
+        return plane
+    return np.pad(plane, [(0, n - have) for n, have in zip(shape, plane.shape, strict=True)], mode="edge")
+
+
 def pack(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]], out: Tensor) -> None:
     """`fold` into a tensor."""
     fold(planes, folds, out.numpy())
@@ -47,8 +54,7 @@ def fold(planes: Sequence[NDArray[np.generic]], folds: Sequence[tuple[int, int]]
     h, w = grid.shape[:2]
     at = 0
     for plane, (r, c) in zip(planes, folds, strict=True):
-        if plane.shape != (h * r, w * c):
-            plane = np.pad(plane, ((0, h * r - plane.shape[0]), (0, w * c - plane.shape[1])), mode="edge")
+        plane = continued(plane, (h * r, w * c))
         for y in range(r):
             for one, other in _copies(plane[y::r], grid[:, :, at : at + c]):
                 other[:] = one

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from heads.choice import forced
 from heads.exact import exact_kernels
-from heads.int8 import fits_pairs
+from heads.int8 import fits_pairs, paired
 from heads.layers import HeadError, Layer
 from heads.restorer.integer import CPU, IntegerHead
-from heads.restorer.kernels import paired
 from heads.restorer.proof import check, worst_sums
 from heads.restorer.spec import HeadSpec
 from heads.threads import single_threads
