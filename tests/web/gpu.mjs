@@ -86,7 +86,7 @@ async function compare(device, film, number, packed) {
     const wanted = k === 1 ? plainPrediction(upscaled, film.depth) : predict(head, upscaled, film);
     const wrong = differing(wanted, await read[k]);
     const values = new Set(wanted[0].samples).size;
-    if (wrong || values < 2) found.push({ film, layers, width, told, packed, picture: k, wrong, values });
+    if (wrong || (values < 2 && film.width > 1)) found.push({ film, layers, width, told, packed, picture: k, wrong, values });
   }
   restorer.destroy();
 }
@@ -123,7 +123,7 @@ async function all() {
   for (const packed of modes) {
     for (let chroma = 0; chroma < 4; chroma++) {
       for (const depth of [8, 10]) {
-        for (let scale = 0; scale < 5; scale++) {
+        for (let scale = 0; scale < (packed === modes[0] ? 5 : 1); scale++) { // what multiplies knows of no scale
           const size = count % 2 ? { width: 49, height: 37 } : { width: 34, height: 51 };
           await compare(device, { ...size, chroma, depth, scale }, count++, packed);
         }

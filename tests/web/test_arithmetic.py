@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -64,9 +63,15 @@ def _picture(base: Sequence[Plane], payload: bytes | None, planes: Sequence[Plan
     }
 
 
-def _segment(fmt: PlaneFormat, width: int, height: int, scale: Fraction, **rest: Any) -> dict[str, Any]:
+def _segment(fmt: PlaneFormat, size: tuple[int, int], scale: Fraction, **rest: Any) -> dict[str, Any]:
     names = {"head_kind": 0, "history": 0, "loss_kind": 0, "loss_step": 0, "group": GROUP, "used": _array(b"")}
-    film = {"width": width, "height": height, "chroma": CHROMA[fmt.chroma], "depth": fmt.depth, "scale": SCALE[scale]}
+    film = {
+        "width": size[0],
+        "height": size[1],
+        "chroma": CHROMA[fmt.chroma],
+        "depth": fmt.depth,
+        "scale": SCALE[scale],
+    }
     return {**film, **names, **rest}
 
 
@@ -90,9 +95,8 @@ def _of_film(path: Path) -> Iterator[dict[str, Any]]:
         header = opened.header
         assert header is not None
         names = ("head_kind", "history", "loss_kind", "loss_step", "group")
-        segment = _segment(
-            header.format, header.width, header.height, header.scale, **{name: getattr(header, name) for name in names}
-        )
+        said: dict[str, Any] = {name: getattr(header, name) for name in names}
+        segment = _segment(header.format, (header.width, header.height), header.scale, **said)
         yield {
             "segment": {**segment, "used": _array(header.used)},
             "head": _head(opened.head),
@@ -127,7 +131,7 @@ def _base(size: tuple[int, int], rng: np.random.Generator, moved: int = 0) -> li
 def _drawn(
     fmt: PlaneFormat, size: tuple[int, int], scale: Fraction, head: Head | None, step: int, seed: int
 ) -> dict[str, Any]:
-    """A segment of three drawn pictures: the head predicts all but the second; the last has no payload."""
+    """A segment of four drawn pictures: the head predicts all but the second; the last has nothing to correct."""
     rng = np.random.default_rng(seed)
     restorer = Restorer(fmt, *size, scale, head)
     coder = LossCoder(fmt, *size, LossSettings(TRANSFORM, step)) if step else None
@@ -147,10 +151,11 @@ def _drawn(
             payload = payload or None
         pictures.append(_picture(base, payload, output))
         shown.append(output)
-    used = {"head_kind": 1, "used": _array(bytes([0b1101]))} if head else {}
-    loss = {"loss_kind": TRANSFORM.film, "loss_step": step} if step else {}
+    rest: dict[str, Any] = {"loss_kind": TRANSFORM.film, "loss_step": step} if step else {}
+    if head:
+        rest |= {"head_kind": 1, "used": _array(bytes([0b1101]))}
     return {
-        "segment": _segment(fmt, *size, scale, **used, **loss),
+        "segment": _segment(fmt, size, scale, **rest),
         "head": _head(head),
         "baseSize": base_size(*size, scale),
         "pictures": pictures,
@@ -170,7 +175,7 @@ def _differences(cases: list[dict[str, Any]], folder: Path) -> list[dict[str, An
     return found
 
 
-SAME = {"planes": [], "checksums": [], "missing": None}
+SAME: dict[str, Any] = {"planes": [], "checksums": [], "missing": None}
 
 
 @pytest.mark.parametrize("name", ["head", "shipped", "enlarged", "tracks"])
@@ -199,7 +204,7 @@ def test_heads_of_every_layout_predict_alike(scale: Fraction, tmp_path: Path) ->
 
 @pytest.mark.parametrize("step", [1, 12, 255])
 def test_corrections_of_every_layout_are_read_alike(step: int, tmp_path: Path) -> None:
-    sizes = [(1, 1), (17, 9), (96, 64), (49, 37)]
+    sizes = [(1, 1), (49, 37)]
     cases = [_drawn(fmt, size, Fraction(1), None, step, k) for k, fmt in enumerate(FORMATS) for size in sizes]
     payloads = [picture["payload"] for case in cases for picture in case["pictures"]]
     assert any(payloads) and not all(payloads)
@@ -209,6 +214,6 @@ def test_corrections_of_every_layout_are_read_alike(step: int, tmp_path: Path) -
 def test_damage_of_a_loss_stream_is_a_sentence(tmp_path: Path) -> None:
     case = _drawn(FORMATS[2], (49, 37), Fraction(1), None, 12, 0)
     data = base64.b64decode(case["pictures"][0]["payload"]["data"])
-    case["pictures"][0]["payload"] = _array(data + b"\0\0\0\1")
+    case["pictures"][0]["payload"] = _array(data + bytes(11) + b"\1")
     with pytest.raises(AssertionError, match="the loss-stream has bytes after its end"):
         _differences([case], tmp_path)
