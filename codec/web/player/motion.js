@@ -118,24 +118,33 @@ function copy(plane, out, top, left, dy, dx, block) {
 /** A block from between samples: across into `buffer`, then down, rounded once. */
 function interpolate(plane, out, top, left, dy, dx, block, buffer, peak) {
   const { width, height, samples } = plane;
-  const across = TAPS[dx & 3];
-  const down = TAPS[dy & 3];
+  const first = left + (dx >> 2) - 3;
+  const whole = first >= 0 && first + block.width + 7 <= width; // no column is beyond the edge
+  const line = new Int32Array(block.width + 7);
+  const [a, b, c, d, e, f, g, h] = TAPS[dx & 3];
   for (let i = 0; i < block.height + 7; i++) {
     const start = limited(top + (dy >> 2) - 3 + i, height - 1) * width;
+    if (whole) for (let j = 0; j < line.length; j++) line[j] = samples[start + first + j];
+    else for (let j = 0; j < line.length; j++) line[j] = samples[start + limited(first + j, width - 1)];
     for (let j = 0; j < block.width; j++) {
-      const x = left + (dx >> 2) - 3 + j;
-      let sum = 0;
-      for (let t = 0; t < 8; t++) sum += across[t] * samples[start + limited(x + t, width - 1)];
-      buffer[i * block.width + j] = sum;
+      buffer[i * block.width + j] = a * line[j] + b * line[j + 1] + c * line[j + 2] + d * line[j + 3]
+        + e * line[j + 4] + f * line[j + 5] + g * line[j + 6] + h * line[j + 7];
     }
   }
+  filterDown(out, top, left, TAPS[dy & 3], block, buffer, peak);
+}
+
+/** The second half: what of the block lies in the plane. */
+function filterDown({ width, height, samples }, top, left, [a, b, c, d, e, f, g, h], block, buffer, peak) {
   const rows = Math.min(block.height, height - top);
   const columns = Math.min(block.width, width - left);
+  const w = block.width;
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
-      let sum = 2048;
-      for (let t = 0; t < 8; t++) sum += down[t] * buffer[(i + t) * block.width + j];
-      out.samples[(top + i) * width + left + j] = limited(sum >> 12, peak);
+      const at = i * w + j;
+      const sum = a * buffer[at] + b * buffer[at + w] + c * buffer[at + 2 * w] + d * buffer[at + 3 * w]
+        + e * buffer[at + 4 * w] + f * buffer[at + 5 * w] + g * buffer[at + 6 * w] + h * buffer[at + 7 * w];
+      samples[(top + i) * width + left + j] = limited((sum + 2048) >> 12, peak);
     }
   }
 }

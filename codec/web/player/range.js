@@ -19,7 +19,7 @@ const DOUBT = 2 ** -26; // quotients nearer than this to an integer are looked a
  * @returns {Uint32Array} */
 export function wordsOf(bytes) {
   const words = new Uint32Array((bytes.length + 3) >> 2);
-  bytes.forEach((byte, i) => { words[i >> 2] |= byte << (24 - 8 * (i & 3)); });
+  for (let i = 0; i < bytes.length; i++) words[i >> 2] |= bytes[i] << (24 - 8 * (i & 3));
   return words;
 }
 

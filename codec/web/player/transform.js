@@ -8,7 +8,7 @@
  */
 
 import { displaced, MotionTables } from './motion.js';
-import { newPlane, peakOf, shapesOf, subsamplingOf } from './planes.js';
+import { peakOf, shapesOf, subsamplingOf } from './planes.js';
 import { CountTables, SymbolReader } from './range.js';
 
 const SIDE = 8; // of a block
@@ -32,7 +32,8 @@ const PHASES = [[0, 0], [1, 1], [0, 1], [1, 0]]; // of blocks, in the order of t
 const AROUND = [[], [[-1, -1], [-1, 1], [1, -1], [1, 1]], [[0, -1], [0, 1], [-1, 0], [1, 0]]]; // neighbours known then
 
 const repeated = (rows, row) => Array.from({ length: rows }, () => row);
-const atMost = (limits, value) => limits.reduce((count, limit) => count + (limit <= value ? 1 : 0), 0);
+const allZero = (numbers) => numbers.every((number) => !number);
+const atMost = ([a, b, c], value) => (a <= value) + (b <= value) + (c <= value); // how many of the limits
 
 /** Initial counts of levels: row 5 i + c. */
 function levelCounts() {
@@ -110,13 +111,14 @@ export class TransformDecoder {
     let past = null; // the last picture's planes, displaced
     if (this.#last && reader.readOne(this.#flags, 2 * p)) {
       const fetch = (planes) => displaced(planes[p], p, motion, this.#motion.columns, this.#film);
-      past = { decoded: fetch(this.#last.decoded), predicted: fetch(this.#last.predicted) };
-      origin = Uint8Array.from(reader.read(this.#origins[kind], this.#originClasses(p, plane, past.decoded, origins)));
+      past = { decoded: fetch(this.#last.decoded), predicted: null };
+      origin = new Uint8Array(reader.read(this.#origins[kind], this.#originClasses(p, plane, past.decoded, origins)));
+      if (origin.includes(1)) past.predicted = fetch(this.#last.predicted);
     }
     origins.push(origin);
     if (reader.readOne(this.#flags, 2 * p + 1)) extent = this.#readExtents(reader, plane, p, extents);
     extents.push(extent);
-    if (!origin.some(Boolean) && !extent.some(Boolean)) return plane;
+    if (allZero(origin) && allZero(extent)) return plane;
     const levels = readLevels(reader, this.#levels[kind], extent);
     return this.#corrected(plane, past, grid, origin, extent, levels);
   }
@@ -130,13 +132,14 @@ export class TransformDecoder {
     const there = new Int32Array(SIDE * SIDE);
     const classes = grid.zeros();
     for (let i = 0; i < grid.size; i++) {
-      const [row, column] = [Math.floor(i / grid.columns), i % grid.columns];
+      const row = Math.floor(i / grid.columns);
+      const column = i % grid.columns;
       blockOf(plane, row, column, here);
       blockOf(past, row, column, there);
       let sum = 0;
       for (let k = 0; k < here.length; k++) sum += Math.abs(there[k] - here[k]);
-      const luma = () => 3 + origins[0][row * sy * this.#grids[0].columns + column * sx];
-      classes[i] = 4 * (p ? luma() : this.#lastOrigins[0][i]) + atMost(limits, sum);
+      const luma = row * sy * this.#grids[0].columns + column * sx;
+      classes[i] = 4 * (p ? 3 + origins[0][luma] : this.#lastOrigins[0][i]) + atMost(limits, sum);
     }
     return classes;
   }
@@ -152,15 +155,18 @@ export class TransformDecoder {
       const blocks = [];
       for (let y = y0; y < rows; y += 2) for (let x = x0; x < columns; x += 2) blocks.push(y * columns + x);
       if (!blocks.length) return;
-      const classes = Uint8Array.from(blocks, (i) => {
-        const [row, column] = [Math.floor(i / columns), i % columns];
+      const classes = new Uint8Array(blocks.length);
+      blocks.forEach((i, k) => {
+        const row = Math.floor(i / columns);
+        const column = i % columns;
         let sum = 0;
         for (const [dy, dx] of AROUND[Math.min(phase, 2)]) {
-          const [y, x] = [row + dy, column + dx];
+          const y = row + dy;
+          const x = column + dx;
           if (y >= 0 && y < rows && x >= 0 && x < columns) sum += extent[y * columns + x];
         }
         const around = phase ? Math.min(Math.floor((sum + 2) / 3), 3) : 4;
-        return 12 * around + 4 * Math.min(last[i], 2) + own[i];
+        classes[k] = 12 * around + 4 * Math.min(last[i], 2) + own[i];
       });
       const found = reader.read(this.#extents[Math.min(p, 1)], classes);
       blocks.forEach((i, k) => { extent[i] = found[k]; });
@@ -189,7 +195,8 @@ export class TransformDecoder {
     const [grid, whole] = [this.#grids[p], this.#grids[0]];
     const [sx, sy] = subsamplingOf(this.#film.chroma, p);
     return grid.zeros().map((_, i) => {
-      const [top, left] = [Math.floor(i / grid.columns) * sy, (i % grid.columns) * sx];
+      const top = Math.floor(i / grid.columns) * sy;
+      const left = (i % grid.columns) * sx;
       let most = 0;
       for (let y = top; y < Math.min(top + sy, whole.rows); y++) {
         for (let x = left; x < Math.min(left + sx, whole.columns); x++) {
@@ -202,13 +209,15 @@ export class TransformDecoder {
 
   /** What the origins say, plus the residuals. */
   #corrected(plane, past, grid, origin, extent, levels) {
-    const out = newPlane(plane, this.#film.depth);
+    const out = { ...plane, samples: plane.samples.slice() };
     const peak = peakOf(this.#film.depth);
     const block = new Int32Array(SIDE * SIDE);
     const other = new Int32Array(SIDE * SIDE);
     let next = 0; // of the blocks that have levels
     for (let i = 0; i < grid.size; i++) {
-      const [row, column] = [Math.floor(i / grid.columns), i % grid.columns];
+      if (!origin[i] && !extent[i]) continue;
+      const row = Math.floor(i / grid.columns);
+      const column = i % grid.columns;
       blockOf(origin[i] === 2 ? past.decoded : plane, row, column, block);
       if (origin[i] === 1) {
         blockOf(past.decoded, row, column, other);
@@ -228,6 +237,13 @@ export class TransformDecoder {
 
 /** The samples of a block, those beyond the plane's edge being the edge's. */
 function blockOf({ width, height, samples }, row, column, block) {
+  if ((row + 1) * SIDE <= height && (column + 1) * SIDE <= width) {
+    let at = row * SIDE * width + column * SIDE;
+    for (let k = 0; k < block.length; k += SIDE, at += width) {
+      for (let x = 0; x < SIDE; x++) block[k + x] = samples[at + x];
+    }
+    return;
+  }
   for (let y = 0; y < SIDE; y++) {
     const start = Math.min(row * SIDE + y, height - 1) * width;
     for (let x = 0; x < SIDE; x++) block[y * SIDE + x] = samples[start + Math.min(column * SIDE + x, width - 1)];
@@ -240,7 +256,7 @@ function store(block, { width, height, samples }, row, column, peak) {
   const right = Math.min((column + 1) * SIDE, width);
   for (let y = row * SIDE; y < bottom; y++) {
     for (let x = column * SIDE; x < right; x++) {
-      const value = block[(y % SIDE) * SIDE + (x % SIDE)];
+      const value = block[(y & 7) * SIDE + (x & 7)];
       samples[y * width + x] = value < 0 ? 0 : value > peak ? peak : value;
     }
   }
@@ -308,7 +324,8 @@ function addResidual(levels, quantum, block, first) {
   for (let k = 0; k < levels.length; k++) {
     if (!levels[k]) continue;
     const coefficient = Math.min(Math.max(levels[k] * quantum, -COEFFICIENT_MAX), COEFFICIENT_MAX);
-    const [v, u] = [k >> 3, k & 7];
+    const v = k >> 3;
+    const u = k & 7;
     for (let y = 0; y < SIDE; y++) first[SIDE * y + u] += MATRIX[SIDE * v + y] * coefficient;
   }
   for (let k = 0; k < first.length; k++) first[k] >>= 7;
