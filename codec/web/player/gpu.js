@@ -41,6 +41,7 @@ export class GpuRestorer {
   #device;
   #film;
   #packed;
+  #pipelines = new Map(); // by their code
   #textures = []; // all there are
   #base = []; // those of the base's planes
   #upscale; // passes
@@ -207,14 +208,24 @@ export class GpuRestorer {
 
   /** @returns {Pass} `bound`: views and buffers by the numbers of their bindings */
   #pass(code, bound, groups) {
-    const module = this.#device.createShaderModule({ code });
-    const pipeline = this.#device.createComputePipeline({ layout: 'auto', compute: { module, entryPoint: 'main' } });
+    const pipeline = this.#pipeline(code);
     const entries = Object.entries(bound).map(([binding, resource]) => ({
       binding: Number(binding),
       resource: resource instanceof GPUBuffer ? { buffer: resource } : resource,
     }));
     const bindings = this.#device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
     return { pipeline, bindings, groups };
+  }
+
+  /** Heads of one shape, as segments bring them, share their pipelines: to compile one takes longer than a picture. */
+  #pipeline(code) {
+    let pipeline = this.#pipelines.get(code);
+    if (!pipeline) {
+      const module = this.#device.createShaderModule({ code });
+      pipeline = this.#device.createComputePipeline({ layout: 'auto', compute: { module, entryPoint: 'main' } });
+      this.#pipelines.set(code, pipeline);
+    }
+    return pipeline;
   }
 
   #encode(encoder, passes) {
