@@ -1,5 +1,5 @@
-// The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth. Runs in a page
-// (gpu.html) and needs nothing but the player's modules; `?time=1` also measures a head of 4 layers and 16 channels at
+// The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth. Runs in a
+// page (gpu.html) and needs nothing but the player's modules; `?time=1` also measures a head of 4 layers and 16 channels at
 // 1280x720.
 
 const query = new URLSearchParams(location.search);
@@ -86,7 +86,9 @@ async function compare(device, film, number, packed) {
     const wanted = k === 1 ? plainPrediction(upscaled, film.depth) : predict(head, upscaled, film);
     const wrong = differing(wanted, await read[k]);
     const values = new Set(wanted[0].samples).size;
-    if (wrong || (values < 2 && film.width > 1)) found.push({ film, layers, width, told, packed, picture: k, wrong, values });
+    if (wrong || (values < 2 && film.width > 1)) {
+      found.push({ film, layers, width, told, packed, picture: k, wrong, values });
+    }
   }
   restorer.destroy();
 }

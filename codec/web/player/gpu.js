@@ -2,8 +2,8 @@
  * Predictions on a GPU: the host of the shaders of `upscale.wgsl.js` and `heads.wgsl.js`, sample for sample what
  * `restore.js` computes.
  *
- * A GPU executes what it is given in order, so one set of textures serves all pictures: `predict` the next one whenever it
- * is there, then `read` or draw `prediction`.
+ * A GPU executes what it is given in order, so one set of textures serves all pictures: `predict` the next one
+ * whenever it is there, then `read` or draw `prediction`.
  *
  * @typedef {import('./planes.js').Plane} Plane
  * @typedef {import('./planes.js').Film} Film

@@ -1,14 +1,15 @@
 /**
- * `prediction.js` on a GPU: shaders in WGSL, made for the shape of one head, and their weights as the shaders read them.
+ * `prediction.js` on a GPU: shaders in WGSL, made for the shape of one head, and their weights as the shaders read
+ * them.
  *
  *     cells, U ──first──> activations ──between──> activations ──last──> cells, prediction ──flat──> planes
  *
  * An invocation computes, for one cell, up to 16 channels of activations, or all of the prediction. Sums are i32.
  *
- * Activations are rgba32uint textures, arrays: channel c is byte c mod 4 of *word* c // 4, and word w is component w mod 4
- * of layer w // 4. A byte holds a - 128 with its sign, so that dot4I8Packed multiplies it; what lies beyond the grid is
- * a = 0, hence -128 as well. Since the sum of w a is the sum of w (a - 128) plus 128 times the sum of w, biases hold the
- * latter. Channels that fill up a word have weights of 0. Cells: see `upscale.wgsl.js`.
+ * Activations are rgba32uint textures, arrays: channel c is byte c mod 4 of *word* c // 4, and word w is component w
+ * mod 4 of layer w // 4. A byte holds a - 128 with its sign, so that dot4I8Packed multiplies it; what lies beyond the
+ * grid is a = 0, hence -128 as well. Since the sum of w a is the sum of w (a - 128) plus 128 times the sum of w,
+ * biases hold the latter. Channels that fill up a word have weights of 0. Cells: see `upscale.wgsl.js`.
  *
  * @typedef {import('./prediction.js').Head} Head
  */
@@ -28,8 +29,8 @@ const words = (channels) => Math.ceil(channels / 4);
 /** How a layer of a head is computed.
  * @param {Head} head
  * @param {number} i number of the layer
- * @returns {{first: boolean, last: boolean, words: number, vectors: number, parts: number}} `words` of four inputs each;
- *   an invocation computes `vectors` of four outputs each, and so many `parts` of them are all */
+ * @returns {{first: boolean, last: boolean, words: number, vectors: number, parts: number}} `words` of four inputs
+ *   each; an invocation computes `vectors` of four outputs each, and so many `parts` of them are all */
 export function planOf(head, i) {
   const first = i === 0;
   const last = i === head.layers.length - 1;
@@ -45,7 +46,8 @@ export function activationLayers(head) {
   return Math.max(...head.layers.slice(0, -1).map(({ outputs }) => Math.ceil(words(outputs) / 4)));
 }
 
-/** Weights in the order in which a shader reads them: by part, tap, word and vector; of these four outputs by four inputs.
+/** Weights in the order in which a shader reads them: by part, tap, word and vector; of these four outputs by
+ * four inputs.
  * @param {Head} head
  * @param {number} i number of the layer
  * @param {boolean} packed whether the shader is one with dot4I8Packed
@@ -92,8 +94,8 @@ export function numbersOf(head, i) {
  * @param {number} i number of the layer
  * @param {import('./planes.js').Film} film
  * @param {boolean} packed whether dot4I8Packed may be used
- * @returns {string} WGSL: binding 0 the weights, 1 the numbers, 2 what goes in (cells or activations), 3 what comes out;
- *   of the last layer 4, the cells of U */
+ * @returns {string} WGSL: binding 0 the weights, 1 the numbers, 2 what goes in (cells or activations), 3 what comes
+ *   out; of the last layer 4, the cells of U */
 export function layerShader(head, i, film, packed) {
   const plan = planOf(head, i);
   const dots = packed && !plan.first;

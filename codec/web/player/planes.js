@@ -2,8 +2,8 @@
  * Pictures as planes: the one form in which samples travel through the player.
  *
  * A plane is `{width, height, samples}`: rows from the top, one after the other without gaps, in a Uint8Array where
- * samples have 8 bits and a Uint16Array where they have 10. A picture is an array of planes: Y, then U and V where there
- * is chroma.
+ * samples have 8 bits and a Uint16Array where they have 10. A picture is an array of planes: Y, then U and V where
+ * there is chroma.
  *
  * @typedef {{width: number, height: number, samples: Uint8Array | Uint16Array}} Plane
  *

@@ -3,14 +3,14 @@
  *
  *     U ──pack──> cells ──layers──> sums ──unpack──> prediction
  *
- * This is the plain reading of the specification, by which `heads.wgsl.js` is judged; it also takes over where there is no
- * GPU, at some pictures a minute. Names and steps are the same in both.
+ * This is the plain reading of the specification, by which `heads.wgsl.js` is judged; it also takes over where there
+ * is no GPU, at some pictures a minute. Names and steps are the same in both.
  *
  * @typedef {import('./planes.js').Plane} Plane
  * @typedef {{weight: Int8Array, bias: Int32Array, scaleBits: number, shape: number[]}} Layer as coded: [out, in, 3, 3]
  *
- * A head as it is sent. `baseQ`: what it is told, null for heads that are told nothing; `adds`: whether layers between the
- * first and the last add their input.
+ * A head as it is sent. `baseQ`: what it is told, null for heads that are told nothing; `adds`: whether layers between
+ * the first and the last add their input.
  * @typedef {{layers: Layer[], baseQ: number | null, adds: boolean}} SentHead
  */
 
@@ -108,7 +108,9 @@ export class Head {
     this.layers.forEach(({ inputs, outputs, weight, bias, shift, adds }, i) => {
       const last = i === this.layers.length - 1;
       const expected = [i ? this.layers[i - 1].outputs : this.inputs, last ? this.planes : outputs];
-      if (inputs !== expected[0] || outputs !== expected[1]) throw new NvcError('the layers of the head do not fit each other');
+      if (inputs !== expected[0] || outputs !== expected[1]) {
+        throw new NvcError('the layers of the head do not fit each other');
+      }
       const peak = (c) => (i ? ACTIVATION_MAX : c < this.planes ? MIDDLE : BASE_Q_MAX);
       for (let o = 0; o < outputs; o++) {
         let worst = Math.abs(bias[o]) + 2 ** (shift + 1);
@@ -117,13 +119,16 @@ export class Head {
         for (let k = 0; k < inputs * TAPS; k++) {
           worst += Math.abs(weight[o * inputs * TAPS + k]) * peak(Math.floor(k / TAPS));
         }
-        if (worst >= EXACT) throw new NvcError(`layer ${i} of the head can reach ${worst}, beyond what is exact (2^24)`);
+        if (worst >= EXACT) {
+          throw new NvcError(`layer ${i} of the head can reach ${worst}, beyond what is exact (2^24)`);
+        }
       }
     });
   }
 }
 
-/** What a layer sees or makes: channels of the grid, one after the other, each with a cell more at every side, which is 0.
+/** What a layer sees or makes: channels of the grid, one after the other, each with a cell more at every side,
+ * which is 0.
  * @typedef {{columns: number, rows: number, channels: number, values: Int16Array}} Cells */
 
 /** Cells of zeros.

@@ -1,6 +1,6 @@
 /**
- * One segment of a film, from base pictures to finished ones (FORMAT.md, sections 4 and 6): what `gpu.js` does on a GPU,
- * and what follows it.
+ * One segment of a film, from base pictures to finished ones (FORMAT.md, sections 4 and 6): what `gpu.js` does on a
+ * GPU, and what follows it.
  *
  *     base ──predict──> prediction ──complete──> decoded planes ──checksum──> that of the group
  *

@@ -1,8 +1,8 @@
 /**
  * The loss-stream's mode 1, transform: a prediction corrected by quantised 8x8 blocks (FORMAT.md, section 6).
  *
- * A block's origin says what is corrected: the prediction, the prediction plus the last picture's displaced correction, or
- * the displaced last picture. Its extent says how many anti-diagonals of coefficients follow.
+ * A block's origin says what is corrected: the prediction, the prediction plus the last picture's displaced
+ * correction, or the displaced last picture. Its extent says how many anti-diagonals of coefficients follow.
  *
  * @typedef {import('./planes.js').Plane} Plane
  */
@@ -270,7 +270,7 @@ function store(block, { width, height, samples }, row, column, peak) {
 function readLevels(reader, tables, extent) {
   const extents = extent.filter(Boolean);
   const out = new Int32Array(extents.length * SIDE * SIDE);
-  const sizes = new Uint8Array(extents.length * 100); // magnitudes up to 15 in 10x10, after two rows and columns of zeros
+  const sizes = new Uint8Array(extents.length * 100); // magnitudes up to 15 in 10x10, two rows and columns of zeros first
   for (let d = 0; d < DIAGONALS.length; d++) {
     const places = DIAGONALS[d];
     const blocks = [];

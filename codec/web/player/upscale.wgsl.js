@@ -3,9 +3,9 @@
  *
  *     base planes ──down (where a plane grows vertically)──> rows ──fold──> cells, U
  *
- * Textures: a base plane is r16uint. `rows` is r32sint, as wide as the base and as high as the film, in 1/16 of a sample.
- * Cells are rgba16uint, an array: channel c of a cell (`channelsOf`) is component c mod 4 of layer c // 4; components that
- * no channel has are 0.
+ * Textures: a base plane is r16uint. `rows` is r32sint, as wide as the base and as high as the film, in 1/16 of a
+ * sample. Cells are rgba16uint, an array: channel c of a cell (`channelsOf`) is component c mod 4 of layer c // 4;
+ * components that no channel has are 0.
  *
  * @typedef {import('./planes.js').Film} Film
  */
@@ -54,6 +54,8 @@ export function foldShader(film) {
   const planes = shapes.map((shape, p) => planeText(p, shape, factorsOf(film, p)));
   const channels = channelsOf(film.chroma).map(({ plane, fold, row, column }) =>
     `sample${plane}(cell * vec2<i32>(${fold.columns}, ${fold.rows}) + vec2<i32>(${column}, ${row}))`);
+  const stores = layersOf(channels, '0u').map((four, l) =>
+    `  textureStore(cells, cell, ${l}, vec4<u32>(${four.join(', ')}));`);
   return `
 ${planes.join('')}
 @group(0) @binding(${shapes.length}) var cells: texture_storage_2d_array<rgba16uint, write>;
@@ -62,7 +64,7 @@ ${planes.join('')}
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let cell = vec2<i32>(id.xy);
   if (any(cell >= vec2<i32>(${columns}, ${rows}))) { return; }
-${layersOf(channels, '0u').map((four, l) => `  textureStore(cells, cell, ${l}, vec4<u32>(${four.join(', ')}));`).join('\n')}
+${stores.join('\n')}
 }
 `;
 }
