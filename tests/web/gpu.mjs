@@ -1,6 +1,6 @@
 // The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth. Runs in a
-// page (gpu.html) and needs nothing but the player's modules; `?time=1` also measures a head of 4 layers and 16 channels at
-// 1280x720.
+// page (gpu.html) and needs nothing but the player's modules; `?time=1` also measures a head of 4 layers and 16 channels
+// at 1280x720.
 
 const query = new URLSearchParams(location.search);
 const player = new URL(query.get('player') ?? '../../codec/web/player/', location.href);

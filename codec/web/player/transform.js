@@ -270,7 +270,7 @@ function store(block, { width, height, samples }, row, column, peak) {
 function readLevels(reader, tables, extent) {
   const extents = extent.filter(Boolean);
   const out = new Int32Array(extents.length * SIDE * SIDE);
-  const sizes = new Uint8Array(extents.length * 100); // magnitudes up to 15 in 10x10, two rows and columns of zeros first
+  const sizes = new Uint8Array(extents.length * 100); // magnitudes in 10x10, two rows and columns of zeros first
   for (let d = 0; d < DIAGONALS.length; d++) {
     const places = DIAGONALS[d];
     const blocks = [];
