@@ -1,0 +1,257 @@
+/**
+ * Predictions on a GPU: the host of the shaders of `upscale.wgsl.js` and `heads.wgsl.js`, sample for sample what
+ * `restore.js` computes.
+ *
+ * A GPU executes what it is given in order, so one set of textures serves all pictures: `predict` the next one
+ * whenever it is there, then `read` or draw `prediction`.
+ *
+ * @typedef {import('./planes.js').Plane} Plane
+ * @typedef {import('./planes.js').Film} Film
+ */
+
+import { NvcError } from './bytes.js';
+import {
+  activationLayers, flatShader, layerShader, numbersOf, PACKED, plainShader, planOf, weightsOf,
+} from './heads.wgsl.js';
+import { baseSize, newPlane, shapesOf } from './planes.js';
+import { channelsOf, gridOf } from './prediction.js';
+import { factorsOf } from './upscale.js';
+import { downShader, foldShader, GROUP } from './upscale.wgsl.js';
+
+const ACROSS = 4096; // invocations in a row where a plane's bytes are written
+const BASE_CHROMA = 1; // 4:2:0
+
+/** A GPU that can compute; null where there is none.
+ * @param {GPU | undefined} gpu `navigator.gpu`
+ * @returns {Promise<GPUDevice | null>} with the largest textures and buffers that it has */
+export async function openDevice(gpu) {
+  const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) return null;
+  const { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
+  return adapter.requestDevice({
+    requiredLimits: { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize },
+  });
+}
+
+/** A compute pipeline with what it is given, ready to run.
+ * @typedef {{pipeline: GPUComputePipeline, bindings: GPUBindGroup, groups: number[]}} Pass */
+
+/** Predicts the pictures of one film. */
+export class GpuRestorer {
+  #device;
+  #film;
+  #packed;
+  #pipelines = new Map(); // by their code
+  #textures = []; // all there are
+  #base = []; // those of the base's planes
+  #upscale; // passes
+  #plain;
+  #flat;
+  #flatBytes; // buffers, one a plane
+  #activations = []; // views of two textures
+  #activationLayers = 0; // that they have
+  #staging = []; // buffers that are read, and nobody uses
+
+  /** @param {GPUDevice} device
+   * @param {Film} film
+   * @param {boolean} packed whether shaders may use dot4I8Packed, which `wgslLanguageFeatures` tells
+   * @throws {NvcError} where the GPU cannot hold such pictures */
+  constructor(device, film, packed = navigator.gpu.wgslLanguageFeatures.has(PACKED)) {
+    this.#device = device;
+    this.#film = film;
+    this.#packed = packed;
+    this.#checkSize();
+    const grid = gridOf(film);
+    const layers = Math.ceil(channelsOf(film.chroma).length / 4);
+    const size = [grid.columns, grid.rows, layers];
+    /** View of the cells of U, 10 bits, rgba16uint: the base at the film's size (see `upscale.wgsl.js`). */
+    this.upscaled = this.#texture('upscaled base', size, 'rgba16uint');
+    /** View of the cells of the last prediction, of the film's depth, rgba16uint. */
+    this.prediction = this.#texture('prediction', size, 'rgba16uint');
+    this.#upscale = this.#upscalePasses();
+    this.#plain = this.#pass(plainShader(film), { 2: this.upscaled, 3: this.prediction }, this.#cellGroups());
+    this.#makeFlat();
+  }
+
+  /** Make a head ready, once for each segment.
+   * @param {import('./prediction.js').Head} head
+   * @returns {Pass[]} to be handed to `predict`; its memory is small, and freed with it */
+  prepare(head) {
+    this.#makeActivations(activationLayers(head));
+    const last = head.layers.length - 1;
+    return head.layers.map((_, i) => {
+      const bound = {
+        0: this.#buffer(`weights ${i}`, weightsOf(head, i, this.#packed)),
+        1: this.#buffer(`numbers ${i}`, numbersOf(head, i)),
+        2: i ? this.#activations[(i - 1) % 2] : this.upscaled,
+        3: i === last ? this.prediction : this.#activations[i % 2],
+      };
+      if (i === last) bound[4] = this.upscaled;
+      const groups = [...this.#cellGroups(), planOf(head, i).parts];
+      return this.#pass(layerShader(head, i, this.#film, this.#packed), bound, groups);
+    });
+  }
+
+  /** Compute the next picture's prediction; it is in `prediction` for whatever the device is given afterwards.
+   * @param {Plane[]} base 10-bit planes, 4:2:0; they may be changed as soon as this returns
+   * @param {Pass[] | null} head prepared; null where the head does not predict this picture */
+  predict(base, head) {
+    this.#base.forEach((texture, p) => {
+      const { width, height, samples } = base[p];
+      this.#device.queue.writeTexture({ texture }, samples, { bytesPerRow: 2 * width }, [width, height]);
+    });
+    this.#run([...this.#upscale, ...(head ?? [this.#plain])]);
+  }
+
+  /** The last prediction's planes. Several readings may be under way at once.
+   * @returns {Promise<Plane[]>} of the film's depth
+   * @throws {NvcError} where the device has been lost */
+  async read() {
+    const encoder = this.#device.createCommandEncoder();
+    this.#encode(encoder, this.#flat);
+    const size = this.#flatBytes.reduce((sum, buffer) => sum + buffer.size, 0);
+    const staging = this.#staging.pop() ?? this.#device.createBuffer({
+      label: 'read back', size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    });
+    let at = 0;
+    for (const buffer of this.#flatBytes) {
+      encoder.copyBufferToBuffer(buffer, 0, staging, at, buffer.size);
+      at += buffer.size;
+    }
+    this.#device.queue.submit([encoder.finish()]);
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (error) {
+      throw new NvcError(`the GPU gave up: ${error.message}`);
+    }
+    const planes = this.#planesOf(staging.getMappedRange());
+    staging.unmap();
+    this.#staging.push(staging);
+    return planes;
+  }
+
+  /** Free what the GPU holds. */
+  destroy() {
+    for (const held of [...this.#textures, ...this.#flatBytes, ...this.#staging]) held.destroy();
+  }
+
+  #checkSize() {
+    const { maxTextureDimension2D: side, maxStorageBufferBindingSize: bytes } = this.#device.limits;
+    const { width, height, depth } = this.#film;
+    const base = baseSize(this.#film);
+    if (Math.max(base.width, base.height, width, height) > side || width * height * (depth === 8 ? 1 : 2) > bytes) {
+      throw new NvcError(`pictures of ${width}x${height} are too large for this GPU`);
+    }
+  }
+
+  /** A view of a new texture: of `size` [width, height], or of an array with as many layers as a third number says. */
+  #texture(label, size, format) {
+    const { TEXTURE_BINDING, STORAGE_BINDING, COPY_DST } = GPUTextureUsage;
+    const usage = TEXTURE_BINDING | (format === 'r16uint' ? COPY_DST : STORAGE_BINDING);
+    const texture = this.#device.createTexture({ label, size, format, usage });
+    this.#textures.push(texture);
+    return texture.createView({ dimension: size.length === 3 ? '2d-array' : '2d' });
+  }
+
+  #buffer(label, data) {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
+    const buffer = this.#device.createBuffer({ label, size: data.byteLength, usage });
+    this.#device.queue.writeBuffer(buffer, 0, data);
+    return buffer;
+  }
+
+  /** Workgroups for as many cells as a picture has. */
+  #cellGroups() {
+    const { columns, rows } = gridOf(this.#film);
+    return [Math.ceil(columns / GROUP), Math.ceil(rows / GROUP)];
+  }
+
+  #upscalePasses() {
+    const passes = [];
+    const base = baseSize(this.#film);
+    const shapes = shapesOf(base.width, base.height, BASE_CHROMA);
+    const planes = shapesOf(this.#film.width, this.#film.height, this.#film.chroma).map(({ height }, p) => {
+      const plane = this.#texture(`base ${p}`, [shapes[p].width, shapes[p].height], 'r16uint');
+      this.#base.push(this.#textures.at(-1));
+      const { down } = factorsOf(this.#film, p);
+      if (!down.taps) return plane;
+      const size = [shapes[p].width, height];
+      const rows = this.#texture(`rows ${p}`, size, 'r32sint');
+      passes.push(this.#pass(downShader(down), { 0: plane, 1: rows }, size.map((n) => Math.ceil(n / GROUP))));
+      return rows;
+    });
+    const bound = { ...planes, [planes.length]: this.upscaled };
+    return [...passes, this.#pass(foldShader(this.#film), bound, this.#cellGroups())];
+  }
+
+  #makeFlat() {
+    const each = this.#film.depth === 8 ? 4 : 2; // samples in a word
+    this.#flatBytes = [];
+    this.#flat = shapesOf(this.#film.width, this.#film.height, this.#film.chroma).map((shape, p) => {
+      const words = Math.ceil((shape.width * shape.height) / each);
+      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC;
+      const buffer = this.#device.createBuffer({ label: `plane ${p}`, size: 4 * words, usage });
+      this.#flatBytes.push(buffer);
+      const groups = [Math.min(ACROSS, words) / (GROUP * GROUP), words / ACROSS].map(Math.ceil);
+      return this.#pass(flatShader(this.#film, p, shape, ACROSS), { 2: this.prediction, 3: buffer }, groups);
+    });
+  }
+
+  /** Two textures of so many layers at least. */
+  #makeActivations(layers) {
+    if (this.#activationLayers >= layers) return;
+    this.#activationLayers = layers;
+    const { columns, rows } = gridOf(this.#film);
+    this.#activations = [0, 1].map((k) =>
+      this.#texture(`activations ${k}`, [columns, rows, layers], 'rgba32uint'));
+  }
+
+  /** @returns {Pass} `bound`: views and buffers by the numbers of their bindings */
+  #pass(code, bound, groups) {
+    const pipeline = this.#pipeline(code);
+    const entries = Object.entries(bound).map(([binding, resource]) => ({
+      binding: Number(binding),
+      resource: resource instanceof GPUBuffer ? { buffer: resource } : resource,
+    }));
+    const bindings = this.#device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+    return { pipeline, bindings, groups };
+  }
+
+  /** Heads of one shape, as segments bring them, share their pipelines: to compile one takes longer than a picture. */
+  #pipeline(code) {
+    let pipeline = this.#pipelines.get(code);
+    if (!pipeline) {
+      const module = this.#device.createShaderModule({ code });
+      pipeline = this.#device.createComputePipeline({ layout: 'auto', compute: { module, entryPoint: 'main' } });
+      this.#pipelines.set(code, pipeline);
+    }
+    return pipeline;
+  }
+
+  #encode(encoder, passes) {
+    const pass = encoder.beginComputePass();
+    for (const { pipeline, bindings, groups } of passes) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindings);
+      pass.dispatchWorkgroups(...groups);
+    }
+    pass.end();
+  }
+
+  #run(passes) {
+    const encoder = this.#device.createCommandEncoder();
+    this.#encode(encoder, passes);
+    this.#device.queue.submit([encoder.finish()]);
+  }
+
+  /** Planes copied out of the bytes of all. */
+  #planesOf(bytes) {
+    let at = 0;
+    return shapesOf(this.#film.width, this.#film.height, this.#film.chroma).map((shape, p) => {
+      const plane = newPlane(shape, this.#film.depth);
+      plane.samples.set(new plane.samples.constructor(bytes, at, plane.samples.length));
+      at += this.#flatBytes[p].size;
+      return plane;
+    });
+  }
+}

@@ -1,0 +1,270 @@
+/**
+ * `prediction.js` on a GPU: shaders in WGSL, made for the shape of one head, and their weights as the shaders read
+ * them.
+ *
+ *     cells, U ──first──> activations ──between──> activations ──last──> cells, prediction ──flat──> planes
+ *
+ * An invocation computes, for one cell, up to 16 channels of activations, or all of the prediction. Sums are i32.
+ *
+ * Activations are rgba32uint textures, arrays: channel c is byte c mod 4 of *word* c // 4, and word w is component w
+ * mod 4 of layer w // 4. A byte holds a - 128 with its sign, so that dot4I8Packed multiplies it; what lies beyond the
+ * grid is a = 0, hence -128 as well. Since the sum of w a is the sum of w (a - 128) plus 128 times the sum of w,
+ * biases hold the latter. Channels that fill up a word have weights of 0. Cells: see `upscale.wgsl.js`.
+ *
+ * @typedef {import('./prediction.js').Head} Head
+ */
+
+import { BASE_DEPTH, peakOf } from './planes.js';
+import { ACTIVATION_MAX, channelsOf, gridOf, MIDDLE } from './prediction.js';
+import { GROUP, layersOf } from './upscale.wgsl.js';
+
+export const PACKED = 'packed_4x8_integer_dot_product'; // the language feature that has dot4I8Packed
+const TAPS = 9;
+const OUTSIDE = '0x80808080u'; // four activations of 0
+const HALF = 128;
+
+/** Channels in fours: words, or layers of cells. */
+const words = (channels) => Math.ceil(channels / 4);
+
+/** How a layer of a head is computed.
+ * @param {Head} head
+ * @param {number} i number of the layer
+ * @returns {{first: boolean, last: boolean, words: number, vectors: number, parts: number}} `words` of four inputs
+ *   each; an invocation computes `vectors` of four outputs each, and so many `parts` of them are all */
+export function planOf(head, i) {
+  const first = i === 0;
+  const last = i === head.layers.length - 1;
+  const all = words(head.layers[i].outputs);
+  const vectors = last ? all : Math.min(all, 4);
+  return { first, last, words: words(head.layers[i].inputs), vectors, parts: Math.ceil(all / vectors) };
+}
+
+/** Layers of the textures that hold a head's activations.
+ * @param {Head} head
+ * @returns {number} */
+export function activationLayers(head) {
+  return Math.max(...head.layers.slice(0, -1).map(({ outputs }) => Math.ceil(words(outputs) / 4)));
+}
+
+/** Weights in the order in which a shader reads them: by part, tap, word and vector; of these four outputs by
+ * four inputs.
+ * @param {Head} head
+ * @param {number} i number of the layer
+ * @param {boolean} packed whether the shader is one with dot4I8Packed
+ * @returns {Int32Array | Int8Array} an i32 or, packed, a byte each */
+export function weightsOf(head, i, packed) {
+  const { inputs, outputs, weight } = head.layers[i];
+  const plan = planOf(head, i);
+  const size = plan.parts * TAPS * plan.words * plan.vectors * 16;
+  const out = packed && !plan.first ? new Int8Array(size) : new Int32Array(size);
+  let next = 0;
+  for (let part = 0; part < plan.parts; part++) {
+    for (let tap = 0; tap < TAPS; tap++) {
+      for (let word = 0; word < plan.words; word++) {
+        for (let o = 4 * part * plan.vectors; o < 4 * (part + 1) * plan.vectors; o++) {
+          for (let c = 4 * word; c < 4 * word + 4; c++) {
+            out[next++] = o < outputs && c < inputs ? weight[(o * inputs + c) * TAPS + tap] : 0;
+          }
+        }
+      }
+    }
+  }
+  return out;
+}
+
+/** Numbers beside the weights: s, base_q, two zeros; then a bias for each output, which holds what the sum of
+ * activations less 128 lacks.
+ * @param {Head} head
+ * @param {number} i number of the layer
+ * @returns {Int32Array} */
+export function numbersOf(head, i) {
+  const { inputs, outputs, weight, bias, shift } = head.layers[i];
+  const plan = planOf(head, i);
+  const out = new Int32Array(4 * (1 + plan.parts * plan.vectors));
+  out.set([shift, head.baseQ ?? 0]);
+  for (let o = 0; o < outputs; o++) {
+    const own = weight.subarray(o * inputs * TAPS, (o + 1) * inputs * TAPS);
+    out[4 + o] = bias[o] + (plan.first ? 0 : HALF * own.reduce((a, b) => a + b, 0));
+  }
+  return out;
+}
+
+/** A layer of a head.
+ * @param {Head} head
+ * @param {number} i number of the layer
+ * @param {import('./planes.js').Film} film
+ * @param {boolean} packed whether dot4I8Packed may be used
+ * @returns {string} WGSL: binding 0 the weights, 1 the numbers, 2 what goes in (cells or activations), 3 what comes
+ *   out; of the last layer 4, the cells of U */
+export function layerShader(head, i, film, packed) {
+  const plan = planOf(head, i);
+  const dots = packed && !plan.first;
+  const { columns, rows } = gridOf(film);
+  const vectors = Array.from({ length: plan.vectors }, (_, k) => k);
+  const products = Array.from({ length: plan.words }, (_, w) => vectors.map((k) =>
+    `    sum${k} += products(word${w}, at + ${w * plan.vectors + k});`)).flat();
+  return `${dots ? `requires ${PACKED};` : ''}
+@group(0) @binding(0) var<storage, read> weights: array<${dots ? 'vec4<u32>' : 'vec4<i32>'}>;
+@group(0) @binding(1) var<storage, read> numbers: array<vec4<i32>>;
+@group(0) @binding(2) var inputs: texture_2d_array<u32>;
+${plan.last ? cellsOut() : activationsOut()}${head.layers[i].adds ? addedText() : ''}
+${dots ? packedProducts() : plainProducts(plan.first)}
+@compute @workgroup_size(${GROUP}, ${GROUP})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let grid = vec2<i32>(${columns}, ${rows});
+  let cell = vec2<i32>(id.xy);
+  let part = i32(id.z);
+  if (any(cell >= grid)) { return; }
+  let shift = u32(numbers[0].x);
+  let bias = 1 + part * ${plan.vectors};
+${vectors.map((k) => `  var sum${k} = numbers[bias + ${k}];`).join('\n')}
+  for (var tap = 0; tap < ${TAPS}; tap++) {
+    let place = cell + vec2<i32>(tap % 3 - 1, tap / 3 - 1);
+    let inside = all(place >= vec2<i32>(0, 0)) && all(place < grid);
+${plan.first ? cellsIn(head, plan.words) : activationsIn(plan.words)}
+    let at = (part * ${TAPS} + tap) * ${plan.words * plan.vectors};
+${products.join('\n')}
+  }
+${plan.last ? predictionEnd(film, plan) : activationEnd(head.layers[i], plan)}
+}
+`;
+}
+
+/** Four products and their sum, for four outputs: by bytes with their sign. */
+const packedProducts = () => `
+fn products(word: u32, at: i32) -> vec4<i32> {
+  let w = weights[at];
+  return vec4<i32>(dot4I8Packed(word, w.x), dot4I8Packed(word, w.y), dot4I8Packed(word, w.z), dot4I8Packed(word, w.w));
+}
+`;
+
+/** The same by integers of 32 bits. */
+const plainProducts = (cells) => `
+fn products(${cells ? 'values' : 'word'}: ${cells ? 'vec4<i32>' : 'u32'}, at: i32) -> vec4<i32> {
+${cells ? '' : '  let values = vec4<i32>(vec4<u32>(word << 24u, word << 16u, word << 8u, word)) >> vec4<u32>(24u);\n'
+}  return vec4<i32>(dot(values, weights[4 * at]), dot(values, weights[4 * at + 1]),
+    dot(values, weights[4 * at + 2]), dot(values, weights[4 * at + 3]));
+}
+`;
+
+/** What the first layer sees: U - 512, then what the head is told; 0 beyond the grid. */
+function cellsIn(head, count) {
+  const middle = [...Array(head.planes).fill(-MIDDLE), ...(head.baseQ === null ? [] : ['numbers[0].y'])];
+  return layersOf(middle, '0').slice(0, count).map((four, w) => {
+    const held = 4 * w < head.planes ? `vec4<i32>(textureLoad(inputs, place, ${w}, 0)) + ` : '';
+    return `    var word${w} = vec4<i32>(0);
+    if (inside) { word${w} = ${held}vec4<i32>(${four.join(', ')}); }`;
+  }).join('\n');
+}
+
+/** What the others see. */
+function activationsIn(count) {
+  return Array.from({ length: Math.ceil(count / 4) }, (_, l) => {
+    const used = ['x', 'y', 'z', 'w'].slice(0, count - 4 * l);
+    return `    var texel${l} = vec4<u32>(${OUTSIDE});
+    if (inside) { texel${l} = textureLoad(inputs, place, ${l}, 0); }
+${used.map((name, k) => `    let word${4 * l + k} = texel${l}.${name};`).join('\n')}`;
+  }).join('\n');
+}
+
+const activationsOut = () => `@group(0) @binding(3) var outputs: texture_storage_2d_array<rgba32uint, write>;
+
+fn packed(sums: vec4<i32>, shift: u32) -> u32 {
+  let a = vec4<u32>(clamp((sums + vec4<i32>((1 << shift) >> 1u)) >> vec4<u32>(shift), vec4<i32>(0), vec4<i32>(${
+  ACTIVATION_MAX})));
+  return (a.x | (a.y << 8u) | (a.z << 16u) | (a.w << 24u)) ^ ${OUTSIDE};
+}
+`;
+
+/** a = clip((sum + b + (1 << s >> 1)) >> s, 0, 255), after the layer's input << s where it adds that. */
+function activationEnd({ adds }, { vectors }) {
+  const names = ['x', 'y', 'z', 'w'];
+  const input = (k) => (adds ? ` + added(here.${names[k]}, shift)` : '');
+  const four = names.map((_, k) => (k < vectors ? `packed(sum${k}${input(k)}, shift)` : OUTSIDE));
+  return `${adds ? `  let here = textureLoad(inputs, cell, part, 0);
+` : ''}  textureStore(outputs, cell, part, vec4<u32>(
+    ${four.join(',\n    ')}));`;
+}
+
+const addedText = () => `
+fn added(word: u32, shift: u32) -> vec4<i32> {
+  let a = word ^ ${OUTSIDE};
+  return vec4<i32>(vec4<u32>(a, a >> 8u, a >> 16u, a >> 24u) & vec4<u32>(255u)) << vec4<u32>(shift);
+}
+`;
+
+const cellsOut = () => `@group(0) @binding(3) var outputs: texture_storage_2d_array<rgba16uint, write>;
+@group(0) @binding(4) var upscaled: texture_2d_array<u32>;
+
+fn predicted(sums: vec4<i32>, u: vec4<u32>, shift: u32, drop: u32, peak: i32) -> vec4<u32> {
+  let whole = (vec4<i32>(u) << vec4<u32>(shift)) + sums + vec4<i32>((1 << drop) >> 1u);
+  return vec4<u32>(clamp(whole >> vec4<u32>(drop), vec4<i32>(0), vec4<i32>(peak)));
+}
+`;
+
+/** clip(((U << s) + sum + b + (1 << t >> 1)) >> t, 0, peak), t = s + 10 - depth. */
+function predictionEnd(film, { vectors }) {
+  const stores = Array.from({ length: vectors }, (_, l) => `  textureStore(outputs, cell, ${l},
+    predicted(sum${l}, textureLoad(upscaled, cell, ${l}, 0), shift, drop, ${peakOf(film.depth)}));`);
+  return `  let drop = shift + ${BASE_DEPTH - film.depth}u;
+${stores.join('\n')}`;
+}
+
+/** The prediction without a head: min((U + 2) >> 2, 255) of 8 bits, U of 10.
+ * @param {import('./planes.js').Film} film
+ * @returns {string} WGSL: binding 2 the cells of U, 3 those of the prediction */
+export function plainShader(film) {
+  const { columns, rows } = gridOf(film);
+  const rounded = film.depth === 8 ? 'min((u + vec4<u32>(2u)) >> vec4<u32>(2u), vec4<u32>(255u))' : 'u';
+  const layers = Array.from({ length: words(channelsOf(film.chroma).length) }, (_, l) => l);
+  return `
+@group(0) @binding(2) var inputs: texture_2d_array<u32>;
+@group(0) @binding(3) var outputs: texture_storage_2d_array<rgba16uint, write>;
+
+fn rounded(u: vec4<u32>) -> vec4<u32> {
+  return ${rounded};
+}
+
+@compute @workgroup_size(${GROUP}, ${GROUP})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let cell = vec2<i32>(id.xy);
+  if (any(cell >= vec2<i32>(${columns}, ${rows}))) { return; }
+${layers.map((l) => `  textureStore(outputs, cell, ${l}, rounded(textureLoad(inputs, cell, ${l}, 0)));`).join('\n')}
+}
+`;
+}
+
+/** A plane of a prediction as bytes in FORMAT.md's order, each invocation four of them: four samples of 8 bits, or two.
+ * @param {import('./planes.js').Film} film
+ * @param {number} p number of the plane
+ * @param {{width: number, height: number}} shape of it
+ * @param {number} across invocations in a row of them
+ * @returns {string} WGSL: binding 2 the cells, 3 the bytes */
+export function flatShader(film, p, { width, height }, across) {
+  const channels = channelsOf(film.chroma);
+  const start = channels.findIndex(({ plane }) => plane === p);
+  const { fold } = channels[start];
+  const each = film.depth === 8 ? 4 : 2;
+  return `
+@group(0) @binding(2) var cells: texture_2d_array<u32>;
+@group(0) @binding(3) var<storage, read_write> bytes: array<u32>;
+
+@compute @workgroup_size(${GROUP * GROUP})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let word = i32(id.y) * ${across} + i32(id.x);
+  if (word >= ${Math.ceil((width * height) / each)}) { return; }
+  var all = 0u;
+  for (var k = 0; k < ${each}; k++) {
+    let i = word * ${each} + k;
+    let y = i / ${width};
+    if (y < ${height}) {
+      let x = i % ${width};
+      let channel = ${start} + y % ${fold.rows} * ${fold.columns} + x % ${fold.columns};
+      let four = textureLoad(cells, vec2<i32>(x / ${fold.columns}, y / ${fold.rows}), channel / 4, 0);
+      all |= four[channel % 4] << u32(k * ${32 / each});
+    }
+  }
+  bytes[word] = all;
+}
+`;
+}

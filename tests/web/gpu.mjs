@@ -1,0 +1,149 @@
+// The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth. Runs in a
+// page (gpu.html) and needs nothing but the player's modules; `?time=1` also measures a head of 4 layers and 16 channels
+// at 1280x720.
+
+const query = new URLSearchParams(location.search);
+const player = new URL(query.get('player') ?? '../../codec/web/player/', location.href);
+const module = (name) => import(new URL(name, player));
+
+const { baseSize, newPlane, shapesOf } = await module('planes.js');
+const { channelsOf, Head, predict } = await module('prediction.js');
+const { plainPrediction, upscale } = await module('upscale.js');
+const { GpuRestorer, openDevice } = await module('gpu.js');
+const { PACKED } = await module('heads.wgsl.js');
+
+/** Numbers 0 .. n-1 that are the same in every run. */
+function drawer(seed) {
+  let state = seed + 1;
+  return (n) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * n);
+  };
+}
+
+/** Base planes with slopes, noise, and samples at both ends of the range. */
+function drawnBase(film, draw) {
+  const { width, height } = baseSize(film);
+  return shapesOf(width, height, 1).map((shape) => {
+    const plane = newPlane(shape, 10);
+    plane.samples.forEach((_, i) => {
+      const slope = 7 * (i % shape.width) + 5 * Math.floor(i / shape.width);
+      plane.samples[i] = draw(30) ? (slope + draw(40)) % 1024 : 1023 * draw(2);
+    });
+    return plane;
+  });
+}
+
+/** A head with weights as large as exact sums allow. */
+function drawnHead(film, layers, width, baseQ, adds, draw) {
+  const planes = channelsOf(film.chroma).length;
+  const channels = [planes + (baseQ === null ? 0 : 1), ...Array(layers - 1).fill(width), planes];
+  for (let most = 127; ; most = Math.floor(most * 0.8)) {
+    const drawn = Array.from({ length: layers }, (_, i) => {
+      const scaleBits = 5 + draw(4);
+      const shape = [channels[i + 1], channels[i], 3, 3];
+      return {
+        scaleBits,
+        shape,
+        weight: Int8Array.from({ length: shape[0] * shape[1] * 9 }, () => draw(2 * most + 1) - most),
+        bias: Int32Array.from({ length: shape[0] }, () => draw(80 << scaleBits) - (20 << scaleBits)),
+      };
+    });
+    try {
+      return new Head({ layers: drawn, baseQ, adds }, film.chroma);
+    } catch (error) {
+      if (!error.message.includes('exact')) throw error;
+    }
+  }
+}
+
+/** Samples that differ. */
+function differing(a, b) {
+  return a.reduce((sum, plane, p) => {
+    const other = b[p].samples;
+    if (plane.samples.constructor !== other.constructor || plane.samples.length !== other.length) return Infinity;
+    return sum + plane.samples.reduce((count, sample, i) => count + (sample === other[i] ? 0 : 1), 0);
+  }, 0);
+}
+
+const SHAPES = [[2, 1], [4, 16], [3, 5], [4, 8], [2, 64], [3, 20]]; // layers, channels
+const found = [];
+
+async function compare(device, film, number, packed) {
+  const draw = drawer(number);
+  const [layers, width] = SHAPES[number % SHAPES.length];
+  const told = number % 2 ? [-128, 100, 127][number % 3] : null;
+  const head = drawnHead(film, layers, width, told, number % 4 > 1, draw);
+  const restorer = new GpuRestorer(device, film, packed);
+  const prepared = restorer.prepare(head);
+  const bases = [0, 1, 2].map(() => drawnBase(film, draw));
+  const read = bases.map((base, k) => { // three under way at once; the second without the head
+    restorer.predict(base, k === 1 ? null : prepared);
+    return restorer.read();
+  });
+  for (const [k, base] of bases.entries()) {
+    const upscaled = upscale(base, film);
+    const wanted = k === 1 ? plainPrediction(upscaled, film.depth) : predict(head, upscaled, film);
+    const wrong = differing(wanted, await read[k]);
+    const values = new Set(wanted[0].samples).size;
+    if (wrong || (values < 2 && film.width > 1)) {
+      found.push({ film, layers, width, told, packed, picture: k, wrong, values });
+    }
+  }
+  restorer.destroy();
+}
+
+async function time(device, packed) {
+  const film = { width: 1280, height: 720, chroma: 1, depth: 8, scale: 0 };
+  const draw = drawer(1);
+  const head = drawnHead(film, 4, 16, 72, true, draw);
+  const base = drawnBase(film, draw);
+  const restorer = new GpuRestorer(device, film, packed);
+  const prepared = restorer.prepare(head);
+  const run = async (pictures) => {
+    const start = performance.now();
+    for (let k = 0; k < pictures; k++) restorer.predict(base, prepared);
+    const planes = await restorer.read();
+    return [(performance.now() - start) / pictures, planes];
+  };
+  const [, shown] = await run(1);
+  const [taken] = await run(8);
+  const start = performance.now();
+  const wrong = differing(predict(head, upscale(base, film), film), shown);
+  const reference = performance.now() - start;
+  restorer.destroy();
+  return { packed, gpu: taken, reference, wrong };
+}
+
+async function all() {
+  const device = await openDevice(navigator.gpu);
+  if (!device) return 'no WebGPU';
+  const errors = [];
+  device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
+  const modes = navigator.gpu.wgslLanguageFeatures.has(PACKED) ? [true, false] : [false];
+  let count = 0;
+  for (const packed of modes) {
+    for (let chroma = 0; chroma < 4; chroma++) {
+      for (const depth of [8, 10]) {
+        for (let scale = 0; scale < (packed === modes[0] ? 5 : 1); scale++) { // what multiplies knows of no scale
+          const size = count % 2 ? { width: 49, height: 37 } : { width: 34, height: 51 };
+          await compare(device, { ...size, chroma, depth, scale }, count++, packed);
+        }
+      }
+    }
+  }
+  await compare(device, { width: 1, height: 1, chroma: 1, depth: 8, scale: 0 }, count++, modes[0]);
+  const said = { compared: count, modes, found, errors: errors.slice(0, 5) };
+  if (query.get('time')) said.milliseconds = [await time(device, true), await time(device, false)];
+  document.title = found.length || errors.length ? 'different' : 'equal';
+  return JSON.stringify(said, null, 1);
+}
+
+try {
+  document.getElementById('said').textContent = await all();
+  if (document.title === 'running') document.title = 'different';
+} catch (error) {
+  document.getElementById('said').textContent = String(error.stack);
+  document.title = 'different';
+}
+document.body.dataset.done = 'yes';
