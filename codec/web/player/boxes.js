@@ -20,7 +20,9 @@ export function* boxes(bytes) {
     if (size === 1) size = bytes.u64();
     else if (size === 0) size = bytes.end - start;
     if (size < bytes.at - start) return; // no box
-    if (start + size > bytes.end) throw new NvcError(`the box '${kind}' of ${bytes.what} reaches past what holds it`);
+    if (start + size > bytes.end) {
+      throw new NvcError(`the box '${kind.replace(/[^ -~]/g, '?')}' of ${bytes.what} reaches past what holds it`);
+    }
     yield [kind, new Bytes(bytes.data, bytes.at, start + size, bytes.what)];
     bytes.at = start + size;
   }

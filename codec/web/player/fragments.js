@@ -11,7 +11,6 @@ import { SampleTable } from './samples.js';
 
 const BETWEEN_MAX = 1 << 12; // boxes between two fragments
 const FRAGMENT_MAX = 1 << 20; // samples of a track in one piece
-const TAIL_MAX = 1 << 16; // bytes behind the last fragment that an index covers
 const WALK_MAX = 1 << 13; // fragments that are looked at for how long the film is
 const NOT_KEY = 0x10000; // sample_is_non_sync_sample
 
@@ -29,6 +28,7 @@ export class Fragments {
     this.offset = offset; // from which on nothing was looked for
     this.indexed = false;
     this.tracks = new Map();
+    this.first = new Map(); // tables of samples that come before all fragments
     this.defaults = new Map();
     this.reached = new Map(); // ticks, by track: where the samples known so far end
     this.duration = 0; // seconds; 0 where it is not known
@@ -43,9 +43,11 @@ export class Fragments {
     }
   }
 
-  /** Let a track's samples be found here: its id, kind, edits, and `shown` with its time scale. */
-  add(info) {
+  /** Let a track's samples be found here: its id, kind, edits, and `shown` with its time scale. `table`: those that the
+   * index of the tracks tells of. */
+  add(info, table) {
     this.tracks.set(info.id, info);
+    if (table.count) this.first.set(info.id, table);
   }
 
   /** The track whose times tell where a fragment lies. */
@@ -60,7 +62,9 @@ export class Fragments {
    */
   async begin(timescale) {
     if (!this.main) return;
-    if (!(await this.#byIndex()) && !(await this.#byTable())) await this.grow();
+    const indexed = (await this.#byIndex()) || (await this.#byTable());
+    if (this.first.size) this.pieces.unshift({ time: -Infinity, offset: this.offset, end: this.offset, tables: this.first });
+    if (!indexed && !this.first.size) await this.grow();
     this.duration = this.told / timescale || this.duration || (await this.#end());
   }
 
@@ -69,14 +73,14 @@ export class Fragments {
     for (let offset = this.offset, k = 0; k < BETWEEN_MAX; k++) {
       const box = await outerBox(this.source, offset);
       if (!box || box.kind === 'moof') return false;
-      if (box.kind === 'sidx' && this.#covered(await contents(this.source, box), box.end)) return true;
+      if (box.kind === 'sidx' && (await this.#covered(await contents(this.source, box), box.end))) return true;
       offset = box.end;
     }
     return false;
   }
 
   /** Take the pieces that such a box tells of, which ends at `offset`; whether it did. */
-  #covered(sidx, offset) {
+  async #covered(sidx, offset) {
     const { version } = fullBox(sidx);
     if (sidx.u32() !== this.main.id) return false;
     const timescale = sidx.u32();
@@ -93,7 +97,9 @@ export class Fragments {
       ticks += sidx.u32();
       sidx.skip(4);
     }
-    if (!timescale || !pieces.length || this.source.size - end > TAIL_MAX) return false;
+    if (!timescale || !pieces.length) return false;
+    const behind = end < this.source.size ? await outerBox(this.source, end) : null;
+    if (behind && behind.kind !== 'mfra') return false; // it is an index of the first fragments alone
     [this.pieces, this.indexed, this.duration] = [pieces, true, (ticks - first) / timescale];
     return true;
   }

@@ -65,20 +65,30 @@ export async function open(source) {
     for (const id of info.chapters) chapterTracks.add(id);
     const table = sampleTable(info.stbl, info, source.size);
     shift(table, info);
-    if (fragments && !table.count) fragments.add(info);
-    tracks.push(new Track(source, info.shown, fragments && !table.count ? pieces : table));
+    fragments?.add(info, table);
+    tracks.push(new Track(source, info.shown, pieces ?? table));
   }
   if (fragments) await fragments.begin(movie.timescale);
   const film = {
     duration: fragments?.duration || durationOf(tracks, movie),
     tracks: tracks.filter((track) => !chapterTracks.has(track.id)),
     chapters: [],
-    tags: readTags(moov),
+    tags: beside(() => readTags(moov), {}),
   };
-  film.chapters = neroChapters(moov);
+  film.chapters = beside(() => neroChapters(moov), []);
   if (!film.chapters.length) film.chapters = await textChapters(tracks.find((track) => chapterTracks.has(track.id)));
   film.chapters.forEach((chapter, k) => (chapter.end = film.chapters[k + 1]?.start ?? Math.max(film.duration, chapter.start)));
   return film;
+}
+
+/** What is said beside the tracks; where that is damaged the film is still one. */
+function beside(read, otherwise) {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof NvcError) return otherwise;
+    throw error;
+  }
 }
 
 async function findIndex(source) {
@@ -173,8 +183,7 @@ function readEdits(elst, movie, timescale) {
     else if (k < count - 1 || media >= 0) throw new NvcError('a track of the film is cut into pieces, which cannot be played');
   }
   const begin = Math.round(delay);
-  const tolerance = timescale / movie.timescale; // edits are counted in ticks of the film
-  return { shift: begin - (start ?? 0), begin, end: start === null ? Infinity : begin + length + tolerance };
+  return { shift: begin - (start ?? 0), begin, end: start === null ? Infinity : begin + length };
 }
 
 /** Times of a table as its edits move them; samples at its end that are not shown are left out. */

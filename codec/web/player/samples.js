@@ -242,6 +242,7 @@ export class Track {
    */
   async find(pts) {
     if (this.table) return this.table.count ? Math.max(this.table.at(pts), 0) : -1;
+    if (!(await this.pieces.reaches(0))) return -1;
     const p = await this.pieces.pieceAt(pts / this.timescale);
     let back = BACK[this.kind];
     for (let q = p + 1; q >= 0; q--) {
