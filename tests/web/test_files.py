@@ -51,7 +51,7 @@ FRAGMENTED = {
 SOUND = {"libopus": (48000, 960), "flac": (44100, 1152), "aac": (48000, 1024), "libmp3lame": (44100, 1152)}
 
 
-# ---------------------------------------------------------------------------------------------------------- what is read
+# --------------------------------------------------------------------------------------------------------- what is read
 
 
 def remuxed(source: Path, target: Path, options: dict[str, str] | None = None, texts: bool = True) -> Path:
@@ -121,7 +121,7 @@ def packets(path: Path) -> list[dict[str, Any]]:
             if stream.type in KINDS and not stream.disposition & av.stream.Disposition.attached_pic:
                 assert stream.time_base is not None
                 found[stream.index] = {
-                    "kind": KINDS[stream.type], "tick": stream.time_base, "samples": [], "texts": [], "description": None,
+                    "kind": KINDS[stream.type], "tick": stream.time_base, "samples": [],
                 }  # fmt: skip
         for packet in film.demux():
             if packet.size and packet.stream.index in found:
@@ -164,7 +164,7 @@ def found(answers: list[dict[str, Any]]) -> list[Any]:
     return [answer["found"] for answer in answers]
 
 
-# --------------------------------------------------------------------------------------------------------------- samples
+# -------------------------------------------------------------------------------------------------------------- samples
 
 
 def assert_same_samples(path: Path, told: dict[str, Any], tables: bool = True) -> None:
@@ -301,7 +301,7 @@ def test_reads_subtitles(tmp_path: Path) -> None:
     assert any(texts)
 
 
-# ---------------------------------------------------------------------------------------------------- payloads and heads
+# --------------------------------------------------------------------------------------------------- payloads and heads
 
 
 def test_units_of_golden_films_are_those_of_the_codec(tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_what_payloads_may_not_say(tmp_path: Path) -> None:
     assert "CRC-32" in answers[-1]["error"]
 
 
-# ---------------------------------------------------------------------------------------------------- sources and damage
+# --------------------------------------------------------------------------------------------------- sources and damage
 
 
 def test_crc(tmp_path: Path) -> None:
@@ -460,7 +460,7 @@ def test_addresses_are_read_by_ranges(tmp_path: Path) -> None:
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """Numbers changed, bytes cut out or doubled, or the end cut off; most of it in the first kilobytes, or at the end."""
+    """Numbers changed, bytes cut out or doubled, or the end cut off; mostly in the first kilobytes."""
     out = bytearray(data)
     way = int(rng.integers(4))
     if way == 0:
