@@ -2,7 +2,7 @@
 //
 //     node files.mjs PLAYER JOBS
 //
-// PLAYER: folder of the modules; JOBS: written by test_files.py. A job's NvcError is {error}; any other fault is {fault}.
+// PLAYER: folder of the modules; JOBS: written by test_files.py. A job's NvcError is {error}, any other fault {fault}.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,37 +16,34 @@ const { split, sequenceHeader } = await module('obu.js');
 const { readProperties, readStill, readTracks, unitPayloads } = await module('payload.js');
 const { decodeLayers, readHead, readHeadFile, stillHead } = await module('weights.js');
 const { isAvif, openStill } = await module('avif.js');
-const mp4 = await module('mp4.js');
-const matroska = await module('matroska.js');
+const { open } = await module('film.js');
 
 const bytesOf = (text) => new Uint8Array(Buffer.from(text, 'base64'));
-const sourceOf = ({ path, data }) => fileSource(Object.assign(new Blob([data === undefined ? readFileSync(path) : bytesOf(data)]), { name: path }));
+const fileOf = ({ path, data }) => (data === undefined ? new Uint8Array(readFileSync(path)) : bytesOf(data));
+const sourceOf = (job) => fileSource(Object.assign(new Blob([fileOf(job)]), { name: job.path }));
 const numbers = (record) => Object.fromEntries(Object.entries(record).filter(([, value]) => typeof value === 'number'));
-const layersOf = (layers) => layers.map(({ weight, bias, scaleBits, shape }) => ({ weight: [...weight], bias: [...bias], scaleBits, shape }));
-const layersFrom = (layers) => layers.map((x) => ({ ...x, weight: Int8Array.from(x.weight), bias: Int32Array.from(x.bias) }));
+const layersOf = (layers) => layers.map((layer) => ({ ...layer, weight: [...layer.weight], bias: [...layer.bias] }));
+const layersFrom = (layers) =>
+  layers.map((layer) => ({ ...layer, weight: Int8Array.from(layer.weight), bias: Int32Array.from(layer.bias) }));
 const filesOf = (paths) => (number) => {
   if (!paths[number]) throw new NvcError(`there is no head ${number}`);
   return readHeadFile(new Uint8Array(readFileSync(paths[number])));
 };
 
-async function opened(source) {
-  return (matroska.isMatroska(await source.read(0, Math.min(12, source.size))) ? matroska : mp4).open(source);
-}
-
 /** All that a film's index says, and a checksum of each sample. */
 async function film(job) {
-  const { tracks, ...rest } = await opened(sourceOf(job));
+  const { tracks, ...rest } = await open(sourceOf(job));
   const told = [];
   for (const track of tracks) {
     const { source, table, pieces, unpacked, description, ...info } = track;
     const samples = [];
+    const texts = [];
     for (let i = await track.find(-Infinity); i >= 0; i = await track.following(i)) {
       const { pts, duration, key, size } = track.sample(i);
       const bytes = await track.data(i);
+      if (track.kind === 'text') texts.push(await track.text(i));
       samples.push([pts, duration, key, unpacked ? bytes.length : size, crc32(bytes)]);
     }
-    const texts = [];
-    for (let i = await track.find(-Infinity); track.kind === 'text' && i >= 0; i = await track.following(i)) texts.push(await track.text(i));
     told.push({ ...info, description: description && [...description], count: track.count, samples, texts });
   }
   return { ...rest, tracks: told };
@@ -54,7 +51,7 @@ async function film(job) {
 
 /** What `find` and `keyBefore` say of times, in the order given: the times of those samples. */
 async function seeks({ times, ...job }) {
-  const track = (await opened(sourceOf(job))).tracks.find(({ kind }) => kind === 'video');
+  const track = (await open(sourceOf(job))).tracks.find(({ kind }) => kind === 'video');
   const found = [];
   for (const time of times) {
     const i = await track.find(time);
@@ -66,7 +63,7 @@ async function seeks({ times, ...job }) {
 
 /** What the units of a film carry. */
 async function units({ heads, ...job }) {
-  const track = (await opened(sourceOf(job))).tracks.find(({ kind }) => kind === 'video');
+  const track = (await open(sourceOf(job))).tracks.find(({ kind }) => kind === 'video');
   const found = [];
   let head = null;
   for (let i = await track.find(-Infinity); i >= 0; i = await track.following(i)) {
@@ -78,7 +75,12 @@ async function units({ heads, ...job }) {
       payloads: payloads.map((payload) => crc32(payload)),
       base: crc32(base),
       sequence: sequenceHeader(unit),
-      segment: segment && { ...numbers(segment), head: crc32(segment.head), used: [...segment.used], checksums: [...segment.checksums] },
+      segment: segment && {
+        ...numbers(segment),
+        head: crc32(segment.head),
+        used: [...segment.used],
+        checksums: [...segment.checksums],
+      },
       head: segment && head && { ...head, layers: layersOf(head.layers) },
       tracks: tracks && readTracks(tracks),
       properties: properties && readProperties(properties),
@@ -89,8 +91,7 @@ async function units({ heads, ...job }) {
 }
 
 function still({ heads, ...job }) {
-  const data = job.data === undefined ? new Uint8Array(readFileSync(job.path)) : bytesOf(job.data);
-  const { base, alpha, icc, exif, ...shown } = openStill(data);
+  const { base, alpha, icc, exif, ...shown } = openStill(fileOf(job));
   const { payloads } = split(base);
   if (payloads.length !== 1) throw new NvcError('this AVIF file holds no payload of NVC');
   const header = readStill(payloads[0]);
@@ -131,7 +132,8 @@ async function ranges({ path, wanted, server }) {
 const JOBS = {
   film, seeks, units, still, damaged, ranges,
   crc: ({ data, cut }) => crc32(bytesOf(data).subarray(cut), crc32(bytesOf(data).subarray(0, cut))),
-  weights: ({ data, shapes, base, change }) => layersOf(decodeLayers(bytesOf(data), shapes, base && layersFrom(base), change)),
+  weights: ({ data, shapes, base, change }) =>
+    layersOf(decodeLayers(bytesOf(data), shapes, base && layersFrom(base), change)),
   headFile: ({ path }) => {
     const file = readHeadFile(new Uint8Array(readFileSync(path)));
     return { ...file, layers: layersOf(file.layers) };

@@ -50,7 +50,8 @@ export function openStill(data) {
   const index = readIndex(meta);
   const { primary } = index;
   if (index.kinds.get(primary) !== 'av01') throw new NvcError("the AVIF file's picture is not AV1");
-  const picture = { codec: 'av01', width: 0, height: 0, rotation: 0, mirrored: false, icc: null, colour: unknownColour() };
+  const picture = { codec: 'av01', width: 0, height: 0, rotation: 0, mirrored: false, icc: null };
+  picture.colour = unknownColour();
   for (const [kind, box] of index.propertiesOf(primary)) show(kind, box, picture);
   const alpha = index.referring('auxl').find((item) => index.isAlpha(item));
   const exif = index.referring('cdsc').find((item) => index.kinds.get(item) === 'Exif');
@@ -93,17 +94,24 @@ function readIndex(meta) {
     else if (kind === 'iref') readReferences(box, references);
     else if (kind === 'iprp') readProperties(box, properties, owned);
   }
-  const propertiesOf = (item) => (owned.get(item) ?? []).flatMap((k) => (properties[k - 1] ? [anew(properties[k - 1])] : []));
+  const propertiesOf = (item) =>
+    (owned.get(item) ?? []).filter((k) => properties[k - 1]).map((k) => anew(properties[k - 1]));
   return {
     primary,
     kinds,
     extents,
     propertiesOf,
     referring: (kind) => references.filter(([name, , to]) => name === kind && to === primary).map(([, from]) => from),
-    isAlpha: (item) => propertiesOf(item).some(([kind, box]) => kind === 'auxC' && ascii(box.data.subarray(box.at + 4, box.end)) === ALPHA),
+    isAlpha: (item) => propertiesOf(item).some(isAlphaBox),
   };
 }
 
+/** Whether a property says of an auxiliary item that it is alpha. */
+function isAlphaBox([kind, box]) {
+  return kind === 'auxC' && ascii(box.data.subarray(box.at + 4, box.end)) === ALPHA;
+}
+
+/** A property with a cursor of its own. */
 function anew([kind, box]) {
   return [kind, fresh(box)];
 }

@@ -80,7 +80,8 @@ export function fullBox(bytes) {
  * @returns {Promise<Outer | null>} the box there, null at the end of the file, and where none is
  */
 export async function outerBox(source, offset) {
-  const head = new Bytes(await source.read(offset, Math.min(16, Math.max(0, source.size - offset))), 0, undefined, source.name);
+  const there = Math.min(16, Math.max(0, source.size - offset));
+  const head = new Bytes(await source.read(offset, there), 0, undefined, source.name);
   if (head.left < 8) return null;
   let size = head.u32();
   const kind = head.name();

@@ -110,7 +110,7 @@ export class Clusters {
       if (!element || (cluster.end === UNKNOWN && isOuter(element.id))) break;
       if (element.end === UNKNOWN) throw new NvcError(`${this.source.name} holds a block of unknown size`);
       if (element.id === TIMESTAMP) {
-        time = new Bytes(await this.source.read(element.body, element.end - element.body)).number(element.end - element.body);
+        time = await this.#number(element);
         if (!tables && cluster.end !== UNKNOWN) return { time, end: cluster.end };
       }
       if (element.end > this.source.size) return { time, end: this.end }; // cut off within a block
@@ -119,6 +119,12 @@ export class Clusters {
       at = element.end;
     }
     return { time, end: Math.max(at, cluster.body) };
+  }
+
+  /** What an element of a number says. */
+  async #number({ body, end }) {
+    const size = Math.min(end - body, 8);
+    return new Bytes(await this.source.read(body, size)).number(size);
   }
 
   async #group(group, time, tables) {
@@ -131,10 +137,7 @@ export class Clusters {
       }
       if (element.id === BLOCK) block = element;
       if (element.id === REFERENCE) told.key = false;
-      if (element.id === DURATION) {
-        const size = element.end - element.body;
-        told.duration = new Bytes(await this.source.read(element.body, Math.min(size, 8))).number(Math.min(size, 8));
-      }
+      if (element.id === DURATION) told.duration = await this.#number(element);
       at = element.end;
     }
     if (block) await this.#block(block, time, tables, told);
@@ -159,7 +162,9 @@ export class Clusters {
     }
     if (!tables.has(number)) tables.set(number, new SampleTable());
     const table = tables.get(number);
-    if (table.count + sizes.length > PIECE_MAX) throw new NvcError(`${this.source.name} holds too many blocks in one place`);
+    if (table.count + sizes.length > PIECE_MAX) {
+      throw new NvcError(`${this.source.name} holds too many blocks in one place`);
+    }
     const { multiple, timescale } = this.clock;
     const told_ = told?.duration ? Math.round((told.duration * multiple) / sizes.length) : 0;
     const duration = told_ || Math.round((track.defaultDuration * timescale) / 1e9);

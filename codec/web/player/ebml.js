@@ -78,7 +78,9 @@ export async function elementAt(source, offset) {
  */
 export async function bodyOf(source, element) {
   const size = element.end - element.body;
-  if (element.end === UNKNOWN || element.end > source.size) throw new NvcError(`${source.name} is cut off within its index`);
+  if (element.end === UNKNOWN || element.end > source.size) {
+    throw new NvcError(`${source.name} is cut off within its index`);
+  }
   if (size > MASTER_MAX) throw new NvcError(`the index of ${source.name} is larger than any film's`);
   return new Bytes(await source.read(element.body, size), 0, undefined, source.name);
 }

@@ -63,8 +63,9 @@ export class Fragments {
   async begin(timescale) {
     if (!this.main) return;
     const indexed = (await this.#byIndex()) || (await this.#byTable());
-    if (this.first.size) this.pieces.unshift({ time: -Infinity, offset: this.offset, end: this.offset, tables: this.first });
-    if (!indexed && !this.first.size) await this.grow();
+    const { first, offset } = this;
+    if (first.size) this.pieces.unshift({ time: -Infinity, offset, end: offset, tables: first });
+    else if (!indexed) await this.grow();
     this.duration = this.told / timescale || this.duration || (await this.#end());
   }
 

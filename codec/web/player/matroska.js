@@ -8,12 +8,16 @@ import { Bytes, NvcError } from './bytes.js';
 import { Clusters } from './clusters.js';
 import { MANY, UNKNOWN, binary, bodyOf, elementAt, elements, float, record, string, uint } from './ebml.js';
 import { aacCodec, av1Codec, unknownColour } from './entries.js';
+import { endChapters } from './text.js';
 import { Pieces, Track } from './samples.js';
 
 const EBML = 0x1a45dfa3;
 const SEGMENT = 0x18538067;
 const CLUSTER = 0x1f43b675;
-const PARTS = { 0x114d9b74: 'seek', 0x1549a966: 'info', 0x1654ae6b: 'tracks', 0x1043a770: 'chapters', 0x1254c367: 'tags', 0x1c53bb6b: 'cues' };
+const PARTS = {
+  0x114d9b74: 'seek', 0x1549a966: 'info', 0x1654ae6b: 'tracks', 0x1043a770: 'chapters', 0x1254c367: 'tags',
+  0x1c53bb6b: 'cues',
+};
 const PARTS_MAX = 1 << 10; // elements before the first cluster
 const UNPACKED_MAX = 1 << 24; // bytes of a frame that was compressed
 const KINDS = { 1: 'video', 2: 'audio', 17: 'text' };
@@ -30,9 +34,11 @@ const COLOUR = {
 const VIDEO = {
   0xb0: ['width', uint], 0xba: ['height', uint], 0x54b0: ['displayWidth', uint], 0x54ba: ['displayHeight', uint],
   0x54b2: ['displayUnit', uint], 0x55b0: ['colour', (body) => record(body, COLOUR)],
-  0x7670: ['projection', (body) => record(body, { 0x7673: ['yaw', float], 0x7674: ['pitch', float], 0x7675: ['roll', float] })],
+  0x7670: ['projection', (body) => record(body, { 0x7673: ['yaw', float], 0x7675: ['roll', float] })],
 };
-const AUDIO = { 0xb5: ['rate', float], 0x78b5: ['outputRate', float], 0x9f: ['channels', uint], 0x6264: ['bits', uint] };
+const AUDIO = {
+  0xb5: ['rate', float], 0x78b5: ['outputRate', float], 0x9f: ['channels', uint], 0x6264: ['bits', uint],
+};
 const ENCODING = {
   0x5032: ['scope', uint], 0x5033: ['type', uint],
   0x5034: ['compression', (body) => record(body, { 0x4254: ['algorithm', uint], 0x4255: ['settings', binary] })],
@@ -40,18 +46,27 @@ const ENCODING = {
 const ENTRY = {
   0xd7: ['number', uint], 0x83: ['type', uint], 0x86: ['codec', string], 0x63a2: ['private', binary],
   0x22b59c: ['language', string], 0x22b59d: ['languageTag', string], 0x23e383: ['defaultDuration', uint],
-  0x56aa: ['delay', uint], 0xe0: ['video', (body) => record(body, VIDEO)], 0xe1: ['audio', (body) => record(body, AUDIO)],
+  0x56aa: ['delay', uint], 0xe0: ['video', (body) => record(body, VIDEO)],
+  0xe1: ['audio', (body) => record(body, AUDIO)],
   0x6d80: ['encoding', (body) => record(body, { 0x6240: ['encodings', (inner) => record(inner, ENCODING), MANY] })],
 };
 
 const present = (body) => body.rest().some((byte) => byte !== 0); // ids of 64 bits
-const TARGETS = { 0x63c5: ['track', present], 0x63c9: ['edition', present], 0x63c4: ['chapter', present], 0x63c6: ['file', present] };
+const TARGETS = {
+  0x63c5: ['track', present], 0x63c9: ['edition', present], 0x63c4: ['chapter', present], 0x63c6: ['file', present],
+};
+const INFO = { 0x2ad7b1: ['scale', uint], 0x4489: ['duration', float], 0x7ba9: ['title', string] };
+const DISPLAY = { 0x85: ['title', string] };
+const ATOM = {
+  0x91: ['start', uint], 0x92: ['end', uint], 0x98: ['hidden', uint],
+  0x80: ['displays', (body) => record(body, DISPLAY), MANY],
+};
 
 /**
  * @param {Uint8Array} head the first four bytes of a file, or more
  * @returns {boolean} whether it is Matroska or WebM
  */
-export function isMatroska(head) {
+export function knows(head) {
   return head.length >= 4 && new Bytes(head).u32() === EBML;
 }
 
@@ -61,7 +76,7 @@ export function isMatroska(head) {
  */
 export async function open(source) {
   const { parts, segment, first } = await findParts(source);
-  const info = parts.info ? record(parts.info, { 0x2ad7b1: ['scale', uint], 0x4489: ['duration', float], 0x7ba9: ['title', string] }) : {};
+  const info = parts.info ? record(parts.info, INFO) : {};
   const scale = info.scale || 1000000; // ns
   const common = divisor(1e9, scale);
   const clock = { timescale: 1e9 / common, multiple: scale / common };
@@ -87,7 +102,7 @@ export async function open(source) {
     tags: { ...(info.title ? { title: info.title } : {}), ...(parts.tags ? tagsOf(parts.tags) : {}) },
   };
   if (!film.duration && main) film.duration = await endOf(main, clusters);
-  film.chapters.forEach((chapter, k) => (chapter.end ||= film.chapters[k + 1]?.start ?? Math.max(film.duration, chapter.start)));
+  endChapters(film);
   return film;
 }
 
@@ -271,10 +286,8 @@ function chaptersOf(bytes) {
     if (id !== 0x45b9 || chapters.length) continue; // the first edition counts
     for (const [kind, atom] of elements(edition)) {
       if (kind !== 0xb6) continue;
-      const display = (body) => record(body, { 0x85: ['title', string] });
-      const found = record(atom, { 0x91: ['start', uint], 0x92: ['end', uint], 0x98: ['hidden', uint], 0x80: ['displays', display, MANY] });
-      if (found.hidden) continue;
-      chapters.push({ start: (found.start ?? 0) / 1e9, end: (found.end ?? 0) / 1e9, title: found.displays?.[0]?.title ?? '' });
+      const { start = 0, end = 0, hidden, displays } = record(atom, ATOM);
+      if (!hidden) chapters.push({ start: start / 1e9, end: end / 1e9, title: displays?.[0]?.title ?? '' });
     }
   }
   return chapters.sort((a, b) => a.start - b.start);

@@ -4,8 +4,8 @@
  *   moov    mvhd · trak ..        trak: tkhd, edts, mdia (mdhd, hdlr, minf (stbl)), tref, udta
  *   moof .. in fragmented files: see `fragments.js`
  *
- * A file's times begin where its edit lists say: `pts` 0 is where the film begins. What lies before `track.begin` (sound
- * that precedes its own beginning, pictures before a cut) is for decoders alone.
+ * A file's times begin where its edit lists say: `pts` 0 is where the film begins. What lies before `track.begin`
+ * (sound that precedes its own beginning, pictures before a cut) is for decoders alone.
  */
 
 import { NvcError, ascii } from './bytes.js';
@@ -14,7 +14,7 @@ import { sampleEntry } from './entries.js';
 import { Fragments } from './fragments.js';
 import { Pieces, Track } from './samples.js';
 import { sampleTable } from './tables.js';
-import { textOf } from './text.js';
+import { endChapters, textOf } from './text.js';
 
 const KINDS = { vide: 'video', soun: 'audio', text: 'text', sbtl: 'text', subt: 'text', clcp: 'text' };
 const OUTER_MAX = 1 << 16; // boxes that are passed over before the index is found
@@ -37,7 +37,7 @@ const TAGS = {
  * @param {Uint8Array} head the first 12 bytes of a file, or more
  * @returns {boolean} whether it is an MP4
  */
-export function isMp4(head) {
+export function knows(head) {
   const kinds = ['ftyp', 'styp', 'moov', 'moof', 'mdat', 'free', 'skip', 'wide'];
   return head.length >= 8 && kinds.includes(ascii(head.subarray(4, 8)));
 }
@@ -77,7 +77,7 @@ export async function open(source) {
   };
   film.chapters = beside(() => neroChapters(moov), []);
   if (!film.chapters.length) film.chapters = await textChapters(tracks.find((track) => chapterTracks.has(track.id)));
-  film.chapters.forEach((chapter, k) => (chapter.end = film.chapters[k + 1]?.start ?? Math.max(film.duration, chapter.start)));
+  endChapters(film);
   return film;
 }
 
@@ -137,7 +137,8 @@ function readTrack(trak, movie) {
   tkhd.skip((version === 1 ? 12 : 8) + 16); // reserved, duration; layer, group, volume
   const matrix = Array.from({ length: 9 }, () => tkhd.i32());
   const edits = readEdits(child(trak, 'edts', 'elst'), movie, timescale);
-  const shown = { id, kind, timescale, language, ...orientation(matrix), ...sampleEntry(stsd, kind), begin: edits.begin };
+  const { begin } = edits;
+  const shown = { id, kind, timescale, language, begin, ...orientation(matrix), ...sampleEntry(stsd, kind) };
   const chapters = [];
   const references = child(trak, 'tref', 'chap');
   while (references && references.left >= 4) chapters.push(references.u32());
@@ -180,7 +181,9 @@ function readEdits(elst, movie, timescale) {
     if (media === -1 && start === null) delay += ticks;
     else if (media >= 0 && start === null) [start, length] = [media, duration ? ticks : Infinity];
     else if (media >= 0 && Math.abs(media - start - length) <= timescale / movie.timescale) length += ticks;
-    else if (k < count - 1 || media >= 0) throw new NvcError('a track of the film is cut into pieces, which cannot be played');
+    else if (k < count - 1 || media >= 0) {
+      throw new NvcError('a track of the film is cut into pieces, which cannot be played');
+    }
   }
   const begin = Math.round(delay);
   return { shift: begin - (start ?? 0), begin, end: start === null ? Infinity : begin + length };
@@ -229,7 +232,7 @@ function neroChapters(moov) {
   if (version) list.skip(4);
   for (let left = list.u8(); left > 0 && list.left >= 9; left--) {
     const start = list.number(8) / 1e7;
-    chapters.push({ start, end: start, title: textOf(list.take(Math.min(list.u8(), list.left))) });
+    chapters.push({ start, end: 0, title: textOf(list.take(Math.min(list.u8(), list.left))) });
   }
   return chapters;
 }

@@ -1,10 +1,11 @@
 /**
- * AV1 temporal units: their OBUs, what a sequence header says, and our payloads in metadata OBUs (FORMAT.md, section 1).
+ * AV1 temporal units: their OBUs, what a sequence header says, and our payloads in metadata OBUs (FORMAT.md,
+ * section 1).
  */
 
 import { Bits, NvcError } from './bytes.js';
 
-export const OBU = { sequenceHeader: 1, delimiter: 2, frameHeader: 3, tileGroup: 4, metadata: 5, frame: 6, redundant: 7 };
+export const OBU = { sequenceHeader: 1, delimiter: 2, frameHeader: 3, tileGroup: 4, metadata: 5, frame: 6 };
 
 const HAS_SIZE = 2;
 const HAS_EXTENSION = 4;

@@ -113,7 +113,8 @@ function bodyOf(payload, wanted, what) {
 /**
  * @typedef {object} UnitPayloads what a temporal unit brings beside its picture; null where it brings none
  * @property {Segment | null} segment of keyframes, which open one
- * @property {Uint8Array | null} tracks payload that tells of the film; what decodes pictures passes over it, damaged or not
+ * @property {Uint8Array | null} tracks payload that tells of the film; what decodes pictures passes over it, damaged
+ *   or not
  * @property {Uint8Array | null} properties likewise
  * @property {Uint8Array | null} residual the loss-stream of the picture
  */
@@ -164,7 +165,8 @@ export function readSegment(payload) {
     v.head_kind !== HEAD.pretrained || (v.reference && !v.history && !v.scale),
     'a head of the program has no number, a history, or a base of another size',
   );
-  demand(v.loss_step > 0 === (v.loss_kind === LOSS.transform), 'the quantiser step does not fit the kind of loss-stream');
+  const stepped = v.loss_kind === LOSS.transform;
+  demand(v.loss_step > 0 === stepped, 'the quantiser step does not fit the kind of loss-stream');
   demand(!v.max_error || v.loss_kind >= LOSS.linear, 'an error bound is given without a bounded loss-stream');
   const groups = Math.ceil(v.frames / v.group);
   const used = head ? Math.ceil(v.frames / 8) : 0;
@@ -211,7 +213,8 @@ export function readStill(payload) {
   );
   demand(v.alpha === 1 || !(v.alpha_bytes || v.alpha_low_bytes), 'a picture without alpha has a loss-stream of it');
   const sizes = [v.delta_bytes, v.loss_bytes, v.loss_low_bytes, v.alpha_bytes, v.alpha_low_bytes];
-  demand(bytes.left === sizes.reduce((a, b) => a + b), 'the header of a still picture is not as long as its fields say');
+  const whole = sizes.reduce((a, b) => a + b);
+  demand(bytes.left === whole, 'the header of a still picture is not as long as its fields say');
   const [delta, loss, loss_low, alpha_loss, alpha_low] = sizes.map((size) => bytes.take(size));
   return { ...v, delta, loss, loss_low, alpha_loss, alpha_low };
 }
@@ -247,7 +250,8 @@ export function readTracks(payload) {
  * @returns {{chroma_place: number}} ChromaLocType of H.273, and 1
  */
 export function readProperties(payload) {
-  const bytes = new Bytes(bodyOf(payload, KIND.properties, 'of the properties of pictures'), 0, undefined, "the record of the pictures' properties");
+  const body = bodyOf(payload, KIND.properties, 'of the properties of pictures');
+  const bytes = new Bytes(body, 0, undefined, "the record of the pictures' properties");
   const found = numbers(bytes, PROPERTIES);
   demand(!bytes.left, "the record of the pictures' properties is not as long as its fields say");
   return found;

@@ -65,7 +65,9 @@ export class SampleTable {
     for (let i = 1; i < this.count && this.rising; i++) this.rising = this.pts[i - 1] <= this.pts[i];
     this.order = null;
     if (!this.rising) {
-      this.order = Uint32Array.from({ length: this.count }, (_, i) => i).sort((a, b) => this.pts[a] - this.pts[b] || a - b);
+      const { pts } = this;
+      this.order = Uint32Array.from({ length: this.count }, (_, i) => i);
+      this.order.sort((a, b) => pts[a] - pts[b] || a - b);
     }
     return this;
   }
@@ -119,14 +121,19 @@ export class SampleTable {
 /**
  * A table whose pieces are read when they are wanted. A container gives
  *
- *   pieces                 their beginnings as far as they are known: {time, keys}; `time` in seconds
+ *   pieces                 where they begin, as far as they are known: {time}, in seconds
  *   grow() → Promise       whether it found one piece more
  *   load(p) → Promise      its samples: a Map from the tracks' ids to SampleTables
  *
  * and keeps both; what is loaded stays, 25 bytes a sample.
  */
 export class Pieces {
-  /** @param {{pieces: {time: number}[], grow: () => Promise<boolean>, load: (p: number) => Promise<Map<number, SampleTable>>}} container */
+  /**
+   * @param {object} container
+   * @param {{time: number}[]} container.pieces
+   * @param {() => Promise<boolean>} container.grow
+   * @param {(p: number) => Promise<Map<number, SampleTable>>} container.load
+   */
   constructor(container) {
     this.container = container;
     /** @type {Map<number, Promise<Map<number, SampleTable>>>} */

@@ -52,7 +52,8 @@ export async function urlSource(url, get = (address, init) => fetch(address, ini
       return bytes;
     }
     const response = await answer(get, url, name, offset, end);
-    if (response.status !== 206 || totalOf(response, name) !== size) throw new NvcError(`${name} changed on its server`);
+    const same = response.status === 206 && totalOf(response, name) === size;
+    if (!same) throw new NvcError(`${name} changed on its server`);
     return new Uint8Array(await response.arrayBuffer());
   });
   return source;

@@ -1,4 +1,4 @@
-/** Subtitles as they lie in files, as lines of plain text. */
+/** Words in files: subtitles as lines of plain text, strings, chapters. */
 
 const UTF8 = new TextDecoder('utf-8');
 const UTF16 = new TextDecoder('utf-16be');
@@ -10,6 +10,16 @@ const UTF16 = new TextDecoder('utf-16be');
 export function textOf(bytes) {
   const wide = bytes.length >= 2 && bytes[0] === 0xfe && bytes[1] === 0xff;
   return (wide ? UTF16.decode(bytes.subarray(2)) : UTF8.decode(bytes)).replace(/\0+$/, '');
+}
+
+/**
+ * Let chapters whose end is not told (0) end where the next begins, or the film ends.
+ * @param {{duration: number, chapters: {start: number, end: number}[]}} film seconds
+ */
+export function endChapters({ duration, chapters }) {
+  chapters.forEach((chapter, k) => {
+    chapter.end ||= chapters[k + 1]?.start ?? Math.max(duration, chapter.start);
+  });
 }
 
 /**

@@ -1,9 +1,10 @@
 /**
- * Heads as numbers (FORMAT.md, section 3): coded weights, heads as segments send them, and the files of heads (section 8).
+ * Heads as numbers (FORMAT.md, section 3): coded weights, heads as segments send them, and the files of heads
+ * (section 8).
  *
- * A layer is `{weight, bias, scaleBits, shape}`: Int8Array of shape [out, in, 3, 3], Int32Array of [out], and 2^scaleBits
- * that the weights stand over. Weights of the first layer are those before the basis is applied. That sums cannot exceed
- * what is exact is for whoever runs a head to check.
+ * A layer is `{weight, bias, scaleBits, shape}`: Int8Array of shape [out, in, 3, 3], Int32Array of [out], and
+ * 2^scaleBits that the weights stand over. Weights of the first layer are those before the basis is applied. That sums
+ * cannot exceed what is exact is for whoever runs a head to check.
  */
 
 import { Bytes, NvcError, crc32 } from './bytes.js';
@@ -180,8 +181,10 @@ export function readHead(segment, before, pretrained) {
   if (segment.head_kind === HEAD.none) return null;
   const { history, gate, head_width: width, head } = segment;
   const planes = CHANNELS[segment.chroma];
-  const fits = (other) =>
-    other.planes === planes && other.history === history && other.width === width && other.layers.length === segment.layers;
+  const fits = (other) => {
+    const shape = [other.planes, other.history, other.width, other.layers.length];
+    return [planes, history, width, segment.layers].every((number, k) => number === shape[k]);
+  };
   if (segment.head_kind === HEAD.whole) {
     const spec = { planes, history, width, gate, baseQ: null, adds: false };
     return finished(decodeLayers(head, shapesOf(spec, segment.layers)), spec);
@@ -191,7 +194,8 @@ export function readHead(segment, before, pretrained) {
     if (!fits({ ...file, history: 0 })) throw new NvcError("the program's head of that number has another shape");
     const baseQ = head[0] - BASE_Q_ZERO;
     const change = head.subarray(1);
-    const layers = change.length ? decodeLayers(change, file.layers.map((l) => l.shape), file.layers, true) : file.layers;
+    const shapes = file.layers.map((layer) => layer.shape);
+    const layers = change.length ? decodeLayers(change, shapes, file.layers, true) : file.layers;
     const spec = { planes, history, width, gate, baseQ: file.told ? baseQ : null, adds: file.adds };
     return finished(layers, spec);
   }
@@ -242,7 +246,8 @@ export function readHeadFile(data) {
   bytes.end -= 4;
   const coded = bytes.rest();
   bytes.end += 4;
-  if (bytes.u32() !== crc32(data.subarray(0, data.length - 4))) throw new NvcError('the head does not match its CRC-32');
+  const crc = crc32(data.subarray(0, data.length - 4));
+  if (bytes.u32() !== crc) throw new NvcError('the head does not match its CRC-32');
   if (version !== 1 || flags > 3 || scale < 1 || scale > 4) {
     throw new NvcError(`the head is of version ${version}, flags ${flags} or scale ${scale}, which are unknown`);
   }
