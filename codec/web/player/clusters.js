@@ -12,6 +12,7 @@ const [TIMESTAMP, SIMPLE_BLOCK, GROUP, BLOCK, DURATION, REFERENCE] = [0xe7, 0xa3
 const HEAD = 16; // bytes of a block that hold its head, without the sizes of laced frames
 const LACES = 1 << 16; // bytes that hold those sizes
 const PIECE_MAX = 1 << 20; // samples of a track
+const DURATION_MAX = 2 ** 31; // ticks
 const [NONE, XIPH, FIXED] = [0, 1, 2]; // and 3: EBML
 
 /** Whether an id is that of an element beside clusters, which ends one of unknown size. */
@@ -88,15 +89,26 @@ export class Clusters {
       else if (element.end === UNKNOWN) break;
       else at = element.end;
     }
-    for (const [number, table] of tables) this.#finish(this.tracks.get(number), table);
+    for (const table of tables.values()) this.#finish(table);
     return new Map([...tables].map(([number, table]) => [this.tracks.get(number).id, table]));
   }
 
-  /** Durations that no block tells last until the next one. */
-  #finish(track, table) {
+  /** Where no block tells durations, samples last until the next block, which those of one block share. */
+  #finish(table) {
     table.finish();
-    for (let i = 0; i + 1 < table.count && table.rising; i++) {
-      if (!table.durations[i]) table.durations[i] = Math.min(table.pts[i + 1] - table.pts[i], 2 ** 31);
+    if (!table.rising) return;
+    let before = 0; // duration of the samples of the block before
+    for (let i = 0; i < table.count; ) {
+      let next = i + 1;
+      while (next < table.count && table.pts[next] === table.pts[i] && !table.durations[i]) next++;
+      const start = table.pts[i];
+      const each = next < table.count ? Math.min((table.pts[next] - start) / (next - i), DURATION_MAX) : before;
+      for (let k = 0; i < next; i++, k++) {
+        if (table.durations[i]) continue;
+        table.pts[i] = start + Math.round(k * each);
+        table.durations[i] = Math.round(each);
+      }
+      before = table.durations[next - 1];
     }
   }
 
@@ -166,14 +178,13 @@ export class Clusters {
       throw new NvcError(`${this.source.name} holds too many blocks in one place`);
     }
     const { multiple, timescale } = this.clock;
-    const told_ = told?.duration ? Math.round((told.duration * multiple) / sizes.length) : 0;
-    const duration = told_ || Math.round((track.defaultDuration * timescale) / 1e9);
-    let pts = (time + relative) * multiple - track.delay;
+    const whole = told?.duration ? (told.duration * multiple) / sizes.length : 0;
+    const each = Math.min(whole || (track.defaultDuration * timescale) / 1e9, DURATION_MAX);
+    const pts = (time + relative) * multiple - track.delay;
     const key = track.kind !== 'video' || (told ? told.key : (flags & 0x80) !== 0);
-    for (const size of sizes) {
-      table.push(pts, Math.min(duration, 2 ** 31), key, first, size);
-      first += size;
-      pts += duration;
+    for (let k = 0; k < sizes.length; k++) {
+      table.push(pts + Math.round(k * each), Math.round(each), key, first, sizes[k]);
+      first += sizes[k];
     }
   }
 }

@@ -129,8 +129,10 @@ export class Fragments {
       }
     }
     this.indexed = this.pieces.length > 0;
-    if (this.indexed) this.pieces[this.pieces.length - 1].end = start;
-    return this.indexed;
+    if (!this.indexed) return false;
+    this.pieces[0].offset = this.offset; // fragments of other tracks may come first
+    this.pieces[this.pieces.length - 1].end = start;
+    return true;
   }
 
   /** An entry of that table, unless it is of the fragment before, or before it. */
