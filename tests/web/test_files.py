@@ -27,10 +27,10 @@ from codec.wire.fields import PROPERTIES, RESIDUAL, TRACKS, claims
 from codec.wire.obu import TemporalUnit
 from codec.wire.properties import read_properties
 from codec.wire.tracks import read_tracks
-from heads.layers import BIAS_COARSE, Layer
+from heads.layers import BIAS_COARSE, HeadError, Layer
 from heads.restorer import store
 from heads.restorer.coded import decode_last
-from heads.weights import encode_change, encode_layers
+from heads.weights import decode_shapes, encode_change, encode_layers
 from tests.heads.drawn_heads import SPECS, drawn_head
 from tests.makers import GOLDEN, base_temporal_units, tone
 from tests.web.player import in_node, needs_node
@@ -443,6 +443,29 @@ def test_weights_are_those_of_the_codec(tmp_path: Path) -> None:
             jobs.append({"do": "weights", "data": text, "shapes": shapes, "base": base, "change": change})
             wanted.append(layers_of(result))
     assert found(in_node("files.mjs", jobs, tmp_path)) == wanted
+
+
+def test_damaged_weights_are_refused_where_the_codec_refuses_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    jobs, refused = [], []
+    for spec in SPECS[:3]:
+        layers = drawn_head(spec)
+        change = encode_change([changed(layer, rng, 4) for layer in layers], layers, 2)
+        for coded, base in ((encode_layers(layers), None), (change, layers)):
+            for _ in range(60):
+                data = mutated(coded, rng)
+                shapes = spec.shapes()
+                try:
+                    decode_shapes(data, shapes, base, None if base is None else BIAS_COARSE)
+                    refused.append(False)
+                except HeadError:
+                    refused.append(True)
+                text = base64.b64encode(data).decode()
+                told = {"base": base and layers_of(base), "change": base is not None}
+                jobs.append({"do": "weights", "data": text, "shapes": [list(shape) for shape in shapes], **told})
+    answers = in_node("files.mjs", jobs, tmp_path)
+    assert ["error" in answer for answer in answers] == refused
+    assert all("found" in answer or "error" in answer for answer in answers)
 
 
 def changed(layer: Layer, rng: np.random.Generator, step: int) -> Layer:

@@ -11,6 +11,6 @@ import * as mp4 from './mp4.js';
 export async function open(source) {
   const head = await source.read(0, Math.min(12, source.size));
   const container = [mp4, matroska].find(({ knows }) => knows(head));
-  if (!container) throw new NvcError(`${source.name} is no film that can be opened here: it is neither MP4 nor Matroska`);
+  if (!container) throw new NvcError(`${source.name} is no film of ours: it is neither MP4 nor Matroska`);
   return container.open(source);
 }
