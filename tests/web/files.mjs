@@ -13,7 +13,7 @@ const module = (name) => import(pathToFileURL(join(player, name)));
 const { NvcError, crc32 } = await module('bytes.js');
 const { fileSource, urlSource } = await module('source.js');
 const { split, sequenceHeader } = await module('obu.js');
-const { readProperties, readStill, readTracks, unitPayloads } = await module('payload.js');
+const { readProperties, readSegment, readStill, readTracks, unitPayloads } = await module('payload.js');
 const { decodeLayers, readHead, readHeadFile, stillHead } = await module('weights.js');
 const { isAvif, openStill } = await module('avif.js');
 const { open } = await module('film.js');
@@ -134,6 +134,8 @@ const JOBS = {
   crc: ({ data, cut }) => crc32(bytesOf(data).subarray(cut), crc32(bytesOf(data).subarray(0, cut))),
   weights: ({ data, shapes, base, change }) =>
     layersOf(decodeLayers(bytesOf(data), shapes, base && layersFrom(base), change)),
+  segmentHeader: ({ data }) => numbers(readSegment(bytesOf(data))),
+  stillHeader: ({ data }) => numbers(readStill(bytesOf(data))),
   headFile: ({ path }) => {
     const file = readHeadFile(new Uint8Array(readFileSync(path)));
     return { ...file, layers: layersOf(file.layers) };

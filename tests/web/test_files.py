@@ -21,8 +21,8 @@ from codec.film.writer import write_film
 from codec.frames import Colour, PlaneFormat, VideoInfo
 from codec.segment.head import Head, read_head
 from codec.segment.payload import SegmentHeader, read_residual, read_segment
-from codec.still.payload import StillHeader, header_of
-from codec.wire import obu
+from codec.still.payload import StillHeader, header_of, read_still
+from codec.wire import avif, obu
 from codec.wire.fields import PROPERTIES, RESIDUAL, TRACKS, claims
 from codec.wire.obu import TemporalUnit
 from codec.wire.properties import read_properties
@@ -514,6 +514,32 @@ def test_what_payloads_may_not_say(tmp_path: Path) -> None:
     answers = in_node("files.mjs", jobs, tmp_path)
     assert all("error" in answer for answer in answers), answers
     assert "CRC-32" in answers[-1]["error"]
+
+
+def test_headers_are_refused_where_the_codec_refuses_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    films = [next(FilmReader(path).units()).payloads[0] for path in FILMS]
+    stills = [obu.extract(avif.read(path.read_bytes()).base)[0] for path in STILLS]
+    jobs, wanted = [], []
+    for job, payloads, read in (("segmentHeader", films, read_segment), ("stillHeader", stills, read_still)):
+        for payload in payloads:
+            for _ in range(40):
+                body = bytearray(payload[:-4])
+                for _ in range(int(rng.integers(1, 3))):
+                    body[int(rng.integers(40))] = int(rng.choice([0, 1, 2, 3, 8, 9, 255]))
+                sealed = bytes(body) + zlib.crc32(body).to_bytes(4)
+                try:
+                    wanted.append(numbers_of(read(sealed)))
+                except FormatError:
+                    wanted.append(None)
+                jobs.append({"do": job, "data": base64.b64encode(sealed).decode()})
+    answers = in_node("files.mjs", jobs, tmp_path)
+    assert all("found" in answer or "error" in answer for answer in answers)
+    told = [answer.get("found") for answer in answers]
+    for header in filter(None, (*told, *wanted)):  # the codec reduces the rate, a fraction
+        header.pop("rate", None), header.pop("rate_unit", None)
+    assert told == wanted
+    assert 0 < wanted.count(None) < len(wanted)
 
 
 # --------------------------------------------------------------------------------------------------- sources and damage
