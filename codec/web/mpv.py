@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
-from pathlib import Path
 
 from ..errors import OutputError, reason
 from ..events import FilmPlayed, Listener, Note, PlayerOpened, silent
@@ -25,7 +24,7 @@ from .restored import RestoredFilm
 from .server import Server
 
 MPV = "mpv"
-_PATIENCE = 3600  # seconds that mpv waits for a picture: of some films one takes long
+_PATIENCE = 1800  # seconds that mpv waits for a picture: of some films one takes long
 _END = 5.0  # seconds that mpv has for its end
 _CODES = {1: "it could not start", 2: "it could not show the film", 3: "it could not show all of the film"}
 _QUARTERS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}  # a, b, c, d: degrees
@@ -52,7 +51,7 @@ def play_in_mpv(
         raise OutputError("mpv is not on this machine, or not on the PATH: install it, or play without --mpv")
     film = Film(path, best_effort=best_effort, device=device, threads=threads, limits=limits)
     restored = RestoredFilm(film, listen)
-    name = f"{Path(path).stem.encode(errors='replace').decode()}.mkv"
+    name = os.path.basename(path).encode(errors="replace").decode()
     rotation, note = _rotation(film.info)
     if note:
         listen(Note(note))
@@ -76,6 +75,7 @@ def _fixed(name: str) -> list[str]:
         "--cache=yes",
         f"--network-timeout={_PATIENCE}",
         f"--force-media-title={name}",
+        "--script-opts-append=ytdl_hook-exclude=127%.0%.0%.1",  # what cannot be opened is none of its business
     ]
 
 
@@ -85,8 +85,8 @@ def _beside(path: str, shift: Fraction) -> list[str]:
     with open_film(path) as film:
         kinds = {stream.type for stream in film.streams}
         chapters = bool(film.chapters())
-    options = [f"--audio-file={here}"] if "audio" in kinds else []
-    options += [f"--sub-file={here}"] if "subtitle" in kinds else []
+    how = "audio" if "audio" in kinds else "sub" if "subtitle" in kinds else ""  # either takes all tracks, once each
+    options = [f"--{how}-file={here}"] if how else []
     options += [f"--chapters-file={here}"] if chapters else []
     return options + ([f"--audio-delay={float(shift)}", f"--sub-delay={float(shift)}"] if shift else [])
 

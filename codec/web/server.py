@@ -110,6 +110,7 @@ class _Listener(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = CONNECTIONS
     allow_reuse_address = os.name == "posix"  # elsewhere it would let others listen as well
 
     def __init__(self, server: Server, host: str, port: int):
@@ -195,8 +196,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, resource: Resource, state: State) -> None:
         headers = {"Content-Type": state.kind}
         if state.size is None:
-            self._begin(HTTPStatus.OK, headers | {"Connection": "close"})
-            self._send(resource, state, 0, 0)
+            self.close_connection = True
+            self._begin(HTTPStatus.OK, headers)
+            if self.command == "GET":
+                self._send(resource, state, 0, 0)
             return
         headers |= {"Accept-Ranges": "bytes"} | ({"ETag": state.tag} if state.tag else {})
         if (wanted := self.headers.get("If-Match")) and wanted != "*" and state.tag not in _tags(wanted):
@@ -221,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, resource: Resource, state: State, begin: int, end: int) -> None:
         """Send what there is of [begin, end); whoever was promised more finds the connection closed."""
-        self.close_connection = True
+        ends, self.close_connection = self.close_connection, True
         parts: Any = resource.parts(state, begin, end)
         self.connection.settimeout(None)  # a player that pauses takes nothing for hours
         sent = 0
@@ -234,15 +237,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.owner.tell(str(error))
                 return
         self.connection.settimeout(_PATIENCE)
-        self.close_connection = state.size is None or sent < end - begin or self._wants_close()
-
-    def _wants_close(self) -> bool:
-        return self.headers.get("Connection", "").lower() == "close"
+        self.close_connection = ends or sent < end - begin
 
     def _refuse(self, status: HTTPStatus, text: str, headers: Mapping[str, str] | None = None) -> None:
         """End with a sentence, and with the connection: what may follow of the request is not read."""
         data = f"{text}\n".encode()
-        fields = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(data)), "Connection": "close"}
+        fields = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(data))}
+        self.close_connection = True
         self._begin(status, fields | dict(headers or {}))
         if self.command != "HEAD":
             self.wfile.write(data)
@@ -251,6 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in (*_HEADERS.items(), *headers.items()):
             self.send_header(name, value)
+        if self.close_connection:  # who asks again on a connection that is closed behind an answer may go astray
+            self.send_header("Connection", "close")
         self.end_headers()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
