@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -25,6 +26,7 @@ from codec.events import Event, FilmPlayed, Note, PlayerExported, PlayerOpened
 from codec.web.export import export
 from codec.web.pages import page_files
 from codec.web.player import play, shown
+from codec.web.presence import Presence
 from codec.web.resources import TYPES
 from heads.restorer.store import FILM_HEADS
 from tests.makers import GOLDEN, Run, shell
@@ -123,13 +125,38 @@ def test_it_ends_with_the_last_page(page: Path) -> None:
     assert watched.events[-1] == FilmPlayed(str(FILM))
 
 
-def test_a_page_that_is_loaded_again_keeps_it(page: Path) -> None:
-    watched = Watched(FILM, browser=False, grace=3, folder=page)
+def test_who_only_asks_for_the_head_of_the_stream_is_no_page(page: Path) -> None:
+    watched = Watched(FILM, browser=False, grace=0, folder=page)
+    with closing(HTTPConnection(watched.address.netloc, timeout=LONG)) as connection:
+        connection.request("HEAD", f"{watched.address.path}{parse_qs(watched.address.query)['alive'][0]}")
+        assert connection.getresponse().headers["Content-Type"] == "text/event-stream"
+    assert not watched.ended(1)
     watched.alive().close()
-    again = watched.alive()
-    assert not watched.ended(4)
-    again.close()
     assert watched.ended()
+
+
+class Clock:
+    """Time that passes when it is waited for, and what happens then."""
+
+    def __init__(self, *happens: tuple[float, Callable[[], object]]):
+        self.now, self._happens = 0.0, list(happens)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        while self._happens and self._happens[0][0] <= self.now:
+            self._happens.pop(0)[1]()
+
+
+def test_a_page_that_is_loaded_again_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    presence = Presence()
+    first, again = (cast(Any, presence.parts(presence.state(), 0, 0)) for _ in range(2))
+    clock = Clock((90, first.__next__), (100, first.close), (103, again.__next__), (200, again.close))
+    monkeypatch.setattr("codec.web.presence.time", clock)
+    presence.wait(grace=5)
+    assert clock.now == 205
 
 
 def test_it_waits_for_the_first_page(page: Path) -> None:

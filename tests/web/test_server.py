@@ -210,6 +210,13 @@ def test_one_connection_serves_many_requests(server: Server, film: Path) -> None
             assert connection.getresponse().read() == film.read_bytes()[n : n + 10]
 
 
+def test_an_answer_says_where_its_connection_ends(server: Server) -> None:
+    """libav asks again on a connection that it is not told the end of, and then goes on at a wrong place."""
+    assert ask(server, FILM, Connection="close", Range="bytes=0-3")[0].headers["Connection"] == "close"
+    assert ask(server, FILM, Range="bytes=0-3")[0].headers["Connection"] is None
+    assert ask(server, "nowhere")[0].headers["Connection"] == "close"
+
+
 def test_many_at_a_time_are_answered_and_too_many_are_hung_up_on(server: Server) -> None:
     idle = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(CONNECTIONS - 8)]
     results: list[int] = []
