@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, NvcError
+from ..errors import NvcError
 from ..events import Listener, Problem, once_each, silent
 from ..film.film import Film
 from ..frames import Frame
@@ -102,7 +102,7 @@ class RestoredFilm(Resource):
                     known = self._tell(known)
             if last is not None:
                 yield from (last for _ in range(number, len(self._times)))
-        except FormatError as fault:
+        except NvcError as fault:
             self.fault = fault
         finally:
             self._tell(known)

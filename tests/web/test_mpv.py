@@ -179,6 +179,17 @@ def test_a_film_that_begins_below_zero_is_moved_and_says_by_how_much(monkeypatch
     assert RestoredFilm(film).shift == Fraction(1, 2)
 
 
+def test_a_film_that_vanishes_while_it_is_shown_ends_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "film.nvc"
+    shutil.copy(FILM, path)
+    resource = RestoredFilm(Film(path, device="cpu", threads=1))
+    path.unlink()
+    state = resource.state()
+    assert state.size is not None
+    assert len(b"".join(map(bytes, resource.parts(state, 0, state.size)))) < state.size
+    assert str(resource.fault) == f"{path}: there is no such file"
+
+
 def test_the_newest_of_those_that_wait_for_a_decoder_gets_it() -> None:
     resource = RestoredFilm(Film(FILM, device="cpu", threads=1))
     state = resource.state()
