@@ -6,6 +6,7 @@ record; who shows it asks for its class. `kind` and `data`, of JSON types, are w
     source, scale           what an encode of a film begins with
     progress                how far a piece of work is: of class UnderWay, in one of five forms
     segment, picture        a part is finished: a segment of a film, a picture of a folder
+    player                  what shows a film has been given it
     kernels                 what the heads of a film were computed by
     track                   a track beside the pictures was checked
     note, problem           a sentence on what is not kept or not met, or on what failed while the work goes on
@@ -38,6 +39,18 @@ Listener = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """A listener that does nothing."""
+
+
+def once_each(listen: Listener) -> Listener:
+    """A listener that passes on what it was not told before."""
+    told: set[Event] = set()
+
+    def listener(event: Event) -> None:
+        if event not in told:
+            told.add(event)
+            listen(event)
+
+    return listener
 
 
 # --- what an encode begins with ---------------------------------------------------------------------------------------
@@ -191,6 +204,16 @@ class Kernels(Event):
 
 
 @dataclass(frozen=True)
+class PlayerOpened(Event):
+    """A film can be seen at `address`, on this machine alone; `program` shows it: "browser", "mpv", or "" where it is
+    for somebody to open."""
+
+    kind: ClassVar[str] = "player"
+    address: str
+    program: str
+
+
+@dataclass(frozen=True)
 class TrackChecked(Event):
     """What became of a track beside the pictures of a film: its kind, libav's name of its codec, and "right",
     "differs", "converted", "missing" or "not covered" (by any checksum)."""
@@ -254,6 +277,22 @@ class FilmDecoded(WorkDone):
     path: str
     frames: int
     problems: int
+
+
+@dataclass(frozen=True)
+class FilmPlayed(WorkDone):
+    """Whoever watched a film has gone."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class PlayerExported(WorkDone):
+    """The player was written below the folder `path`: so many files, of so many bytes."""
+
+    path: str
+    files: int
+    bytes: int
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "codec.base",
         "codec.loss.modes",
     ),
+    "codec.web": ("ground", "codec.limits", "codec.wire", "codec.media", "codec.film", "heads.restorer.store"),
     "codec.train": ("ground", "codec.segment", "codec.still", "codec.base", "codec.media", "codec.loss", "heads"),
     "codec.pillow": ("ground", "codec.limits", "codec.still", "codec.wire", "codec.media"),
     "api": ("ground", "codec.limits", "codec.film", "codec.still", "codec.media.pictures", "codec.cli.entry"),
@@ -104,7 +105,10 @@ ONLY_IN = {
 NEVER_IN = {"torch": ("codec.wire", "codec.media")}
 
 # what decodes, and what it must never reach: what encodes, what learns, the command line
-DECODES = ("codec.film.film", "codec.film.reader", "codec.film.info", "codec.segment.decoder", "codec.still.decode")
+DECODES = (
+    "codec.film.film", "codec.film.reader", "codec.film.info", "codec.segment.decoder", "codec.still.decode",
+    "codec.web.player", "codec.web.mpv",
+)  # fmt: skip
 ENCODES = (
     "codec.segment.encoder", "codec.segment.passes", "codec.segment.choice", "codec.segment.fit_restorer",
     "codec.segment.fit_density", "codec.segment.presets", "codec.segment.rate", "codec.segment.scenes",

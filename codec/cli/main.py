@@ -1,5 +1,5 @@
-"""The command line: `codec encode | decode | info | verify | upscale | train-upscaler | splat`. It holds no logic; it
-asks, shows and exits.
+"""The command line: `codec encode | decode | info | verify | play | upscale | train-upscaler | splat`. It holds no
+logic; it asks, shows and exits.
 
 Exit codes: 0 fine, 1 the file or the input is bad, 2 wrong usage, 130 interrupted. Results go to standard output, all
 else to standard error; with --json every event is one JSON object a line on standard output.
@@ -13,6 +13,7 @@ import click
 
 from .command import Group, run_to_end
 from .film import decode_command, encode_command, info_command, verify_command
+from .play import play_command
 from .splat import splat_group
 from .still import upscale_command
 from .train import train_upscaler_command
@@ -33,6 +34,7 @@ for command in (
     decode_command,
     verify_command,
     info_command,
+    play_command,
     upscale_command,
     train_upscaler_command,
     splat_group,

@@ -154,6 +154,10 @@ class Contents:
                 return ""
             raise FormatError(f"{self.path}: what tells of its pictures is damaged: {error}") from None
 
+    def times(self) -> list[int]:
+        """When each picture is shown, in `info.time_base`; none is decoded. Raises FormatError."""
+        return self._reader.times()
+
     def tracks_found(self) -> list[Track]:
         """What lies beside the pictures; all of it is read. Raises FormatError."""
         return self._reader.tracks()

@@ -137,6 +137,19 @@ class FilmReader:
                     data, payloads = tu, ()
                 yield TemporalUnit(data, packet.pts, packet.duration or 0, packet.is_keyframe, payloads)
 
+    def times(self) -> list[int]:
+        """When pictures are shown, in the track's time base, in order. Where the container's index tells, the file is
+        not read. Raises FormatError."""
+        with self._open() as (container, stream):
+            packets = self._packets(container, stream)
+            indexed = [entry.timestamp for entry in stream.index_entries]
+            first = next(packets, None)
+            if first is None:
+                return []
+            if len(indexed) == stream.frames and indexed[0] == first.pts:
+                return indexed
+            return [first.pts, *(packet.pts for packet in packets)]
+
     def tracks(self) -> list[Track]:
         """What lies beside the film in its file; all of it is read. Raises FormatError where it cannot be."""
         with self._open() as (container, _):

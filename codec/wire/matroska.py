@@ -18,12 +18,12 @@ from .hdr import content_light_of, mastering_of
 
 ROOM = " " * 256  # what the name of a track ends with that is to be described; mastering data take half of it
 
-_SEGMENT, _VOID, _TRACKS, _TRACK_ENTRY, _NAME, _VIDEO = 0x18538067, 0xEC, 0x1654AE6B, 0xAE, 0x536E, 0xE0
-_PIXEL_WIDTH, _PIXEL_HEIGHT, _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0xB0, 0xBA, 0x54B0, 0x54BA, 0x54B2
-_COLOUR, _SITING_ACROSS, _SITING_DOWN, _MAX_CLL, _MAX_FALL, _MASTERING = 0x55B0, 0x55B7, 0x55B8, 0x55BC, 0x55BD, 0x55D0
+SEGMENT, _VOID, TRACKS, TRACK_ENTRY, _NAME, VIDEO = 0x18538067, 0xEC, 0x1654AE6B, 0xAE, 0x536E, 0xE0
+PIXEL_WIDTH, PIXEL_HEIGHT, _DISPLAY_WIDTH, _DISPLAY_HEIGHT, DISPLAY_UNIT = 0xB0, 0xBA, 0x54B0, 0x54BA, 0x54B2
+COLOUR, _SITING_ACROSS, _SITING_DOWN, _MAX_CLL, _MAX_FALL, _MASTERING = 0x55B0, 0x55B7, 0x55B8, 0x55BC, 0x55BD, 0x55D0
 _POINTS, _BRIGHTEST, _DARKEST = range(0x55D1, 0x55D9), 0x55D9, 0x55DA  # x and y of red, green, blue and white
 _ADDITIONS, _ADDITION_TYPE, _ADDITION_DATA = 0x41E4, 0x41E7, 0x41ED
-_CLUSTER, _BLOCK_GROUP, _BLOCK_ADDITIONS, _BLOCK_MORE, _BLOCK_ADDITION = 0x1F43B675, 0xA0, 0x75A1, 0xA6, 0xA5
+CLUSTER, _BLOCK_GROUP, _BLOCK_ADDITIONS, _BLOCK_MORE, _BLOCK_ADDITION = 0x1F43B675, 0xA0, 0x75A1, 0xA6, 0xA5
 _DOLBY_VISION = (int.from_bytes(b"dvcC"), int.from_bytes(b"dvvC"), int.from_bytes(b"dvwC"))
 _ASPECT_RATIO = 3  # DisplayUnit: width and height are a ratio
 _HEAD = 1 << 20  # bytes of a file that hold its headers
@@ -37,7 +37,7 @@ _SITING = {"left": (1, 2), "center": (2, 2), "topleft": (1, 1), "top": (2, 1)}
 def chroma_place_of(header: bytes) -> str:
     """Where the first track's chroma samples lie, by libav's name; empty where its header does not say."""
     try:
-        colour = _find(header, (_SEGMENT, _TRACKS, _TRACK_ENTRY, _VIDEO, _COLOUR), 0, len(header))[-1]
+        colour = _find(header, (SEGMENT, TRACKS, TRACK_ENTRY, VIDEO, COLOUR), 0, len(header))[-1]
     except ValueError:
         return ""
     fields = {e.id: _number(header, e) for e in _elements(header, colour.body, colour.end)}
@@ -48,7 +48,7 @@ def chroma_place_of(header: bytes) -> str:
 def dolby_vision_of(header: bytes) -> int | None:
     """The Dolby Vision profile of the first track, None where it has none."""
     try:
-        track = _find(header, (_SEGMENT, _TRACKS, _TRACK_ENTRY), 0, len(header))[-1]
+        track = _find(header, (SEGMENT, TRACKS, TRACK_ENTRY), 0, len(header))[-1]
     except ValueError:
         return None
     for mapping in _elements(header, track.body, track.end):
@@ -62,7 +62,7 @@ def dolby_vision_of(header: bytes) -> int | None:
 
 def block_addition_of(file: bytes) -> bytes:
     """What is added to the first block of a file; nothing where there is no such."""
-    path = _SEGMENT, _CLUSTER, _BLOCK_GROUP, _BLOCK_ADDITIONS, _BLOCK_MORE, _BLOCK_ADDITION
+    path = SEGMENT, CLUSTER, _BLOCK_GROUP, _BLOCK_ADDITIONS, _BLOCK_MORE, _BLOCK_ADDITION
     try:
         found = _find(file, path, 0, len(file))[-1]
     except ValueError:
@@ -84,22 +84,29 @@ def describe_pictures(
     """
     with open(path, "r+b") as file:
         data = file.read(_HEAD)
-        track, video = _find(data, (_SEGMENT, _TRACKS, _TRACK_ENTRY, _VIDEO), 0, len(data))[-2:]
-        pictures = _shaped(dict(_children(data, video.body, video.end)), sar)
-        colour = _coloured(dict(_children(pictures.get(_COLOUR, b""))), chroma_place, side_data)
-        if colour:
-            pictures[_COLOUR] = _joined(colour.items())
+        track, video = _find(data, (SEGMENT, TRACKS, TRACK_ENTRY, VIDEO), 0, len(data))[-2:]
+        pictures = described(dict(_children(data, video.body, video.end)), sar, chroma_place, side_data)
         fields = []
         for i, body in _children(data, track.body, track.end):
-            body = _joined(pictures.items()) if i == _VIDEO else body.rstrip(b" ") if i == _NAME else body
+            body = joined(pictures.items()) if i == VIDEO else body.rstrip(b" ") if i == _NAME else body
             fields += [(i, body)] if body or i != _NAME else []
-        body = _joined(fields)
+        body = joined(fields)
         room = track.end - track.body - len(body) - 9
         if room < 0 or track.end > len(data):
             raise ValueError("the Matroska file's headers leave no room to describe its pictures")
         file.seek(track.body)
-        file.write(body + bytes([_VOID]) + _long(room) + bytes(room))
+        file.write(body + bytes([_VOID]) + long_size(room) + bytes(room))
     return sar if sar == 1 else _ratio(pictures)
+
+
+def described(
+    video: dict[int, bytes], sar: Fraction, chroma_place: str, side_data: Mapping[str, bytes]
+) -> dict[int, bytes]:
+    """The fields of a Video master, by their ids, with those that tell this of its pictures."""
+    pictures = _shaped(video, sar)
+    if colour := _coloured(dict(_children(pictures.get(COLOUR, b""))), chroma_place, side_data):
+        pictures[COLOUR] = joined(colour.items())
+    return pictures
 
 
 def sar_notes(container: str, wanted: Fraction, told: Fraction) -> list[str]:
@@ -112,10 +119,10 @@ def _shaped(video: dict[int, bytes], sar: Fraction) -> dict[int, bytes]:
     """The fields of a Video master with that sample aspect ratio."""
     if sar == 1:
         return video
-    width, height = (int.from_bytes(video[i]) for i in (_PIXEL_WIDTH, _PIXEL_HEIGHT))
-    if _DISPLAY_UNIT in video:
+    width, height = (int.from_bytes(video[i]) for i in (PIXEL_WIDTH, PIXEL_HEIGHT))
+    if DISPLAY_UNIT in video:
         shape = (Fraction(width, height) * sar).as_integer_ratio()
-        video[_DISPLAY_UNIT] = bytes([_ASPECT_RATIO])
+        video[DISPLAY_UNIT] = bytes([_ASPECT_RATIO])
     else:  # WebM knows pixels only
         shape = (round(width * sar), height) if sar > 1 else (width, round(height / sar))
     return video | {_DISPLAY_WIDTH: shape[0].to_bytes(4), _DISPLAY_HEIGHT: shape[1].to_bytes(4)}
@@ -123,7 +130,7 @@ def _shaped(video: dict[int, bytes], sar: Fraction) -> dict[int, bytes]:
 
 def _ratio(video: dict[int, bytes]) -> Fraction:
     """The sample aspect ratio that a Video master tells."""
-    width, height = (int.from_bytes(video[i]) for i in (_PIXEL_WIDTH, _PIXEL_HEIGHT))
+    width, height = (int.from_bytes(video[i]) for i in (PIXEL_WIDTH, PIXEL_HEIGHT))
     across, down = (int.from_bytes(video[i]) for i in (_DISPLAY_WIDTH, _DISPLAY_HEIGHT))
     return Fraction(across * height, max(down * width, 1))
 
@@ -138,7 +145,7 @@ def _coloured(colour: dict[int, bytes], chroma_place: str, side_data: Mapping[st
     if display := mastering_of(side_data):
         numbers = dict(zip(_POINTS, (number for point in display[:4] for number in point), strict=True))
         numbers |= {_BRIGHTEST: display.brightest, _DARKEST: display.darkest}
-        colour[_MASTERING] = _joined((i, struct.pack(">d", number)) for i, number in numbers.items())
+        colour[_MASTERING] = joined((i, struct.pack(">d", number)) for i, number in numbers.items())
     return colour
 
 
@@ -181,7 +188,7 @@ def _children(data: bytes, at: int = 0, end: int | None = None) -> list[tuple[in
     return [(e.id, data[e.body : e.end]) for e in found if e.id != _VOID]
 
 
-def _joined(fields: Iterable[tuple[int, bytes]]) -> bytes:
+def joined(fields: Iterable[tuple[int, bytes]]) -> bytes:
     """Elements one after the other."""
     return b"".join(i.to_bytes((i.bit_length() + 7) // 8) + _size(len(body)) + body for i, body in fields)
 
@@ -192,9 +199,9 @@ def _number(data: bytes, element: _Element) -> int:
 
 def _size(value: int) -> bytes:
     """A size field, of one byte where that will do."""
-    return bytes([value | 0x80]) if value < 0x7F else _long(value)
+    return bytes([value | 0x80]) if value < 0x7F else long_size(value)
 
 
-def _long(value: int) -> bytes:
+def long_size(value: int) -> bytes:
     """A size field of eight bytes."""
     return (value | 1 << 56).to_bytes(8)

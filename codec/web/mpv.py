@@ -1,0 +1,125 @@
+"""`codec play --mpv`: mpv with the restored pictures, and with sound, subtitles and chapters of the file itself.
+
+mpv reads the pictures as a Matroska file from a server on loopback, so that it goes anywhere in the film by itself, and
+pauses where decoding is too slow. Its address, with the token, is handed over on standard input: everybody can see what
+a program was started with. Times in both files are those of the film, and mpv takes them as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from fractions import Fraction
+
+from ..errors import OutputError, reason
+from ..events import FilmPlayed, Listener, Note, PlayerOpened, silent
+from ..film.film import Film
+from ..frames import VideoInfo
+from ..limits import DEFAULT, Limits
+from ..media.libav import open_film
+from .restored import RestoredFilm
+from .server import Server
+
+MPV = "mpv"
+_PATIENCE = 1800  # seconds that mpv waits for a picture: of some films one takes long
+_END = 5.0  # seconds that mpv has for its end
+_CODES = {1: "it could not start", 2: "it could not show the film", 3: "it could not show all of the film"}
+_QUARTERS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}  # a, b, c, d: degrees
+
+
+def play_in_mpv(
+    path: str | os.PathLike[str],
+    *,
+    best_effort: bool = False,
+    device: str = "auto",
+    threads: int = 0,
+    terminal: bool = True,
+    limits: Limits = DEFAULT,
+    listen: Listener = silent,
+) -> None:
+    """Show the film `path` in mpv until that ends. `terminal`: mpv may write to it, and takes keys from there.
+
+    Raises OutputError where mpv is missing or fails, FormatError where the file is no film of ours, and DamageError,
+    once mpv has ended, where pictures could not be restored exactly (unless `best_effort`).
+    """
+    path = os.fspath(path)
+    program = shutil.which(MPV)
+    if program is None:
+        raise OutputError("mpv is not on this machine, or not on the PATH: install it, or play without --mpv")
+    film = Film(path, best_effort=best_effort, device=device, threads=threads, limits=limits)
+    restored = RestoredFilm(film, listen)
+    name = os.path.basename(path).encode(errors="replace").decode()
+    rotation, note = _rotation(film.info)
+    if note:
+        listen(Note(note))
+    options = [*_beside(path, restored.shift), *rotation, *([] if terminal else ["--terminal=no"])]
+    with Server({"film.mkv": restored}, listen=listen) as server:
+        address = f"{server.address}film.mkv"
+        listen(PlayerOpened(address, MPV))
+        code = _run([program, *_fixed(name), *options], address)
+    if restored.fault:
+        raise restored.fault
+    if code in _CODES:
+        raise OutputError(f"mpv has ended with code {code}: {_CODES[code]}")
+    listen(FilmPlayed(path))
+
+
+def _fixed(name: str) -> list[str]:
+    """What mpv is told of every film. What its user has set besides stays."""
+    return [
+        "--playlist=-",
+        "--rebase-start-time=no",  # it would move each file by itself
+        "--cache=yes",
+        f"--network-timeout={_PATIENCE}",
+        f"--force-media-title={name}",
+        "--script-opts-append=ytdl_hook-exclude=127%.0%.0%.1",  # what cannot be opened is none of its business
+    ]
+
+
+def _beside(path: str, shift: Fraction) -> list[str]:
+    """Where mpv finds what lies beside the pictures, `shift` seconds later than its times say."""
+    here = os.path.abspath(path)  # no name that begins with a dash, or looks like an address
+    with open_film(path) as film:
+        kinds = {stream.type for stream in film.streams}
+        chapters = bool(film.chapters())
+    how = "audio" if "audio" in kinds else "sub" if "subtitle" in kinds else ""  # either takes all tracks, once each
+    options = [f"--{how}-file={here}"] if how else []
+    options += [f"--chapters-file={here}"] if chapters else []
+    return options + ([f"--audio-delay={float(shift)}", f"--sub-delay={float(shift)}"] if shift else [])
+
+
+def _rotation(info: VideoInfo) -> tuple[list[str], str]:
+    """mpv's option that turns pictures as the film says, and a sentence where it cannot."""
+    if not info.display_matrix:
+        return [], ""
+    a, b, _, c, d, *_ = (round(number / 65536) for number in info.display_matrix)
+    if (a, b, c, d) not in _QUARTERS:
+        return [], "mpv does not mirror pictures as the film asks for, or turn them so"
+    return [f"--video-rotate={_QUARTERS[a, b, c, d]}"], ""
+
+
+def _run(command: Sequence[str], address: str) -> int:
+    """Run mpv, let it play what lies at `address`, and return its exit code. It is ended where we are."""
+    around = [*filter(None, [os.environ.get("no_proxy")]), "127.0.0.1"]  # nothing else may know the token
+    environment = os.environ | {"no_proxy": ",".join(around)}
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+    except OSError as error:
+        raise OutputError(f"{command[0]} cannot be started: {reason(error)}") from None
+    try:
+        assert process.stdin is not None
+        with suppress(OSError):  # it may have ended already
+            process.stdin.write(f"{address}\n".encode())
+        with suppress(OSError):
+            process.stdin.close()
+        return process.wait()
+    finally:
+        process.terminate()
+        try:
+            process.wait(_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,44 @@
+"""The files that the player's page is made of: those of the folder `player` beside this module, and the pretrained
+heads that films and stills refer to."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from heads.restorer.store import FILM_HEADS, STILL_HEADS
+
+from ..errors import InputError
+from .resources import TYPES
+
+INDEX = "index.html"
+
+
+def page_files(folder: Traversable | None = None) -> dict[str, bytes]:
+    """Each file's bytes by its path below the page, which has slashes; `folder` holds another page than the package's.
+    Files of types that a page has no use for are left out. Raises InputError where there is no page."""
+    folder = folder or files(__package__) / "player"
+    if not (folder / INDEX).is_file():
+        raise InputError("the player's page is not there; NVC has to be installed again")
+    heads = files("heads.restorer")
+    names = (*FILM_HEADS.values(), *STILL_HEADS.values())
+    return _found(folder) | {name: (heads / name).read_bytes() for name in names}
+
+
+def type_of(path: str) -> str:
+    """The MIME type of a file of the page."""
+    return TYPES[_ending(path)]
+
+
+def _found(folder: Traversable, before: str = "") -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            found |= _found(entry, f"{before}{entry.name}/")
+        elif _ending(entry.name) in TYPES:
+            found[before + entry.name] = entry.read_bytes()
+    return found
+
+
+def _ending(name: str) -> str:
+    return f".{name.rpartition('.')[2].lower()}"
