@@ -23,6 +23,7 @@ import { newPlane, shapesOf } from './planes.js';
 const MEMORY = 2 ** 28; // bytes of pictures ahead
 const AHEAD = [6, 24]; // least and most of them
 const TICK = 1000; // microseconds between the numbers that stand for times in the decoder
+const EARLIER = 1e-6; // seconds that times may be off by, as they are fractions
 const BASE_FORMAT = 'I420P10';
 
 /** How the base is decoded: by software, as hardware gives samples in forms that cannot be read.
@@ -181,7 +182,7 @@ export class Pictures {
   /** Whether a picture lies before what is wanted. */
   #early({ time, duration }) {
     const { target } = this.#options;
-    return duration ? time + duration <= target : time < target;
+    return (duration ? time + duration : time + EARLIER) <= target + EARLIER;
   }
 
   /** Begin a picture. @returns {{base: Plane[], planes: Promise<Plane[]> | null, since: number}} */

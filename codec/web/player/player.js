@@ -1,0 +1,231 @@
+/**
+ * Plays a film: which picture is shown when, seeking, single pictures, speed.
+ *
+ * Tells by events what changed: `state` (playing, waiting, ended, rate), `time`, `picture` (the one that is shown now)
+ * and `failure` (`detail` is an NvcError).
+ */
+
+import { Clock } from './clock.js';
+import { aheadOf, Pictures } from './pictures.js';
+import { Statistics } from './statistics.js';
+
+const LATE = 0.04; // seconds without a picture that is due, after which the film waits
+const SPEEDS = [0.25, 4];
+
+/** Plays one film. */
+export class Player extends EventTarget {
+  #units;
+  #restoring;
+  #pictures = null;
+  #wanted = null; // where to seek once the present seeking is done
+  #seeking = false;
+  #arriving = false; // whether the next picture is to be shown whatever the time
+  #resume = false; // whether it plays on after that
+  #frame = 0;
+  #ahead;
+  clock = new Clock();
+  statistics = new Statistics();
+  /** @type {import('./pictures.js').Picture | null} */
+  shown = null;
+  playing = false;
+  waiting = false;
+  ended = false;
+  baseOnly = false;
+  late = null; // milliseconds that the last picture was shown after its time
+
+  /** @param {import('./units.js').Units} units
+   * @param {import('./restoring.js').Restoring} restoring
+   * @param {import('./planes.js').Film} header
+   * @param {number} duration seconds
+   * @param {import('./sound.js').Sound | null} sound */
+  constructor(units, restoring, header, duration, sound) {
+    super();
+    this.#units = units;
+    this.#restoring = restoring;
+    this.duration = duration;
+    this.#ahead = aheadOf(header);
+    this.clock.follow(sound);
+    this.#tick = this.#tick.bind(this);
+    this.#frame = requestAnimationFrame(this.#tick);
+  }
+
+  /** @returns {number} seconds */
+  get time() {
+    return Math.min(this.#wanted ?? this.clock.now, this.duration);
+  }
+
+  get rate() {
+    return this.clock.rate;
+  }
+
+  set rate(rate) {
+    this.clock.speed(Math.min(Math.max(rate, SPEEDS[0]), SPEEDS[1]));
+    this.#tell('state');
+  }
+
+  play() {
+    if (this.playing) return;
+    this.playing = true;
+    if (this.ended) this.seek(0);
+    else this.#wait();
+    this.#tell('state');
+  }
+
+  pause() {
+    if (!this.playing) return;
+    this.playing = false;
+    this.waiting = false;
+    this.clock.stop();
+    this.#tell('state');
+  }
+
+  toggle() {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  /** @param {number} time seconds
+   * @returns {Promise<void>} when decoding has begun there */
+  async seek(time) {
+    this.#wanted = Math.min(Math.max(time, 0), this.duration);
+    this.#tell('time');
+    if (this.#seeking) return;
+    this.#seeking = true;
+    try {
+      while (this.#wanted !== null && !this.closed) await this.#go(this.#wanted);
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#seeking = false;
+    }
+  }
+
+  /** One picture on or back; the film pauses.
+   * @param {1 | -1} direction */
+  async step(direction) {
+    this.pause();
+    if (!this.shown || this.#seeking) return;
+    if (direction < 0) {
+      const { track } = this.#units;
+      const before = await track.find(track.sample(this.shown.sample).pts - 1);
+      if (before >= 0) await this.seek(track.sample(before).pts / track.timescale);
+    } else if (!this.#showNext()) this.#arriving = true;
+  }
+
+  /** Whether to play the base alone, which any machine can.
+   * @param {boolean} only */
+  setBaseOnly(only) {
+    this.baseOnly = only;
+    this.#tell('state');
+    return this.seek(this.shown?.time ?? this.time);
+  }
+
+  close() {
+    this.closed = true;
+    cancelAnimationFrame(this.#frame);
+    this.clock.stop();
+    this.#pictures?.close();
+  }
+
+  /** Begin to decode what is shown at a time. */
+  async #go(time) {
+    const { track } = this.#units;
+    const sample = await track.find(Math.floor(time * track.timescale + 1e-3));
+    const key = await track.keyBefore(sample);
+    if (this.closed) return;
+    if (this.#wanted !== time) return; // somebody was faster
+    this.#wanted = null;
+    this.#pictures?.close();
+    this.clock.stop();
+    this.clock.set(time);
+    this.ended = false;
+    const arrived = new Promise((resolve) => (this.arrived = resolve));
+    this.#arriving = true;
+    const { statistics, baseOnly } = this;
+    const pictures = new Pictures({
+      units: this.#units, restoring: this.#restoring, statistics, codec: track.codec, key: key < 0 ? sample : key,
+      target: track.sample(sample).pts / track.timescale, ahead: this.#ahead, baseOnly,
+      changed: () => pictures === this.#pictures && this.#changed(),
+    });
+    this.#pictures = pictures;
+    if (this.playing) this.#wait();
+    await arrived;
+  }
+
+  /** A picture has become ready, or the end or an error is there. */
+  #changed() {
+    const { error, ended } = this.#pictures;
+    if (error) {
+      this.arrived?.();
+      this.#fail(error);
+    } else if (this.#arriving && (this.#showNext() || ended)) {
+      this.#arriving = false;
+      this.arrived?.();
+      if (!this.playing && this.shown) this.clock.set(this.shown.time);
+    }
+    if (this.waiting && this.#pictures.full) this.#goOn();
+  }
+
+  /** Let the clock stand until pictures are ready. */
+  #wait() {
+    this.clock.stop();
+    this.waiting = true;
+    if (this.#pictures?.full) this.#goOn();
+    this.#tell('state');
+  }
+
+  #goOn() {
+    this.waiting = false;
+    this.clock.start();
+    this.#tell('state');
+  }
+
+  #showNext() {
+    const picture = this.#pictures?.take();
+    if (!picture) return false;
+    this.#show(picture);
+    if (!this.playing) this.clock.set(picture.time);
+    return true;
+  }
+
+  #show(picture) {
+    this.shown = picture;
+    this.statistics.picture();
+    this.dispatchEvent(new CustomEvent('picture', { detail: picture }));
+  }
+
+  #tick() {
+    this.#frame = requestAnimationFrame(this.#tick);
+    if (!this.playing || this.waiting || this.#arriving || !this.#pictures) return;
+    const now = this.clock.now;
+    let due = null;
+    while (this.#pictures.ready[0]?.time <= now) {
+      if (due) this.statistics.dropped++;
+      due = this.#pictures.take();
+    }
+    if (due) {
+      this.late = 1000 * (now - due.time);
+      this.#show(due);
+    } else if (!this.#pictures.ready.length) this.#without(now);
+    this.#tell('time');
+  }
+
+  /** No picture is ready. */
+  #without(now) {
+    const end = this.shown ? this.shown.time + this.shown.duration : 0;
+    if (this.#pictures.ended) {
+      if (now < Math.max(end, Math.min(this.duration, end + 60))) return; // sound may last longer
+      this.ended = true;
+      this.pause();
+    } else if (now > end + LATE) this.#wait();
+  }
+
+  #fail(error) {
+    this.pause();
+    this.dispatchEvent(new CustomEvent('failure', { detail: error }));
+  }
+
+  #tell(type) {
+    this.dispatchEvent(new Event(type));
+  }
+}
