@@ -4,8 +4,8 @@
  * Planes are r8uint or r16uint textures. Samples between samples are mixed of their four neighbours.
  */
 
-/** Bytes of the uniform `View`; see the shader. */
-export const VIEW_WORDS = 4 * (6 + 1 + 2 + 2 + 1);
+/** Numbers of the uniform `View`; see the shader. */
+export const VIEW_WORDS = 4 * (3 + 3 + 7);
 
 const bilinear = `
 fn mixed(plane: texture_2d<u32>, place: vec2<f32>) -> f32 {
