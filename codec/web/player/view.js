@@ -1,0 +1,171 @@
+/**
+ * The picture on the page: its size, the divider between base and restored film, the lens, the words on it.
+ */
+
+const LENS = 110; // half its size, CSS pixels
+const STEP = 2; // hundredths of the width by which keys move the divider
+
+const $ = (id) => document.getElementById(id);
+
+/** The box that the picture lies in. */
+export class View {
+  #screen = null;
+  #pointer = null; // where the lens is, 0 .. 1 of the box
+  #divider = 0; // 0 .. 1
+  #comparing = false;
+  #magnifying = false;
+  #aspect = [16, 9];
+
+  constructor() {
+    this.box = $('box');
+    new ResizeObserver(() => this.fit()).observe($('stage'));
+    const divider = $('divider');
+    divider.addEventListener('pointerdown', (event) => {
+      divider.setPointerCapture(event.pointerId);
+      event.preventDefault();
+      divider.focus();
+    });
+    divider.addEventListener('pointermove', (event) => {
+      if (divider.hasPointerCapture(event.pointerId)) this.divide(this.#placeOf(event).x);
+    });
+    divider.addEventListener('keydown', (event) => this.#dividerKey(event));
+    this.box.addEventListener('pointermove', (event) => this.#moved(event));
+    this.box.addEventListener('pointerdown', (event) => this.#moved(event));
+    this.box.addEventListener('pointerleave', () => this.#moved(null));
+  }
+
+  /** A canvas that nothing was drawn on; it takes the place of the last one.
+   * @returns {HTMLCanvasElement} */
+  canvas() {
+    const old = $('picture');
+    const canvas = document.createElement('canvas');
+    for (const { name, value } of old.attributes) {
+      if (['id', 'role', 'aria-label'].includes(name)) canvas.setAttribute(name, value);
+    }
+    old.replaceWith(canvas);
+    return canvas;
+  }
+
+  /** Show what is drawn by a screen, of which the canvas has got its size.
+   * @param {import('./screen.js').Screen | null} screen
+   * @param {[number, number]} [size] of what is shown where there is no screen */
+  begin(screen, size) {
+    this.#screen = screen;
+    const { width, height } = $('picture');
+    this.#aspect = size ?? [width, height];
+    this.box.hidden = false;
+    this.fit();
+  }
+
+  end() {
+    this.#screen = null;
+    this.box.hidden = true;
+    this.words(null);
+    this.caption('');
+  }
+
+  /** @returns {import('./screen.js').Look} */
+  get look() {
+    const { clientWidth: width, clientHeight: height } = this.box;
+    const lens = this.#magnifying && this.#pointer
+      ? { ...this.#pointer, width: LENS / width, height: LENS / height }
+      : null;
+    return { divider: this.#comparing ? this.#divider : 0, lens };
+  }
+
+  /** @param {import('./pictures.js').Picture} picture */
+  show(picture) {
+    this.#screen?.show(picture, this.look);
+    this.words(picture.words);
+  }
+
+  get comparing() {
+    return this.#comparing;
+  }
+
+  get magnifying() {
+    return this.#magnifying;
+  }
+
+  /** Show base and film beside each other, or no longer.
+   * @param {boolean} on */
+  compare(on) {
+    this.#comparing = on;
+    if (on && !this.#divider) this.#divider = 0.5;
+    for (const id of ['divider', 'isBase', 'isFilm']) $(id).hidden = !on;
+    this.divide(this.#divider);
+  }
+
+  /** @param {boolean} on whether the lens follows the pointer */
+  magnify(on) {
+    this.#magnifying = on;
+    this.#pointer ??= { x: 0.5, y: 0.5 };
+    this.#redraw();
+  }
+
+  /** @param {number} place of the divider, 0 .. 1 */
+  divide(place) {
+    this.#divider = Math.min(Math.max(place, 0), 1);
+    const divider = $('divider');
+    const percent = Math.round(100 * this.#divider);
+    divider.style.left = `${100 * this.#divider}%`;
+    divider.setAttribute('aria-valuenow', String(percent));
+    divider.setAttribute('aria-valuetext', `${percent} per cent base`);
+    this.#redraw();
+  }
+
+  /** @param {string | null} sentence on the picture */
+  words(sentence) {
+    if ($('words').textContent !== (sentence ?? '')) $('words').textContent = sentence ?? '';
+    $('words').hidden = !sentence;
+  }
+
+  /** @param {string} text subtitle */
+  caption(text) {
+    $('caption').textContent = text;
+  }
+
+  /** As large as there is room. */
+  fit() {
+    const { clientWidth, clientHeight } = $('stage');
+    const [w, h] = this.#aspect;
+    const scale = Math.min(clientWidth / w, clientHeight / h);
+    this.box.style.width = `${Math.floor(w * scale)}px`;
+    this.box.style.height = `${Math.floor(h * scale)}px`;
+    this.#redraw();
+  }
+
+  #redraw() {
+    const look = this.look;
+    const lens = $('lens');
+    lens.hidden = !look.lens;
+    if (look.lens) {
+      const { clientWidth: width, clientHeight: height } = this.box;
+      Object.assign(lens.style, {
+        left: `${look.lens.x * width - LENS}px`, top: `${look.lens.y * height - LENS}px`,
+        width: `${2 * LENS}px`, height: `${2 * LENS}px`,
+      });
+    }
+    this.#screen?.look(look);
+  }
+
+  #placeOf({ clientX, clientY }) {
+    const { left, top, width, height } = this.box.getBoundingClientRect();
+    return { x: (clientX - left) / width, y: (clientY - top) / height };
+  }
+
+  #moved(event) {
+    if (!this.#magnifying) return;
+    if (event === null) this.#pointer = null;
+    else this.#pointer = this.#placeOf(event);
+    this.#redraw();
+  }
+
+  #dividerKey(event) {
+    const by = { ArrowLeft: -STEP, ArrowRight: STEP, PageDown: -10, PageUp: 10, Home: -100, End: 100 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.divide(this.#divider + by / 100);
+  }
+}
