@@ -1,0 +1,156 @@
+/** The page: opens what is dropped on it, chosen, or named by `?src=`. */
+
+import { tellAlive } from './alive.js';
+import { isAvif } from './avif.js';
+import { NvcError, ascii } from './bytes.js';
+import { Controls } from './controls.js';
+import { listen } from './keys.js';
+import { plainPicture, plainVideo, playsAv1 } from './plain.js';
+import { OnlyPlain, Session } from './session.js';
+import { fileSource, urlSource } from './source.js';
+import { View } from './view.js';
+
+const $ = (id) => document.getElementById(id);
+const HEAD = 256; // bytes that tell what a file is
+
+const view = new View();
+let current = null; // {session, controls}
+let opening = 0; // counts, so that what was overtaken is noticed
+let lent = null; // address of a file that a plain element shows
+
+/** Open a source; `address` is what the browser itself would load.
+ * @param {Promise<import('./source.js').Source> | import('./source.js').Source} asked
+ * @param {() => string} address */
+async function openSource(asked, address) {
+  const turn = ++opening;
+  close();
+  $('welcome').hidden = false;
+  say('opening …');
+  try {
+    const source = await asked;
+    document.title = `${source.name} – NVC player`;
+    const head = await source.read(0, Math.min(HEAD, source.size));
+    if (isAvif(head)) await openStill(address());
+    else if (ascii(head.subarray(0, 3)) === 'NVS') throw new NvcError('Pictures of Gaussians (.nvs) cannot be shown here yet');
+    else await openFilm(source, address, turn);
+    if (turn !== opening) return;
+    $('welcome').hidden = true;
+    $('player').classList.add('film');
+  } catch (error) {
+    if (turn === opening) fail(error);
+  }
+}
+
+async function openFilm(source, address, turn) {
+  let session;
+  try {
+    session = await Session.open(source, view);
+  } catch (error) {
+    if (!(error instanceof OnlyPlain)) throw error;
+    await showPlain(error, address);
+    return;
+  }
+  if (turn !== opening) {
+    session.close();
+    return;
+  }
+  const controls = new Controls(session, () => $('file').click());
+  current = { session, controls };
+  note(session.notes);
+  session.player.addEventListener('failure', async ({ detail }) => {
+    if (session.player.shown) view.words(`${sentence(detail)}.`);
+    else {
+      close();
+      const plain = new OnlyPlain(`The base alone: ${detail.message}`, session.track.codec);
+      await showPlain(plain, address).catch(fail);
+    }
+  });
+  session.player.seek(0);
+}
+
+async function showPlain(why, address) {
+  if (!playsAv1(why.codec)) throw new NvcError('This browser does not decode AV1: it cannot show this film at all');
+  await plainVideo(view, address());
+  note([why.message]);
+}
+
+async function openStill(address) {
+  await plainPicture(view, address).catch(() => {
+    throw new NvcError('This browser cannot show AVIF pictures');
+  });
+  note(['The base alone, as any browser shows it: this player does not restore still pictures yet']);
+}
+
+function close() {
+  current?.controls.close();
+  current?.session.close();
+  current = null;
+  if (lent) URL.revokeObjectURL(lent);
+  lent = null;
+  view.end();
+  note([]);
+  $('player').classList.remove('film');
+}
+
+function fail(error) {
+  close();
+  $('welcome').hidden = false;
+  say(sentence(error), true);
+}
+
+/** An error as a sentence. */
+function sentence(error) {
+  const text = error instanceof NvcError ? error.message : `Something went wrong: ${error?.message ?? error}`;
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+function say(text, wrong = false) {
+  $('loading').textContent = text;
+  $('loading').classList.toggle('wrong', wrong);
+}
+
+function note(sentences) {
+  $('note').textContent = sentences.join(' · ');
+  $('note').hidden = !sentences.length;
+}
+
+function openFile(file) {
+  openSource(fileSource(file), () => (lent = URL.createObjectURL(file)));
+}
+
+function openAddress(address) {
+  openSource(urlSource(address), () => address);
+}
+
+function begin() {
+  tellAlive(location);
+  listen(() => current?.controls.actions ?? null);
+  $('choose').addEventListener('click', () => $('file').click());
+  $('file').addEventListener('change', () => {
+    const [file] = $('file').files;
+    if (file) openFile(file);
+    $('file').value = '';
+  });
+  $('from').addEventListener('submit', (event) => {
+    event.preventDefault();
+    openAddress($('address').value);
+  });
+  const stage = $('stage');
+  for (const name of ['dragenter', 'dragover']) {
+    document.addEventListener(name, (event) => {
+      event.preventDefault();
+      stage.classList.add('dropping');
+    });
+  }
+  document.addEventListener('dragleave', (event) => event.relatedTarget || stage.classList.remove('dropping'));
+  document.addEventListener('drop', (event) => {
+    event.preventDefault();
+    stage.classList.remove('dropping');
+    const [file] = event.dataTransfer.files;
+    if (file) openFile(file);
+  });
+  const address = new URLSearchParams(location.search).get('src');
+  if (address) openAddress(new URL(address, document.baseURI).href);
+}
+
+begin();

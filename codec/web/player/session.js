@@ -1,0 +1,126 @@
+/**
+ * A film that is open: all its parts, from the file to the page, made for each other and closed together.
+ */
+
+import { NvcError } from './bytes.js';
+import { known, light } from './colour.js';
+import { open } from './film.js';
+import { openDevice } from './gpu.js';
+import { Marks } from './marks.js';
+import { Painting } from './paint.js';
+import { Peek } from './peek.js';
+import { decoderConfig } from './pictures.js';
+import { Player } from './player.js';
+import { Restoring } from './restoring.js';
+import { Screen } from './screen.js';
+import { Sound } from './sound.js';
+import { Pretrained, Units } from './units.js';
+
+const PEEK = 90; // pixels that small pictures are high
+
+/** Why the browser has to show the base by itself. */
+export class OnlyPlain extends NvcError {
+  /** @param {string} message
+   * @param {string} codec of the base */
+  constructor(message, codec) {
+    super(message);
+    this.codec = codec;
+  }
+}
+
+/** An open film. */
+export class Session {
+  /** Sentences for the viewer. @type {string[]} */
+  notes = [];
+
+  /** @param {import('./source.js').Source} source
+   * @param {import('./view.js').View} view
+   * @returns {Promise<Session>}
+   * @throws {NvcError} where it cannot be opened; OnlyPlain where the browser can show its base */
+  static async open(source, view) {
+    const session = new Session();
+    session.view = view;
+    try {
+      await session.#open(source);
+    } catch (error) {
+      session.close();
+      throw error;
+    }
+    return session;
+  }
+
+  async #open(source) {
+    this.film = await open(source);
+    this.track = this.film.tracks.find(({ kind, codec }) => kind === 'video' && codec.startsWith('av01'));
+    if (!this.track) throw new NvcError(`${source.name} has no AV1 video, so it is no film of ours`);
+    const units = new Units(this.track, new Pretrained(document.baseURI));
+    const { header, sequence, chromaPlace } = await units.first();
+    await this.#checkBrowser();
+    this.device = await openDevice(navigator.gpu).catch(() => null);
+    if (this.device) {
+      this.device.lost.then(({ reason }) => reason !== 'destroyed' && this.#lost());
+      this.device.addEventListener('uncapturederror', ({ error }) => this.#told(error.message));
+    } else {
+      this.notes.push('No WebGPU in this browser: heads run in JavaScript, at some pictures a minute (b shows the base)');
+    }
+    this.restoring = new Restoring(header, this.device);
+    if (this.device && !this.restoring.onGpu) this.notes.push(`Heads run in JavaScript: ${this.restoring.why}`);
+    const colour = known(this.track.colour, sequence, header.height);
+    this.#draw(header, colour, chromaPlace);
+    const { note } = light(colour);
+    if (note) this.notes.push(note);
+    await this.#openSound();
+    this.player = new Player(units, this.restoring, header, this.film.duration, this.sound);
+    this.player.addEventListener('picture', ({ detail }) => this.view.show(detail));
+    this.marks = new Marks(this.player, this.film, this.track, new Peek(this.track, PEEK));
+  }
+
+  close() {
+    this.player?.close();
+    this.sound?.close();
+    this.marks?.close();
+    this.restoring?.destroy();
+    this.screen?.destroy();
+    this.device?.destroy();
+    this.view.end();
+  }
+
+  async #checkBrowser() {
+    const { codec } = this.track;
+    if (typeof VideoDecoder === 'undefined') {
+      const why = isSecureContext ? 'this browser has no WebCodecs' : 'browsers have WebCodecs only behind https';
+      throw new OnlyPlain(`The base alone: ${why}, so nothing can be restored here`, codec);
+    }
+    const { supported } = await VideoDecoder.isConfigSupported(decoderConfig(codec)).catch(() => ({ supported: false }));
+    if (!supported) throw new OnlyPlain('The base alone: WebCodecs of this browser does not decode AV1', codec);
+  }
+
+  #draw(header, colour, chromaPlace) {
+    const canvas = this.view.canvas();
+    const drawn = this.device && this.restoring.onGpu
+      ? new Screen(canvas, this.device, header, this.track, colour, chromaPlace)
+      : new Painting(canvas, header, this.track, colour, chromaPlace);
+    this.screen = drawn;
+    this.view.begin(drawn);
+  }
+
+  async #openSound() {
+    this.sound = null;
+    const tracks = this.film.tracks.filter(({ kind }) => kind === 'audio');
+    for (const track of tracks) {
+      this.sound ??= await Sound.open(track);
+    }
+    if (tracks.length && !this.sound) {
+      this.notes.push(`This browser cannot decode the film's sound (${tracks[0].codec}): it is shown without`);
+    }
+  }
+
+  #lost() {
+    this.player?.pause();
+    this.view.words('The GPU gave up; load the page again');
+  }
+
+  #told(message) {
+    this.view.words(`The GPU refuses: ${message.split('\n')[0]}`);
+  }
+}
