@@ -49,8 +49,7 @@ export class Controls {
     this.#stop.abort();
     clearInterval(this.#timer);
     clearTimeout(this.#idle);
-    this.#session.view.compare(false);
-    this.#session.view.magnify(false);
+    unlook(this.#session.view);
     $('controls').hidden = true;
     $('statistics').hidden = true;
     $('wait').hidden = true;
@@ -64,7 +63,6 @@ export class Controls {
 
   #actions(another) {
     const { player, view } = this.#session;
-    const pressed = (id, on) => $(id).setAttribute('aria-pressed', String(on));
     return {
       another,
       toggle: () => player.toggle(),
@@ -79,22 +77,14 @@ export class Controls {
         if (SPEEDS[next]) player.rate = SPEEDS[next];
       },
       full: () => {
-        if (document.fullscreenElement) document.exitFullscreen();
-        else $('player').requestFullscreen?.();
+        fullScreen();
         this.#awake();
       },
-      compare: () => {
-        view.compare(!view.comparing);
-        pressed('compare', view.comparing);
-      },
-      magnify: () => {
-        view.magnify(!view.magnifying);
-        pressed('magnify', view.magnifying);
-      },
+      ...looking(view),
       baseOnly: () => player.setBaseOnly(!player.baseOnly),
       told: () => {
         $('statistics').hidden = !$('statistics').hidden;
-        pressed('told', !$('statistics').hidden);
+        $('told').setAttribute('aria-pressed', String(!$('statistics').hidden));
         this.#tell();
       },
       subtitles: () => {
@@ -186,6 +176,62 @@ export class Controls {
       $('player').classList.toggle('idle', this.#session.player.playing);
     }, IDLE);
   }
+}
+
+/** Controls of a still picture: those of films that it has a use for. */
+export class StillControls {
+  #stop = new AbortController();
+  #view;
+
+  /** @param {import('./still.js').Still} still
+   * @param {() => void} another asks for another file */
+  constructor({ view }, another) {
+    this.#view = view;
+    this.actions = new Proxy(stillActions(view, another), { get: (known, name) => known[name] ?? (() => {}) });
+    for (const id of ['compare', 'magnify', 'help', 'full', 'another']) {
+      $(id).addEventListener('click', () => this.actions[id](), { signal: this.#stop.signal });
+    }
+    $('player').classList.add('still');
+    $('controls').hidden = false;
+  }
+
+  close() {
+    this.#stop.abort();
+    unlook(this.#view);
+    $('player').classList.remove('still');
+    $('controls').hidden = true;
+  }
+}
+
+/** What can be done to a still. */
+function stillActions(view, another) {
+  return { another, ...looking(view), full: fullScreen, help: () => $('keys').showModal() };
+}
+
+function fullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else $('player').requestFullscreen?.();
+}
+
+/** What can be compared. */
+function looking(view) {
+  const pressed = (id, on) => $(id).setAttribute('aria-pressed', String(on));
+  return {
+    compare: () => {
+      view.compare(!view.comparing);
+      pressed('compare', view.comparing);
+    },
+    magnify: () => {
+      view.magnify(!view.magnifying);
+      pressed('magnify', view.magnifying);
+    },
+  };
+}
+
+function unlook(view) {
+  view.compare(false);
+  view.magnify(false);
+  for (const id of ['compare', 'magnify']) $(id).setAttribute('aria-pressed', 'false');
 }
 
 /** Fill a menu with [value, text]. */

@@ -3,11 +3,12 @@
 import { tellAlive } from './alive.js';
 import { isAvif } from './avif.js';
 import { NvcError, ascii } from './bytes.js';
-import { Controls } from './controls.js';
+import { Controls, StillControls } from './controls.js';
 import { listen } from './keys.js';
 import { plainPicture, plainVideo, playsAv1 } from './plain.js';
 import { OnlyPlain, Session } from './session.js';
 import { fileSource, urlSource } from './source.js';
+import { Still } from './still.js';
 import { View } from './view.js';
 
 const $ = (id) => document.getElementById(id);
@@ -30,8 +31,8 @@ async function openSource(asked, address) {
     const source = await asked;
     document.title = `${source.name} – NVC player`;
     const head = await source.read(0, Math.min(HEAD, source.size));
-    if (isAvif(head)) await openStill(address());
-    else if (ascii(head.subarray(0, 3)) === 'NVS') throw new NvcError('Pictures of Gaussians (.nvs) cannot be shown here yet');
+    if (isAvif(head)) await showStill(source, address);
+    else if (ascii(head.subarray(0, 3)) === 'NVS') throw new NvcError('Gaussians (.nvs) cannot be shown here yet');
     else await openFilm(source, address, turn);
     if (turn !== opening) return;
     $('welcome').hidden = true;
@@ -74,11 +75,18 @@ async function showPlain(why, address) {
   note([why.message]);
 }
 
-async function openStill(address) {
-  await plainPicture(view, address).catch(() => {
-    throw new NvcError('This browser cannot show AVIF pictures');
-  });
-  note(['The base alone, as any browser shows it: this player does not restore still pictures yet']);
+async function showStill(source, address) {
+  try {
+    const session = await Still.open(source, view);
+    current = { session, controls: new StillControls(session, () => $('file').click()) };
+    note(session.notes);
+  } catch (error) {
+    if (!(error instanceof NvcError)) throw error;
+    await plainPicture(view, address()).catch(() => {
+      throw new NvcError(`This browser cannot show the picture: ${error.message}`);
+    });
+    view.words(`This is the base: ${error.message}`);
+  }
 }
 
 function close() {

@@ -17,7 +17,7 @@ export class Painting {
   #offset;
 
   /** Takes what `Screen` takes, but for the device. */
-  constructor(canvas, film, track, colour, chromaPlace) {
+  constructor(canvas, film, track, colour, chromaPlace, baseColour = colour) {
     this.#film = film;
     this.#canvas = canvas;
     this.#place = placed(film, track);
@@ -28,7 +28,7 @@ export class Painting {
       film: new OffscreenCanvas(film.width, film.height),
       base: new OffscreenCanvas(base.width, base.height),
     };
-    this.#rows = { film: rows(colour, film.depth), base: rows(colour, BASE_DEPTH) };
+    this.#rows = { film: rows(colour, film.depth), base: rows(baseColour, BASE_DEPTH) };
     this.#offset = chromaOffset(film.chroma, chromaPlace);
     const { transfer, peak } = light(colour);
     this.#lut = transfer === TRANSFER.plain ? null : dimmed(transfer, peak);

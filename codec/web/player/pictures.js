@@ -44,10 +44,11 @@ export function aheadOf({ width, height }) {
 /** The samples of a decoded base picture; the frame is closed.
  * @param {VideoFrame} frame
  * @returns {Promise<Plane[]>} 10 bits, 4:2:0 */
-async function planesOf(frame) {
+export async function planesOf(frame) {
   try {
     if (frame.format !== BASE_FORMAT) {
-      throw new NvcError(`this browser gives decoded pictures as ${frame.format ?? 'something unknown'}, not as samples`);
+      const form = frame.format ?? 'something unknown';
+      throw new NvcError(`this browser gives decoded pictures as ${form}, not as samples`);
     }
     const { width, height } = frame.visibleRect;
     const planes = shapesOf(width, height, 1).map((shape) => newPlane(shape, 10));

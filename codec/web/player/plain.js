@@ -13,7 +13,10 @@ function shown(element, view, address) {
   element.id = 'picture';
   old.replaceWith(element);
   return new Promise((resolve, reject) => {
-    const size = () => [element.videoWidth || element.naturalWidth || 16, element.videoHeight || element.naturalHeight || 9];
+    const size = () => {
+      const { videoWidth, naturalWidth, videoHeight, naturalHeight } = element;
+      return [videoWidth || naturalWidth || 16, videoHeight || naturalHeight || 9];
+    };
     element.addEventListener(element instanceof HTMLVideoElement ? 'loadedmetadata' : 'load', () => {
       view.begin(null, size());
       resolve();

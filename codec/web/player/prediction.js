@@ -148,10 +148,40 @@ function rowAt({ columns, rows }, channel, y) {
  * @param {import('./planes.js').Film} film
  * @returns {Plane[]} planes of the film's depth */
 export function predict(head, upscaled, film) {
+  return unpack(head.layers.at(-1), lastCells(head, upscaled, film), upscaled, film);
+}
+
+/** What the last layer of a still's head adds (FORMAT.md, section 7), before it is limited.
+ * @param {Head} head
+ * @param {Plane[]} upscaled 10-bit planes
+ * @param {import('./planes.js').Film} film
+ * @returns {Int32Array[]} for each plane, in 1/16 of a 10-bit step */
+export function corrections(head, upscaled, film) {
+  const { bias, shift } = head.layers.at(-1);
+  const cells = lastCells(head, upscaled, film);
+  const out = upscaled.map(({ samples }) => new Int32Array(samples.length));
+  const sums = new Int32Array(cells.columns);
+  const [down, up] = [Math.max(shift - 4, 0), Math.max(4 - shift, 0)];
+  const half = (1 << down) >> 1;
+  channelsOf(film.chroma).forEach(({ plane, fold, row, column }, o) => {
+    const { width, height } = upscaled[plane];
+    for (let y = 0; y * fold.rows + row < height; y++) {
+      convolve(head.layers.at(-1), cells, o, y, sums);
+      const start = (y * fold.rows + row) * width;
+      for (let x = 0; x * fold.columns + column < width; x++) {
+        out[plane][start + x * fold.columns + column] = ((sums[x] + bias[o] + half) >> down) << up;
+      }
+    }
+  });
+  return out;
+}
+
+/** What the last layer sees.
+ * @returns {Cells} */
+function lastCells(head, upscaled, film) {
   let cells = pack(upscaled, film, head.baseQ);
-  const last = head.layers.length - 1;
-  for (let i = 0; i < last; i++) cells = activations(head.layers[i], cells);
-  return unpack(head.layers[last], cells, upscaled, film);
+  for (const layer of head.layers.slice(0, -1)) cells = activations(layer, cells);
+  return cells;
 }
 
 /** Inputs of a head: U - 512 of every channel, planes continued by their last row and column, and what it is told.

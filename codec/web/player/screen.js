@@ -4,8 +4,8 @@
  * @typedef {import('./pictures.js').Picture} Picture
  *
  * What is to be seen of a picture; places are 0 .. 1 of the screen.
- * @typedef {{divider: number, lens: {x: number, y: number, width: number, height: number} | null}} Look divider: left of
- *   it is the base; lens: its centre, and half its size
+ * @typedef {{divider: number, lens: {x: number, y: number, width: number, height: number} | null}} Look
+ *   divider: left of it is the base; lens: its centre, and half its size
  */
 
 import { chromaOffset, light, placed, rows } from './colour.js';
@@ -28,8 +28,9 @@ export class Screen {
    * @param {import('./planes.js').Film} film
    * @param {object} track of the base
    * @param {object} colour what `known` tells
-   * @param {number} chromaPlace */
-  constructor(canvas, device, film, track, colour, chromaPlace) {
+   * @param {number} chromaPlace
+   * @param {object} [baseColour] where the base has another */
+  constructor(canvas, device, film, track, colour, chromaPlace, baseColour = colour) {
     this.#device = device;
     const place = placed(film, track);
     [canvas.width, canvas.height] = [place.width, place.height];
@@ -46,7 +47,7 @@ export class Screen {
       size: this.#numbers.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
     });
     this.#makeTextures(film);
-    this.#setFilm(film, place, colour, chromaPlace);
+    this.#setFilm(film, place, colour, chromaPlace, baseColour);
   }
 
   #makeTextures(film) {
@@ -64,11 +65,11 @@ export class Screen {
   }
 
   /** What is the same in all pictures. */
-  #setFilm(film, { toFilm: [xx, xy, yx, yy, x, y] }, colour, chromaPlace) {
+  #setFilm(film, { toFilm: [xx, xy, yx, yy, x, y] }, colour, chromaPlace, baseColour) {
     const n = this.#numbers;
     const [p, q] = scaleOf(film);
     const { transfer, wide, peak } = light(colour);
-    n.set([...rows(colour, film.depth).flat(), ...rows(colour, BASE_DEPTH).flat()]);
+    n.set([...rows(colour, film.depth).flat(), ...rows(baseColour, BASE_DEPTH).flat()]);
     n.set([transfer, wide ? 1 : 0, peak, 0, xx, xy, yx, yy, x, y], 24);
     n.set([film.width, film.height, (film.width * q) / p, (film.height * q) / p], 40);
     n.set([2 ** (film.depth - 1), 0, ...chromaOffset(film.chroma, chromaPlace)], 44);

@@ -58,8 +58,9 @@ fn shown(colour: vec3<f32>) -> vec3<f32> {
   let kind = view.light.x;
   let wide = view.light.y > 0.5;
   if (kind < 0.5) {
-    if (wide) { return pow(clamp(narrowed(linearOf(colour, 2.4)), vec3<f32>(0.0), vec3<f32>(1.0)), vec3<f32>(1.0 / 2.4)); }
-    return colour;
+    if (!wide) { return colour; }
+    let narrow = clamp(narrowed(linearOf(colour, 2.4)), vec3<f32>(0.0), vec3<f32>(1.0));
+    return pow(narrow, vec3<f32>(1.0 / 2.4));
   }
   var linear = select(hlg(colour), pq(colour), kind < 1.5);
   if (wide) { linear = narrowed(linear); }

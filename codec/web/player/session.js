@@ -61,7 +61,7 @@ export class Session {
       this.device.lost.then(({ reason }) => reason !== 'destroyed' && this.#lost());
       this.device.addEventListener('uncapturederror', ({ error }) => this.#told(error.message));
     } else {
-      this.notes.push('No WebGPU in this browser: heads run in JavaScript, at some pictures a minute (b shows the base)');
+      this.notes.push('No WebGPU here: heads run in JavaScript, at some pictures a minute (b shows the base alone)');
     }
     this.restoring = new Restoring(header, this.device);
     if (this.device && !this.restoring.onGpu) this.notes.push(`Heads run in JavaScript: ${this.restoring.why}`);
@@ -91,8 +91,8 @@ export class Session {
       const why = isSecureContext ? 'this browser has no WebCodecs' : 'browsers have WebCodecs only behind https';
       throw new OnlyPlain(`The base alone: ${why}, so nothing can be restored here`, codec);
     }
-    const { supported } = await VideoDecoder.isConfigSupported(decoderConfig(codec)).catch(() => ({ supported: false }));
-    if (!supported) throw new OnlyPlain('The base alone: WebCodecs of this browser does not decode AV1', codec);
+    const found = await VideoDecoder.isConfigSupported(decoderConfig(codec)).catch(() => null);
+    if (!found?.supported) throw new OnlyPlain('The base alone: WebCodecs of this browser does not decode AV1', codec);
   }
 
   #draw(header, colour, chromaPlace) {

@@ -117,7 +117,8 @@ export function lines(statistics, { picture, restoring, clock, late }) {
   if (header) {
     const psnr = header.psnr === 10000 ? 'exact' : `${(header.psnr / 100).toFixed(2)} dB`;
     lines.push(['PSNR as stored', psnr]);
-    lines.push(['film', `${header.width}x${header.height}, ${['4:0:0', '4:2:0', '4:2:2', '4:4:4'][header.chroma]}, ${header.depth} bits`]);
+    const layout = ['4:0:0', '4:2:0', '4:2:2', '4:4:4'][header.chroma];
+    lines.push(['film', `${header.width}x${header.height}, ${layout}, ${header.depth} bits`]);
     lines.push(['head', headText(picture.unit.segment)]);
   }
   lines.push(['clock', late === null ? clock : `${clock}, picture ${late.toFixed(0)} ms after it`]);

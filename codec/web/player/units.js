@@ -47,7 +47,7 @@ export class Pretrained {
     const name = PRETRAINED[number];
     if (!name || this.#files.has(number)) return;
     const response = await fetch(new URL(name, this.page)).catch(() => null);
-    if (!response?.ok) throw new NvcError(`the head ${name} of the program cannot be fetched: it lies beside this page`);
+    if (!response?.ok) throw new NvcError(`${name}, a head of the program, is not beside this page`);
     this.#files.set(number, readHeadFile(new Uint8Array(await response.arrayBuffer())));
   }
 

@@ -39,9 +39,9 @@ export class View {
   canvas() {
     const old = $('picture');
     const canvas = document.createElement('canvas');
-    for (const { name, value } of old.attributes) {
-      if (['id', 'role', 'aria-label'].includes(name)) canvas.setAttribute(name, value);
-    }
+    canvas.id = 'picture';
+    canvas.setAttribute('role', 'img');
+    canvas.setAttribute('aria-label', 'Picture of the film');
     old.replaceWith(canvas);
     return canvas;
   }

@@ -5,12 +5,14 @@
  *     {do: 'open', id, segment, head, restored}        a segment; `restored`: whether its checksums can hold
  *     {do: 'picture', id, ticket, number, base | predicted, payload}
  *     {do: 'close', id}
+ *     {do: 'still', ticket, base, still, head}          answered by {ticket, planes, exact}
  *
  * A picture is answered by {ticket, planes, group, exact, error}: `group` is the number of the group that it ended, or
  * null; `exact` whether that has the checksum of the payload; `error` a sentence, or null.
  */
 
 import { NvcError } from './bytes.js';
+import { stillSamples } from './colours.js';
 import { checksum } from './planes.js';
 import { Restorer } from './restore.js';
 import { plainPrediction, upscale } from './upscale.js';
@@ -74,6 +76,7 @@ class Checked {
 const DOES = {
   open: (job) => open.set(job.id, new Checked(job)),
   close: ({ id }) => open.delete(id),
+  still: ({ ticket, base, still, head }) => postMessage({ ticket, ...stillSamples(base, still, head) }),
   picture(job) {
     const checked = open.get(job.id);
     if (!checked) throw new NvcError('the segment was closed');
@@ -87,6 +90,7 @@ addEventListener('message', ({ data }) => {
   try {
     DOES[data.do](data);
   } catch (error) {
-    postMessage({ ticket: data.ticket, id: data.id, failed: error instanceof NvcError ? error.message : String(error) });
+    const failed = error instanceof NvcError ? error.message : String(error);
+    postMessage({ ticket: data.ticket, failed });
   }
 });
