@@ -19,7 +19,6 @@ const LIMIT = 2 ** 15; // of corrections
 export function missingOf(still) {
   if (still.bounded === 3) return 'its palette cannot be decoded by this player yet';
   if (still.bounded) return 'its loss-stream is near-lossless, which this player cannot decode yet';
-  if (still.alpha === 1) return 'its transparency cannot be decoded by this player yet';
   return null;
 }
 
@@ -27,8 +26,9 @@ export function missingOf(still) {
  * @param {Plane[]} base 10 bits, 4:2:0
  * @param {import('./payload.js').Still} still one that nothing is `missingOf`
  * @param {import('./prediction.js').SentHead | null} sent
- * @returns {{planes: {width: number, height: number, samples: Uint8Array | Uint16Array}[], exact: boolean}} grey, or
- *   R, G, B, of the still's depth */
+ * @returns {{planes: {width: number, height: number, samples: Uint8Array | Uint16Array}[],
+ *   exact: boolean | null}} grey, or R, G, B, of the still's depth; `exact` is null where there is transparency, which
+ *   is summed up too, and is not decoded here */
 export function stillSamples(base, still, sent) {
   const { width, height, channels, depth, alpha } = still;
   const film = { width, height, chroma: 3, depth: 10, scale: 0 };
@@ -51,7 +51,7 @@ export function stillSamples(base, still, sent) {
     }
   }
   const summed = alpha === 2 ? [...planes, opaque(planes[0], depth, peak)] : planes;
-  return { planes, exact: checksum(summed) === still.checksum };
+  return { planes, exact: alpha === 1 ? null : checksum(summed) === still.checksum };
 }
 
 const limited = (value, least, most) => (value < least ? least : value > most ? most : value);

@@ -15,6 +15,11 @@ const SIZE_MAX = 2 ** 29; // bytes of a file
 const HEAD_FILE = 'still.bin'; // beside the page
 const BASE_COLOUR = { primaries: 1, transfer: 13, matrix: 8, full: true };
 const OWN_COLOUR = { primaries: 1, transfer: 13, matrix: 0, full: true };
+const CHECKED = { // what is said of a still by whether it is exact
+  true: 'exact: its checksum is that of the file',
+  false: 'NOT exact: its checksum is not that of the file',
+  null: 'colours restored; its transparency is not decoded, hence no checksum compared',
+};
 const LEFT = 1; // place of chroma
 
 /** A still that is open. */
@@ -50,11 +55,11 @@ export class Still {
     const { planes, exact } = await restored(base, header, head);
     this.device = await openDevice(navigator.gpu).catch(() => null);
     await this.#draw(picture, header, base, planes);
-    const checked = exact ? 'exact: its checksum is that of the file' : 'NOT exact: its checksum is not that of the file';
+    const checked = CHECKED[String(exact)];
     const psnr = header.psnr === 10000 ? '' : `, ${(header.psnr / 100).toFixed(2)} dB as stored`;
     this.notes.push(`${header.width}x${header.height}, ${header.depth} bits${psnr}; ${checked}`);
     if (picture.icc) this.notes.push('its colour profile is not applied');
-    if (!exact) this.view.words('This picture is not exact: its checksum is not that of the file');
+    if (exact === false) this.view.words('This picture is not exact: its checksum is not that of the file');
   }
 
   close() {
