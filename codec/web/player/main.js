@@ -79,7 +79,7 @@ async function showStill(source, address) {
   try {
     const session = await Still.open(source, view);
     current = { session, controls: new StillControls(session, () => $('file').click()) };
-    note(session.notes);
+    session.done.then(() => session.closed || note(session.notes), fail);
   } catch (error) {
     if (!(error instanceof NvcError)) throw error;
     await plainPicture(view, address()).catch(() => {

@@ -52,25 +52,35 @@ export class Still {
     if (missing) throw new NvcError(missing);
     const base = await decoded(picture.codec, unit);
     const head = header.head ? stillHead(header, await headFile(header.head)) : null;
-    const { planes, exact } = await restored(base, header, head);
     this.device = await openDevice(navigator.gpu).catch(() => null);
-    await this.#draw(picture, header, base, planes);
+    this.#draw(picture, header);
+    this.view.show({ base, planes: null, words: 'This is the base: it is being restored, in JavaScript …' });
+    /** Settles when it has been restored. */
+    this.done = this.#restore(picture, header, base, head);
+    this.done.catch(() => {}); // who opened it looks after that
+  }
+
+  async #restore(picture, header, base, head) {
+    const { planes, exact } = await restored(base, header, head);
+    if (this.closed) return;
+    const [r, g, b] = header.depth === 8 ? planes : planes.map(upperBytes);
+    const words = exact === false ? 'This picture is not exact: its checksum is not that of the file' : null;
+    this.view.show({ base, planes: header.channels === 1 ? [r] : [g, b, r], words });
     const checked = CHECKED[String(exact)];
     const psnr = header.psnr === 10000 ? '' : `, ${(header.psnr / 100).toFixed(2)} dB as stored`;
     this.notes.push(`${header.width}x${header.height}, ${header.depth} bits${psnr}; ${checked}`);
     if (picture.icc) this.notes.push('its colour profile is not applied');
-    if (exact === false) this.view.words('This picture is not exact: its checksum is not that of the file');
   }
 
   close() {
+    this.closed = true;
     this.screen?.destroy();
     this.device?.destroy();
     this.view.end();
   }
 
-  async #draw(picture, { width, height, depth, channels }, base, planes) {
+  #draw(picture, { width, height, channels }) {
     const film = { width, height, chroma: channels === 1 ? 0 : 3, depth: 8, scale: 0 };
-    const [r, g, b] = depth === 8 ? planes : planes.map(upperBytes);
     const canvas = this.view.canvas();
     const own = channels === 1 ? { ...OWN_COLOUR, matrix: 1 } : OWN_COLOUR;
     const side = Math.max(width, height);
@@ -79,7 +89,6 @@ export class Still {
       ? new Screen(canvas, this.device, film, picture, own, LEFT, BASE_COLOUR)
       : new Painting(canvas, film, picture, own, LEFT, BASE_COLOUR);
     this.view.begin(this.screen);
-    this.view.show({ base, planes: channels === 1 ? [r] : [g, b, r], words: null });
   }
 }
 
