@@ -100,9 +100,12 @@ export class Controls {
     const { player, film } = this.#session;
     fill('speed', SPEEDS.map((speed) => [String(speed), `${speed}×`]), '1');
     this.#on($('speed'), 'change', () => (player.rate = Number($('speed').value)));
+    const { sounds } = this.#session;
+    fill('tracks', named(sounds), '0');
+    this.#on($('tracks'), 'change', () => this.#session.hear(sounds[Number($('tracks').value)], this.#heard));
+    $('tracks').parentElement.hidden = sounds.length < 2;
     const texts = film.tracks.filter(({ kind }) => kind === 'text');
-    const named = texts.map(({ language }, k) => [String(k), nameOf(language) || `Track ${k + 1}`]);
-    fill('subtitles', [['', 'Off'], ...named], '');
+    fill('subtitles', [['', 'Off'], ...named(texts)], '');
     this.#on($('subtitles'), 'change', () => {
       const chosen = texts[Number($('subtitles').value || NaN)];
       this.#session.view.caption('');
@@ -114,6 +117,7 @@ export class Controls {
     fill('chapters', chapters, '0');
     this.#on($('chapters'), 'change', () => player.seek(film.chapters[Number($('chapters').value)].start));
     $('chapters').parentElement.hidden = !chapters.length;
+    for (const id of ['speed', 'tracks', 'subtitles', 'chapters']) this.#on($(id), 'change', () => $(id).blur());
   }
 
   #chapter(direction) {
@@ -166,7 +170,12 @@ export class Controls {
   #mute(muted) {
     this.#muted = muted;
     $('mute').setAttribute('aria-pressed', String(muted));
-    if (this.#session.sound) this.#session.sound.volume = muted ? 0 : this.#volume ** 2;
+    if (this.#session.sound) this.#session.sound.volume = this.#heard;
+  }
+
+  /** What the sound is multiplied by; ears hear powers. */
+  get #heard() {
+    return this.#muted ? 0 : this.#volume ** 2;
   }
 
   #awake() {
@@ -237,6 +246,11 @@ function unlook(view) {
 /** Fill a menu with [value, text]. */
 function fill(id, options, chosen) {
   $(id).replaceChildren(...options.map(([value, text]) => new Option(text, value, value === chosen, value === chosen)));
+}
+
+/** Tracks as a menu names them. */
+function named(tracks) {
+  return tracks.map(({ language }, k) => [String(k), nameOf(language) || `Track ${k + 1}`]);
 }
 
 /** A language's name in English. */

@@ -61,5 +61,5 @@ export function listen(actions) {
 /** Whether keys belong to what has the focus. */
 function types(target) {
   if (target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement) return true;
-  return target instanceof HTMLInputElement && target.type !== 'range';
+  return target instanceof HTMLInputElement && target.id !== 'seek';
 }

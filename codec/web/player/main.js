@@ -57,6 +57,7 @@ async function openFilm(source, address, turn) {
   }
   const controls = new Controls(session, () => $('file').click());
   current = { session, controls };
+  if (session.film.tags.title) document.title = `${session.film.tags.title} – NVC player`;
   note(session.notes);
   session.player.addEventListener('failure', async ({ detail }) => {
     if (session.player.shown) view.words(`${sentence(detail)}.`);

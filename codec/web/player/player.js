@@ -10,6 +10,7 @@ import { aheadOf, Pictures } from './pictures.js';
 import { Statistics } from './statistics.js';
 
 const LATE = 0.04; // seconds without a picture that is due, after which the film waits
+const LOST = 2; // seconds after which it is sought instead
 const SPEEDS = [0.25, 4];
 
 /** Plays one film. */
@@ -217,7 +218,8 @@ export class Player extends EventTarget {
       if (now < Math.max(end, Math.min(this.duration, end + 60))) return; // sound may last longer
       this.ended = true;
       this.pause();
-    } else if (now > end + LATE) this.#wait();
+    } else if (now > end + LOST) this.seek(now); // the page was hidden, and nothing was shown
+    else if (now > end + LATE) this.#wait();
   }
 
   #fail(error) {

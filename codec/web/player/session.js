@@ -105,14 +105,28 @@ export class Session {
   }
 
   async #openSound() {
-    this.sound = null;
     const tracks = this.film.tracks.filter(({ kind }) => kind === 'audio');
+    this.sounds = []; // those that can be heard here
     for (const track of tracks) {
-      this.sound ??= await Sound.open(track);
+      if (await Sound.open(track)) this.sounds.push(track);
+      else this.notes.push(`This browser cannot decode sound as ${track.codec}: a track is left out`);
     }
-    if (tracks.length && !this.sound) {
-      this.notes.push(`This browser cannot decode the film's sound (${tracks[0].codec}): it is shown without`);
-    }
+    this.sound = this.sounds.length ? await Sound.open(this.sounds[0]) : null;
+  }
+
+  /** Let another track be heard.
+   * @param {import('./samples.js').Track} track one of `sounds`
+   * @param {number} volume 0 .. 1 */
+  async hear(track, volume) {
+    const sound = await Sound.open(track);
+    const { clock } = this.player;
+    const ran = clock.running;
+    clock.stop();
+    this.sound?.close();
+    this.sound = sound;
+    sound.volume = volume;
+    clock.follow(sound);
+    if (ran) clock.start();
   }
 
   #lost() {
