@@ -76,6 +76,7 @@ export class View {
   /** @param {import('./pictures.js').Picture} picture */
   show(picture) {
     this.#screen?.show(picture, this.look);
+    $('picture').dataset.shown = String(picture.time ?? 0);
     this.words(picture.words);
   }
 
