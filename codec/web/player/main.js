@@ -73,6 +73,8 @@ async function openFilm(source, address, turn) {
 async function showPlain(why, address) {
   if (!playsAv1(why.codec)) throw new NvcError('This browser does not decode AV1: it cannot show this film at all');
   await plainVideo(view, address());
+  $('welcome').hidden = true;
+  $('player').classList.add('film');
   note([why.message]);
 }
 
