@@ -20,10 +20,11 @@ export class Player extends EventTarget {
   #pictures = null;
   #wanted = null; // where to seek once the present seeking is done
   #seeking = false;
-  #arriving = false; // whether the next picture is to be shown whatever the time
+  #asked = 0; // pictures that are to be shown whatever the time, as soon as they are ready
   #resume = false; // whether it plays on after that
   #frame = 0;
   #ahead;
+  #loop = () => this.#tick();
   clock = new Clock();
   statistics = new Statistics();
   /** @type {import('./pictures.js').Picture | null} */
@@ -46,8 +47,7 @@ export class Player extends EventTarget {
     this.duration = duration;
     this.#ahead = aheadOf(header);
     this.clock.follow(sound);
-    this.#tick = this.#tick.bind(this);
-    this.#frame = requestAnimationFrame(this.#tick);
+    this.#frame = requestAnimationFrame(this.#loop);
   }
 
   /** @returns {number} seconds */
@@ -110,7 +110,7 @@ export class Player extends EventTarget {
       const { track } = this.#units;
       const before = await track.find(track.sample(this.shown.sample).pts - 1);
       if (before >= 0) await this.seek(track.sample(before).pts / track.timescale);
-    } else if (!this.#showNext()) this.#arriving = true;
+    } else if (this.#asked || !this.#showNext()) this.#asked++;
   }
 
   /** Whether to play the base alone, which any machine can.
@@ -141,7 +141,7 @@ export class Player extends EventTarget {
     this.clock.set(time);
     this.ended = false;
     const arrived = new Promise((resolve) => (this.arrived = resolve));
-    this.#arriving = true;
+    this.#asked = 1;
     const { statistics, baseOnly } = this;
     const pictures = new Pictures({
       units: this.#units, restoring: this.#restoring, statistics, codec: track.codec, key: key < 0 ? sample : key,
@@ -159,10 +159,10 @@ export class Player extends EventTarget {
     if (error) {
       this.arrived?.();
       this.#fail(error);
-    } else if (this.#arriving && (this.#showNext() || ended)) {
-      this.#arriving = false;
-      this.arrived?.();
-      if (!this.playing && this.shown) this.clock.set(this.shown.time);
+    } else if (this.#asked) {
+      while (this.#asked && this.#showNext()) this.#asked--;
+      if (ended) this.#asked = 0;
+      if (!this.#asked) this.arrived?.();
     }
     if (this.waiting && this.#pictures.full) this.#goOn();
   }
@@ -196,8 +196,8 @@ export class Player extends EventTarget {
   }
 
   #tick() {
-    this.#frame = requestAnimationFrame(this.#tick);
-    if (!this.playing || this.waiting || this.#arriving || !this.#pictures) return;
+    this.#frame = requestAnimationFrame(this.#loop);
+    if (!this.playing || this.waiting || this.#asked || !this.#pictures) return;
     const now = this.clock.now;
     let due = null;
     while (this.#pictures.ready[0]?.time <= now) {
