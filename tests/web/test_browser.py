@@ -28,7 +28,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 PICTURES = 8  # of every golden film
 FLAGS = [
     "--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
-    "--use-vulkan=swiftshader", "--autoplay-policy=no-user-gesture-required",
+    "--use-vulkan=swiftshader", "--use-angle=vulkan", "--autoplay-policy=no-user-gesture-required",
 ]  # fmt: skip
 EXACT = ("head-v1", "enlarged-v1", "shipped-v1", "tracks-v1")
 BASE = {
