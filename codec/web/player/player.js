@@ -184,8 +184,8 @@ export class Player extends EventTarget {
   #showNext() {
     const picture = this.#pictures?.take();
     if (!picture) return false;
-    this.#show(picture);
     if (!this.playing) this.clock.set(picture.time);
+    this.#show(picture);
     return true;
   }
 
