@@ -31,6 +31,7 @@ export class Marks {
     on(bar, 'pointermove', (event) => this.#hover(event));
     on(bar, 'pointerleave', () => ($('peek').hidden = true));
     on(window, 'resize', () => this.draw(true));
+    on(matchMedia('(prefers-color-scheme: dark)'), 'change', () => this.draw(true));
   }
 
   close() {
