@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .exact import exact_kernels
-from .layers import EXACT
+from .layers import EXACT, WEIGHT_MAX
 
 PEAK = 255  # of activations
 PAIR_MAX = 128  # |sum of two weights of equal sign| that int16 holds times PEAK
@@ -77,6 +77,15 @@ def paired(weights: Sequence[NDArray[np.integer]]) -> list[int]:
                 break
     pairs.sort(key=lambda pair: max(pair) >= inputs)
     return [channel for pair in pairs for channel in pair if channel < inputs]
+
+
+def folded(weight: NDArray[np.integer], shift: int) -> NDArray[np.integer]:
+    """`weight` (n, n or more, k, k) of a layer that adds its input << `shift` to its sums, with that as 2^shift more at
+    the centre; as it is where int8 does not hold it."""
+    own, middle = np.arange(len(weight)), weight.shape[-1] // 2
+    whole = weight.astype(np.int64)
+    whole[own, own, middle, middle] += 1 << shift
+    return whole.astype(weight.dtype) if whole.max() <= WEIGHT_MAX else weight
 
 
 def filled(channels: int) -> int:
@@ -186,6 +195,12 @@ def int8_convolution(
     """A convolution of stride 1, zeros beyond the edge, of `weight` (outputs, inputs, k, k), k odd; None where it is
     not exact on this machine. `output`: torch.uint8 or torch.float32, see above; `adds`: the input is added to the
     output, which is uint8, before it is limited; `inputs`: channels of the input, where the weights have fewer."""
+    if adds and 0 <= shift <= SHIFT_MAX:  # a copy of the input costs more than a weight
+        whole = folded(weight, shift)
+        if whole is not weight and (
+            found := int8_convolution(whole.astype(np.int8), bias, shift, output, inputs=inputs)
+        ):
+            return found
     inputs = inputs or weight.shape[1]
     bias_peak = int(np.abs(bias.astype(np.int64)).max())
     magnitude = int(np.abs(weight.astype(np.int64)).sum((1, 2, 3)).max()) * PEAK + bias_peak
