@@ -37,8 +37,8 @@ class Contents:
     """An .nvc file. Nothing is held open between calls.
 
     Attributes: `first`, the first header that can be read, whose geometry is that of all; `info`, VideoInfo of the
-    full-size film; `time_base` of every pts, in seconds. Raises FormatError where the file is not one of ours, is damaged
-    at its beginning (under `best_effort`: all through), or claims what is beyond `limits`.
+    full-size film; `time_base` of every pts, in seconds. Raises FormatError where the file is not one of ours, is
+    damaged at its beginning (under `best_effort`: all through), or claims what is beyond `limits`.
     """
 
     def __init__(self, path: str | os.PathLike[str], limits: Limits = DEFAULT, best_effort: bool = False):

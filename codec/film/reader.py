@@ -80,7 +80,7 @@ class FilmReader:
 
     Attributes:
         path: of the file; name: what sentences call it.
-        track: VideoInfo of the base track as far as the file tells it: `width`, `height` and `format` are the base's own.
+        track: VideoInfo of the base track as far as the file tells it; `width`, `height`, `format` are the base's own.
         info: the same with what only a decoded picture tells: colour, orientation, HDR data.
         metadata: tags of the file.
 
