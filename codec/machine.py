@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .errors import UsageError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h; the second is 32 MiB at most
@@ -13,6 +15,12 @@ def use_threads(count: int) -> None:
         import torch
 
         torch.set_num_threads(count)
+
+
+def one_thread_for_numpy() -> None:
+    """Have NumPy start no threads for products of matrices, where it is not loaded yet: what decodes has threads of its
+    own, and those would wait for them in busy loops. For programs of ours."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def threads_here() -> int:

@@ -28,7 +28,7 @@ from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
 
-GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
+GROUP = 4  # pictures under one checksum where nothing else is sent for each picture: none is shown before all are there
 OVERHEAD = 16  # bytes around a payload, about
 KEPT = 64 << 20  # bytes of a base's pictures that are decoded but once
 
