@@ -25,7 +25,7 @@ from ..metrics import weighted
 from ..settings import MAX_STEP
 from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
-from .passes import KEPT, OVERHEAD, Passes, Predictions, Run
+from .passes import OVERHEAD, Passes, Predictions, Run
 from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
 
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; see bench/NOTES.md, "What a byte is worth"
@@ -34,6 +34,7 @@ FILM_HEAD = 1  # number of the pretrained head that films are encoded with
 # bytes of the base for each batch, and the fewest batches: what a change wins of a small base is less than its price;
 # see bench/NOTES.md, "What a segment changes of the head"
 FIT_BYTES, FIT_FEWEST = 400, 75
+TRIED = 64 << 20  # bytes of predicted pictures that are kept of a trial
 FIT_RATE = 4e-3  # of its gradient descent
 FIT_FLOAT = 0.25  # of them in floating point, before it keeps to what a change can say
 
@@ -188,7 +189,7 @@ class Chooser:
         with self._agenda.part(self._passes.effort.trial()):
             known = self._passes.trial(self._base, head)
         psnr = weighted(np.array([prediction.psnrs for prediction in known.values()]))
-        if sum(plane.nbytes for prediction in known.values() for plane in prediction.output) > KEPT:
+        if sum(plane.nbytes for prediction in known.values() for plane in prediction.output) > TRIED:
             known = {}
         return replace(
             best,
