@@ -41,8 +41,8 @@ def examples_of(
     gate: int = 0,
     base_q: int | None = None,
 ) -> tuple[list[Example], int]:
-    """Pictures to learn from by a `schedule`, evenly spread, and the gate of their history (found, where none is given):
-    as many as its crops cover once, within EXAMPLE_BYTES. `outputs` are what the decoder showed, where history needs
+    """Pictures to learn from by a `schedule`, as many as its crops cover once, evenly spread, within EXAMPLE_BYTES; and
+    the gate of their history (found, where none is given). `outputs` are what the decoder showed, where history needs
     them; `base_q` is for a head that is told of the base."""
     fmt = passes.info.format
     grid = grid_of((passes.info.height, passes.info.width))
