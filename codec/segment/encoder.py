@@ -139,7 +139,8 @@ class SegmentEncoder:
         agenda = self.passes.begin("head", self.passes.effort.density())
         restorer = self.passes.restorer(None)
         with agenda.part(self.passes.effort.density()):
-            found = DensityFit(self.passes.preset.density if self.settings.head else 0, changes).run(
+            steps = self.passes.preset.density if self.settings.head else 0
+            found = DensityFit(steps, changes, self.passes.device).run(
                 [f.planes for f in self.frames],
                 lambda k: restorer.predict(base.pictures[k]),
                 self.info.format,
@@ -219,4 +220,5 @@ class SegmentEncoder:
             psnr=run.psnr,
             base_psnr=base.psnr,
             head_gain=choice.gain,
+            kernel=self.passes.restorer(choice.head).kernel or "",
         )

@@ -125,10 +125,10 @@ def batches(most: int, number: int, samples: int) -> int:
 
 class DensityFit:
     """Finds what a segment changes. `steps`: batches that each head of luma learns from a long segment; `previous`:
-    what the segment before it changed."""
+    what the segment before it changed; `device`: where heads learn."""
 
-    def __init__(self, steps: int, previous: Mapping[int, bytes]):
-        self.steps = steps
+    def __init__(self, steps: int, previous: Mapping[int, bytes], device: str = "cpu"):
+        self.steps, self.device = steps, device
         self.previous = {n: Change(layers_of(n, data), data) for n, data in previous.items()}
 
     def run(
@@ -188,6 +188,7 @@ class DensityFit:
                 coarse=UNIT_BITS,
                 listen=listen,
                 every=TOLD_EVERY,
+                device=self.device,
             )
         )
         best: Change | None = None

@@ -51,7 +51,7 @@ class Preset:
 PRESETS = {
     "fast": Preset(
         6,
-        1.5,
+        1,
         150,
         Schedule(600, 400),
         ((8, 0),),
