@@ -122,7 +122,7 @@ def train_still_command(
 
 @train_group.command("density")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(["film", "still"]), required=True)
+@click.option("--kind", type=click.Choice(["light", "film", "still"]), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option(
     "--films",
@@ -130,7 +130,7 @@ def train_still_command(
     type=COUNT,
     default=260,
     show_default=True,
-    help="To make and code, for the kind film.",
+    help="To make and code, for the kinds of films.",
 )
 @click.option(
     "--rounds",

@@ -48,8 +48,8 @@ class DensityState:
 
 class DensityCoder(PictureCoder):
     """Codes the pictures of one segment so that every decoded sample lies within `max_error`.
-    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers; `rounding`: of
-    the heads' sums, which is all that the two modes differ in."""
+    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers; `family` and
+    `rules` of the heads are all that the modes differ in."""
 
     def __init__(
         self,
@@ -58,15 +58,16 @@ class DensityCoder(PictureCoder):
         height: int,
         max_error: int,
         changes: Mapping[int, bytes] | None = None,
+        family: Family = Family.LIGHT,
         rules: Rules = Rules.WHOLE,
     ):
-        self.fmt, self._rules = fmt, rules
+        self.fmt, self._family, self._rules = fmt, family, rules
         self.samples = SampleCoder(fmt.depth, max_error)
         shapes = fmt.shapes(width, height)
         # the spread of what is coded is that of the error over the quantiser's step
         self._step_log = ((2 * max_error + 1) ** 16).bit_length() - 1
         self.state = DensityState([self.samples.tables() for _ in shapes], MotionTables(*shapes[0]))
-        self.heads = heads_of(Family.FILM, rules)
+        self.heads = heads_of(family, rules)
         self._changes = dict(changes or {})
 
     def opening(self) -> bytes:
@@ -86,9 +87,9 @@ class DensityCoder(PictureCoder):
         return rest
 
     def _change(self, changes: Mapping[int, bytes]) -> None:
-        heads = dict(heads_of(Family.FILM, self._rules))
+        heads = heads_of(self._family, self._rules)
         for number, data in changes.items():
-            heads[number] = density_head(heads[number].spec, layers_of(number, data), self._rules)
+            heads[number] = density_head(heads[number].spec, layers_of(self._family, number, data), self._rules)
         self.heads = heads
 
     def code(

@@ -1,10 +1,11 @@
 """The modes of the loss-stream, one row each: wire numbers, legal settings, memory, and how a coder is made.
 
 Which one? `transform` corrects where that pays, for a bitrate; `linear`, `density` and `guided` bring every sample
-within a bound of the source, 0 = lossless. `linear` fits its forms to any samples; `whole` asks networks that know
-pictures, and changes them where a film is long enough; `density` is how it was before their sums were rounded in one
-step (it is read, and no longer written); `guided` lets such networks advise linear forms, which suits
-single pictures; `palette` needs no prediction: it is for pictures of few colours, and coded by `codec.still.palette`.
+within a bound of the source, 0 = lossless. `linear` fits its forms to any samples; `light` asks networks that know
+pictures, and changes them where a film is long enough; `whole` is how it was before these were made lighter, `density`
+before their sums were rounded in one step (both are read, and no longer written); `guided` lets such networks advise
+linear forms, which suits single pictures; `palette` needs no prediction: it is for pictures of few colours, and coded
+by `codec.still.palette`.
 
 The table is all that a header's reader needs: a mode's coder is imported where the first one is made.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ..settings import MAX_ERROR, MAX_STEP
@@ -104,16 +106,11 @@ def _guided_coder(plan: CoderPlan) -> PictureCoder:
     return LinearCoder(plan.fmt, plan.width, plan.height, plan.max_error, BOTH if plan.rgb else 0)
 
 
-def _density_coder(plan: CoderPlan) -> PictureCoder:
-    from .density import DensityCoder, Rules
+def _density_coder(plan: CoderPlan, family: str, rules: str) -> PictureCoder:
+    from .density import DensityCoder, Family, Rules
 
-    return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes, Rules.SIGNIFICANT)
-
-
-def _whole_coder(plan: CoderPlan) -> PictureCoder:
-    from .density import DensityCoder, Rules
-
-    return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes, Rules.WHOLE)
+    kind = Family(family), Rules[rules]
+    return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes, *kind)
 
 
 def _no_planes(plan: CoderPlan) -> PictureCoder:
@@ -125,11 +122,20 @@ MODES = (
     Mode("off", 0, (0, 0), 0, 0, _no_coder),
     Mode("transform", 1, (MOVED, 14), ABSENT, 0, _transform_coder, steps=_STEPS),
     Mode("linear", 2, (MOVED + 34, 26), 1, 56, _linear_coder, errors=_ERRORS),
-    Mode("density", 3, (MOVED, 45), ABSENT, 0, _density_coder, errors=_ERRORS),
-    Mode("whole", 4, (MOVED, 45), ABSENT, 0, _whole_coder, errors=_ERRORS),
+    Mode(
+        "density",
+        3,
+        (MOVED, 45),
+        ABSENT,
+        0,
+        partial(_density_coder, family="film", rules="SIGNIFICANT"),
+        errors=_ERRORS,
+    ),
+    Mode("whole", 4, (MOVED, 45), ABSENT, 0, partial(_density_coder, family="film", rules="WHOLE"), errors=_ERRORS),
+    Mode("light", 5, (MOVED, 45), ABSENT, 0, partial(_density_coder, family="light", rules="WHOLE"), errors=_ERRORS),
     Mode("guided", ABSENT, (0, 0), 2, 70, _guided_coder, errors=_ERRORS),
     Mode("palette", ABSENT, (0, 0), 3, 40, _no_planes),
 )
-OFF, TRANSFORM, LINEAR, DENSITY, WHOLE, GUIDED, PALETTE = MODES
+OFF, TRANSFORM, LINEAR, DENSITY, WHOLE, LIGHT, GUIDED, PALETTE = MODES
 FILM_MODES = {mode.film: mode for mode in MODES if mode.film != ABSENT}
 STILL_MODES = {mode.still: mode for mode in MODES if mode.still != ABSENT}

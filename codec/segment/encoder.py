@@ -23,7 +23,7 @@ from ..events import Listener, SegmentStats, silent
 from ..frames import Frame, VideoInfo
 from ..loss.changes import split_changes
 from ..loss.coder import LossSettings
-from ..loss.modes import FILM_MODES, TRANSFORM, WHOLE
+from ..loss.modes import FILM_MODES, LIGHT, TRANSFORM
 from ..settings import Settings
 from ..wire.obu import TemporalUnit, inject, with_messages
 from .choice import Choice, Chooser, lambda_of
@@ -57,7 +57,7 @@ class Segment:
             raise FormatError("the segment header is missing")
         header = read_segment(payloads[0])
         changes: Mapping[int, bytes] = {}
-        if header.loss_kind == WHOLE.film and len(payloads) > 1:
+        if header.loss_kind == LIGHT.film and len(payloads) > 1:
             changes, _ = split_changes(read_residual(payloads[1]))
         return cls(units, header, head, changes, stats)
 
@@ -146,7 +146,7 @@ class SegmentEncoder:
                 max_error,
                 agenda.tell,
             )
-        return Choice(loss=LossSettings(WHOLE, max_error=max_error), changes=found)
+        return Choice(loss=LossSettings(LIGHT, max_error=max_error), changes=found)
 
     # --- pictures -----------------------------------------------------------------------------------------------
 

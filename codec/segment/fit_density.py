@@ -28,6 +28,7 @@ from ..loss.changes import BIAS_COARSE, layers_of
 from ..loss.grid import COARSE, LAST, PASSES, THIRD, to_chroma, whole_cells
 from ..loss.motion import displaced, estimate_motion
 
+FAMILY = Family.LIGHT  # whose heads are changed
 LEARNT, JUDGED = 10, 3  # pictures of a segment that heads learn from, and that they are judged on
 ORDER = (3, 2, 1, 7, 6, 5)  # heads by number, those that code most samples first; those of phase 0 code few
 LEAST_SAMPLES = 500_000  # coded by a head, below which no change can pay
@@ -105,7 +106,7 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
     for one in examples:
         rest = [packed(plane, Rules.WHOLE) for plane in (*one.temporal, *one.others)]
         for unit in units:
-            cells = Cells(unit, one.base, rest, Rules.WHOLE)
+            cells = Cells(unit, one.base, rest, Rules.WHOLE, spec.light)
             for known in range(spec.known):
                 cells.learn(known, phases(one.error if one.known is None else one.known, unit)[known])
             cells.aim(spec.known)
@@ -129,7 +130,7 @@ class DensityFit:
 
     def __init__(self, steps: int, previous: Mapping[int, bytes]):
         self.steps = steps
-        self.previous = {n: Change(layers_of(n, data), data) for n, data in previous.items()}
+        self.previous = {n: Change(layers_of(FAMILY, n, data), data) for n, data in previous.items()}
 
     def run(
         self,
@@ -174,7 +175,7 @@ class DensityFit:
     ) -> Change | None:
         """What is best done to a head that codes so many samples: a change that it learns now, the one of the segment
         before, or none."""
-        spec, pretrained = pretrained_density(Family.FILM)[number]
+        spec, pretrained = pretrained_density(FAMILY)[number]
         before = self.previous.get(number)
         course = DensityCourse(batches(self.steps, number, samples), BATCH, CROP, RATE, turns=False)
         start = before.layers if before else None

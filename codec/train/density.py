@@ -1,6 +1,6 @@
 """Pictures that the pretrained density heads learn from.
 
-    python -m codec.cli.train density DIR --kind film --out heads/density/film.bin
+    python -m codec.cli.train density DIR --kind light --out heads/density/light.bin
     python -m codec.cli.train density DIR --kind still --out heads/density/still.bin
 
 Films are made of photographs (`codec.train.film`), with grain of their own on half of them, and predicted as a film
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from heads.density import store
 from heads.density.fit import DensityCourse, DensityExample, train_density
-from heads.density.spec import WIDTH
+from heads.density.spec import LIGHT_WIDTH, WIDTH
 from heads.density.store import Family
 from heads.loop import Step
 
@@ -155,12 +155,12 @@ def train_density_heads(
     paths = pictures_in(folder)
     made = (
         (one for pictures in density_films(paths, count, seed) for one in pictures)
-        if family is Family.FILM
+        if family.temporal
         else stills(paths, rounds, seed)
     )
     examples = [one for one in made if min(one[-1].base.shape) >= LEAST_SIDE]
-    heads = []
-    for number, spec in enumerate(store.specs(family, WIDTH)):
+    heads, width = [], LIGHT_WIDTH if family is Family.LIGHT else WIDTH
+    for number, spec in enumerate(store.specs(family, width)):
         planes = [plane for one in examples for plane in context_for(one, family, number)]
 
         def tell(at: Step, number: int = number) -> None:
@@ -169,4 +169,4 @@ def train_density_heads(
 
         course = DensityCourse(round(steps * share_of(number)))
         heads.append(train_density(planes, spec, course, seed=seed, listen=tell))
-    write_bytes(str(out), store.write(WIDTH, heads))
+    write_bytes(str(out), store.write(width, heads))
