@@ -44,6 +44,14 @@ class PictureCoder(Protocol):
         """The decoded planes. `source` is given to a writer and None to a reader; `lam` see `LossCoder.encode`."""
         ...
 
+    def begin(
+        self, coder: SymbolCoder, predicted: Planes, source: Planes | None = None, lam: float | None = None
+    ) -> Callable[[], Planes]:
+        """`code` in two parts: codes all that the next picture's first part needs, and returns what codes the rest.
+        The rest of one picture may run beside the first part of the next; else they keep their order."""
+        decoded = self.code(coder, predicted, source, lam)
+        return lambda: decoded
+
 
 @dataclass(frozen=True)
 class CoderPlan:
