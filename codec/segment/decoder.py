@@ -230,5 +230,5 @@ class SegmentDecoder:
         self._group = [(picture, _plain(picture)) for picture, _ in self._group]
 
     def _fault(self, pts: int, what: str) -> None:
-        self.segment.film.restoring(pts, what, "is shown by its base alone")
         self.segment.usable = False
+        self.segment.film.restoring(pts, what, "is shown by its base alone")
