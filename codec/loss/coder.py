@@ -59,7 +59,7 @@ class LossCoder:
     ):
         self._shapes, self._dtype = fmt.shapes(width, height), fmt.dtype
         self.coder = settings.mode.make(
-            CoderPlan(fmt, width, height, settings.step, settings.max_error, rgb, changes),
+            CoderPlan(fmt, width, height, settings.step, settings.max_error, rgb, changes, settings.mode.heads),
         )
 
     def encode(

@@ -58,7 +58,7 @@ class DensityCoder(PictureCoder):
         height: int,
         max_error: int,
         changes: Mapping[int, bytes] | None = None,
-        family: Family = Family.LIGHT,
+        family: Family = Family.FILM,
         rules: Rules = Rules.WHOLE,
     ):
         self.fmt, self._family, self._rules = fmt, family, rules

@@ -1,11 +1,11 @@
 """The modes of the loss-stream, one row each: wire numbers, legal settings, memory, and how a coder is made.
 
 Which one? `transform` corrects where that pays, for a bitrate; `linear`, `density` and `guided` bring every sample
-within a bound of the source, 0 = lossless. `linear` fits its forms to any samples; `light` asks networks that know
-pictures, and changes them where a film is long enough; `whole` is how it was before these were made lighter, `density`
-before their sums were rounded in one step (both are read, and no longer written); `guided` lets such networks advise
-linear forms, which suits single pictures; `palette` needs no prediction: it is for pictures of few colours, and coded
-by `codec.still.palette`.
+within a bound of the source, 0 = lossless. `linear` fits its forms to any samples; `whole` asks networks that know
+pictures, and changes them where a film is long enough; `light` asks smaller ones, which take a third of the products
+(which of the two is the preset's affair); `density` is how it was before their sums were rounded in one step (it is
+read, and no longer written); `guided` lets such networks advise linear forms, which suits single pictures; `palette`
+needs no prediction: it is for pictures of few colours, and coded by `codec.still.palette`.
 
 The table is all that a header's reader needs: a mode's coder is imported where the first one is made.
 """
@@ -55,7 +55,8 @@ class PictureCoder(Protocol):
 
 @dataclass(frozen=True)
 class CoderPlan:
-    """What a coder is made from. `step`, `max_error`: see `LossSettings`; `rgb`, `changes`: see `LossCoder`."""
+    """What a coder is made from. `step`, `max_error`: see `LossSettings`; `rgb`, `changes`: see `LossCoder`; `heads`:
+    see `Mode`."""
 
     fmt: PlaneFormat
     width: int
@@ -64,13 +65,15 @@ class CoderPlan:
     max_error: int
     rgb: bool
     changes: Mapping[int, bytes] | None
+    heads: str
 
 
 @dataclass(frozen=True)
 class Mode:
     """A row. `film`, `still`: wire numbers, never given a second meaning; `memory`: bytes that decoding a picture of a
     film takes, for each sample of luma and of any plane; `still_memory`: that decoding a still takes, for each of its
-    samples (both measured by `bench check memory`); `steps`, `errors`: the legal quantiser steps and bounds."""
+    samples (both measured by `bench check memory`); `steps`, `errors`: the legal quantiser steps and bounds; `heads`:
+    the family of its density heads, by its name in `heads.density.store`."""
 
     name: str
     film: int
@@ -80,6 +83,7 @@ class Mode:
     make: Callable[[CoderPlan], PictureCoder]
     steps: range = range(1)
     errors: range = range(1)
+    heads: str = ""
 
     @property
     def bounds(self) -> bool:
@@ -114,10 +118,10 @@ def _guided_coder(plan: CoderPlan) -> PictureCoder:
     return LinearCoder(plan.fmt, plan.width, plan.height, plan.max_error, BOTH if plan.rgb else 0)
 
 
-def _density_coder(plan: CoderPlan, family: str, rules: str) -> PictureCoder:
+def _density_coder(plan: CoderPlan, rules: str = "WHOLE") -> PictureCoder:
     from .density import DensityCoder, Family, Rules
 
-    kind = Family(family), Rules[rules]
+    kind = Family(plan.heads), Rules[rules]
     return DensityCoder(plan.fmt, plan.width, plan.height, plan.max_error, plan.changes, *kind)
 
 
@@ -131,16 +135,10 @@ MODES = (
     Mode("transform", 1, (MOVED, 14), ABSENT, 0, _transform_coder, steps=_STEPS),
     Mode("linear", 2, (MOVED + 34, 26), 1, 56, _linear_coder, errors=_ERRORS),
     Mode(
-        "density",
-        3,
-        (MOVED, 45),
-        ABSENT,
-        0,
-        partial(_density_coder, family="film", rules="SIGNIFICANT"),
-        errors=_ERRORS,
+        "density", 3, (MOVED, 45), ABSENT, 0, partial(_density_coder, rules="SIGNIFICANT"), errors=_ERRORS, heads="film"
     ),
-    Mode("whole", 4, (MOVED, 45), ABSENT, 0, partial(_density_coder, family="film", rules="WHOLE"), errors=_ERRORS),
-    Mode("light", 5, (MOVED, 45), ABSENT, 0, partial(_density_coder, family="light", rules="WHOLE"), errors=_ERRORS),
+    Mode("whole", 4, (MOVED, 45), ABSENT, 0, _density_coder, errors=_ERRORS, heads="film"),
+    Mode("light", 5, (MOVED, 45), ABSENT, 0, _density_coder, errors=_ERRORS, heads="light"),
     Mode("guided", ABSENT, (0, 0), 2, 70, _guided_coder, errors=_ERRORS),
     Mode("palette", ABSENT, (0, 0), 3, 40, _no_planes),
 )

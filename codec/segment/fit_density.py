@@ -28,7 +28,6 @@ from ..loss.changes import BIAS_COARSE, layers_of
 from ..loss.grid import COARSE, LAST, PASSES, THIRD, to_chroma, whole_cells
 from ..loss.motion import displaced, estimate_motion
 
-FAMILY = Family.LIGHT  # whose heads are changed
 LEARNT, JUDGED = 10, 3  # pictures of a segment that heads learn from, and that they are judged on
 ORDER = (3, 2, 1, 7, 6, 5)  # heads by number, those that code most samples first; those of phase 0 code few
 LEAST_SAMPLES = 500_000  # coded by a head, below which no change can pay
@@ -125,12 +124,12 @@ def batches(most: int, number: int, samples: int) -> int:
 
 
 class DensityFit:
-    """Finds what a segment changes. `steps`: batches that each head of luma learns from a long segment; `previous`:
-    what the segment before it changed."""
+    """Finds what a segment changes of the heads of a `family`. `steps`: batches that each head of luma learns from a
+    long segment; `previous`: what the segment before it changed."""
 
-    def __init__(self, steps: int, previous: Mapping[int, bytes]):
-        self.steps = steps
-        self.previous = {n: Change(layers_of(FAMILY, n, data), data) for n, data in previous.items()}
+    def __init__(self, family: Family, steps: int, previous: Mapping[int, bytes]):
+        self.family, self.steps = family, steps
+        self.previous = {n: Change(layers_of(family, n, data), data) for n, data in previous.items()}
 
     def run(
         self,
@@ -175,7 +174,7 @@ class DensityFit:
     ) -> Change | None:
         """What is best done to a head that codes so many samples: a change that it learns now, the one of the segment
         before, or none."""
-        spec, pretrained = pretrained_density(FAMILY)[number]
+        spec, pretrained = pretrained_density(self.family)[number]
         before = self.previous.get(number)
         course = DensityCourse(batches(self.steps, number, samples), BATCH, CROP, RATE, turns=False)
         start = before.layers if before else None

@@ -413,7 +413,7 @@ def clip(frames: int, width: int, height: int) -> tuple[PlaneFormat, list[list[P
 def test_a_segment_changes_heads_where_that_pays() -> None:
     fmt, source, predicted = clip(5, 720, 560)
     assert len(source) * 720 * 560 // 4 >= LEAST_SAMPLES
-    adapter = DensityFit(60, {})
+    adapter = DensityFit(Family.LIGHT, 60, {})
     changes = adapter.run(source, lambda k: predicted[k], fmt, 0, lambda done: None)
     assert changes and all(n in range(1, 4) for n in changes)
     sizes = []
@@ -436,7 +436,7 @@ def test_flat_films_are_learnt_from_where_they_can_be() -> None:
         [[np.tile(p, (1, 4)) for p in planes] for planes in source],
         [[np.tile(p, (1, 4)) for p in q] for q in predicted],
     )
-    adapter = DensityFit(2, {})
+    adapter = DensityFit(Family.LIGHT, 2, {})
     adapter.run(wide[0], lambda k: wide[1][k], fmt, 0, lambda done: None)
     flat = [[p[:8] if p.shape[0] == 24 else p[:4] for p in planes] for planes in wide[0]]
     assert adapter.run(flat * 4, lambda k: flat[0], fmt, 0, lambda done: None) == {}
@@ -444,6 +444,6 @@ def test_flat_films_are_learnt_from_where_they_can_be() -> None:
 
 def test_small_segments_change_nothing() -> None:
     fmt, source, predicted = clip(3, 64, 48)
-    assert DensityFit(60, {}).run(source, lambda k: predicted[k], fmt, 0, lambda done: None) == {}
+    assert DensityFit(Family.LIGHT, 60, {}).run(source, lambda k: predicted[k], fmt, 0, lambda done: None) == {}
     fmt, source, predicted = clip(2, 64, 48)
     assert len(plane_examples(source[0], predicted[0], (), fmt, 0)) == 3
