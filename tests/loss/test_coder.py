@@ -326,6 +326,7 @@ CASES = [
     ("bounded by 3, 10 bits 4:2:2", FORMATS[5], LossSettings(modes.LINEAR, max_error=3)),
     ("learned", FORMATS[2], DENSITY),
     ("whole", FORMATS[2], WHOLE),
+    ("light", FORMATS[2], LIGHT),
     ("transform", FORMATS[2], LossSettings(modes.TRANSFORM, step=40)),
     ("transform, 10 bits 4:4:4", FORMATS[7], LossSettings(modes.TRANSFORM, step=20)),
 ]
