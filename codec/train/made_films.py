@@ -91,4 +91,4 @@ def coded(pictures: Sequence[Sequence[Plane]], crf: float, preset: int) -> list[
     """8-bit pictures through the base: 10-bit planes."""
     wide = ([p.astype(np.uint16) << 2 for p in planes] for planes in pictures)
     packets = encode_base(wide, range(len(pictures)), 1 / RATE, RATE, BaseSettings(crf, preset))
-    return [list(f.planes) for f in base_frames(packets, SIZE)]
+    return [list(f.planes) for f in base_frames(packets, pictures[0][0].shape)]
