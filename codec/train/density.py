@@ -192,6 +192,7 @@ def train_density_heads(
     Raises InputError where there are no pictures.
     """
     paths = pictures_in(folder)
+    made: Iterator[Example]
     if family.temporal:
         real = sorted(p for p in clips_in.iterdir() if p.suffix in CLIPS) if clips_in else []
         made = chain.from_iterable(chain(made_films(paths, count, seed), clips(real, seed)))
