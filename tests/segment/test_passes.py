@@ -86,7 +86,7 @@ def test_no_smaller_base_is_tried_where_a_glance_shows_a_high_rate(
 def test_density_heads_learn_on_the_device_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     devices: list[str] = []
 
-    def fitted(steps: int, previous: object, device: str) -> Any:
+    def fitted(family: object, steps: int, previous: object, device: str) -> Any:
         devices.append(device)
         raise KeyboardInterrupt
 
