@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .exact import exact_kernels
-from .layers import EXACT, WEIGHT_MAX
+from .layers import EXACT, WEIGHT_MAX, with_input
 
 PEAK = 255  # of activations
 PAIR_MAX = 128  # |sum of two weights of equal sign| that int16 holds times PEAK
@@ -80,11 +80,8 @@ def paired(weights: Sequence[NDArray[np.integer]]) -> list[int]:
 
 
 def folded(weight: NDArray[np.integer], shift: int) -> NDArray[np.integer]:
-    """`weight` (n, n or more, k, k) of a layer that adds its input << `shift` to its sums, with that as 2^shift more at
-    the centre; as it is where int8 does not hold it."""
-    own, middle = np.arange(len(weight)), weight.shape[-1] // 2
-    whole = weight.astype(np.int64)
-    whole[own, own, middle, middle] += 1 << shift
+    """`with_input` of a layer's `weight`, of its type; the weight as it is where int8 does not hold that."""
+    whole = with_input(weight, shift)
     return whole.astype(weight.dtype) if whole.max() <= WEIGHT_MAX else weight
 
 

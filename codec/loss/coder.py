@@ -69,23 +69,12 @@ class LossCoder:
         `lam`: squared error (code values) that one bit must save, None for the value that suits the step; `transform`
         only.
         """
-        return self.begin_encode(source, predicted, lam)()
-
-    def begin_encode(
-        self, source: Sequence[Plane], predicted: Sequence[Plane], lam: float | None = None
-    ) -> Callable[[], tuple[bytes, Planes]]:
-        """`encode` in two parts, as `begin_decode`."""
         self._check(source)
         self._check(predicted)
         writer = SymbolWriter()
         opening = self.coder.opening()
-        rest = self.coder.begin(writer, tuple(predicted), tuple(source), lam)
-
-        def finish() -> tuple[bytes, Planes]:
-            decoded = rest()
-            return opening + writer.finish(), decoded
-
-        return finish
+        decoded = self.coder.code(writer, tuple(predicted), tuple(source), lam)
+        return opening + writer.finish(), decoded
 
     def decode(self, data: bytes, predicted: Sequence[Plane]) -> Planes:
         """The planes that `encode` returned. Raises FormatError where `data` cannot be its payload; work and memory

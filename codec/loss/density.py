@@ -57,9 +57,9 @@ class DensityCoder(PictureCoder):
         width: int,
         height: int,
         max_error: int,
-        changes: Mapping[int, bytes] | None = None,
-        family: Family = Family.FILM,
-        rules: Rules = Rules.WHOLE,
+        changes: Mapping[int, bytes] | None,
+        family: Family,
+        rules: Rules,
     ):
         self.fmt, self._family, self._rules = fmt, family, rules
         self.samples = SampleCoder(fmt.depth, max_error)

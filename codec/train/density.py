@@ -37,12 +37,13 @@ from ..frames import Plane, PlaneFormat
 from ..loss.grid import BOTH, LAST
 from ..loss.motion import displaced, estimate_motion
 from ..media.files import write_bytes
+from ..media.libav import planes_from_av, planes_to_av
 from ..media.pictures import Picture, eight_bits, read_picture
 from ..segment.fit_density import plane_examples
 from ..settings import StillSettings
 from ..still.encode import StillEncoder
 from ..still.exact import exact_planes
-from .made_films import PICTURES, RATE, SIZE, canvas, coded, film
+from .made_films import FORMAT, PICTURES, RATE, SIZE, canvas, coded, film
 from .photos import pictures_in
 
 FILM_CRF = 25, 56  # of the base, drawn evenly
@@ -66,18 +67,11 @@ def _photographed(pictures: Sequence[Sequence[Plane]], crf: float) -> list[list[
         stream = output.add_stream("libx264", rate=RATE, options={"crf": f"{crf:.1f}", "threads": "1"})
         stream.height, stream.width = pictures[0][0].shape
         for planes in pictures:
-            samples = np.concatenate([p.reshape(-1) for p in planes]).reshape(-1, stream.width)
-            frame = av.VideoFrame.from_ndarray(samples, "yuv420p")
-            output.mux(stream.encode(frame))
+            output.mux(stream.encode(planes_to_av(planes, FORMAT)))
         output.mux(stream.encode(None))
     memory.seek(0)
-    out = []
-    h, w = pictures[0][0].shape
     with av.open(memory, "r") as source:
-        for frame in source.decode(video=0):
-            decoded = frame.to_ndarray().reshape(-1)
-            out.append([decoded[: h * w].reshape(h, w), *decoded[h * w :].reshape(2, h // 2, w // 2)])
-    return out
+        return [list(planes_from_av(frame, FORMAT)) for frame in source.decode(video=0)]
 
 
 def made_films(paths: Sequence[Path], count: int, seed: int) -> Iterator[list[Example]]:
@@ -111,18 +105,14 @@ def clips(paths: Sequence[Path], seed: int) -> Iterator[list[Example]]:
 
 def _first_pictures(path: Path) -> list[list[Plane]]:
     """Of a clip, in 8-bit 4:2:0."""
-    found: list[list[Plane]] = []
     with av.open(str(path)) as source:
-        for frame in islice(source.decode(video=0), CLIP_PICTURES):
-            h, w = frame.height // 2 * 2, frame.width // 2 * 2
-            samples = frame.reformat(w, h, "yuv420p").to_ndarray().reshape(-1)
-            found.append([samples[: h * w].reshape(h, w), *samples[h * w :].reshape(2, h // 2, w // 2)])
-    return found
+        frames = islice(source.decode(video=0), CLIP_PICTURES)
+        even = (f.reformat(f.width // 2 * 2, f.height // 2 * 2, FORMAT.av_name) for f in frames)
+        return [list(planes_from_av(frame, FORMAT)) for frame in even]
 
 
 def _examples_of(pictures: Sequence[Sequence[Plane]], kept: Sequence[int], rng: np.random.Generator) -> list[Example]:
     """Of the pictures `kept`, predicted by a base of a quantiser that is drawn."""
-    fmt = PlaneFormat("420", 8)
     base = coded(pictures, float(rng.uniform(*FILM_CRF)), 8)
     predicted = [[np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes] for planes in base]
     found = []
@@ -131,8 +121,8 @@ def _examples_of(pictures: Sequence[Sequence[Plane]], kept: Sequence[int], rng: 
         if k and rng.random() < 0.9:
             motion = estimate_motion(pictures[k][0], pictures[k - 1][0], 8)
             last = tuple(pictures[k - 1]), tuple(predicted[k - 1])
-            temporal = [displaced(last, p, motion, fmt) for p in range(3)]
-        found.append(plane_examples(pictures[k], predicted[k], temporal, fmt, LAST if temporal else 0))
+            temporal = [displaced(last, p, motion, FORMAT) for p in range(3)]
+        found.append(plane_examples(pictures[k], predicted[k], temporal, FORMAT, LAST if temporal else 0))
     return found
 
 

@@ -36,7 +36,8 @@ from .spec import (
 
 INT8, BFLOAT16, FLOAT32, FLOAT64 = "int8", "bfloat16", "float32", "float64"
 CORNER = 32  # columns of a patch that are compared
-PATCHES = (7, 10), (BAND + 6, 200)  # that kernels are checked on: libraries choose them by size
+# that kernels are checked on: libraries choose them by size
+PATCHES = (7, 10), (BAND + 2 * DensitySpec(0, False, False).halo, 200)
 _TYPES = {BFLOAT16: torch.bfloat16, FLOAT32: torch.float32, FLOAT64: torch.float64}
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from ..layers import Layer
+from ..layers import Layer, with_input
 from .proof import check, integer_sums
 from .spec import ACT_MAX, CORRECTION_BITS, HISTORY_MAX, INPUT_MAX, HeadSpec, effective, shift_of
 
@@ -60,7 +60,7 @@ class NumpyHead:
             shift = shift_of(i, last, layer.scale_bits) - CORRECTION_BITS * (i == last)
             w = effective(self.spec, i, layer)
             if self.spec.adds(i):
-                w[:, :, 1, 1] += np.eye(len(w), dtype=np.int64) << shift
+                w = with_input(w, shift)
             half = 1 << shift >> 1 if shift > 0 else 0
             w, bias = w.transpose(3, 0, 2, 1).reshape(3, len(w), -1), layer.bias[:, None].astype(np.int64) + half
             self._kernels.append(((w * 2.0**-shift).astype(dtype), (bias * 2.0**-shift).astype(dtype)))
