@@ -165,7 +165,7 @@ class SegmentStats:
     """What the encoder knows of a finished segment. Bytes of its base, its head and its loss-stream; `crf` of the base;
     `head`: layers x channels, or "none"; `history`: earlier pictures that the head sees; PSNR-YUV in dB of the pictures
     and of the plain base; `head_gain`: dB over the plain base that the head was chosen for; `met`: whether the wish for
-    a quality or a rate was."""
+    a quality or a rate was; `kernel`: what has computed the head, of `heads.choice.KERNELS`, or ""."""
 
     frames: int
     crf: float
@@ -179,6 +179,7 @@ class SegmentStats:
     base_psnr: float
     head_gain: float
     met: bool = True
+    kernel: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,8 @@ class SegmentDone(Event):
 
 @dataclass(frozen=True)
 class Kernels(Event):
-    """What has computed the restoring heads of a film that was decoded, of `heads.choice.KERNELS`: where "int8" is not
-    among them, the machine has none that are exact for its heads."""
+    """What has computed the restoring heads of a film that was encoded or decoded, of `heads.choice.KERNELS`: where
+    "int8" is not among them, the machine has none that are exact for its heads."""
 
     kind: ClassVar[str] = "kernels"
     kernels: list[str]

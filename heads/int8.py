@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .exact import exact_kernels
-from .layers import EXACT
+from .layers import EXACT, WEIGHT_MAX, with_input
 
 PEAK = 255  # of activations
 PAIR_MAX = 128  # |sum of two weights of equal sign| that int16 holds times PEAK
@@ -79,6 +79,12 @@ def paired(weights: Sequence[NDArray[np.integer]]) -> list[int]:
     return [channel for pair in pairs for channel in pair if channel < inputs]
 
 
+def folded(weight: NDArray[np.integer], shift: int) -> NDArray[np.integer]:
+    """`with_input` of a layer's `weight`, of its type; the weight as it is where int8 does not hold that."""
+    whole = with_input(weight, shift)
+    return whole.astype(weight.dtype) if whole.max() <= WEIGHT_MAX else weight
+
+
 def filled(channels: int) -> int:
     """So many output channels as oneDNN computes anyway."""
     return -(-channels // LANES) * LANES
@@ -121,6 +127,12 @@ class Int8Convolution:
         sums with those biases stay below 2^24; `shift` may be negative."""
         other = copy(self)
         other._set(bias, shift)
+        return other
+
+    def inside(self) -> Int8Convolution:
+        """The same, but only where all of a kernel lies on the input: outputs are so much smaller."""
+        other = copy(self)
+        other._pad = 0
         return other
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -186,6 +198,12 @@ def int8_convolution(
     """A convolution of stride 1, zeros beyond the edge, of `weight` (outputs, inputs, k, k), k odd; None where it is
     not exact on this machine. `output`: torch.uint8 or torch.float32, see above; `adds`: the input is added to the
     output, which is uint8, before it is limited; `inputs`: channels of the input, where the weights have fewer."""
+    if adds and 0 <= shift <= SHIFT_MAX:  # a copy of the input costs more than a weight
+        whole = folded(weight, shift)
+        if whole is not weight and (
+            found := int8_convolution(whole.astype(np.int8), bias, shift, output, inputs=inputs)
+        ):
+            return found
     inputs = inputs or weight.shape[1]
     bias_peak = int(np.abs(bias.astype(np.int64)).max())
     magnitude = int(np.abs(weight.astype(np.int64)).sum((1, 2, 3)).max()) * PEAK + bias_peak

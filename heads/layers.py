@@ -18,6 +18,15 @@ class HeadError(ValueError):
     """A head that breaks the rules of the format."""
 
 
+def with_input(weight: NDArray[np.integer], shift: int) -> NDArray[np.int64]:
+    """`weight` (n, n or more, k, k) of a layer that adds its input << `shift` to its sums, with that as 2^shift more at
+    the centre."""
+    own, middle = np.arange(len(weight)), weight.shape[-1] // 2
+    whole = weight.astype(np.int64)
+    whole[own, own, middle, middle] += 1 << shift
+    return whole
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One quantised convolution: weight int8 (out, in, 3, 3), bias int32 (out,) in accumulator units, and the

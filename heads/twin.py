@@ -71,8 +71,9 @@ class FloatTwin(nn.Module, ABC):
     bias_max: ClassVar[int]
     bias_coarse: ClassVar[int]  # of `hold`: bits by which changes of biases are coarser than those of weights
 
-    def __init__(self, weights: Iterable[Tensor], scale_bits: int):
+    def __init__(self, weights: Iterable[Tensor], scale_bits: int, weight_max: int = WEIGHT_MAX):
         super().__init__()
+        self.weight_max = weight_max
         drawn = list(weights)
         self._shapes = [w.shape for w in drawn] + [torch.Size([len(w)]) for w in drawn]
         self.vector: Tensor
@@ -167,7 +168,7 @@ class FloatTwin(nn.Module, ABC):
         anchors = [a.weight for a in held] + [a.bias for a in held] if held else [0.0] * (2 * count)
         coarse = (self.coarse, self.coarse + self.bias_coarse) if held else (0, 0)
         units = [2.0 ** coarse[0]] * count + [2.0 ** coarse[1]] * count
-        limits = [float(WEIGHT_MAX)] * count + [float(self.bias_max)] * count
+        limits = [float(self.weight_max)] * count + [float(self.bias_max)] * count
 
         def spread(values: Sequence[Any]) -> Tensor:
             made = (torch.as_tensor(v, dtype=torch.float64) for v in values)

@@ -47,7 +47,8 @@ FILMS = {
     "enlarged": (PlaneFormat("420", 10), Settings(crf=50, scale=Fraction(3, 2), loss="off", preset="fast")),
     "lossless": (PlaneFormat("422", 10), Settings(crf=50, scale=Fraction(3), max_error=0, preset="fast")),
 }
-WHOLE = {"whole": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=0, preset="fast"))}
+WHOLE = {"whole": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=0, preset="medium"))}
+LIGHT = {"light": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=0, preset="fast"))}
 PRETRAINED = {"shipped": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), preset="fast"))}
 
 
@@ -207,6 +208,7 @@ MAKERS = {
     "films": films,
     "shipped": lambda: films(PRETRAINED),
     "whole": lambda: films(WHOLE),
+    "light": lambda: films(LIGHT),
     "tracks": tracks,
     "gaussians": gaussians,
     "stills": stills,

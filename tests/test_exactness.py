@@ -107,9 +107,9 @@ def test_golden_films_exercise_the_whole_decoder() -> None:
     segments = [s for name in CRCS for s in describe(GOLDEN / name)["segments"]]
     assert {s["scale"] for s in segments} >= {1.0, 1.5, 2.0, 3.0}
     assert {s["history"] for s in segments} >= {0, 2}
-    assert {s["loss"] for s in segments} == {"off", "transform", "linear", "density", "whole"}
+    assert {s["loss"] for s in segments} == {"off", "transform", "linear", "density", "whole", "light"}
     assert sum(s["head_frames"] > 0 for s in segments) >= 3
-    for name in ("learned-v1.nvc", "whole-v1.nvc"):
+    for name in ("learned-v1.nvc", "whole-v1.nvc", "light-v1.nvc"):
         first = next(FilmReader(GOLDEN / name).units())
         assert set(split_changes(payload.read_residual(first.payloads[1]))[0]) == {1, 2, 3, 5, 6, 7}
     formats = {codec.open(GOLDEN / name).info.format.av_name for name in CRCS}

@@ -80,9 +80,9 @@ def measured(clip: str, count: int, settings: Settings) -> tuple[Stages, int]:
     base = stages.time("base coded, decoded, compared", count, lambda: passes.base(settings.start_crf))
     stages.time("of that: decoded, compared", count, lambda: compare(base, frames, info))
     head = film_head(FILM_HEAD, base_q_of(passes.quantiser(base.crf)))
-    examples, _ = stages.time("examples", count, lambda: examples_of(passes, base, base_q=head.base_q))
     batches = passes.preset.batches(info.width * info.height * count / 1e6)
     schedule = Schedule(0, batches, rate=FIT_RATE)
+    examples, _ = stages.time("examples", count, lambda: examples_of(passes, base, schedule, base_q=head.base_q))
     stages.time(
         f"training, {batches} batches",
         count,

@@ -79,7 +79,7 @@ def first_segment(path: str, limit: int | None) -> tuple[list[Frame], VideoInfo]
 
 def trained(passes: Passes, base: Base, width: int) -> tuple[Head, int]:
     """(a head for that base as the decoder reads it, its bytes)."""
-    examples, _ = examples_of(passes, base)
+    examples, _ = examples_of(passes, base, passes.preset.schedule)
     spec = HeadSpec(channels_of(passes.info.format.chroma), 0, LAYERS, width)
     head = fit_restorer(passes, examples, spec, passes.preset.schedule)
     if head is None:

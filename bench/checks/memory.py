@@ -28,7 +28,7 @@ from codec.base.colour import SRGB
 from codec.base.resample import BASE_FORMAT, base_size
 from codec.film.writer import write_film
 from codec.frames import Plane, PlaneFormat, VideoInfo, channels_of
-from codec.loss.modes import GUIDED, LINEAR, OFF, TRANSFORM, WHOLE, Mode
+from codec.loss.modes import GUIDED, LIGHT, LINEAR, OFF, TRANSFORM, WHOLE, Mode
 from codec.segment import payload
 from codec.segment.payload import SegmentHeader, film_memory, read_segment, write_residual, write_segment
 from codec.still.payload import StillHeader, header_of, still_memory, write_still
@@ -59,6 +59,8 @@ FILMS: dict[str, tuple[str, int, Fraction, tuple[int, int, int] | None, Mode, in
     "film-444-bounded": ("444", 10, Fraction(1), None, LINEAR, 0),
     "film-learned": ("420", 8, Fraction(1), None, WHOLE, 0),
     "film-444-learned": ("444", 10, Fraction(1), None, WHOLE, 0),
+    "film-light": ("420", 8, Fraction(1), None, LIGHT, 0),
+    "film-444-light": ("444", 10, Fraction(1), None, LIGHT, 0),
 }
 # kind -> fields of the header
 STILLS: dict[str, dict[str, int]] = {

@@ -73,8 +73,16 @@ def libraries() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("torch", "av")}
 
 
+def as_the_command_does() -> None:
+    """Memory is kept for the next picture as in `codec decode`, where the installation has that."""
+    keep_memory = getattr(import_module("codec.machine"), "keep_memory", None)
+    if keep_memory:
+        keep_memory()
+
+
 if __name__ == "__main__":
     wanted = json.loads(sys.argv[1])
+    as_the_command_does()
     try:
         found = check(wanted) | {"libraries": libraries()} if wanted["check"] else measure(wanted)
     except codec.NvcError as error:

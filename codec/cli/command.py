@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from typing import Any, NoReturn
@@ -44,4 +45,5 @@ def run_to_end(command: click.Command, program: str) -> NoReturn:
     except Exception as error:  # a library may have turned an interruption into something else
         code = fail(program, *(interruption() if caught() else fault(error)))
     settle()
+    gc.freeze()  # the end of a process need not look for garbage in what its libraries have made
     sys.exit(code if isinstance(code, int) else 0)

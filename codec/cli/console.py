@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from types import TracebackType
@@ -53,6 +52,8 @@ class Console:
     def __call__(self, event: Event) -> None:
         """Show an event. Programs see all of them; people notes and problems, and more where no program listens."""
         if self._json and not self._deaf:
+            import json
+
             self._tell(json.dumps({"event": event.kind, **event.data}))
         if self._quiet:
             return

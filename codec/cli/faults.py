@@ -5,11 +5,9 @@ The codes: 1 the file, the input or the output is bad, 2 wrong usage; 130 and ot
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-import traceback
 
 from ..errors import NvcError, OutputError, UsageError, reason
 from ..events import Failed
@@ -29,6 +27,8 @@ def fail(program: str, code: int, text: str, shown: str | None = None) -> int:
     say(f"{program}: {text}" if shown is None else shown, end="" if shown else "\n")
     words = sys.argv[1:]
     if "--json" in words[: words.index("--") if "--" in words else None]:
+        import json
+
         failed = Failed(text, code)
         try:
             put(json.dumps({"event": failed.kind, **failed.data}))
@@ -56,6 +56,8 @@ def fault(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError):  # those of files are told where they are read and written
         return 1, _of_system(error)
     if os.environ.get("NVC_DEBUG"):
+        import traceback
+
         say("".join(traceback.format_exception(error)), end="")
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return 1, "; ".join(("there is not enough memory", *getattr(error, "__notes__", ())))
@@ -68,6 +70,8 @@ def fault(error: Exception) -> tuple[int, str]:
 def _of_system(error: OSError) -> str:
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {reason(error)}"
+    import traceback
+
     frames = traceback.walk_tb(error.__traceback__)
     if any(frame.f_globals.get("__name__") == "click.utils" for frame, _ in frames):  # where its `echo` lies
         return str(unwritable(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
-from ..machine import keep_memory
+from ..machine import keep_memory, one_thread_for_numpy
 from ..settings import AUDIO, COPY, CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PAGES_MAX, PRESETS, SUBTITLES, Settings
 from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
@@ -136,6 +135,7 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
     """
     if target == "-" and as_json:
         raise UsageError("--json and pictures on standard output exclude each other")
+    one_thread_for_numpy()
     from ..still.files import is_of_stills
 
     if is_of_stills(source):
@@ -159,6 +159,7 @@ def decode_command(source: str, target: str, as_json: bool, quiet: bool, **optio
 @limited
 def verify_command(source: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Decode every picture of SOURCE and compare every checksum, those of sound, subtitles and covers too."""
+    one_thread_for_numpy()
     from ..wire.avif import is_still
 
     if is_still(source):
@@ -189,6 +190,8 @@ def info_command(source: str, as_json: bool, quiet: bool, limits: Limits) -> Non
         from ..film.info import describe
     found = describe(source, limits)
     if as_json:
+        import json
+
         put(json.dumps(found))
     elif not quiet:
         put(still_table(found) if still else film_table(found))

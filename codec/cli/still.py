@@ -83,11 +83,12 @@ def decode_stills(source: str, target: str, options: dict[str, Any], quiet: bool
             raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
     _check_machine(source, target, options["device"])
     from ..still.files import decode_picture, is_folder
-    from ..still.folder import decode_folder
 
     with Console(as_json, quiet) as console:
         kept = {name: options[name] for name in ("overwrite", "threads", "device", "limits")}
         if is_folder(source):
+            from ..still.folder import decode_folder
+
             _finish(console, decode_folder(source, target, **kept, listen=console), "decoded", quiet)
         else:
             _tell(console, decode_picture(source, target, **kept))

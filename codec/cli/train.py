@@ -122,7 +122,7 @@ def train_still_command(
 
 @train_group.command("density")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(["film", "still"]), required=True)
+@click.option("--kind", type=click.Choice(["light", "film", "still"]), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option(
     "--films",
@@ -130,7 +130,12 @@ def train_still_command(
     type=COUNT,
     default=260,
     show_default=True,
-    help="To make and code, for the kind film.",
+    help="To make and code, for the kinds of films.",
+)
+@click.option(
+    "--clips",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Films to learn from besides, for the kinds of films: a folder.",
 )
 @click.option(
     "--rounds",
@@ -147,7 +152,9 @@ def train_still_command(
     help="Of heads that code much; the others take fewer.",
 )
 @seed_option
-def train_density_command(folder: Path, kind: str, out: Path, count: int, rounds: int, steps: int, seed: int) -> None:
+def train_density_command(
+    folder: Path, kind: str, out: Path, count: int, clips: Path | None, rounds: int, steps: int, seed: int
+) -> None:
     """Train the pretrained density heads."""
     from heads.density.store import Family
 
@@ -161,6 +168,7 @@ def train_density_command(folder: Path, kind: str, out: Path, count: int, rounds
             steps=steps,
             count=count,
             rounds=rounds,
+            clips_in=clips,
             seed=seed,
             listen=lambda event: console.say(event.data["text"]),
         )

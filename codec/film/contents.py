@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 from ..base.resample import base_size
 from ..errors import DamageError, FormatError, NvcError
@@ -36,8 +37,8 @@ class Contents:
     """An .nvc file. Nothing is held open between calls.
 
     Attributes: `first`, the first header that can be read, whose geometry is that of all; `info`, VideoInfo of the
-    full-size film. Raises FormatError where the file is not one of ours, is damaged at its beginning (under
-    `best_effort`: all through), or claims what is beyond `limits`.
+    full-size film; `time_base` of every pts, in seconds. Raises FormatError where the file is not one of ours, is
+    damaged at its beginning (under `best_effort`: all through), or claims what is beyond `limits`.
     """
 
     def __init__(self, path: str | os.PathLike[str], limits: Limits = DEFAULT, best_effort: bool = False):
@@ -52,20 +53,26 @@ class Contents:
             raise
         self.first = self._first_header()
         shape = base_size(self.first.width, self.first.height, self.first.scale)
-        track = self._reader.info
+        track = self._reader.track
         if (track.width, track.height) != shape:
             raise FormatError(
                 f"{self._reader.name}: the base is {track.width}x{track.height}, not {shape[0]}x{shape[1]}"
             )
+        self.time_base = track.time_base
+        self._chroma = self._chroma_place(track)
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        """See above; a picture of the base is decoded for it (`FilmReader.info`)."""
         rate = self.first.rate  # information; libav's numbers have a bit less
         known = max(rate.numerator, rate.denominator) < 1 << 31
-        self.info: VideoInfo = replace(
-            track,
+        return replace(
+            self._reader.info,
             width=self.first.width,
             height=self.first.height,
             format=self.first.format,
-            rate=rate if known else track.rate,
-            chroma_place=self._chroma_place(track),
+            rate=rate if known else self._reader.track.rate,
+            chroma_place=self._chroma,
         )
 
     def _first_header(self) -> SegmentHeader:
@@ -95,11 +102,11 @@ class Contents:
     def begin(self) -> Fraction:
         """Seconds on the file's clock at which the first picture is shown."""
         first = next(self._reader.units(report=lambda error: None), None)
-        return Fraction(0) if first is None else first.pts * self.info.time_base
+        return Fraction(0) if first is None else first.pts * self.time_base
 
     def place(self, pts: int) -> str:
         """Where the picture at `pts` is, in words."""
-        return f"{self._reader.name}: frame at {float(pts * self.info.time_base):.3f} s"
+        return f"{self._reader.name}: frame at {float(pts * self.time_base):.3f} s"
 
     def segments(self) -> Iterator[SegmentInfo]:
         """What the headers say. Raises DamageError at a damaged one, FormatError where there is none; what tells of

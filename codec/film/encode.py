@@ -32,7 +32,7 @@ from ..errors import (
     UsageError,
     unwritable,
 )
-from ..events import Event, FilmEncoded, Listener, Note, ScaleChosen, SegmentStats, SourceOpened, Stage, silent
+from ..events import Event, FilmEncoded, Kernels, Listener, Note, ScaleChosen, SegmentStats, SourceOpened, Stage, silent
 from ..frames import Frame, VideoInfo
 from ..jobs.lanes import Lanes
 from ..jobs.progress import Progress
@@ -289,6 +289,8 @@ class _Work:
         self._note_missed(control, segments)
         self._note_limits()
         seconds = self.progress.seconds
+        if kernels := sorted({s.kernel for s in segments if s.kernel}):
+            self.progress.tell(Kernels(kernels))
         done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale))
         self.progress.tell(done)
         return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), segments, self.notes)

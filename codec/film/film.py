@@ -100,7 +100,7 @@ class Film(Contents):
 
     def _pts(self, time: Fraction | None) -> int | None:
         """The first pts that is not before `time`."""
-        return None if time is None else ceil(time / self.info.time_base)
+        return None if time is None else ceil(time / self.time_base)
 
     def _units(self, start: Fraction | None, told: list[str]) -> Iterator[TemporalUnit]:
         """The file's units; under `best_effort`, what cannot be read is noted."""
@@ -114,7 +114,7 @@ class Film(Contents):
 
     def _earlier(self, pts: int) -> TemporalUnit | None:
         """The first unit of the segment before the one at `pts`."""
-        unit = next(self._reader.units((pts - 1) * self.info.time_base), None)
+        unit = next(self._reader.units((pts - 1) * self.time_base), None)
         return unit if unit and unit.pts < pts else None
 
     def _fault(self, told: list[str]) -> Fault:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, islice
 from math import floor
 from typing import Any
@@ -79,7 +80,8 @@ class FilmReader:
 
     Attributes:
         path: of the file; name: what sentences call it.
-        info: VideoInfo of the base track: `width`, `height` and `format` are the base's own.
+        track: VideoInfo of the base track as far as the file tells it; `width`, `height`, `format` are the base's own.
+        info: the same with what only a decoded picture tells: colour, orientation, HDR data.
         metadata: tags of the file.
 
     Raises InputError where there is no such file, FormatError where it is no film with an AV1 track, is damaged, or has
@@ -100,7 +102,7 @@ class FilmReader:
         try:
             with self._open() as (container, stream):
                 self.metadata = film_tags(container.metadata)
-                self.info = self._info_of(container, stream)
+                self.track = self._track_of(container, stream)
         except FormatError:
             if not _begins_like_film(peeked(self.path, 12)):
                 raise FormatError(f"{self.name} is no .nvc film: it is neither MP4 nor Matroska") from None
@@ -187,7 +189,23 @@ class FilmReader:
             with faults_as(FormatError, f"{self.name} cannot be read"):
                 yield container, stream
 
-    def _info_of(self, container: av.container.InputContainer, stream: Any) -> VideoInfo:
+    @cached_property
+    def info(self) -> VideoInfo:
+        """See above. A picture is decoded for it once it is asked for: who wants to see pictures need not wait."""
+        with self._open() as (container, stream):
+            frame = self._first_frame(container, stream)
+            if frame is None:
+                return self.track
+            # libav shows orientation and HDR data nowhere but on decoded frames
+            data = side_data(frame)
+            return replace(
+                self.track,
+                colour=colour_of(frame, stream),
+                display_matrix=display_matrix(data),
+                side_data=hdr_side_data(data),
+            )
+
+    def _track_of(self, container: av.container.InputContainer, stream: Any) -> VideoInfo:
         context = stream.codec_context
         fmt = PlaneFormat.from_av_name(context.pix_fmt or "")
         size = f"{stream.width}x{stream.height}"
@@ -197,27 +215,16 @@ class FilmReader:
             raise FormatError(f"{self.name}: its base of {size} {context.pix_fmt} cannot be decoded")
         duration = duration_of(container, stream)
         rate = stream.average_rate or Fraction(25)
-        info = VideoInfo(
+        return VideoInfo(
             width=stream.width,
             height=stream.height,
             format=fmt,
             time_base=stream.time_base,
             rate=rate,
             sar=stream.sample_aspect_ratio or Fraction(1),
+            chroma_place=chroma_place(stream, stream_header(stream), fmt),
             frames=stream.frames or round(duration * rate),
             duration=duration,
-        )
-        # libav shows orientation and HDR data nowhere but on decoded frames
-        frame = self._first_frame(container, stream)
-        if frame is None:
-            return info
-        data = side_data(frame)
-        return replace(
-            info,
-            colour=colour_of(frame, stream),
-            chroma_place=chroma_place(stream, stream_header(stream), fmt),
-            display_matrix=display_matrix(data),
-            side_data=hdr_side_data(data),
         )
 
     def _first_frame(self, container: av.container.InputContainer, stream: Any) -> av.VideoFrame | None:

@@ -1,7 +1,8 @@
 """Which size the base should have: measured on the film's first segment.
 
 A few pictures are coded at each size and three quantisers; sizes are compared at the rate (or the quality) that was
-asked for. Below a certain rate a smaller base wins, at most rates the full size does.
+asked for. Below a certain rate a smaller base wins, at most rates the full size does; where a glance at the film shows
+that it is far above, nothing is compared.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 from ..base.coded import Base
 from ..events import Listener, Stage
 from ..frames import Frame, VideoInfo
-from ..segment.effort import PROBE_PRESET, PROBED, PROBED_SIZES
+from ..segment.effort import GLANCE_PRESET, PROBE_PRESET, PROBED, PROBED_SIZES
 from ..segment.encoder import SegmentEncoder
 from ..segment.presets import PRESETS
 from ..settings import CRF_MAX, SCALES, Settings
 
 PROBE_CRFS = (24.0, 40.0, 56.0)
+PLENTY = 0.05  # bits for each sample of luma, of a glance, from which no smaller base wins
 SMALLEST = 64  # samples: no base is made narrower or lower than this
 ADVANTAGE = 0.1  # dB by which a smaller base must win: short probes flatter it
 MARGIN = 0.5  # dB by which a size may fall behind before smaller ones are no longer tried
@@ -68,6 +70,10 @@ def choose_scale(
     middle = max(0, (len(frames) - PROBED) // 2)  # films begin with titles and fades
     frames = frames[middle : middle + PROBED]
     probe = replace(settings, preset="fast")
+    if settings.target_psnr is None and not bytes_per_second:
+        glance = SegmentEncoder(frames, info, probe, Fraction(1)).base(preset.quantiser(start), GLANCE_PRESET)
+        if 8 * glance.bytes > PLENTY * info.width * info.height * len(frames):
+            return Fraction(1), start
     best: tuple[float, Fraction, float] | None = None  # PSNR, minus infinity where the rate is out of reach
     goal: float | None = None
     work = sum(1 / float(s) ** 2 for s in SCALES)

@@ -35,12 +35,12 @@ from ..wire.obu import TemporalUnit
 
 _NAMES = re.compile(r"key|[0-9]{6,}(\.[0-9]+)?\.(segment|new)")
 _LENGTH = struct.Struct(">I")
-ENCODER = 7  # raised whenever the encoder may give other bytes for the same wish
+ENCODER = 8  # raised whenever the encoder may give other bytes for the same wish
 
 
 def versions() -> tuple[object, ...]:
     """Versions of all that computes: where they are equal, on like machines, encodes give the same bytes."""
-    heads = film_head(FILM_HEAD, 0).identity, identity(Family.FILM)
+    heads = film_head(FILM_HEAD, 0).identity, identity(Family.FILM), identity(Family.LIGHT)
     return (ENCODER, *heads, av.__version__, torch.__version__, version("constriction"))
 
 

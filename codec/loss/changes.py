@@ -42,9 +42,9 @@ def split_changes(data: bytes) -> tuple[dict[int, bytes], bytes]:
     return changes, data[at:]
 
 
-def layers_of(number: int, change: bytes) -> tuple[Layer, ...]:
-    """A pretrained film head with what a segment changes of it. Raises FormatError."""
-    spec, layers = pretrained_density(Family.FILM)[number]
+def layers_of(family: Family, number: int, change: bytes) -> tuple[Layer, ...]:
+    """A pretrained head of a family with what a segment changes of it. Raises FormatError."""
+    spec, layers = pretrained_density(family)[number]
     try:
         found = decode_shapes(change, spec.shapes(), layers, BIAS_COARSE)
         check(spec, found)

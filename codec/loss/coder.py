@@ -9,7 +9,7 @@ Invariant: encode and decode leave encoder and decoder in the same state and ret
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..frames import Plane, PlaneFormat, Planes
@@ -59,7 +59,7 @@ class LossCoder:
     ):
         self._shapes, self._dtype = fmt.shapes(width, height), fmt.dtype
         self.coder = settings.mode.make(
-            CoderPlan(fmt, width, height, settings.step, settings.max_error, rgb, changes),
+            CoderPlan(fmt, width, height, settings.step, settings.max_error, rgb, changes, settings.mode.heads),
         )
 
     def encode(
@@ -79,11 +79,21 @@ class LossCoder:
     def decode(self, data: bytes, predicted: Sequence[Plane]) -> Planes:
         """The planes that `encode` returned. Raises FormatError where `data` cannot be its payload; work and memory
         depend on the picture's size alone. After an error the coder's state is undefined."""
+        return self.begin_decode(data, predicted)()
+
+    def begin_decode(self, data: bytes, predicted: Sequence[Plane]) -> Callable[[], Planes]:
+        """`decode` in two parts: what is returned does the second. That of one picture may run beside the first part of
+        the next one, in another thread; the first parts keep their order, and so do the second."""
         self._check(predicted)
         reader = SymbolReader(self.coder.open(data))
-        decoded = self.coder.code(reader, tuple(predicted))
-        reader.finish()
-        return decoded
+        rest = self.coder.begin(reader, tuple(predicted))
+
+        def finish() -> Planes:
+            decoded = rest()
+            reader.finish()
+            return decoded
+
+        return finish
 
     def _check(self, planes: Sequence[Plane]) -> None:
         if [p.shape for p in planes] != self._shapes or any(p.dtype != self._dtype for p in planes):

@@ -13,7 +13,7 @@ a film may change some of them: its first payload says how (`codec.loss.changes`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +48,8 @@ class DensityState:
 
 class DensityCoder(PictureCoder):
     """Codes the pictures of one segment so that every decoded sample lies within `max_error`.
-    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers; `rounding`: of
-    the heads' sums, which is all that the two modes differ in."""
+    `changes`: what the encoder has found to change of the pretrained heads, coded, by their numbers; `family` and
+    `rules` of the heads are all that the modes differ in."""
 
     def __init__(
         self,
@@ -57,16 +57,17 @@ class DensityCoder(PictureCoder):
         width: int,
         height: int,
         max_error: int,
-        changes: Mapping[int, bytes] | None = None,
-        rules: Rules = Rules.WHOLE,
+        changes: Mapping[int, bytes] | None,
+        family: Family,
+        rules: Rules,
     ):
-        self.fmt, self._rules = fmt, rules
+        self.fmt, self._family, self._rules = fmt, family, rules
         self.samples = SampleCoder(fmt.depth, max_error)
         shapes = fmt.shapes(width, height)
         # the spread of what is coded is that of the error over the quantiser's step
         self._step_log = ((2 * max_error + 1) ** 16).bit_length() - 1
         self.state = DensityState([self.samples.tables() for _ in shapes], MotionTables(*shapes[0]))
-        self.heads = heads_of(Family.FILM, rules)
+        self.heads = heads_of(family, rules)
         self._changes = dict(changes or {})
 
     def opening(self) -> bytes:
@@ -86,52 +87,67 @@ class DensityCoder(PictureCoder):
         return rest
 
     def _change(self, changes: Mapping[int, bytes]) -> None:
-        heads = dict(heads_of(Family.FILM, self._rules))
+        heads = heads_of(self._family, self._rules)
         for number, data in changes.items():
-            heads[number] = density_head(heads[number].spec, layers_of(number, data), self._rules)
+            heads[number] = density_head(heads[number].spec, layers_of(self._family, number, data), self._rules)
         self.heads = heads
 
     def code(
         self, coder: SymbolCoder, predicted: Planes, source: Planes | None = None, lam: float | None = None
     ) -> Planes:
-        state = self.state
-        motion = state.motion.follow(coder, state.last, source, self.fmt.depth)
+        return self.begin(coder, predicted, source, lam)()
+
+    def begin(
+        self, coder: SymbolCoder, predicted: Planes, source: Planes | None = None, lam: float | None = None
+    ) -> Callable[[], Planes]:
+        """Codes motion and the first plane, all that the next picture's need of this one; what is returned codes the
+        others, which need those of the picture before."""
+        state, last = self.state, self.state.last
+        motion = state.motion.follow(coder, last, source, self.fmt.depth)
         decoded: list[Plane] = []
         errors: list[Ints] = []
-        for p, plane in enumerate(predicted):
-            base = plane.astype(np.int32)
-            out = self._plane(
-                coder,
-                state.tables[p],
-                base,
-                self._temporal(p, base, motion),
-                [to_chroma(e, self.fmt) if k == 0 else e for k, e in enumerate(errors)],
-                None if source is None else source[p].astype(np.int32),
-            )
-            errors.append(out - base)
-            decoded.append(out.astype(plane.dtype))
-        state.last = LastPicture(tuple(decoded), predicted)
-        return tuple(decoded)
 
-    def _temporal(self, p: int, base: Ints, motion: Ints | None) -> list[NDArray[np.int16]]:
+        def plane(p: int) -> None:
+            base = predicted[p].astype(np.int32)
+            heads = PlaneHeads(
+                self.heads,
+                self._rules,
+                LAST if last is not None else 0,
+                base,
+                [to_chroma(e, self.fmt) if k == 0 else e for k, e in enumerate(errors)],
+                self._temporal(last, p, base, motion),
+            )
+            wanted = None if source is None else source[p].astype(np.int32)
+            out = self._plane(coder, state.tables[p], heads, base.shape, wanted)
+            errors.append(out - base)
+            decoded.append(out.astype(predicted[p].dtype))
+
+        def rest() -> Planes:
+            for p in range(1, len(predicted)):
+                plane(p)
+            return tuple(decoded)
+
+        plane(0)
+        state.last = LastPicture(decoded, predicted)
+        return rest
+
+    def _temporal(self, last: LastPicture | None, p: int, base: Ints, motion: Ints | None) -> list[NDArray[np.int16]]:
         """The last picture less the prediction, and that picture's error; zeros where there is none."""
-        if self.state.last is None:
+        if last is None:
             return [np.zeros_like(whole_cells(base))] * 2
-        error, difference = temporal_terms(self.state.last, p, base, motion, self.fmt)
+        error, difference = temporal_terms(last, p, base, motion, self.fmt)
         return [whole_cells(difference), whole_cells(error)]
 
     def _plane(
         self,
         coder: SymbolCoder,
         tables: CountTables,
-        base: Ints,
-        temporal: Sequence[NDArray[np.int16]],
-        others: Sequence[Ints],
+        heads: PlaneHeads,
+        shape: tuple[int, ...],
         source: Ints | None,
     ) -> Ints:
         """One plane's decoded samples, int32."""
-        heads = PlaneHeads(self.heads, self._rules, LAST if self.state.last is not None else 0, base, others, temporal)
-        out = np.empty_like(base)
+        out = np.empty(shape, np.int32)
         for number, part in enumerate(PASSES):
             if not out[part.samples].size:
                 continue

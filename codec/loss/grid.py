@@ -101,7 +101,8 @@ class PlaneHeads:
         if number == 1:
             rest.append(np.zeros_like(cells))  # heads of chroma take two planes
         known = [packed(plane, rules) for plane in rest]
-        self._cells = {unit: Cells(unit, cells, known, rules) for unit in UNITS}
+        light = any(head.spec.light for head in heads.values())
+        self._cells = {unit: Cells(unit, cells, known, rules, light) for unit in UNITS}
         self._known = dict.fromkeys(UNITS, 0)  # phases whose errors the cells have
 
     def ready(self, number: int, decoded: Ints) -> list[range]:

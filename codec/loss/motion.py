@@ -6,6 +6,7 @@ The decoder's part is exact (see `displace`); how the encoder finds displacement
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -34,9 +35,9 @@ INTERPOLATION = np.array(
 
 
 class LastPicture(NamedTuple):
-    """The picture before this one in its segment."""
+    """The picture before this one in its segment, as far as its planes are decoded."""
 
-    decoded: Planes
+    decoded: Sequence[Plane]
     predicted: Planes
 
 
@@ -81,7 +82,7 @@ class MotionTables:
         return self.code(coder, wanted, source is not None)
 
 
-def displaced(pictures: tuple[Planes, ...], p: int, motion: Ints | None, fmt: PlaneFormat) -> list[Ints]:
+def displaced(pictures: Sequence[Sequence[Plane]], p: int, motion: Ints | None, fmt: PlaneFormat) -> list[Ints]:
     """Plane `p` of every picture, int32, fetched from where the blocks point."""
     planes = [picture[p] for picture in pictures]
     if motion is not None:

@@ -4,7 +4,6 @@ path "-" stands for a standard stream.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import stat
@@ -131,6 +130,8 @@ def read_bytes(path: str) -> bytes:
 
 def content_key(path: str | os.PathLike[str]) -> bytes:
     """32 bytes of BLAKE2b over a file's bytes, which an interrupted encode is resumed by."""
+    import hashlib  # for encoders alone, and long to load
+
     digest = hashlib.blake2b(digest_size=32)
     try:
         with opened(os.fspath(path)) as file:

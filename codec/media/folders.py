@@ -13,10 +13,8 @@ are ever removed, and no link is followed on the way to them.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
-import secrets
 import stat
 import sys
 from contextlib import suppress
@@ -316,7 +314,7 @@ def fresh(real: str) -> Folder:
     left in such folders is removed. Raises OSError."""
     for left in reversed(range(_TRIES)):
         try:
-            folder = Folder.made(beside(real, f".{secrets.token_hex(_DIGITS // 2)}.part"), _PART_NAMES)
+            folder = Folder.made(beside(real, f".{os.urandom(_DIGITS // 2).hex()}.part"), _PART_NAMES)
             break
         except (FileExistsError, FileNotFoundError):
             if not left:
@@ -348,6 +346,8 @@ def beside(real: str, ending: str) -> str:
     hash."""
     folder, name = os.path.split(real)
     if len(os.fsencode(f".{name}{ending}")) > _NAME_MAX:
+        import hashlib  # seldom wanted, and long to load
+
         ending = f"~{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}{ending}"
         while len(os.fsencode(f".{name}{ending}")) > _NAME_MAX:
             name = name[:-1]

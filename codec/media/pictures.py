@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,8 +30,6 @@ from .colours import SRGB, Points, described, points_of
 from .files import STDOUT, peeked, read_bytes, write_bytes
 from .parts import check_target
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is ours to say
-
 Pixels = NDArray[Any]  # uint8 or uint16, (rows, columns, 1 to 4)
 
 WRITABLE = {".png": 4, ".tif": 4, ".tiff": 4, ".webp": 4, ".bmp": 3, ".jpg": 3, ".jpeg": 3, ".ppm": 3}
@@ -41,7 +38,6 @@ KEEPING = {".png", ".jpg", ".jpeg", ".webp"}  # formats that OpenCV writes profi
 _JPEG_2000 = {".jp2", ".jpx", ".jpf", ".j2k", ".j2c", ".jpc"}
 READABLE = {*WRITABLE, ".avif", ".gif", ".jpe", ".jfif", ".dib", ".pam", ".pbm", ".pgm", ".pnm", *_JPEG_2000}
 _TIFF = {".tif", ".tiff"}  # whose profile and orientation we write
-_LOSSLESS = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}  # beyond 100 it is lossless
 EXIF_PREFIX = b"Exif\0\0"
 _MAGICS = (png.SIGNATURE, jpeg.MAGIC, *tiff.MAGICS, bmp.MAGIC, *GIF)
 
@@ -197,6 +193,8 @@ def _of_pnm(data: bytes, header: pnm.Header, beside: Attributes) -> Pixels:
 def _by_opencv(data: bytes, beside: Attributes) -> Pixels | None:
     """Samples as OpenCV decodes them, in the order of RGB, and the metadata that it finds; None where it does not read
     the file."""
+    from .opencv import cv2
+
     try:
         found, kinds, values = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
     except cv2.error:  # larger than allowed
@@ -258,15 +256,15 @@ def write_picture(path: str, picture: Picture, overwrite: bool = True) -> list[s
         raise OutputError(f"{path}: {ending} files hold no 16-bit samples")
     if pixels.shape[2] == 2:
         pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
-    kinds, values, lost = _metadata(picture, ending)
+    kept, lost = _metadata(picture, ending)
     notes = [f"{path}: {ending} files are written without {name}" for name in lost]
     if ending in (".jpg", ".jpeg"):
         notes.append(f"{path}: JPEG is lossy")
     elif ending == ".webp" and picture.alpha is not None and (picture.alpha == 0).any():
         notes.append(f"{path}: the writer of WebP does not keep colours that alpha hides")
-    data = _encoded(ending, _reordered(pixels), kinds, values)
-    if data is None and kinds:  # libpng refuses profiles that are not well formed; the picture matters more
-        data = _encoded(ending, _reordered(pixels), [], [])
+    data = _encoded(ending, pixels, kept)
+    if data is None and kept:  # libpng refuses profiles that are not well formed; the picture matters more
+        data = _encoded(ending, pixels, {})
         notes.append(f"{path}: the writer refused the picture's colour profile or EXIF, which are left out")
     if data is None:
         raise OutputError(f"{path}: the picture could not be written")
@@ -278,31 +276,34 @@ def write_picture(path: str, picture: Picture, overwrite: bool = True) -> list[s
     return notes
 
 
-def _metadata(picture: Picture, ending: str) -> tuple[list[int], list[NDArray[np.uint8]], list[str]]:
-    """Kinds and values of metadata as OpenCV writes them, and names of what it does not write into such files."""
-    kinds, values, lost = [], [], []
-    for kind, value, name in (
-        (cv2.IMAGE_METADATA_EXIF, picture.exif, "EXIF"),
-        (cv2.IMAGE_METADATA_ICCP, picture.icc, "colour profile"),
-    ):
+def _metadata(picture: Picture, ending: str) -> tuple[dict[str, bytes], list[str]]:
+    """What is written into a file, by the name that OpenCV has for it, and names of what is not."""
+    kept, lost = {}, []
+    for kind, value, name in (("EXIF", picture.exif, "EXIF"), ("ICCP", picture.icc, "colour profile")):
         if ending in _TIFF:
-            if kind == cv2.IMAGE_METADATA_EXIF and tells_more(value):
+            if kind == "EXIF" and tells_more(value):
                 lost.append("EXIF other than the orientation")
         elif value and ending in KEEPING:
-            kinds.append(kind)
-            values.append(np.frombuffer(value, np.uint8))
+            kept[kind] = value
         elif value:
             lost.append(name)
     if picture.unusual and ending != ".png":
         lost.append(f"the meaning of colours ({described(picture.points)})")
-    return kinds, values, lost
+    return kept, lost
 
 
-def _encoded(ending: str, pixels: Pixels, kinds: list[int], values: list[NDArray[np.uint8]]) -> bytes | None:
-    """A file's bytes, None where OpenCV fails."""
+def _encoded(ending: str, pixels: Pixels, metadata: dict[str, bytes]) -> bytes | None:
+    """A file's bytes, None where OpenCV fails; it is loaded but for a plain PNG, which is what stills become."""
+    if ending == ".png" and not metadata:
+        return png.encoded(pixels)
+    from .opencv import cv2
+
+    options = [cv2.IMWRITE_WEBP_QUALITY, 101] if ending == ".webp" else []  # beyond 100 it is lossless
+    kinds = [getattr(cv2, f"IMAGE_METADATA_{name}") for name in metadata]
+    values = [np.frombuffer(value, np.uint8) for value in metadata.values()]
     try:
-        samples = np.ascontiguousarray(pixels)
-        done, data = cv2.imencodeWithMetadata(ending, samples, kinds, values, _LOSSLESS.get(ending, []))
+        samples = np.ascontiguousarray(_reordered(pixels))
+        done, data = cv2.imencodeWithMetadata(ending, samples, kinds, values, options)
     except cv2.error:
         return None
     return data.tobytes() if done else None

@@ -1,14 +1,16 @@
 """Chunks of PNG: what a file says of its colours and of transparent samples, read and written.
 
 Reference: Portable Network Graphics, third edition (W3C, 2025). Of what speaks of colour the first of cICP, iCCP, sRGB,
-and gAMA with cHRM counts. Samples are decoded elsewhere.
+and gAMA with cHRM counts. Samples are decoded elsewhere; of plain pictures they are written here.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,10 @@ from .colours import CHROMATICITIES, GAMMAS, Chromaticities, Points, named, poin
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB = 0, 2  # colour types without alpha or palette
+_TYPES = {1: GREY, 2: GREY + 4, 3: RGB, 4: RGB + 4}  # by channels
+_UP = 2  # the filter of a row: differences to the row above
+_LEVEL = 1  # zlib's
+_BAND = 1 << 19  # bytes of samples that are worth a thread
 _XMP = b"XML:com.adobe.xmp\0"
 _OF_HDR = {b"mDCV": "its mastering display", b"cLLI": "its content light levels"}
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
@@ -112,6 +118,28 @@ def _gamma(body: bytes) -> float | None:
 
 def _chromaticities(body: bytes) -> Chromaticities | None:
     return tuple(value / _PARTS for value in struct.unpack(">8I", body)) if len(body) == 32 else None
+
+
+def encoded(pixels: NDArray[Any]) -> bytes:
+    """A file of samples (rows, columns, 1 to 4), uint8 or uint16; bands of rows are packed side by side."""
+    rows, columns, channels = pixels.shape
+    high_first = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
+    samples = high_first.view(np.uint8).reshape(rows, -1)
+    filtered = np.empty((rows, 1 + samples.shape[1]), np.uint8)
+    filtered[:, 0], filtered[0, 1:] = _UP, samples[0]
+    np.subtract(samples[1:], samples[:-1], out=filtered[1:, 1:])
+    count = max(1, min(os.cpu_count() or 1, filtered.size // _BAND, rows))
+    bands = [filtered[rows * k // count : rows * (k + 1) // count] for k in range(count)]
+
+    def packed(k: int) -> bytes:
+        packer = zlib.compressobj(_LEVEL, wbits=-15)  # of one stream: each band but the last ends at a whole byte
+        return packer.compress(bands[k].data) + packer.flush(zlib.Z_FINISH if k == count - 1 else zlib.Z_FULL_FLUSH)
+
+    with ThreadPoolExecutor(count, "png") as pool:
+        parts = list(pool.map(packed, range(count)))
+    stream = b"\x78\x01" + b"".join(parts) + struct.pack(">I", zlib.adler32(filtered.data))
+    head = struct.pack(">IIBBBBB", columns, rows, 8 * pixels.itemsize, _TYPES[channels], 0, 0, 0)
+    return SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", stream) + _chunk(b"IEND", b"")
 
 
 def with_transparency(data: bytes, pixels: NDArray[Any]) -> NDArray[Any]:

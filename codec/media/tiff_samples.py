@@ -12,7 +12,6 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -174,6 +173,8 @@ def _by_libtiff(part: bytes, compression: int, stride: int, rows: int) -> bytes:
 
 
 def _imdecode(data: bytes) -> Samples | None:
+    from .opencv import cv2
+
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:

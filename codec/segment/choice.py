@@ -25,7 +25,7 @@ from ..metrics import weighted
 from ..settings import MAX_STEP
 from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
-from .passes import KEPT, OVERHEAD, Passes, Predictions, Run
+from .passes import OVERHEAD, Passes, Predictions, Run
 from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
 
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; see bench/NOTES.md, "What a byte is worth"
@@ -34,6 +34,7 @@ FILM_HEAD = 1  # number of the pretrained head that films are encoded with
 # bytes of the base for each batch, and the fewest batches: what a change wins of a small base is less than its price;
 # see bench/NOTES.md, "What a segment changes of the head"
 FIT_BYTES, FIT_FEWEST = 400, 75
+TRIED = 64 << 20  # bytes of predicted pictures that are kept of a trial
 FIT_RATE = 4e-3  # of its gradient descent
 FIT_FLOAT = 0.25  # of them in floating point, before it keeps to what a change can say
 
@@ -138,8 +139,9 @@ class Chooser:
         steps = self._batches()
         if not steps:
             return best
-        examples, floats = self._examples(base_q), round(FIT_FLOAT * steps)
+        floats = round(FIT_FLOAT * steps)
         schedule = Schedule(floats, steps - floats, rate=FIT_RATE)
+        examples = self._examples(schedule, base_q)
         head = fit_restorer(self._passes, examples, start.spec, schedule, start, anchor=anchor)
         if head is None:
             return best
@@ -153,22 +155,22 @@ class Chooser:
         steps = min(self._preset.batches(samples / 1e6), self._base.bytes // FIT_BYTES)
         return steps if steps >= min(FIT_FEWEST, self._preset.least) else 0
 
-    def _examples(self, base_q: int | None = None) -> list[Example]:
+    def _examples(self, schedule: Schedule, base_q: int | None = None) -> list[Example]:
         """Pictures to learn from, without history."""
         with self._agenda.part(self._passes.effort.examples()):
-            return examples_of(self._passes, self._base, base_q=base_q)[0]
+            return examples_of(self._passes, self._base, schedule, base_q=base_q)[0]
 
     def _with_known(self, best: Choice, known: Head) -> Choice:
         """With what the last segment's head becomes when it learns from this one."""
-        examples = self._examples(known.base_q if known.spec.base_q else None)
         schedule = self._preset.schedule
         short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
+        examples = self._examples(short, known.base_q if known.spec.base_q else None)
         head = fit_restorer(self._passes, examples, known.spec, short, known)
         return better(best, self._difference(best, head, known)) if head else best
 
     def _with_own(self, best: Choice) -> Choice:
         """With a head that learns from the segment alone."""
-        examples = self._examples()
+        examples = self._examples(self._preset.schedule)
         for width in self._widths() if self._preset.try_all else self._widths()[-1:]:
             head = fit_restorer(self._passes, examples, HeadSpec(self._planes, 0, LAYERS, width), self._preset.schedule)
             if head:
@@ -187,7 +189,7 @@ class Chooser:
         with self._agenda.part(self._passes.effort.trial()):
             known = self._passes.trial(self._base, head)
         psnr = weighted(np.array([prediction.psnrs for prediction in known.values()]))
-        if sum(plane.nbytes for prediction in known.values() for plane in prediction.output) > KEPT:
+        if sum(plane.nbytes for prediction in known.values() for plane in prediction.output) > TRIED:
             known = {}
         return replace(
             best,
@@ -228,11 +230,11 @@ class Chooser:
         spec = HeadSpec(self._planes, history, LAYERS, self._widths()[-1])
         schedule = self._preset.schedule
         outputs = self._run(start, start.head, keep=True).outputs
-        examples, gate = examples_of(self._passes, self._base, history, outputs)
+        examples, gate = examples_of(self._passes, self._base, schedule, history, outputs)
         head = fit_restorer(self._passes, examples, spec, schedule, gate=gate)
         if head:
             outputs = self._run(start, head, keep=True).outputs
-            examples, gate = examples_of(self._passes, self._base, history, outputs, gate)
+            examples, gate = examples_of(self._passes, self._base, schedule, history, outputs, gate)
             again = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps, rate=schedule.rate / 3)
             head = fit_restorer(self._passes, examples, spec, again, head, gate)
         if head is None:

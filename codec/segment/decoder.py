@@ -9,20 +9,25 @@ restored, as far as those after them do not depend on them.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 from heads.threads import single_threads
 
 from ..errors import FormatError
 from ..frames import Frame, Plane, checksum, joined
+from ..machine import use_threads
 from ..pipeline import side_by_side
 from .opened import BasePicture, OpenSegment, SegmentEnd
 from .payload import read_residual
 
 # a sentence tells of damage that best effort has passed over, None that the work goes on: whoever ends it need not wait
 Step = BasePicture | SegmentEnd | str | None
+Begun = Callable[[], Callable[[], Sequence[Plane]]]  # waits for a loss-stream's first part; gives what does the second
 
 
 def wanted(steps: Iterable[Step], since: int | None, until: int | None) -> Iterator[Step]:
@@ -55,22 +60,39 @@ def checked(
 ) -> Generator[Frame | str | None]:
     """The pictures of the `steps` from the one at pts `since` to the last before `until`, restored by so many threads,
     and checked; None while there is nothing to show yet."""
-    decoder: SegmentDecoder | None = None
     with (
         closing(steps),
         single_threads(threads) if threads > 1 else nullcontext() as pool,
         closing(side_by_side(restored, wanted(steps, since, until), pool, _most)) as found,
+        ThreadPoolExecutor(1, "loss", use_threads, (threads,)) if threads > 1 else nullcontext() as lane,
     ):
+        for done in _completed(found, lane):
+            if not isinstance(done, Frame) or (
+                (since is None or done.pts >= since) and (until is None or done.pts < until)
+            ):
+                yield done
+
+
+def _completed(
+    found: Iterable[Restored | SegmentEnd | str | None], lane: Executor | None
+) -> Generator[Frame | str | None]:
+    """The pictures, checked. `lane`: see `SegmentDecoder`."""
+    decoder: SegmentDecoder | None = None
+    try:
         for done in found:
             if done is None or isinstance(done, str):
                 yield done
                 continue
             if decoder is None or decoder.segment is not done.segment:
-                decoder = SegmentDecoder(done.segment)
+                decoder = SegmentDecoder(done.segment, lane)
             yield None
-            for frame in decoder.take(done):
-                if (since is None or frame.pts >= since) and (until is None or frame.pts < until):
-                    yield frame
+            yield from decoder.take(done)
+    except FormatError:  # pictures before it come first
+        if decoder is not None and decoder.segment.usable:
+            yield from decoder.finish()
+        raise
+    if decoder is not None:
+        yield from decoder.finish()
 
 
 @dataclass(frozen=True)
@@ -124,22 +146,40 @@ def _own(planes: list[Plane]) -> list[Plane]:
 
 
 class SegmentDecoder:
-    """Completes and checks the pictures of one segment, which are taken in order.
+    """Completes and checks the pictures of one segment, which are taken in order. `lane`: a thread in which
+    loss-streams are begun: the rest of one is decoded beside the beginning of the next, so all pictures but a segment's
+    first leave with the one after them.
 
     Damage goes to `FilmContext.restoring`; what that lets pass is shown as far as it can be, by the base alone."""
 
-    def __init__(self, segment: OpenSegment):
+    def __init__(self, segment: OpenSegment, lane: Executor | None = None):
         self.segment = segment
+        beside = segment.coder and segment.header and not segment.header.history  # else the next awaits this one
+        self._lane = lane if beside else None
+        self._begun: deque[tuple[Restored, Begun]] = deque()
         self._group: list[tuple[BasePicture, list[Plane]]] = []
         self._crc = 0
 
     def take(self, done: Restored | SegmentEnd) -> list[Frame]:
-        """Add a picture. Returns the pictures of its group, in the film's format, where that is complete; at the end
-        of the segment those of an incomplete one."""
+        """Add a picture. Returns the pictures of groups that are complete, in the film's format; at the end of the
+        segment those of an incomplete one."""
         if isinstance(done, SegmentEnd):
-            return self._rest()
+            return [*self.finish(), *self._rest()]
+        work, lane = partial(self._begin, done), self._lane if self.segment.usable else None
+        self._begun.append((done, lane.submit(work).result if lane else work))
+        return self.finish(1 if lane and done.picture.number else 0)
+
+    def finish(self, left: int = 0) -> list[Frame]:
+        """Complete the pictures that are begun but the last `left`. Returns those of groups that are complete."""
+        frames = []
+        while len(self._begun) > left:
+            frames += self._add(*self._begun.popleft())
+        return frames
+
+    def _add(self, done: Restored, begun: Begun) -> list[Frame]:
+        """Complete a picture. Returns those of its group, where that is complete."""
         picture, segment = done.picture, self.segment
-        output = self._completed(done)
+        output = self._completed(done, begun)
         if segment.usable:
             crc = checksum(output) if done.crc is None else done.crc
             self._crc = joined(self._crc, crc, sum(plane.nbytes for plane in output))
@@ -157,17 +197,22 @@ class SegmentDecoder:
         group, self._group, self._crc = self._group, [], 0
         return [Frame(tuple(output), p.pts, p.duration, p.messages) for p, output in group]
 
-    def _completed(self, done: Restored) -> list[Plane]:
+    def _begin(self, done: Restored) -> Callable[[], Sequence[Plane]]:
+        """Decode the first part of a picture's loss-stream. Returns what gives the picture. Raises FormatError."""
+        data, coder = done.picture.payloads, self.segment.coder
+        if len(data) > (coder is not None):
+            raise FormatError("there are more payloads than one picture can have")
+        if coder is None:
+            return lambda: done.output
+        return coder.begin_decode(read_residual(data[0]) if data else b"", done.output)
+
+    def _completed(self, done: Restored, begun: Begun) -> list[Plane]:
         """The finished picture."""
-        picture, segment, output = done.picture, self.segment, done.output
+        picture, segment = done.picture, self.segment
         if segment.header is None or not segment.usable:
-            return output if done.plain else _plain(picture)
-        data = picture.payloads
+            return done.output if done.plain else _plain(picture)
         try:
-            if len(data) > (segment.coder is not None):
-                raise FormatError("there are more payloads than one picture can have")
-            if segment.coder:
-                output = list(segment.coder.decode(read_residual(data[0]) if data else b"", output))
+            output = list(begun()())
         except FormatError as error:  # and what follows depends on it
             self._fault(picture.pts, f"the loss-stream is damaged: {error}")
             return _plain(picture)
@@ -185,5 +230,5 @@ class SegmentDecoder:
         self._group = [(picture, _plain(picture)) for picture, _ in self._group]
 
     def _fault(self, pts: int, what: str) -> None:
-        self.segment.film.restoring(pts, what, "is shown by its base alone")
         self.segment.usable = False
+        self.segment.film.restoring(pts, what, "is shown by its base alone")

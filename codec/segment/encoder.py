@@ -17,13 +17,15 @@ from functools import cached_property
 
 import numpy as np
 
+from heads.density.store import Family
+
 from ..base.coded import Base
 from ..errors import FormatError
 from ..events import Listener, SegmentStats, silent
 from ..frames import Frame, VideoInfo
 from ..loss.changes import split_changes
 from ..loss.coder import LossSettings
-from ..loss.modes import FILM_MODES, TRANSFORM, WHOLE
+from ..loss.modes import FILM_MODES, TRANSFORM
 from ..settings import Settings
 from ..wire.obu import TemporalUnit, inject, with_messages
 from .choice import Choice, Chooser, lambda_of
@@ -57,7 +59,7 @@ class Segment:
             raise FormatError("the segment header is missing")
         header = read_segment(payloads[0])
         changes: Mapping[int, bytes] = {}
-        if header.loss_kind == WHOLE.film and len(payloads) > 1:
+        if FILM_MODES[header.loss_kind].heads and len(payloads) > 1:
             changes, _ = split_changes(read_residual(payloads[1]))
         return cls(units, header, head, changes, stats)
 
@@ -137,16 +139,17 @@ class SegmentEncoder:
         """Every sample within a bound of the source: the base as it is, and density heads that learn from the segment.
         They see what a head that restores would see, and do its work."""
         agenda = self.passes.begin("head", self.passes.effort.density())
-        restorer = self.passes.restorer(None)
+        restorer, preset = self.passes.restorer(None), self.passes.preset
         with agenda.part(self.passes.effort.density()):
-            found = DensityFit(self.passes.preset.density if self.settings.head else 0, changes).run(
+            steps = preset.density if self.settings.head else 0
+            found = DensityFit(Family(preset.bound.heads), steps, changes, self.passes.device).run(
                 [f.planes for f in self.frames],
                 lambda k: restorer.predict(base.pictures[k]),
                 self.info.format,
                 max_error,
                 agenda.tell,
             )
-        return Choice(loss=LossSettings(WHOLE, max_error=max_error), changes=found)
+        return Choice(loss=LossSettings(preset.bound, max_error=max_error), changes=found)
 
     # --- pictures -----------------------------------------------------------------------------------------------
 
@@ -219,4 +222,5 @@ class SegmentEncoder:
             psnr=run.psnr,
             base_psnr=base.psnr,
             head_gain=choice.gain,
+            kernel=self.passes.restorer(choice.head).kernel or "",
         )

@@ -105,7 +105,7 @@ def mean_bits(head: DensityHead, examples: Sequence[DensityExample]) -> float:
     for one in examples:
         rest = [packed(plane, Rules.WHOLE) for plane in (*one.temporal, *one.others)]
         for unit in units:
-            cells = Cells(unit, one.base, rest, Rules.WHOLE)
+            cells = Cells(unit, one.base, rest, Rules.WHOLE, spec.light)
             for known in range(spec.known):
                 cells.learn(known, phases(one.error if one.known is None else one.known, unit)[known])
             cells.aim(spec.known)
@@ -124,12 +124,12 @@ def batches(most: int, number: int, samples: int) -> int:
 
 
 class DensityFit:
-    """Finds what a segment changes. `steps`: batches that each head of luma learns from a long segment; `previous`:
-    what the segment before it changed."""
+    """Finds what a segment changes of the heads of a `family`. `steps`: batches that each head of luma learns from a
+    long segment; `previous`: what the segment before it changed; `device`: where heads learn."""
 
-    def __init__(self, steps: int, previous: Mapping[int, bytes]):
-        self.steps = steps
-        self.previous = {n: Change(layers_of(n, data), data) for n, data in previous.items()}
+    def __init__(self, family: Family, steps: int, previous: Mapping[int, bytes], device: str = "cpu"):
+        self.family, self.steps, self.device = family, steps, device
+        self.previous = {n: Change(layers_of(family, n, data), data) for n, data in previous.items()}
 
     def run(
         self,
@@ -174,7 +174,7 @@ class DensityFit:
     ) -> Change | None:
         """What is best done to a head that codes so many samples: a change that it learns now, the one of the segment
         before, or none."""
-        spec, pretrained = pretrained_density(Family.FILM)[number]
+        spec, pretrained = pretrained_density(self.family)[number]
         before = self.previous.get(number)
         course = DensityCourse(batches(self.steps, number, samples), BATCH, CROP, RATE, turns=False)
         start = before.layers if before else None
@@ -188,6 +188,7 @@ class DensityFit:
                 coarse=UNIT_BITS,
                 listen=listen,
                 every=TOLD_EVERY,
+                device=self.device,
             )
         )
         best: Change | None = None

@@ -22,6 +22,7 @@ from heads.restorer.spec import INPUT_MAX, HeadSpec
 from ..base.coded import Base
 from ..frames import Plane, channels_of, folds_of
 from .apart import apart
+from .effort import EVALUATED
 from .head import Head
 from .passes import Passes
 from .restore import Seen
@@ -34,18 +35,21 @@ FIT_COARSE = 3  # a pretrained head changes in multiples of 2^3
 def examples_of(
     passes: Passes,
     base: Base,
+    schedule: Schedule,
     history: int = 0,
     outputs: Sequence[list[Plane]] = (),
     gate: int = 0,
     base_q: int | None = None,
 ) -> tuple[list[Example], int]:
-    """Pictures to learn from, evenly spread, and the gate of their history (found, where none is given). `outputs` are
-    what the decoder showed, where history needs them; `base_q` is for a head that is told of the base."""
+    """Pictures to learn from by a `schedule`, as many as its crops cover once, evenly spread, within EXAMPLE_BYTES; and
+    the gate of their history (found, where none is given). `outputs` are what the decoder showed, where history needs
+    them; `base_q` is for a head that is told of the base."""
     fmt = passes.info.format
     grid = grid_of((passes.info.height, passes.info.width))
     planes = channels_of(fmt.chroma)
     each = grid[0] * grid[1] * planes * (2 + 2 * history) * 2
-    count = min(len(passes.frames), max(1, EXAMPLE_BYTES // each))
+    covered = -(-schedule.cells // (grid[0] * grid[1]))
+    count = min(max(covered, EVALUATED), max(1, EXAMPLE_BYTES // each), len(passes.frames))
     restorer, folds = passes.restorer(None), folds_of(fmt.chroma)
 
     def with_target(k: int, inputs: Tensor) -> tuple[Tensor, Tensor]:

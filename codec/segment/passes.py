@@ -18,7 +18,7 @@ from ..base.resample import base_size, downscale, plain_prediction, upscale
 from ..events import Listener, silent
 from ..frames import Frame, Plane, VideoInfo, checksum
 from ..loss.coder import LossCoder, LossSettings
-from ..machine import device_of
+from ..machine import device_of, give_back_memory
 from ..metrics import plane_psnrs, weighted
 from ..settings import Settings
 from ..wire.hdr import svt_hdr
@@ -28,9 +28,9 @@ from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
 
-GROUP = 8  # pictures under one checksum where nothing else is sent for each picture
+GROUP = 4  # pictures under one checksum where nothing else is sent for each picture: none is shown before all are there
 OVERHEAD = 16  # bytes around a payload, about
-KEPT = 64 << 20  # bytes of a base's pictures that are decoded but once
+KEPT = 160 << 20  # bytes of a base's pictures that are decoded but once
 
 
 @dataclass(frozen=True)
@@ -136,16 +136,19 @@ class Passes:
                     pictures[k] = picture
                 full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
                 psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
+        give_back_memory()
         kept = {k: picture for k, picture in pictures.items() if picture}
         return Base(crf, packets, BasePictures(packets, (bh, bw), threads, kept), np.array(psnrs))
 
     def _places(self, size: int, probe: bool) -> dict[int, list[Plane]]:
-        """Places for the pictures of a base that stay in memory, of so many bytes each: for all where they fit, and
-        where no search holds several bases; for none of a `probe`, which is not looked at again."""
+        """Places for the pictures of a base that stay in memory, of so many bytes each: those that comparisons look at,
+        and the last ones, up to which nothing is decoded again, as many as fit where no search holds several bases;
+        for none of a `probe`, which is not looked at again."""
         if probe:
             return {}
-        few = len(self.frames) * size > KEPT or self.effort.tries > 1
-        return {k: [] for k in (self.evaluated() if few else range(len(self.frames)))}
+        count, compared, room = len(self.frames), self.evaluated(), KEPT // size
+        last = 0 if self.effort.tries > 1 else count if room >= count else max(0, room - len(compared))
+        return {k: [] for k in {*compared, *range(max(0, count - last), count)}}
 
     def evaluated(self) -> list[int]:
         """Pictures that comparisons look at, evenly spread."""

@@ -8,12 +8,14 @@ import numpy as np
 
 from heads.restorer.fit import Schedule
 
+from ..loss.modes import LIGHT, WHOLE, Mode
 from ..settings import CRF_MAX, CRF_STEP
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Time against size. `base`: SVT-AV1's preset; `fit`: batches that the pretrained head learns from a segment for
+    """Time against size. `base`: SVT-AV1's preset; `bound`: the mode of the loss-stream that keeps films within a bound
+    of the error, one with density heads; `fit`: batches that the pretrained head learns from a segment for
     each megasample of it, `least` and `most` of them; `density`: batches that each density head of luma learns from a
     long one, below a bound on the error. Where no pretrained head suits, one is trained from noise: `schedule`, and
     `widths`: channels to choose from, each with the fewest bytes of base from which it is worth a try; `try_all`: each
@@ -30,6 +32,7 @@ class Preset:
     most: int = 500
     finer: tuple[int, ...] = (0, 32)
     shift: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
+    bound: Mode = WHOLE
 
     def quantiser(self, crf: float) -> float:
         """The crf of SVT-AV1 that gives, at this preset, about the quality that `crf` stands for; in its steps."""
@@ -51,7 +54,7 @@ class Preset:
 PRESETS = {
     "fast": Preset(
         6,
-        1.5,
+        1,
         150,
         Schedule(600, 400),
         ((8, 0),),
@@ -59,6 +62,7 @@ PRESETS = {
         most=225,
         finer=(0,),
         shift=((10.0, 0.0), (22.0, -1.5), (32.0, -2.75), (44.0, -4.0), (54.0, -4.0), (63.0, 0.0)),
+        bound=LIGHT,
     ),
     "medium": Preset(2, 4, 400, Schedule(2200, 1200), ((8, 0), (16, 150_000))),
     "slow": Preset(

@@ -14,23 +14,24 @@ from heads.restorer.planes import fold, grid_of
 from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..frames import Plane, folds_of
-from .restore import Add
+from .restore import Add, Correct
 
 
-def correct(
-    spec: HeadSpec, layers: Sequence[Layer], planes: Sequence[Plane], base_q: int, add: Add, threads: int
-) -> None:
-    """Give `add` what the head adds to the `upscaled` base."""
+def correcting(spec: HeadSpec, layers: Sequence[Layer], base_q: int, threads: int) -> Correct:
+    """The head, ready to run."""
     head = NumpyHead(spec, layers, threads or os.cpu_count() or 1)
 
-    def fill(rows: slice, to: NDArray[Any]) -> None:
-        samples = to[:, : spec.planes]
-        fold([p[2 * rows.start : 2 * rows.stop] for p in planes], folds_of("444"), samples.transpose(0, 2, 1))
-        samples -= INPUT_MAX
-        if spec.base_q:
-            to[:, -1] = base_q
+    def correct(planes: Sequence[Plane], add: Add) -> None:
+        def fill(rows: slice, to: NDArray[Any]) -> None:
+            samples = to[:, : spec.planes]
+            fold([p[2 * rows.start : 2 * rows.stop] for p in planes], folds_of("444"), samples.transpose(0, 2, 1))
+            samples -= INPUT_MAX
+            if spec.base_q:
+                to[:, -1] = base_q
 
-    def take(rows: slice, y: NDArray[Any]) -> None:
-        add(rows, y.transpose(0, 2, 1))
+        def take(rows: slice, y: NDArray[Any]) -> None:
+            add(rows, y.transpose(0, 2, 1))
 
-    head.correct(*grid_of(planes[0].shape), fill, take)
+        head.correct(*grid_of(planes[0].shape), fill, take)
+
+    return correct

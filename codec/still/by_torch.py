@@ -16,7 +16,7 @@ from heads.restorer.spec import INPUT_MAX, HeadSpec
 from ..frames import Plane, folds_of
 from ..machine import use_threads
 from .payload import BAND_ROWS, StillHeader
-from .restore import Add, layers_of
+from .restore import Add, Correct, layers_of
 
 BAND = 64  # rows of cells that `bands` gives at once
 
@@ -26,24 +26,19 @@ def head_of(header: StillHeader, device: str) -> IntegerHead:
     return restoring_head(*layers_of(header), device)
 
 
-def correct(
-    spec: HeadSpec,
-    layers: Sequence[Layer],
-    planes: Sequence[Plane],
-    base_q: int,
-    add: Add,
-    device: str,
-    threads: int,
-) -> None:
-    """Give `add` what the head adds to the `upscaled` base."""
+def correcting(spec: HeadSpec, layers: Sequence[Layer], base_q: int, device: str, threads: int) -> Correct:
+    """The head, ready to run."""
     use_threads(threads)
     head = restoring_head(spec, layers, device)
 
-    def band(rows: slice, seen: slice, inner: slice) -> None:
-        x = inputs(spec, planes, base_q, seen).to(head.device)
-        add(rows, head.correction(x)[inner].cpu().numpy())
+    def correct(planes: Sequence[Plane], add: Add) -> None:
+        def band(rows: slice, seen: slice, inner: slice) -> None:
+            x = inputs(spec, planes, base_q, seen).to(head.device)
+            add(rows, head.correction(x)[inner].cpu().numpy())
 
-    head.in_bands(*grid_of(planes[0].shape), band, BAND_ROWS)
+        head.in_bands(*grid_of(planes[0].shape), band, BAND_ROWS)
+
+    return correct
 
 
 def bands(spec: HeadSpec, planes: Sequence[Plane], base_q: int) -> Iterator[tuple[int, int, int, Tensor]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ..base.av1 import decode_base
 from ..base.resample import BASE_FORMAT, base_size
 from ..errors import DamageError, FormatError
 from ..frames import Plane
@@ -16,10 +16,8 @@ from ..machine import device_of_still, use_threads
 from ..media.colours import points_of
 from ..media.pictures import Picture, Pixels
 from ..wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, iter_obus, sequence_size
-from .exact import exact_decode
-from .palette import palette_decode
 from .payload import ALPHA, NO_ALPHA, OPAQUE, StillHeader, check_still, header_of
-from .restore import BASE_SCALE, alpha_prediction, checksum_of_picture, restored, upscaled
+from .restore import BASE_SCALE, alpha_prediction, checksum_of_picture, restored, restoring, upscaled
 
 
 def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT, device: str = "auto") -> Picture:
@@ -38,12 +36,16 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT, device
     if header.bounded == PALETTE.still:
         pixels, whole = _of_palette(header)
     else:
-        base = upscaled(_base_of(still.base, header, threads), header.width, header.height)
-        pixels = restored(base, header, device, threads)
+        with ThreadPoolExecutor(1, "base") as pool:  # while the head is loaded and proven
+            base = pool.submit(_upscaled_base, still.base, header, threads)
+            head = restoring(header, device, threads)
+            pixels = restored(base.result(), header, head)
         if header.bounded:
             guided = header.bounded == GUIDED.still
             if guided:
                 use_threads(threads)
+            from .exact import exact_decode
+
             pixels = exact_decode(header.loss, header.loss_low, pixels, header.max_error, guided)
     if header.alpha != NO_ALPHA and not whole:
         pixels = np.concatenate([pixels, _alpha_of(still.alpha, header, threads)], axis=2)
@@ -55,6 +57,8 @@ def decode_still(data: bytes, threads: int = 0, limits: Limits = DEFAULT, device
 
 def _of_palette(header: StillHeader) -> tuple[Pixels, bool]:
     """Pixels of a palette, and whether alpha is among their channels. Of the base only the size matters."""
+    from .palette import palette_decode
+
     shape = header.height, header.width
     found = palette_decode(header.loss, shape, header.channels, header.depth, header.alpha == ALPHA)
     if found.alpha and (header.alpha_loss or header.alpha_low):
@@ -64,6 +68,8 @@ def _of_palette(header: StillHeader) -> tuple[Pixels, bool]:
 
 def _alpha_of(unit: bytes, header: StillHeader, threads: int) -> Pixels:
     """Alpha (rows, columns, 1) of its temporal unit and its loss-stream, or opaque everywhere."""
+    from .exact import exact_decode
+
     peak = (1 << header.depth) - 1
     if header.alpha == OPAQUE:
         return np.full((header.height, header.width, 1), peak, np.uint8 if header.depth == 8 else np.uint16)
@@ -71,8 +77,15 @@ def _alpha_of(unit: bytes, header: StillHeader, threads: int) -> Pixels:
     return exact_decode(header.alpha_loss, header.alpha_low, predicted, 0)
 
 
+def _upscaled_base(unit: bytes, header: StillHeader, threads: int) -> Sequence[Plane]:
+    """Three full-size planes of a temporal unit that was checked."""
+    return upscaled(_base_of(unit, header, threads), header.width, header.height)
+
+
 def _base_of(unit: bytes, header: StillHeader, threads: int) -> Sequence[Plane]:
     """The planes of the one picture of a temporal unit that was checked."""
+    from ..base.av1 import decode_base  # libav takes long to load: some of that beside the head
+
     shape = _shape_of(header)
     frames = [planes for _, planes in decode_base([(unit, 0)], shape, threads)]
     if len(frames) != 1:

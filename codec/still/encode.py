@@ -53,6 +53,7 @@ from .restore import (
     alpha_prediction,
     checksum_of_picture,
     restored,
+    restoring,
     upscaled,
 )
 
@@ -249,7 +250,7 @@ class StillEncoder:
         return sorted({min(max(base_q + by, -BASE_Q_MAX), BASE_Q_MAX) for by in self.preset.base_q})
 
     def _restored(self, planes: Sequence[Plane], header: StillHeader) -> _Prediction:
-        pixels = restored(planes, header, self._device, self.settings.threads)
+        pixels = restored(planes, header, restoring(header, self._device, self.settings.threads))
         return _Prediction(header, pixels, squared_error(pixels, self.picture.colour))
 
     def _tuned(self, planes: Sequence[Plane], found: _Prediction, base_bytes: int) -> _Prediction:

@@ -16,7 +16,6 @@ from ..limits import DEFAULT, ENCODING, Limits, check_source
 from ..machine import device_of_still, use_threads
 from ..media.endings import ending_of
 from ..media.files import STDIN, STDOUT, check_not_same, read_bytes, write_bytes
-from ..media.foreign import refuse_gaussians
 from ..media.parts import check_target
 from ..media.pictures import Admit, Picture, check_picture_target, looks_like_picture, parse_picture, write_picture
 from ..settings import StillSettings
@@ -80,6 +79,8 @@ def is_folder(path: str) -> bool:
 def is_of_pictures(source: str) -> bool:
     """Whether what is to be encoded is a picture or a folder of them, rather than a film. Raises InputError for an .nvs
     file."""
+    from ..media.foreign import refuse_gaussians
+
     refuse_gaussians(source)
     return is_folder(source) or looks_like_picture(source)
 

@@ -31,6 +31,7 @@ LIMIT = 1 << 15  # of corrections
 BASE_SCALE = Fraction(1)  # a still's base is as large as the picture
 FULL = PlaneFormat("444", 10)
 Add = Callable[[slice, NDArray[Any]], None]  # takes what a head adds to some rows: (rows, columns, planes)
+Correct = Callable[[Sequence[Plane], Add], None]  # a head, ready to run: it is given the upscaled base
 
 
 def upscaled(base: Sequence[Plane], width: int, height: int) -> list[Plane]:
@@ -38,10 +39,9 @@ def upscaled(base: Sequence[Plane], width: int, height: int) -> list[Plane]:
     return upscale(base, FULL, width, height, BASE_SCALE)
 
 
-def restored(planes: Sequence[Plane], header: StillHeader, device: str = "cpu", threads: int = 0) -> Pixels:
-    """Colour as the head that `header` describes makes it of the `upscaled` base, or as that is alone. Raises
-    FormatError."""
-    full = corrected(planes, header, device, threads) if header.head != NO_HEAD else plain(planes)
+def restored(planes: Sequence[Plane], header: StillHeader, head: Correct | None) -> Pixels:
+    """Colour as `restoring` of a header makes it of the `upscaled` base, or as that is alone."""
+    full = corrected(planes, head) if head else plain(planes)
     return to_pixels(full[: header.channels], (1 << header.depth) - 1)
 
 
@@ -58,7 +58,23 @@ def layers_of(header: StillHeader) -> tuple[HeadSpec, Sequence[Layer]]:
         raise FormatError(f"the picture's own head is damaged: {error}") from None
 
 
-def corrected(planes: Sequence[Plane], header: StillHeader, device: str, threads: int) -> list[NDArray[np.int32]]:
+def restoring(header: StillHeader, device: str = "cpu", threads: int = 0) -> Correct | None:
+    """The head that `header` describes, loaded and proven exact; None without one. Raises FormatError."""
+    if header.head == NO_HEAD:
+        return None
+    spec, layers = layers_of(header)
+    rows, columns = grid_of((header.height, header.width))
+    # heads that guide a loss-stream are torch's
+    if device == "cpu" and header.bounded != GUIDED.still and without_torch(spec.weights * rows * columns):
+        from . import by_numpy
+
+        return by_numpy.correcting(spec, layers, header.base_q, threads)
+    from . import by_torch
+
+    return by_torch.correcting(spec, layers, header.base_q, device, threads)
+
+
+def corrected(planes: Sequence[Plane], head: Correct) -> list[NDArray[np.int32]]:
     """Three full-size 10-bit planes as a head restores them, with BITS more bits."""
     folds = folds_of("444")
     out = [np.empty(p.shape, np.int32) for p in planes]
@@ -71,17 +87,7 @@ def corrected(planes: Sequence[Plane], header: StillHeader, device: str, threads
             part += upscaled[here].astype(np.int32) << BITS
             np.clip(part, 0, PEAK << BITS, out=part)
 
-    spec, layers = layers_of(header)
-    rows, columns = grid_of(planes[0].shape)
-    # heads that guide a loss-stream are torch's
-    if device == "cpu" and header.bounded != GUIDED.still and without_torch(spec.weights * rows * columns):
-        from . import by_numpy
-
-        by_numpy.correct(spec, layers, planes, header.base_q, add, threads)
-    else:
-        from . import by_torch
-
-        by_torch.correct(spec, layers, planes, header.base_q, add, device, threads)
+    head(planes, add)
     return out
 
 

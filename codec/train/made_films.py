@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.av1 import BaseSettings, base_frames, encode_base
-from ..frames import Plane
+from ..frames import Plane, PlaneFormat
+from ..media.libav import planes_from_av
 from ..media.pictures import eight_bits, read_picture
 
 SIZE = 192, 320  # rows, columns of a film
 PICTURES = 17
 RATE = Fraction(24)
+FORMAT = PlaneFormat("420", 8)
 
 
 def canvas(path: Path, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -78,17 +80,12 @@ def film(canvas: NDArray[np.uint8], other: NDArray[np.uint8], rng: np.random.Gen
         if grain:
             picture += cv2.GaussianBlur(rng.normal(0, 2 * grain, SIZE).astype(np.float32), (3, 3), 0.7)[..., None]
         frame = av.VideoFrame.from_ndarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8), "rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-        planes = frame.to_ndarray().ravel()
-        h, w = SIZE
-        yield [
-            planes[: h * w].reshape(h, w),
-            *planes[h * w :].reshape(2, h // 2, w // 2),
-        ]
+        frame = frame.reformat(format=FORMAT.av_name, dst_colorspace="ITU709", dst_color_range="MPEG")
+        yield list(planes_from_av(frame, FORMAT))
 
 
 def coded(pictures: Sequence[Sequence[Plane]], crf: float, preset: int) -> list[list[Plane]]:
     """8-bit pictures through the base: 10-bit planes."""
     wide = ([p.astype(np.uint16) << 2 for p in planes] for planes in pictures)
     packets = encode_base(wide, range(len(pictures)), 1 / RATE, RATE, BaseSettings(crf, preset))
-    return [list(f.planes) for f in base_frames(packets, SIZE)]
+    return [list(f.planes) for f in base_frames(packets, pictures[0][0].shape)]

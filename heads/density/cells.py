@@ -4,6 +4,7 @@ All heads of a plane share the channels, those that a head does not use have wei
 
     errors at phases 0 .. 2 | the prediction at the other phases less that at the phase to come | the rest | filling
 
+For light heads the prediction is that at phases 1 to 3 less that at phase 0, whichever is to come.
 By `Rules.WHOLE` an input is a byte, to which 128 was added; else it has 16 bits. A border of cells of zeros surrounds
 the grid.
 """
@@ -46,9 +47,9 @@ def packed(values: Shorts, rules: Rules) -> NDArray:
 
 class Cells:
     """The cells of one plane. `unit`: see `phases`; `base`: the prediction; `rest`: planes that are known from the
-    start, packed, in the heads' order; all of whole cells."""
+    start, packed, in the heads' order; all of whole cells; `light`: for heads of that kind."""
 
-    def __init__(self, unit: int, base: Shorts, rest: Sequence[NDArray], rules: Rules):
+    def __init__(self, unit: int, base: Shorts, rest: Sequence[NDArray], rules: Rules, light: bool = False):
         self._base = [np.ascontiguousarray(phase) for phase in phases(base, unit)]
         rows, columns = self.shape = self._base[0].shape
         self._rules = rules
@@ -59,6 +60,9 @@ class Cells:
         for k, plane in enumerate(rest):
             for j, phase in enumerate(phases(plane, unit)):
                 self._inner[..., 2 * KNOWN + len(PHASES) * k + j] = phase
+        self._light = light
+        if light:
+            self._refer(0, ALL)
 
     def learn(self, phase: int, errors: Shorts, rows: slice = ALL) -> None:
         """The errors at one of the first three phases are known, in some rows."""
@@ -66,6 +70,11 @@ class Cells:
 
     def aim(self, phase: int, rows: slice = ALL) -> None:
         """The samples of this phase come next, in some rows."""
+        if not self._light:
+            self._refer(phase, rows)
+
+    def _refer(self, phase: int, rows: slice) -> None:
+        """Take the prediction at this phase off that at the others."""
         others = (base for j, base in enumerate(self._base) if j != phase)
         for place, base in enumerate(others, KNOWN):
             self._inner[rows, :, place] = packed(base[rows] - self._base[phase][rows], self._rules)

@@ -18,7 +18,7 @@ from ..exact import has_bfloat16
 from ..layers import Layer
 from ..loop import Batch, Descent, Step, descend, silent
 from .model import DensityModel, bits_of
-from .spec import FLAGS, INPUT_BITS, LIMIT, Context, DensitySpec, inputs_of, phases
+from .spec import FLAGS, INPUT_BITS, LIMIT, Context, DensitySpec, Rules, inputs_of, phases
 
 TOLD_EVERY = 250  # batches
 MARGIN = 3  # cells at the edges of a crop that are not learnt from: their surroundings are cut off
@@ -90,6 +90,8 @@ def draw(
     inputs, targets, flags = zip(*drawn, strict=True)
     up = torch.tensor([[f >> k & 1 for k in range(FLAGS)] for f in flags], dtype=torch.float32)
     drawn_inputs = torch.stack(inputs).float().contiguous(memory_format=torch.channels_last)
+    if spec.light:  # they are used in whole numbers alone
+        drawn_inputs.clamp_(*Rules.WHOLE.limits)
     return drawn_inputs / 2**INPUT_BITS, up, torch.from_numpy(np.stack(targets))
 
 

@@ -12,7 +12,7 @@ from ..layers import Layer
 from ..threads import for_all
 from .cells import Cells
 from .kernels import fastest
-from .spec import BAND, HALO, DensitySpec, Rules, check
+from .spec import BAND, DensitySpec, Rules, check
 
 
 class DensityHead:
@@ -38,7 +38,7 @@ class DensityHead:
     def band(self, cells: Cells, flags: int, first: int, end: int) -> NDArray[np.int16]:
         """Of some rows the mean less the prediction, in 1/16 of a sample, and log2 of the spread, in 1/16: int16
         (2, rows, columns). `cells` aim at the head's phase."""
-        above, below = max(first - HALO, 0), min(end + HALO, cells.shape[0])
+        above, below = max(first - self.spec.halo, 0), min(end + self.spec.halo, cells.shape[0])
         found = self._arithmetic.run(cells.inputs(above, below), flags)
         return found[:, first - above : end - above]
 

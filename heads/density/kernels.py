@@ -26,7 +26,6 @@ from .spec import (
     BAND,
     BIAS_MAX,
     FLAGS,
-    HALO,
     INPUT_BITS,
     MEAN_MAX,
     OUTPUT_BITS,
@@ -37,9 +36,9 @@ from .spec import (
 
 INT8, BFLOAT16, FLOAT32, FLOAT64 = "int8", "bfloat16", "float32", "float64"
 CORNER = 32  # columns of a patch that are compared
-PATCHES = (7, 10), (BAND + 2 * HALO, 200)  # that kernels are checked on: libraries choose them by size
+# that kernels are checked on: libraries choose them by size
+PATCHES = (7, 10), (BAND + 2 * DensitySpec(0, False, False).halo, 200)
 _TYPES = {BFLOAT16: torch.bfloat16, FLOAT32: torch.float32, FLOAT64: torch.float64}
-_LIMITS = torch.tensor([MEAN_MAX, SPREAD_MAX], dtype=torch.float64)[:, None, None]
 
 
 class Scaled(NamedTuple):
@@ -80,8 +79,9 @@ def settled(sums: Tensor, rules: Rules) -> Tensor:
 
 def outputs_of(sums: Tensor, rules: Rules) -> NDArray[np.int16]:
     """The two outputs (2, rows, columns) from their sums, which are overwritten."""
-    limits = _LIMITS.to(sums.dtype)
-    return settled(sums, rules).clamp_(-limits, limits).to(torch.int16).numpy()
+    for plane, most in zip(settled(sums, rules), (MEAN_MAX, SPREAD_MAX), strict=True):
+        plane.clamp_(-most, most)
+    return sums.to(torch.int16).numpy()
 
 
 class Arithmetic(Protocol):
@@ -111,7 +111,7 @@ class Floats:
         found = []
         for i, layer in enumerate(scaled(self._spec, self._layers, flags), 1):
             weight = torch.from_numpy(layer.weight.astype(np.float64)) * units_of(layer)[..., None]
-            if i in (2, 3):
+            if i in (2, 3) and not self._spec.light:
                 weight[:, :, 1, 1] += torch.eye(len(weight), dtype=weight.dtype)
             weight = weight.to(self._type).contiguous(memory_format=torch.channels_last)
             found.append((weight, torch.from_numpy(layer.bias).to(self._type)))
@@ -124,7 +124,8 @@ class Floats:
                 x -= OFFSET
             *inner, (weight, bias) = self._kernels[flags]
             for i, (w, b) in enumerate(inner):
-                x = settled(F.conv2d(x, w, b, padding=int(i > 0)).clamp_(0, ACT_MAX), self._rules)
+                pad = w.shape[-1] // 2 if i else 0
+                x = settled(F.conv2d(x, w, b, padding=pad).clamp_(0, ACT_MAX), self._rules)
             return outputs_of(F.conv2d(x, weight, bias)[0], self._rules)
 
 
@@ -139,7 +140,7 @@ class Int8:
         _, *inner, last = scaled(spec, self._layers, 0)
         self.prepare(0)
         width = self._first[0].outputs
-        self._inner = [_loaded(layer, inputs=width, adds=True) for layer in inner]
+        self._inner = [_loaded(layer, inputs=width, adds=not spec.light) for layer in inner]
         self._last = _loaded(Scaled(last.weight, 0 * last.bias, (0,)), inputs=width, output=torch.float32)
         self._units, self._bias = units_of(last).float(), torch.from_numpy(last.bias).float()[:, None, None]
 
@@ -148,15 +149,15 @@ class Int8:
             return
         first = scaled(self._spec, self._layers, flags)[0]
         offset = OFFSET * first.weight.astype(np.int64).sum((1, 2, 3))
-        self._first[flags] = _loaded(first, offset=offset)
+        self._first[flags] = _loaded(first, offset=offset).inside()
 
     def run(self, inputs: Tensor, flags: int) -> NDArray[np.int16]:
         with exact_kernels():
-            x = self._first[flags](inputs)[:, :, 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
+            x = self._first[flags](inputs)
             for convolution in self._inner:
                 x = convolution(x)
-            sums = self._last(x)[0, : len(self._units)]
-            return outputs_of(sums * self._units + self._bias, Rules.WHOLE)
+            sums = self._last(x)[0, : len(self._units)].contiguous()
+            return outputs_of(sums.mul_(self._units).add_(self._bias), Rules.WHOLE)
 
 
 def _loaded(
@@ -213,7 +214,7 @@ def reference(spec: DensitySpec, layers: Sequence[Layer], rules: Rules, inputs: 
         sums = torch.tensordot(weight, windows, ((1, 2, 3), (0, 3, 4))) * units_of(layer) + bias[:, None, None]
         if i == 4:
             return outputs_of(sums, rules)
-        x = settled(sums + x if i > 1 else sums, rules).clamp_(0, ACT_MAX)
+        x = settled(sums + x if i > 1 and not spec.light else sums, rules).clamp_(0, ACT_MAX)
     raise AssertionError
 
 
@@ -227,7 +228,7 @@ def kernels(rules: Rules) -> list[str]:
 def fastest(spec: DensitySpec, layers: Sequence[Layer], rules: Rules) -> Arithmetic:
     """What runs a head. Raises HeadError where nothing on this machine gives sums of products."""
     inputs = [patch(spec, rules, shape) for shape in PATCHES]
-    wanted = [reference(spec, layers, rules, x[..., : CORNER + HALO + 1])[..., :CORNER] for x in inputs]
+    wanted = [reference(spec, layers, rules, x[..., : CORNER + spec.halo + 1])[..., :CORNER] for x in inputs]
 
     def load(name: str) -> Arithmetic | None:
         try:

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from ..block import block
 from ..twin import FloatTwin, finest_scale
-from .spec import ACT_BITS, ACT_MAX, BIAS_MAX, MEAN_BITS, OUTPUT_BITS, SCALE_MAX, DensitySpec
+from .spec import ACT_BITS, ACT_MAX, BIAS_MAX, MEAN_BITS, OUTPUT_BITS, SCALE_MAX, WEIGHT_MAX, DensitySpec
 
 ROOM = 1.2  # for weights to grow after their scales are chosen
-SPREADS = (0, 1, 1, 1, 0.1)  # of first weights, times the usual: small, which learns sooner
+# of first weights, times the usual: small, which learns sooner where layers add their input
+SPREADS, LIGHT_SPREADS = (0, 1, 1, 1, 0.1), (0, 1, 6**0.5, 6**0.5, 0.1)
 
 
 def down(x: Tensor) -> Tensor:
@@ -26,14 +27,17 @@ class DensityModel(FloatTwin):
 
     def __init__(self, spec: DensitySpec, seed: int = 0):
         generator, shapes = torch.Generator().manual_seed(seed), spec.shapes()
-        spreads = [(3.0 * s[1] * s[2] * s[3]) ** -0.5 * share for s, share in zip(shapes, SPREADS, strict=True)]
+        spreads = [
+            (3.0 * s[1] * s[2] * s[3]) ** -0.5 * share
+            for s, share in zip(shapes, LIGHT_SPREADS if spec.light else SPREADS, strict=True)
+        ]
         weights = (torch.randn(s, generator=generator) * std for s, std in zip(shapes, spreads, strict=True))
-        super().__init__(weights, SCALE_MAX)
+        super().__init__(weights, SCALE_MAX, spec.weight_max)
         self.spec = spec
 
     def choose_scales(self) -> None:
         """The finest scale that each layer's weights allow, with some room to grow."""
-        self.scale_bits = [finest_scale(w, SCALE_MAX, ROOM) for w in self.weight]
+        self.scale_bits = [finest_scale(w, SCALE_MAX, ROOM * WEIGHT_MAX / self.weight_max) for w in self.weight]
         for i in (1, 4):
             self.scale_bits[i] = max(self.scale_bits[i], 2)  # see `heads.density.spec.check`
 
@@ -48,7 +52,7 @@ class DensityModel(FloatTwin):
         shift = flags @ up[:, :, 0, 0].T
         for i, (w, b) in enumerate(inner):
             rounded, top = down if self.quantised else None, ACT_MAX / 2**ACT_BITS
-            x = block(x, w, b, adds=i > 0, shift=None if i else shift, rounded=rounded, top=top)
+            x = block(x, w, b, adds=i > 0 and not self.spec.light, shift=None if i else shift, rounded=rounded, top=top)
         y = block(x, *last).float()
         return y[:, 0] * 2.0 ** (OUTPUT_BITS[0] - MEAN_BITS), y[:, 1]
 

@@ -9,6 +9,7 @@ It is an integer network whose every operation is exact in int8 with sums in int
 (the older rules), and in float32:
 
     8 or 9 bits ─> 3x3 conv ─> 3x3 conv, adding its input ─> 3x3 conv, adding its input ─> 1x1 conv ─> 2 outputs
+    8 bits ─> 3x3 conv, wider ─> 1x1 conv ─> 1x1 conv ─> 1x1 conv ─> 2 outputs                      (light heads)
 
 Weights have 8 bits and a power-of-two scale a layer. A sum of products is exact in float32 in any order (see
 `DensitySpec`). It is rounded down to an integer and limited to 0 .. 255; by the older of the two `Rules` it is rounded
@@ -37,13 +38,14 @@ FLAGS = 3  # that shift the first layer's biases: coarse grid, a last picture is
 LIMIT = 255  # of inputs, at most
 ACT_MAX = 255
 WEIGHT_MAX = BIAS_MAX = 127
+LIGHT_WEIGHT_MAX = 64  # of light heads: two products together fit 16 bits, whichever they are
 SCALE_MAX = 7  # a weight is w / 2^scale; 2^7 + 127 still has 8 bits, so a layer can add its input
-WIDTH = 24
+WIDTH, LIGHT_WIDTH = 24, 32
 MEAN_BITS, SPREAD_BITS = 4, 4  # of the outputs: a mean in 1/16 of a sample, log2 of a spread in 1/16
 MEAN_MAX, SPREAD_MAX = 4080, 255
 # Real-valued units for training: an input is x / 8, an activation a / 32; an output of 1 is 8 samples or one octave.
 INPUT_BITS, ACT_BITS, OUTPUT_BITS = 3, 5, (7, 4)
-BAND, HALO = 90, 3  # rows of a grid computed at once, and those around them that bear on them
+BAND = 90  # rows of a grid computed at once
 
 
 class Rules(Enum):
@@ -62,7 +64,7 @@ class Rules(Enum):
 class DensitySpec:
     """Shape of a head for one phase. `known`: samples of the cell that are coded already, 0..3, which is also the phase
     to come; `temporal`: whether its context has the last picture; `others`: whether it has errors of two planes coded
-    before.
+    before; `light`: whether it is of the later kind, which takes a third of the products.
 
     With at most 32 channels a sum is at most 32 * 9 * 255 * 127 units of its products, and what is added to it (an
     input, a bias) at most 2^7 * 382 more: below 2^24, hence exact in float32. `check` sees to it that products, and not
@@ -73,15 +75,30 @@ class DensitySpec:
     temporal: bool
     others: bool
     width: int = WIDTH
+    light: bool = False
 
     @property
     def inputs(self) -> int:
         return self.known + 3 + 8 * self.temporal + 8 * self.others
 
+    @property
+    def origin(self) -> int:
+        """The phase at which the prediction is taken off that at the other three."""
+        return 0 if self.light else self.known
+
+    @property
+    def weight_max(self) -> int:
+        return LIGHT_WEIGHT_MAX if self.light else WEIGHT_MAX
+
+    @property
+    def halo(self) -> int:
+        """Rows of cells around those of an output that bear on it."""
+        return sum(shape[2] // 2 for shape in self.shapes())
+
     def shapes(self) -> list[tuple[int, int, int, int]]:
         """Weight shapes: what the flags add to the first layer's biases, then four convolutions."""
-        w = self.width
-        return [(w, FLAGS, 1, 1), (w, self.inputs, 3, 3), (w, w, 3, 3), (w, w, 3, 3), (2, w, 1, 1)]
+        w, side = self.width, 1 if self.light else 3
+        return [(w, FLAGS, 1, 1), (w, self.inputs, 3, 3), (w, w, side, side), (w, w, side, side), (2, w, 1, 1)]
 
 
 Shorts = NDArray[np.int16]
@@ -107,9 +124,9 @@ class Context:
 
 def inputs_of(spec: DensitySpec, context: Context) -> Tensor:
     """bfloat16 (inputs, rows, columns) for one head: integers within +-LIMIT, which bfloat16 holds."""
-    t, base = spec.known, context.base
+    t, origin, base = spec.known, spec.origin, context.base
     out = torch.empty((spec.inputs, *base[0].shape), dtype=torch.bfloat16)
-    own = [*context.error[:t], *(base[j] - base[t] for j in range(4) if j != t)]
+    own = [*context.error[:t], *(base[j] - base[origin] for j in range(4) if j != origin)]
     for to, channel in zip(out[: t + 3], own, strict=True):
         to.copy_(torch.from_numpy(np.clip(channel, -LIMIT, LIMIT)))
     out[t + 3 :] = context.rest
@@ -123,8 +140,8 @@ def check(spec: DensitySpec, layers: Sequence[Layer]) -> None:
     if [layer.weight.shape for layer in layers] != spec.shapes():
         raise HeadError("the weights do not have the head's shape")
     for i, layer in enumerate(layers):
-        if int(np.abs(layer.weight.astype(np.int16)).max()) > WEIGHT_MAX:
-            raise HeadError(f"layer {i} has a weight beyond ±{WEIGHT_MAX}")
+        if int(np.abs(layer.weight.astype(np.int16)).max()) > spec.weight_max:
+            raise HeadError(f"layer {i} has a weight beyond ±{spec.weight_max}")
         if int(np.abs(layer.bias.astype(np.int64)).max()) > (BIAS_MAX if i else 0):
             raise HeadError(f"layer {i} has a bias out of range")
         if not (2 if i in (1, 4) else 0) <= layer.scale_bits <= SCALE_MAX:

@@ -43,18 +43,20 @@ class DensityFront(
 class Family(Enum):
     """What a set of heads is for."""
 
-    FILM = "film"
+    FILM = "film"  # of films by modes 3 and 4
+    LIGHT = "light"  # of films
     STILL = "still"
 
     @property
     def temporal(self) -> bool:
         """Whether its heads see the last picture."""
-        return self is Family.FILM
+        return self is not Family.STILL
 
 
 def specs(family: Family, width: int) -> list[DensitySpec]:
     """Shapes of a family's heads."""
-    return [DensitySpec(known, family.temporal, others, width) for others in (False, True) for known in range(4)]
+    light = family is Family.LIGHT
+    return [DensitySpec(known, family.temporal, others, width, light) for others in (False, True) for known in range(4)]
 
 
 def write(width: int, heads: Sequence[Sequence[Layer]]) -> bytes:

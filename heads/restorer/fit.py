@@ -50,6 +50,11 @@ class Schedule:
     rate: float = 5e-3
     coarser: int = 3
 
+    @property
+    def cells(self) -> int:
+        """Of all its crops together."""
+        return (self.float_steps + self.integer_steps) * self.batch * self.crop**2
+
 
 def example(inputs: Tensor, target: Tensor, folds: Sequence[tuple[int, int]]) -> Example:
     """An Example whose weights make the loss follow PSNR-YUV. `folds` as given by `codec.frames.folds_of`."""

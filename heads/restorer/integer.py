@@ -29,7 +29,7 @@ from .proof import check, integer_sums
 from .spec import CORRECTION_BITS, HISTORY_MAX, INPUT_MAX, HeadSpec, shift_of
 
 PATCHES = (32, 32), (66, 128)  # that a head is checked on: oneDNN chooses kernels by size
-BAND = 5 << 20  # bytes of the largest array that are computed at once
+BAND = 8 << 20  # bytes of the largest array that are computed at once
 BAND_LEAST = 32  # rows of cells that are worth a thread
 CPU = ("int8", "float32", "float64")  # kernels, the fastest first
 DEPTHS = {8: torch.uint8, 10: torch.int16}  # bits of a sample, and what holds them

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..exact import exact_kernels
-from ..int8 import Int8Convolution, filled, int8_convolution, paired
+from ..int8 import Int8Convolution, filled, folded, int8_convolution, paired
 from ..layers import Layer
 from .spec import ACT_MAX, SKIP_BITS, HeadSpec, effective, shift_of
 
-SLAB, SLAB_LEAST = 1 << 20, 8  # bytes of float32 and rows that a layer computes at once where its output is uint8
+SLAB, SLAB_LEAST = 4 << 20, 8  # bytes of float32 and rows that a layer computes at once where its output is uint8
 
 Ints = NDArray[np.int64]
 
@@ -134,14 +134,16 @@ class Int8Kernels:
         self.cell_bytes = max(4 * filled(spec.inputs), 4 * filled(spec.planes), filled(spec.width))
         end, wide = spec.layers - 1, filled(spec.width)
         inner = [_filled(layer.weight[:, : spec.width].astype(np.int64), 0, wide) for layer in layers[1:]]
-        self._order = order = paired(inner)
+        shifts = [shift_of(i, end, layer.scale_bits) for i, layer in enumerate(layers)]
+        paired_as = [folded(w, shifts[i]) if spec.adds(i) else w for i, w in enumerate(inner, 1)]
+        self._order = order = paired(paired_as)
         self._back = torch.from_numpy(np.argsort(order)[: spec.width])
         first = _first(spec, layers[0], wide)[order]
         self._layers: list[_Float | Int8Convolution] = []
         for i, layer in enumerate(layers[:-1]):
             bias = _filled(layer.bias.astype(np.int64), wide)[order]
             weight = first if i == 0 else _filled(inner[i - 1], wide)[order][:, order]
-            self._layers.append(self._made(i, weight, bias, shift_of(i, end, layer.scale_bits)))
+            self._layers.append(self._made(i, weight, bias, shifts[i]))
         planes = filled(spec.planes)
         weight, bias = _filled(inner[-1], planes)[:, order], _filled(layers[-1].bias.astype(np.int64), planes)
         convolution = int8_convolution(weight.astype(np.int8), bias, 0, torch.float32)

@@ -4,8 +4,10 @@ The same integers as `heads.restorer.integer`, in float32 products of matrices, 
 2^24. Rows flow through all layers a few at a time: each layer keeps the two rows before, so nothing is computed twice
 but at the borders of the parts that threads share, and what is under way fits a cache.
 
-A layer's input lies row by row, channels within a row, a zero at either end: (rows, channels, columns + 2). Three rows
-are then a matrix (3 · channels, columns) where they lie, once for each of the three places of a kernel's column.
+A layer's input lies row by row, channels within a row, a zero behind each: (rows, channels, columns + 1), and one more
+before and behind all. Three rows are then a matrix (3 · channels, columns + 1) where they lie, once for each of the
+three places of a kernel's column: from one sample before on, from there, or from one behind. What comes out for the
+place of the zero is of no picture, and becomes the next layer's zero; so a layer's outputs are one piece of memory.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from ..layers import Layer
+from ..layers import Layer, with_input
 from .proof import check, integer_sums
 from .spec import ACT_MAX, CORRECTION_BITS, HISTORY_MAX, INPUT_MAX, HeadSpec, effective, shift_of
 
@@ -50,16 +52,18 @@ class NumpyHead:
 
     def _load(self, dtype: type) -> None:
         """Kernels (3 columns, out, 3 rows of in) and biases (out, 1), with shifts folded in: powers of two, so as exact
-        as the integers."""
+        as the integers. Where a layer adds its input, that is part of a weight."""
         self._dtype = dtype
         self._kernels: list[tuple[NDArray[Any], NDArray[Any]]] = []
         last = self.spec.layers - 1
         for i, layer in enumerate(self.layers):
             shift = shift_of(i, last, layer.scale_bits) - CORRECTION_BITS * (i == last)
-            w = effective(self.spec, i, layer).transpose(3, 0, 2, 1).astype(dtype) * 2.0**-shift
+            w = effective(self.spec, i, layer)
+            if self.spec.adds(i):
+                w = with_input(w, shift)
             half = 1 << shift >> 1 if shift > 0 else 0
-            bias = (layer.bias[:, None].astype(dtype) + half) * 2.0**-shift
-            self._kernels.append((w.reshape(3, len(w[0]), -1).astype(dtype), bias.astype(dtype)))
+            w, bias = w.transpose(3, 0, 2, 1).reshape(3, len(w), -1), layer.bias[:, None].astype(np.int64) + half
+            self._kernels.append(((w * 2.0**-shift).astype(dtype), (bias * 2.0**-shift).astype(dtype)))
 
     def _matches_integers(self, rows: int, columns: int) -> bool:
         """Whether a patch of extreme inputs comes out as integer arithmetic has it."""
@@ -87,7 +91,7 @@ class NumpyHead:
         """What the head adds to a picture of so many cells. `fill` writes the inputs of some of its rows, `take` is
         given the correction of others (rows, planes, columns), in 1/2^CORRECTION_BITS of a 10-bit step: from several
         threads, each row once."""
-        count = max(1, min(self.threads, rows // PART_LEAST, HELD // (self._chunk(columns) + 2)))
+        count = max(1, min(self.threads, rows // PART_LEAST, HELD // (self._chunk(rows, columns) + 2)))
         parts = [slice(rows * k // count, rows * (k + 1) // count) for k in range(count)]
         with _ONE_THREAD:
             if count == 1:
@@ -97,8 +101,9 @@ class NumpyHead:
                 for done in [pool.submit(self._part, part, rows, columns, fill, take) for part in parts]:
                     done.result()
 
-    def _chunk(self, columns: int) -> int:
-        return max(2, CHUNK // (np.dtype(self._dtype).itemsize * self.spec.width * columns))
+    def _chunk(self, rows: int, columns: int) -> int:
+        """Rows that are computed at once."""
+        return max(2, min(rows, CHUNK // (np.dtype(self._dtype).itemsize * self.spec.width * columns)))
 
     def _part(
         self,
@@ -109,15 +114,15 @@ class NumpyHead:
         take: Callable[[slice, Rows], None],
     ) -> None:
         """`correct` of some rows, which see as many others around them as there are layers."""
-        layers, chunk = self.spec.layers, self._chunk(columns)
-        widest = max(len(bias) for _, bias in self._kernels)
-        room: Rows = np.empty((2, chunk, widest, columns), self._dtype)
+        layers, chunk, wide = self.spec.layers, self._chunk(rows, columns), columns + 1
+        room: Rows = np.empty((2, chunk * max(len(bias) for _, bias in self._kernels) * wide), self._dtype)
         # what each layer sees: the two rows before, and those that come next; outside the picture all is 0
-        seen = [np.zeros((chunk + 2, w.shape[2] // 3, columns + 2), self._dtype) for w, _ in self._kernels]
+        memory = [np.zeros((chunk + 2) * w.shape[2] // 3 * wide + 2, self._dtype) for w, _ in self._kernels]
+        seen = [x[1:-1].reshape(chunk + 2, -1, wide) for x in memory]
         for at in range(max(part.start - layers, 0), part.stop + layers, chunk):
             to = _next(seen[0], 0, min(chunk, rows - at))
             if len(to):
-                fill(slice(at, at + len(to)), to)
+                fill(slice(at, at + len(to)), to[:, :, :-1])
             for i, (weights, bias) in enumerate(self._kernels):
                 first, around = at - i - 1, layers - i - 1  # each layer lags one row behind the one before
                 top = max(0, part.start - around - first, -first)
@@ -125,37 +130,37 @@ class NumpyHead:
                 to = _next(seen[i + 1], top, bottom) if around else seen[i][:0]
                 if top == bottom:
                     continue
-                x = seen[i][top : bottom + 2]
-                y = _convolved(x, weights, *room[:, top:bottom, : len(bias)])
+                x = memory[i][top * seen[i][0].size :]
+                y = _convolved(x, weights, room, (bottom - top, len(bias), wide))
                 y += bias
-                if self.spec.adds(i):
-                    y += x[1:-1, :, 1:-1]
                 np.floor(y, out=y)
                 if around:
                     np.clip(y, 0, ACT_MAX, out=to)
+                    to[:, :, -1] = 0
                 else:
-                    take(slice(first + top, first + bottom), y)
+                    take(slice(first + top, first + bottom), y[:, :, :-1])
 
 
 def _next(seen: Rows, top: int, bottom: int) -> Rows:
     """Where the rows `top` to `bottom` of those that come next to a layer go, once its last two are those before; the
     others are 0."""
     seen[:2] = seen[-2:]
-    to = seen[2:, :, 1:-1]
+    to = seen[2:]
     to[: min(top, len(to))] = 0
     to[max(bottom, 0) :] = 0
     return to[top : max(bottom, top)]
 
 
-def _convolved(x: Rows, weights: NDArray[Any], out: Rows, more: Rows) -> Rows:
-    """`out` (rows, out, columns), which becomes the convolution of (rows + 2, in, columns + 2); `more`: room."""
-    shape = len(out), weights.shape[2], out.shape[2]
+def _convolved(x: Rows, weights: NDArray[Any], room: Rows, shape: tuple[int, int, int]) -> Rows:
+    """The convolution (rows, out, columns + 1) of the rows that lie in `x`, flat, behind one sample more; in `room`."""
+    total, more = (part[: math.prod(shape)].reshape(shape) for part in room)
+    high, wide, size = weights.shape[2], shape[2], x.itemsize
     for k, kernel in enumerate(weights):
-        to = more if k else out
-        np.matmul(kernel, as_strided(x[:, :, k:], shape, x.strides), out=to)
+        three = as_strided(x[k:], (shape[0], high, wide), (high // 3 * wide * size, wide * size, size))
+        np.matmul(kernel, three, out=more if k else total)
         if k:
-            out += more
-    return out
+            total += more
+    return total
 
 
 @cache

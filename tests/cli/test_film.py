@@ -23,7 +23,7 @@ from codec.frames import PlaneFormat, VideoInfo
 from codec.media.demuxed import open_source
 from codec.media.sinks import open_sink
 from codec.settings import Settings
-from tests.makers import Run, drawn_frames, same_planes, write_frames
+from tests.makers import LAVISH, Run, drawn_frames, same_planes, shorten, write_frames
 
 YUV = PlaneFormat("420", 8)
 QUICK = ("--preset", "fast", "--no-head", "--device", "cpu")
@@ -95,6 +95,17 @@ def test_a_decode_tells_what_computed_the_heads(kernel: str, run: Run, monkeypat
     assert [e["kernels"] for e in events if e["event"] == "kernels"] == [[kernel]]
     film = codec.open(nvc)
     assert sum(1 for _ in film.frames()) and film.kernels == {kernel}
+
+
+@pytest.mark.parametrize("kernel", ["float32", "float64"])
+def test_an_encode_tells_what_computed_its_heads(
+    kernel: str, run: Run, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, worth=LAVISH)
+    monkeypatch.setenv("NVC_KERNEL", kernel)
+    events = run("encode", film, tmp_path / "out.nvc", "--preset", "fast", "--device", "cpu", "--json").events
+    assert [e["kernels"] for e in events if e["event"] == "kernels"] == [[kernel]]
+    assert {e["kernel"] for e in events if e["event"] == "segment"} == {kernel}
 
 
 def test_notes_reach_people_and_programs(run: Run, film: Path, tmp_path: Path) -> None:

@@ -57,8 +57,13 @@ def test_a_still_is_decoded_without_torch(kind: str, tmp_path: Path) -> None:
         settings = StillSettings(preset="fast", head=kind == "head")
         path.write_bytes(encode_still(Picture(drawn(130, 70, 3)), settings).data)
     found = imported("-m", "codec", "decode", path, tmp_path / "a.tif", "--threads", "2")
-    assert {"av", "codec", "cv2", "numpy"} <= found
+    assert {"codec", "cv2", "numpy"} <= found and ("av" in found) == (kind != "palette")
     assert not found & {"torch", "distributed"}
+
+
+def test_a_still_becomes_a_png_without_opencv(tmp_path: Path) -> None:
+    found = imported("-m", "codec", "decode", GOLDEN / "palette-v1.still.nvc", tmp_path / "a.png")
+    assert "numpy" in found and "cv2" not in found
 
 
 def test_a_library_has_no_command_line() -> None:

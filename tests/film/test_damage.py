@@ -177,7 +177,7 @@ def other_reference(units: Units) -> None:
 
 
 def unused_head(units: Units) -> None:
-    units[11] = with_header(units[11], lambda h: replace(h, used=flipped(h.used, 0, 4)))
+    units[11] = with_header(units[11], lambda h: replace(h, used=flipped(h.used, 0, 1)))
 
 
 def wrong_checksum(units: Units) -> None:

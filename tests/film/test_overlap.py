@@ -22,7 +22,7 @@ from codec.frames import Frame
 from codec.limits import Limits
 from codec.media.sink import Y4mFile
 from codec.segment.opened import OpenSegment
-from codec.segment.payload import abreast, film_memory, read_segment, write_segment
+from codec.segment.payload import abreast, film_memory, read_segment, write_residual, write_segment
 from codec.wire.obu import TemporalUnit
 from tests.makers import GOLDEN, same_planes
 
@@ -83,6 +83,8 @@ def longer(path: Path, target: Path, segments: int, damage: dict[int, str]) -> P
         again = [replace(unit, pts=unit.pts + k * span) for unit in units]
         if damage.get(k) == "lost":
             del again[3]
+        elif damage.get(k) == "stream":
+            again[3] = replace(again[3], payloads=(write_residual(bytes(range(1, 90))),))
         elif k in damage:
             again[0] = hurt(again[0], damage[k])
         all_of_them += again
@@ -93,6 +95,7 @@ def longer(path: Path, target: Path, segments: int, damage: dict[int, str]) -> P
 @pytest.mark.parametrize(("name", "damage"), [
     ("shipped", {1: "sum"}), ("shipped", {2: "header"}), ("shipped", {1: "lost"}),
     ("shipped", {0: "lost", 1: "sum", 2: "header"}), ("history", {1: "sum"}), ("lossless", {0: "lost", 1: "sum"}),
+    ("whole", {0: "lost", 1: "sum"}), ("whole", {1: "stream"}), ("whole", {0: "stream", 1: "header"}),
 ], ids=str)  # fmt: skip
 def test_damage_is_found_where_it_is_whatever_is_read_ahead(name: str, damage: dict[int, str], tmp_path: Path) -> None:
     path = longer(GOLDEN / f"{name}-v1.nvc", tmp_path / "a.nvc", 3, damage)

@@ -20,7 +20,7 @@ from codec.loss.coder import LossCoder, LossSettings
 from codec.loss.grid import PASSES
 from codec.loss.guide import Guide
 from codec.loss.modes import DENSITY as SIGNIFICANT
-from codec.loss.modes import WHOLE, Mode
+from codec.loss.modes import LIGHT, WHOLE, Mode
 from codec.segment.fit_density import LEAST_SAMPLES, DensityFit, plane_examples
 from heads.density import store as density_store
 from heads.density.cells import Cells, packed
@@ -28,13 +28,16 @@ from heads.density.fit import DensityCourse, DensityExample, train_density
 from heads.density.head import DensityHead
 from heads.density.kernels import BFLOAT16, FLOAT32, FLOAT64, INT8, ordered
 from heads.density.model import DensityModel, bits_of
-from heads.density.spec import BAND, PHASES, WIDTH, Context, DensitySpec, Rules, inputs_of, phases
+from heads.density.spec import BAND, LIGHT_WIDTH, PHASES, WIDTH, Context, DensitySpec, Rules, inputs_of, phases
 from heads.density.store import Family, pretrained_density
 from heads.int8 import fits_pairs
 from heads.layers import HeadError, Layer
 from heads.weights import encode_change
 
-SPECS = [DensitySpec(0, False, False, 8), DensitySpec(2, True, False, 8), DensitySpec(3, True, True, 5)]
+SPECS = [
+    DensitySpec(0, False, False, 8), DensitySpec(2, True, False, 8), DensitySpec(3, True, True, 5),
+    DensitySpec(3, True, False, 16, light=True),
+]  # fmt: skip
 
 
 def drawn(spec: DensitySpec, seed: int = 0, most: int = 127) -> list[Layer]:
@@ -43,7 +46,8 @@ def drawn(spec: DensitySpec, seed: int = 0, most: int = 127) -> list[Layer]:
     layers = []
     for i, shape in enumerate(spec.shapes()):
         bias = rng.integers(-most, most + 1, shape[0]) * (i > 0)
-        weight = rng.integers(-most, most + 1, shape).astype(np.int8)
+        largest = min(most, spec.weight_max)
+        weight = rng.integers(-largest, largest + 1, shape).astype(np.int8)
         layers.append(Layer(weight, bias.astype(np.int32), int(rng.integers(5, 8))))
     return layers
 
@@ -67,7 +71,7 @@ def eight_bits(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def by_the_book(layers: Sequence[Layer], rules: Rules, x: NDArray, flags: int) -> NDArray[np.int64]:
-    """FORMAT.md, modes 3 and 4, word by word, in integers and exact fractions."""
+    """FORMAT.md, modes 3 to 5, word by word, in integers and exact fractions."""
     up = np.array([flags & 1, flags >> 1 & 1, flags >> 2 & 1])
     x = np.clip(x.astype(np.int64), *rules.limits)
     for i in range(1, 5):
@@ -84,7 +88,7 @@ def by_the_book(layers: Sequence[Layer], rules: Rules, x: NDArray, flags: int) -
         if i == 1:
             bias = np.clip(bias + layers[0].weight[:, :, 0, 0].astype(np.int64) @ up, -127, 127)
         factor = {1: [2.0 ** (2 - k)], 4: [2.0 ** (2 - k), 2.0 ** (-1 - k)]}.get(i, [2.0**-k])
-        y = total * np.array(factor)[:, None, None] + bias[:, None, None] + (x if i in (2, 3) else 0)
+        y = total * np.array(factor)[:, None, None] + bias[:, None, None] + (x if i in (2, 3) and reach else 0)
         y = np.floor(eight_bits(y) if rules == Rules.SIGNIFICANT else y).astype(np.int64)
         x = np.clip(y, 0, 255) if i < 4 else np.clip(y, [[[-4080]], [[-255]]], [[[4080]], [[255]]])
     return x
@@ -96,7 +100,7 @@ def seen(spec: DensitySpec, rows: int, columns: int) -> tuple[dict[Rules, Cells]
     rest = [*temporal, *others]
     found = {}
     for rules in Rules:
-        cells = Cells(1, base, [packed(plane, rules) for plane in rest], rules)
+        cells = Cells(1, base, [packed(plane, rules) for plane in rest], rules, spec.light)
         for known in range(spec.known):
             cells.learn(known, phases(error, 1)[known])
         cells.aim(spec.known)
@@ -160,7 +164,7 @@ def test_threads_do_not_matter() -> None:
         assert all(np.array_equal(other, found[0]) for other in found[1:])
 
 
-@pytest.mark.parametrize("mode", [SIGNIFICANT, WHOLE], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", [SIGNIFICANT, WHOLE, LIGHT], ids=lambda mode: mode.name)
 def test_payloads_are_the_same_for_any_number_of_threads(mode: Mode) -> None:
     """Planes of several bands, in which low bits and escapes are sent too."""
     fmt, size, before = PlaneFormat("420", 8), (50, 4 * BAND + 30), torch.get_num_threads()
@@ -239,7 +243,7 @@ def test_bits_sum_to_one() -> None:
 @pytest.mark.parametrize("family", list(Family))
 def test_the_package_has_its_heads(family: Family) -> None:
     stored = pretrained_density(family)
-    assert [spec for spec, _ in stored] == density_store.specs(family, WIDTH)
+    assert [spec for spec, _ in stored] == density_store.specs(family, LIGHT_WIDTH if family is Family.LIGHT else WIDTH)
 
 
 def test_files_return_and_damage_is_found() -> None:
@@ -275,7 +279,7 @@ TORN = [b"\x01", b"\x01\x08\0\0", b"\x02\x03\0\0\x03\0\0", b"\x01\0\0\x05abcd", 
 def test_changes_that_do_not_fit_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         split_changes(data)
-    coder = LossCoder(PlaneFormat("400", 8), 8, 8, LossSettings(WHOLE))
+    coder = LossCoder(PlaneFormat("400", 8), 8, 8, LossSettings(LIGHT))
     with pytest.raises(FormatError):
         coder.decode(data, [np.zeros((8, 8), np.uint8)])
 
@@ -283,17 +287,19 @@ def test_changes_that_do_not_fit_are_refused(data: bytes) -> None:
 def moved_by(number: int, seed: int = 0) -> bytes:
     """A change of a pretrained head by small random steps."""
     rng = np.random.default_rng(seed)
-    _, pretrained = pretrained_density(Family.FILM)[number]
+    spec, pretrained = pretrained_density(Family.LIGHT)[number]
     layers = []
     for i, layer in enumerate(pretrained):
-        weight = np.clip(layer.weight + rng.integers(-3, 4, layer.weight.shape), -127, 127).astype(np.int8)
+        weight = np.clip(
+            layer.weight + rng.integers(-3, 4, layer.weight.shape), -spec.weight_max, spec.weight_max
+        ).astype(np.int8)
         bias = np.clip(layer.bias + rng.integers(-3, 4, layer.bias.shape), -127, 127) * (i > 0)
         layers.append(Layer(weight, bias.astype(np.int32), layer.scale_bits))
     return encode_change(layers, pretrained, 0, BIAS_COARSE)
 
 
 def test_changed_heads_are_used_by_both_sides() -> None:
-    fmt, settings = PlaneFormat("420", 8), LossSettings(WHOLE)
+    fmt, settings = PlaneFormat("420", 8), LossSettings(LIGHT)
     rng = np.random.default_rng(0)
     source = [rng.integers(90, 130, s).astype(np.uint8) for s in fmt.shapes(34, 22)]
     flat = [np.full_like(p, 110) for p in source]
@@ -318,7 +324,7 @@ def test_damaged_changes_are_refused_or_legal(number: int) -> None:
         k = int(rng.integers(len(data)))
         broken = data[:k] + bytes([data[k] ^ 1 << int(rng.integers(8))]) + data[k + 1 :]
         try:
-            layers_of(number, broken)
+            layers_of(Family.LIGHT, number, broken)
         except FormatError:
             refused += 1
     assert refused
@@ -343,7 +349,7 @@ def test_guides_know_all_that_was_decoded(size: tuple[int, int]) -> None:
 
 
 def test_a_restored_coder_forgets_the_heads_of_what_it_gave_up() -> None:
-    fmt, settings = PlaneFormat("400", 8), LossSettings(WHOLE)
+    fmt, settings = PlaneFormat("400", 8), LossSettings(LIGHT)
     source = [np.random.default_rng(0).integers(90, 130, (20, 20)).astype(np.uint8)]
     flat = [np.full_like(source[0], 110)]
     payloads = [LossCoder(fmt, 20, 20, settings, changes=c).encode(source, flat)[0] for c in ({3: moved_by(3)}, {})]
@@ -407,13 +413,13 @@ def clip(frames: int, width: int, height: int) -> tuple[PlaneFormat, list[list[P
 def test_a_segment_changes_heads_where_that_pays() -> None:
     fmt, source, predicted = clip(5, 720, 560)
     assert len(source) * 720 * 560 // 4 >= LEAST_SAMPLES
-    adapter = DensityFit(60, {})
+    adapter = DensityFit(Family.LIGHT, 60, {})
     changes = adapter.run(source, lambda k: predicted[k], fmt, 0, lambda done: None)
     assert changes and all(n in range(1, 4) for n in changes)
     sizes = []
     for kept in (changes, {}):
-        encoder = LossCoder(fmt, 720, 560, LossSettings(WHOLE), changes=kept)
-        decoder = LossCoder(fmt, 720, 560, LossSettings(WHOLE))
+        encoder = LossCoder(fmt, 720, 560, LossSettings(LIGHT), changes=kept)
+        decoder = LossCoder(fmt, 720, 560, LossSettings(LIGHT))
         total = 0
         for s, p in zip(source[:3], predicted, strict=False):
             data, _ = encoder.encode(s, p)
@@ -430,7 +436,7 @@ def test_flat_films_are_learnt_from_where_they_can_be() -> None:
         [[np.tile(p, (1, 4)) for p in planes] for planes in source],
         [[np.tile(p, (1, 4)) for p in q] for q in predicted],
     )
-    adapter = DensityFit(2, {})
+    adapter = DensityFit(Family.LIGHT, 2, {})
     adapter.run(wide[0], lambda k: wide[1][k], fmt, 0, lambda done: None)
     flat = [[p[:8] if p.shape[0] == 24 else p[:4] for p in planes] for planes in wide[0]]
     assert adapter.run(flat * 4, lambda k: flat[0], fmt, 0, lambda done: None) == {}
@@ -438,6 +444,6 @@ def test_flat_films_are_learnt_from_where_they_can_be() -> None:
 
 def test_small_segments_change_nothing() -> None:
     fmt, source, predicted = clip(3, 64, 48)
-    assert DensityFit(60, {}).run(source, lambda k: predicted[k], fmt, 0, lambda done: None) == {}
+    assert DensityFit(Family.LIGHT, 60, {}).run(source, lambda k: predicted[k], fmt, 0, lambda done: None) == {}
     fmt, source, predicted = clip(2, 64, 48)
     assert len(plane_examples(source[0], predicted[0], (), fmt, 0)) == 3

@@ -66,8 +66,11 @@ def test_results_are_those_of_integers(channels: tuple[int, int], side: int) -> 
 
 
 @pytest.mark.parametrize("width", [3, 16, 24])
-def test_inputs_are_added(width: int) -> None:
+@pytest.mark.parametrize("own", [None, -60, 20])  # weights of a channel on itself, which may take in what is added
+def test_inputs_are_added(width: int, own: int | None) -> None:
     weight, bias = drawn((width, width), 3, 2)
+    if own is not None:
+        weight[np.arange(width), np.arange(width), 1, 1] = own
     for shift in (0, 6, 8):
         layer = int8_convolution(weight, bias, shift, adds=True, inputs=filled(width))
         assert layer

@@ -17,7 +17,7 @@ from codec.events import SegmentStats
 from codec.frames import PlaneFormat
 from codec.jobs.store import Store, pack, store_key, unpack
 from codec.loss.changes import join_changes
-from codec.loss.modes import OFF, WHOLE
+from codec.loss.modes import LIGHT, OFF
 from codec.media.folders import MARK, Folder
 from codec.segment.encoder import Segment
 from codec.segment.head import Head
@@ -34,7 +34,7 @@ def drawn_header(density: bool) -> SegmentHeader:
     return SegmentHeader(
         width=64, height=48, format=PlaneFormat("420", 8), scale=Fraction(3, 2), rate=Fraction(30000, 1001), frames=4,
         group=1, psnr=41.12, head_kind=NO_HEAD, history=0, gate=0, layers=0, head_width=0, reference=0,
-        loss_kind=(WHOLE if density else OFF).film, loss_step=0, max_error=int(density), head=b"",
+        loss_kind=(LIGHT if density else OFF).film, loss_step=0, max_error=int(density), head=b"",
         used=b"", checksums=(1, 2, 3, 4),
     )  # fmt: skip
 

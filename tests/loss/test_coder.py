@@ -25,7 +25,9 @@ from codec.loss.modes import Mode
 from codec.loss.transform_fit import forward
 
 FORMATS = [PlaneFormat(chroma, depth) for chroma in ("400", "420", "422", "444") for depth in (8, 10)]
-LOSSLESS, DENSITY, WHOLE = (LossSettings(mode) for mode in (modes.LINEAR, modes.DENSITY, modes.WHOLE))
+LOSSLESS, DENSITY, WHOLE, LIGHT = (
+    LossSettings(mode) for mode in (modes.LINEAR, modes.DENSITY, modes.WHOLE, modes.LIGHT)
+)
 
 
 def picture(fmt: PlaneFormat, width: int, height: int, t: int) -> Planes:
@@ -68,9 +70,9 @@ def skip(coder: LossCoder, predicted: Planes) -> Planes:
 @pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.av_name)
 @pytest.mark.parametrize("settings", [
     LOSSLESS, LossSettings(modes.LINEAR, max_error=2), LossSettings(modes.TRANSFORM, step=24),
-    DENSITY, LossSettings(modes.DENSITY, max_error=3), WHOLE, LossSettings(modes.WHOLE, max_error=2),
+    DENSITY, LossSettings(modes.DENSITY, max_error=3), WHOLE, LIGHT, LossSettings(modes.LIGHT, max_error=2),
     LossSettings(modes.GUIDED, max_error=1),
-], ids=["lossless", "linear", "transform", "lossless density", "density", "lossless whole", "whole", "guided"]
+], ids=["lossless", "linear", "transform", "lossless density", "density", "whole", "lossless light", "light", "guided"]
 )  # fmt: skip
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 9), (49, 37), (96, 64)], ids=str)
 def test_sequences_round_trip(fmt: PlaneFormat, settings: LossSettings, size: tuple[int, int]) -> None:
@@ -89,7 +91,7 @@ def test_sequences_round_trip(fmt: PlaneFormat, settings: LossSettings, size: tu
 
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("max_error", [0, 1, 3, 127])
-@pytest.mark.parametrize("mode", [modes.LINEAR, modes.DENSITY, modes.WHOLE])
+@pytest.mark.parametrize("mode", [modes.LINEAR, modes.DENSITY, modes.WHOLE, modes.LIGHT])
 def test_bound_holds_at_the_extremes(mode: Mode, depth: int, max_error: int) -> None:
     fmt = PlaneFormat("420", depth)
     encoder, decoder = pair(fmt, 40, 40, LossSettings(mode, max_error=max_error))
@@ -174,7 +176,7 @@ def test_transform_keeps_what_was_paid_for() -> None:
 def test_a_copy_codes_as_its_original_did() -> None:
     """All that a coder carries from picture to picture is its own."""
     fmt = PlaneFormat("420", 8)
-    for settings in (LOSSLESS, DENSITY, WHOLE, LossSettings(modes.TRANSFORM, step=30)):
+    for settings in (LOSSLESS, DENSITY, WHOLE, LIGHT, LossSettings(modes.TRANSFORM, step=30)):
         encoder = LossCoder(fmt, 64, 48, settings)
         frames = [picture(fmt, 64, 48, t) for t in range(3)]
         encoder.encode(frames[0], blurred(frames[0]))
@@ -191,7 +193,7 @@ def test_damage_is_a_format_error_or_a_picture() -> None:
     rng = np.random.default_rng(7)
     source = picture(fmt, 72, 56, 0)
     predicted = blurred(source)
-    for settings in (LOSSLESS, DENSITY, WHOLE, LossSettings(modes.TRANSFORM, step=12)):
+    for settings in (LOSSLESS, DENSITY, WHOLE, LIGHT, LossSettings(modes.TRANSFORM, step=12)):
         whole, _ = LossCoder(fmt, 72, 56, settings).encode(source, predicted)
         damaged = [b"", whole[: len(whole) // 2], whole[:-4], whole + b"more bytes", bytes(len(whole)), b"\xff" * 300]
         for _ in range(25):
@@ -324,6 +326,7 @@ CASES = [
     ("bounded by 3, 10 bits 4:2:2", FORMATS[5], LossSettings(modes.LINEAR, max_error=3)),
     ("learned", FORMATS[2], DENSITY),
     ("whole", FORMATS[2], WHOLE),
+    ("light", FORMATS[2], LIGHT),
     ("transform", FORMATS[2], LossSettings(modes.TRANSFORM, step=40)),
     ("transform, 10 bits 4:4:4", FORMATS[7], LossSettings(modes.TRANSFORM, step=20)),
 ]
@@ -365,7 +368,7 @@ def test_golden_bytes_decode_as_ever(name: str, fmt: PlaneFormat, settings: Loss
 
 def test_wire_numbers_of_modes_are_never_given_a_second_meaning() -> None:
     assert {number: mode.name for number, mode in modes.FILM_MODES.items()} == {
-        0: "off", 1: "transform", 2: "linear", 3: "density", 4: "whole",
+        0: "off", 1: "transform", 2: "linear", 3: "density", 4: "whole", 5: "light",
     }  # fmt: skip
     assert {number: mode.name for number, mode in modes.STILL_MODES.items()} == {
         0: "off",
@@ -373,7 +376,7 @@ def test_wire_numbers_of_modes_are_never_given_a_second_meaning() -> None:
         2: "guided",
         3: "palette",
     }
-    assert [mode.name for mode in modes.MODES if mode.bounds] == ["linear", "density", "whole", "guided"]
+    assert [mode.name for mode in modes.MODES if mode.bounds] == ["linear", "density", "whole", "light", "guided"]
     assert [mode.name for mode in modes.MODES if not mode] == ["off"]
 
 

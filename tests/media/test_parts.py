@@ -95,7 +95,7 @@ def test_planted_links_are_not_followed(name: str, tmp_path: Path, monkeypatch: 
     victim.write_bytes(b"precious")
     first = name.replace("%d", "1")
     names = iter(["00000000", "11111111", "22222222", "33333333"])
-    monkeypatch.setattr(folders.secrets, "token_hex", lambda size: next(names))
+    monkeypatch.setattr(folders.os, "urandom", lambda size: bytes.fromhex(next(names)))
     (tmp_path / f".{first}.00000000.part").symlink_to(victim.name)
     (tmp_path / f".{first}.11111111.part").mkdir()
     (tmp_path / f".{first}.11111111.part" / "part").symlink_to("../victim")

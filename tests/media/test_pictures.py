@@ -544,6 +544,19 @@ def test_pillow_keeps_what_png_says_of_colours(tmp_path: Path) -> None:
     assert image.open(tmp_path / "a.nvc").info["icc_profile"] == profile(0.7, None, False)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("rows", "columns", "channels"), [(1, 1, 1), (5, 7, 4), (900, 701, 3), (3, 2, 3), (640, 900, 1)]
+)
+def test_a_plain_png_holds_all_samples(rows: int, columns: int, channels: int, dtype: type) -> None:
+    """Of one band of rows, and of several that are packed side by side."""
+    rng = np.random.default_rng(rows)
+    pixels = rng.integers(0, np.iinfo(dtype).max, (rows, columns, channels), dtype, endpoint=True)
+    data = pictures.png.encoded(pixels)
+    pictures.png.check(data)
+    assert np.array_equal(parse_picture(data, "a.png").pixels, pixels)
+
+
 def test_what_is_not_the_files_own_has_no_part_in_equality() -> None:
     pixels = np.zeros((1, 1, 1), np.uint8)
     assert Picture(pixels).inexact == "" and Picture(pixels, points=Points(9, 16)).unusual

@@ -27,7 +27,7 @@ from codec.still.exact import irreversible, reversible
 from codec.still.files import decode_picture
 from codec.still.payload import StillHeader, header_of, read_still, write_still
 from codec.still.presets import PRESETS
-from codec.still.restore import restored
+from codec.still.restore import restored, restoring
 from codec.wire import avif
 from codec.wire.fields import seal
 from codec.wire.obu import FRAME, FRAME_HEADER, SEQUENCE_HEADER, extract, inject, iter_obus, strip
@@ -455,10 +455,10 @@ def test_a_head_restores_alike_by_numpy_and_by_torch(size: tuple[int, int], own:
     header = StillHeader(size[1], size[0], 3, 8, head=1, base_q=-70, delta=delta)
     planes = [rng.integers(0, 1024, size).astype(np.uint16) for _ in range(3)]
     with forced("float32"):
-        due = restored(planes, header)
+        due = restored(planes, header, restoring(header))
     with forced("numpy"):
         for threads in (1, 3):
-            assert np.array_equal(restored(planes, header, threads=threads), due)
+            assert np.array_equal(restored(planes, header, restoring(header, threads=threads)), due)
 
 
 def test_a_device_that_there_is_not_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
