@@ -20,7 +20,7 @@ from codec.errors import FormatError
 from codec.frames import Plane, PlaneFormat, Planes
 from codec.loss import grid, linear, linear_forms, modes, motion, transform
 from codec.loss.coder import LossCoder, LossSettings
-from codec.loss.entropy import Ints
+from codec.loss.entropy import CountTables, Ints, SymbolReader
 from codec.loss.modes import Mode
 from codec.loss.transform_fit import forward
 
@@ -58,13 +58,33 @@ def pair(fmt: PlaneFormat, width: int, height: int, settings: LossSettings) -> t
 
 
 def skip(coder: LossCoder, predicted: Planes) -> Planes:
-    """A picture without a payload, as golden bytes have one: the prediction is the result, on both sides."""
+    """A picture that is its prediction on both sides, and of which no symbol is counted, as golden bytes have one.
+
+    No file can ask for it: a picture without a payload is decoded from an empty one.
+    """
     state = cast(Any, coder.coder).state
     state.last = motion.LastPicture(predicted, predicted)
     if isinstance(state, transform.TransformState):
         state.last_extents = [np.zeros_like(e) for e in state.last_extents]
         state.last_origins = [np.zeros_like(e) for e in state.last_origins]
     return predicted
+
+
+def test_without_a_payload_every_symbol_is_the_first_and_is_counted() -> None:
+    """What FORMAT.md says of such pictures, and what films have: an encoder leaves out payloads that are empty."""
+    encoder, decoder = pair(FORMATS[2], 49, 37, LossSettings(modes.TRANSFORM, step=24))
+    for t in range(4):
+        predicted = blurred(picture(FORMATS[2], 49, 37, t))
+        data, decoded = encoder.encode(predicted if t in (0, 2) else picture(FORMATS[2], 49, 37, t), predicted)
+        assert (data == b"") == (t in (0, 2))
+        assert equal(decoder.decode(data, predicted), decoded)
+        if not data:
+            assert equal(decoded, predicted)
+    reader, tables = SymbolReader(b""), CountTables([[1, 5, 100], [7, 7, 7]])
+    assert not reader.code(tables, np.array([0, 1] * 50, np.uint8)).any()
+    assert not reader.code_raw(None, 50, 4093).any()
+    reader.finish()
+    assert tables.counts.tolist() == [[1601, 5, 100], [1607, 7, 7]]
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=lambda f: f.av_name)
