@@ -80,8 +80,8 @@ def _of_film(path: Path) -> Iterator[dict[str, Any]]:
     segments: dict[int, tuple[OpenSegment, list[dict[str, Any]]]] = {}
     take = decoder.SegmentDecoder._completed
 
-    def completed(self: decoder.SegmentDecoder, done: decoder.Restored) -> list[Plane]:
-        planes, picture = take(self, done), done.picture
+    def completed(self: decoder.SegmentDecoder, done: decoder.Restored, begun: decoder.Begun) -> list[Plane]:
+        planes, picture = take(self, done, begun), done.picture
         assert isinstance(picture, BasePicture)
         payload = read_residual(picture.payloads[0]) if picture.payloads else None
         pictures = segments.setdefault(id(picture.segment), (picture.segment, []))[1]
@@ -184,7 +184,7 @@ def test_golden_films_are_restored_alike(name: str, tmp_path: Path) -> None:
     assert _differences(cases, tmp_path) == [SAME] * len(cases)
 
 
-@pytest.mark.parametrize("name", ["history", "lossless", "learned", "whole"])
+@pytest.mark.parametrize("name", ["history", "lossless", "learned", "whole", "light"])
 def test_what_it_cannot_do_it_says(name: str, tmp_path: Path) -> None:
     assert all(found["missing"] for found in _differences(list(_of_film(GOLDEN / f"{name}-v1.nvc")), tmp_path))
 

@@ -37,6 +37,7 @@ BASE = {
     "lossless-v1": "near-lossless",
     "learned-v1": "near-lossless",
     "whole-v1": "near-lossless",
+    "light-v1": "near-lossless",
 }
 PATIENCE = 30_000  # milliseconds, for a machine that has much to do
 

@@ -10,7 +10,7 @@ import { Bytes, NvcError, ascii, crc32 } from './bytes.js';
 const VERSION = 1;
 export const KIND = { segment: 1, residual: 2, still: 3, tracks: 4, properties: 5 };
 export const HEAD = { none: 0, whole: 1, difference: 2, pretrained: 3 };
-export const LOSS = { off: 0, transform: 1, linear: 2, density: 3, wholeDensity: 4 };
+export const LOSS = { off: 0, transform: 1, linear: 2, density: 3, wholeDensity: 4, light: 5 };
 export const BASE_Q_ZERO = 128; // a byte that tells of base_q is that much more
 
 const PIXELS_MAX = 2 ** 27;
@@ -37,7 +37,7 @@ const SEGMENT = [
   ['head_width', 8, 0, 64],
   ['reference', 32, 0, WORD_MAX],
   ['head_bytes', 32, 0, 2 ** 22],
-  ['loss_kind', 8, 0, 4],
+  ['loss_kind', 8, 0, 5],
   ['loss_step', 8, 0, 255],
   ['max_error', 8, 0, 127],
 ];
