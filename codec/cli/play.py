@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from ..events import Event, PlayerOpened
+from ..events import Event, Note, PlayerOpened
 from ..machine import keep_memory
 from .console import Console
 from .options import Number, limited, machine, shared
@@ -49,16 +49,20 @@ def play_command(
     --export writes the page itself: on any web server it plays what is dropped on it, or what ?src=ADDRESS names.
     """
     page, mpv = no_browser or stay or port is not None, by_mpv or best_effort
-    if target is not None and (film or page or mpv):
-        raise UsageError("--export takes nothing but a folder")
+    if target is not None and (film is not None or page or mpv or not target):
+        raise UsageError("--export takes a folder, and nothing else")
     if overwrite and target is None:
         raise UsageError("--overwrite goes with --export")
-    if target is None and film is None:
+    if target is None and not film:
         raise UsageError("a FILM is missing; --export DIR needs none")
-    if best_effort and not by_mpv:
-        raise UsageError("--best-effort goes with --mpv; the page shows by itself what it cannot restore")
+    if film == "-":
+        raise UsageError("a film is read at many places at once, so it must be a file, not standard input")
+    if not by_mpv and (best_effort or device != "auto" or threads):
+        raise UsageError("--best-effort, --device and --threads go with --mpv; the page restores in the browser")
     if by_mpv and page:
         raise UsageError("--mpv has no page: --no-browser, --port and --stay do not go with it")
+    if no_browser and quiet and not as_json:
+        raise UsageError("--no-browser prints an address, which --quiet keeps back")
     with Console(as_json, quiet) as console:
         if target is not None:
             from ..web.export import export
@@ -74,9 +78,15 @@ def play_command(
         else:
             from ..web.player import play
 
+            opened = ""
+
             def listen(event: Event) -> None:
+                nonlocal opened
                 if isinstance(event, PlayerOpened):
-                    console.say(f"{event.address}\n{'' if stay else 'It ends with its page, or '}Ctrl-C ends it.")
+                    opened = event.address
+                    console.say(f"{opened}\n{'' if stay else 'It ends with its page, or '}Ctrl-C ends it.")
+                elif isinstance(event, Note) and quiet and not as_json:  # or nobody would ever come
+                    click.echo(f"codec: {event.text}: {opened}", err=True)
                 console(event)
 
             play(film or "", port=port or 0, browser=not no_browser, stay=stay, limits=limits, listen=listen)

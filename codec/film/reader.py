@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
@@ -119,13 +119,14 @@ class FilmReader:
         with self._open() as (container, stream):
             packets = self._packets(container, stream)
             first = None
-            if start is not None:
-                container.seek(floor(start / stream.time_base), stream=stream, backward=True)
+            if start is not None and start > 0:  # libav does not seek to what lies below
+                with suppress(av.FFmpegError):  # it goes nowhere in some files, and so begins at the beginning
+                    container.seek(floor(start / stream.time_base), stream=stream, backward=True)
                 first = next(packets, None)
                 if first is None or not first.is_keyframe or first.pts * stream.time_base > start:
                     # no index to go by, or one that misses: begin at the beginning, which is always right
-                    container.seek(stream.start_time or 0, stream=stream, backward=True)
-                    packets, first = self._packets(container, stream), None
+                    yield from self.units(None, report)
+                    return
             for packet in packets if first is None else chain([first], packets):
                 tu = bytes(packet)
                 try:
@@ -148,7 +149,7 @@ class FilmReader:
             first = next(packets, None)
             if first is None:
                 return []
-            if len(indexed) == stream.frames and indexed[0] == first.pts:
+            if indexed and len(indexed) == stream.frames and indexed[0] == first.pts:
                 return indexed
             return [first.pts, *(packet.pts for packet in packets)]
 

@@ -1,14 +1,16 @@
 """`codec play --mpv`: mpv with the restored pictures, and with sound, subtitles and chapters of the file itself.
 
 mpv reads the pictures as a Matroska file from a server on loopback, so that it goes anywhere in the film by itself, and
-pauses where decoding is too slow. Its address, with the token, is handed over on standard input: everybody can see what
-a program was started with. Times in both files are those of the film, and mpv takes them as they are.
+pauses where decoding is too slow. Both files are handed over as one, an EDL of two streams, so that mpv chooses among
+the tracks by the film's marks and its user's wishes; and on standard input, as everybody can see what a program was
+started with. Times in both are those of the film.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,6 +28,7 @@ from .server import Server
 MPV = "mpv"
 _PATIENCE = 1800  # seconds that mpv waits for a picture: of some films one takes long
 _END = 5.0  # seconds that mpv has for its end
+_CLOSED = (0, 4)  # exit codes: by itself or its user; by a signal or a key that quits
 _CODES = {1: "it could not start", 2: "it could not show the film", 3: "it could not show all of the film"}
 _QUARTERS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}  # a, b, c, d: degrees
 
@@ -51,7 +54,7 @@ def play_in_mpv(
         raise OutputError("mpv is not on this machine, or not on the PATH: install it, or play without --mpv")
     film = Film(path, best_effort=best_effort, device=device, threads=threads, limits=limits)
     restored = RestoredFilm(film, listen)
-    name = os.path.basename(path).encode(errors="replace").decode()
+    name = _title(path)
     rotation, note = _rotation(film.info)
     if note:
         listen(Note(note))
@@ -59,11 +62,11 @@ def play_in_mpv(
     with Server({"film.mkv": restored}, listen=listen) as server:
         address = f"{server.address}film.mkv"
         listen(PlayerOpened(address, MPV))
-        code = _run([program, *_fixed(name), *options], address)
+        code = _run([program, *_fixed(name), *options], _together(address, path))
     if restored.fault:
         raise restored.fault
-    if code in _CODES:
-        raise OutputError(f"mpv has ended with code {code}: {_CODES[code]}")
+    if code not in _CLOSED:
+        raise OutputError(_ended(code))
     listen(FilmPlayed(path))
 
 
@@ -71,6 +74,7 @@ def _fixed(name: str) -> list[str]:
     """What mpv is told of every film. What its user has set besides stays."""
     return [
         "--playlist=-",
+        "--vid=1",  # the restored pictures; the base is 2
         "--rebase-start-time=no",  # it would move each file by itself
         "--cache=yes",
         f"--network-timeout={_PATIENCE}",
@@ -79,16 +83,32 @@ def _fixed(name: str) -> list[str]:
     ]
 
 
-def _beside(path: str, shift: Fraction) -> list[str]:
-    """Where mpv finds what lies beside the pictures, `shift` seconds later than its times say."""
-    here = os.path.abspath(path)  # no name that begins with a dash, or looks like an address
+def _title(path: str) -> str:
+    """What stands above the window: the film's title, else the file's name."""
     with open_film(path) as film:
-        kinds = {stream.type for stream in film.streams}
+        title = film.metadata.get("title", "")
+    return title or os.path.basename(path).encode(errors="replace").decode()
+
+
+def _together(address: str, path: str) -> str:
+    """What mpv opens: the pictures at `address`, and beside them every track of the film itself."""
+    files = [address, os.path.abspath(path)]  # a name of any letters: its bytes are counted
+    return "edl://" + ";!new_stream;".join(f"!no_chapters;%{len(os.fsencode(file))}%{file},start=0" for file in files)
+
+
+def _beside(path: str, shift: Fraction) -> list[str]:
+    """What mpv is told of tracks and chapters, which come `shift` seconds later than their times say."""
+    with open_film(path) as film:
         chapters = bool(film.chapters())
-    how = "audio" if "audio" in kinds else "sub" if "subtitle" in kinds else ""  # either takes all tracks, once each
-    options = [f"--{how}-file={here}"] if how else []
-    options += [f"--chapters-file={here}"] if chapters else []
+    options = [f"--chapters-file={os.path.abspath(path)}"] if chapters else []
     return options + ([f"--audio-delay={float(shift)}", f"--sub-delay={float(shift)}"] if shift else [])
+
+
+def _ended(code: int) -> str:
+    """How mpv has failed."""
+    if code < 0:
+        return f"mpv was ended by {signal.Signals(-code).name}"
+    return f"mpv has ended with code {code}" + (f": {_CODES[code]}" if code in _CODES else "")
 
 
 def _rotation(info: VideoInfo) -> tuple[list[str], str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-import webbrowser
 from importlib.resources.abc import Traversable
+from threading import Thread
 from urllib.parse import quote
 
 from ..events import FilmPlayed, Listener, Note, PlayerOpened, silent
@@ -19,6 +20,7 @@ from .presence import GRACE, Presence
 from .resources import Constant, FilmFile, Resource
 from .server import Server
 
+_OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.stdin.read()))"
 ALIVE = "alive"  # the event stream that a page reads while it is there
 
 
@@ -50,10 +52,18 @@ def play(
     with Server(resources, port, listen) as server:
         page = f"?src=film/{quote(name)}&alive={ALIVE}"
         listen(PlayerOpened(server.address + page, "browser" if browser else ""))
-        if browser and not shown(server.once(page)):
-            listen(Note("no browser was found on this machine: open the address in one"))
+        if browser:
+            Thread(target=_open, args=(server, page, listen), daemon=True).start()
         presence.wait(stay, grace)
     listen(FilmPlayed(path))
+
+
+def _open(server: Server, page: str, listen: Listener) -> None:
+    """Have the browser open the page. Some browsers are waited for until they end."""
+    address = server.once(page)
+    if not shown(address):
+        server.taken(address.rpartition("/")[2])
+        listen(Note("no browser was found on this machine: open the address in one"))
 
 
 def check_film(path: str, limits: Limits) -> None:
@@ -66,7 +76,15 @@ def check_film(path: str, limits: Limits) -> None:
 def shown(address: str) -> bool:
     """Open an address in the user's browser; False where there is none that has a screen."""
     screen = sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
-    try:
-        return screen and webbrowser.open(address)  # without a screen it takes the terminal, for a browser of text
-    except (OSError, webbrowser.Error):
+    if not screen:  # a browser of text would take the terminal
+        return False
+    try:  # a process of its own, as a browser writes to what it is started with, and that may be JSON
+        return not subprocess.run(
+            [sys.executable, "-c", _OPEN],
+            input=address.encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        ).returncode
+    except OSError:
         return False

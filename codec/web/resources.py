@@ -25,7 +25,7 @@ TYPES = {
     ".glsl": "text/plain; charset=utf-8",
     ".bin": BYTES,
 }
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,40})-(\d{0,40})", re.ASCII | re.IGNORECASE)
 _EBML = b"\x1a\x45\xdf\xa3"
 
 
@@ -81,11 +81,13 @@ class FilmFile(Resource):
             raise InputError(f"{self.path} is no longer there") from None
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {reason(error)}") from None
-        return State(kind, seen.st_size, f'"{seen.st_size:x}-{seen.st_mtime_ns:x}-{seen.st_ino:x}"')
+        return State(kind, seen.st_size, _tag(seen))
 
     def parts(self, state: State, begin: int, end: int) -> Iterator[Piece]:
         try:
             with open(self.path, "rb") as file:
+                if _tag(os.fstat(file.fileno())) != state.tag:
+                    raise InputError(f"{self.path} has become another file while it was read")
                 file.seek(begin)
                 while begin < end:
                     data = file.read(min(BLOCK, end - begin))
@@ -95,6 +97,11 @@ class FilmFile(Resource):
                     begin += len(data)
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {reason(error)}") from None
+
+
+def _tag(seen: os.stat_result) -> str:
+    """What tells a file from what it was before, in quotes."""
+    return f'"{seen.st_size:x}-{seen.st_mtime_ns:x}-{seen.st_ino:x}"'
 
 
 def kind_of(head: bytes) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from threading import Condition
 from typing import Any
 
 import numpy as np
 
-from ..errors import NvcError
+from ..errors import FormatError
 from ..events import Listener, Problem, once_each, silent
 from ..film.film import Film
 from ..frames import Frame
 from ..machine import use_threads
-from ..wire.uncompressed import SECOND, UncompressedFilm
+from ..wire.uncompressed import SECOND, TIME_MAX, UncompressedFilm
 from .resources import Piece, Resource, State
 
 DECODERS = 2  # at a time: one for the reader that is about to leave, one for where it goes
@@ -29,17 +30,25 @@ class RestoredFilm(Resource):
 
     Attributes:
         shift: seconds that pictures are late by, against the file's clock: more than 0 where that begins below 0.
-        fault: what has ended the film before its end, None where nothing has.
+        fault: what has ended the film before its end, None where nothing has; of any kind, memory that ran out among
+            them.
     """
 
     def __init__(self, film: Film, listen: Listener = silent):
-        """Raises FormatError where the file cannot be read."""
-        self.fault: NvcError | None = None
+        """Raises FormatError where the file cannot be read, or has times that no player could keep."""
+        self.fault: Exception | None = None
         self._film, self._listen = film, once_each(listen)
         self._times = film.times()
         base = film.info.time_base
-        self.shift = max(-self._times[0] * base, base * 0)
-        self._file = UncompressedFilm(film.info, [round((t * base + self.shift) * SECOND) for t in self._times])
+        if not self._times:
+            raise FormatError(f"{film.path} has no pictures")
+        late = max(-self._times[0], 0)
+        self.shift = late * base
+        whole, part = 2 * base.numerator * SECOND, 2 * base.denominator  # integers: there may be a million times
+        times = [((t + late) * whole + base.denominator) // part for t in self._times]
+        if times[-1] > TIME_MAX or any(b <= a for a, b in pairwise(times)):
+            raise FormatError(f"{film.path}: its times do not rise, or go beyond what a player can keep")
+        self._file = UncompressedFilm(film.info, times)
         self._turns = Condition()
         self._running, self._last = 0, 0
 
@@ -102,7 +111,7 @@ class RestoredFilm(Resource):
                     known = self._tell(known)
             if last is not None:
                 yield from (last for _ in range(number, len(self._times)))
-        except NvcError as fault:
+        except Exception as fault:  # not what ends a reader that has gone; all else is told once mpv has ended
             self.fault = fault
         finally:
             self._tell(known)

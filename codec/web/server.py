@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from http import HTTPStatus
@@ -25,12 +26,14 @@ from urllib.parse import unquote
 
 from ..errors import FormatError, InputError, OutputError, reason
 from ..events import Listener, Problem, once_each, silent
+from .peers import is_stranger
 from .resources import Resource, State, asked
 
 CONNECTIONS = 64  # at a time; browsers make six
 _PATIENCE = 30.0  # seconds for a request to come
 _POLL = 0.1  # seconds between looks whether to end
-_LAST = 10.0  # seconds for answers under way to end
+_LAST = 2.0  # seconds for answers under way to end
+_PLAIN = 80  # the port that browsers do not name
 _POLICY = "; ".join((
     "default-src 'none'", "script-src 'self'", "worker-src 'self'", "style-src 'self'", "img-src 'self' blob: data:",
     "media-src 'self' blob:", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
@@ -61,6 +64,7 @@ class Server:
         self.resources, self._listen = resources, once_each(listen)
         self.token = secrets.token_urlsafe(32)
         self._once: dict[str, str] = {}  # key -> path
+        self._used: set[str] = set()
         try:
             first = _Listener(self, "127.0.0.1", port)
         except OSError as error:
@@ -72,6 +76,7 @@ class Server:
             self._listeners.append(_Listener(self, "::1", self.port))
         self.hosts = {f"localhost:{self.port}", f"127.0.0.1:{self.port}"}
         self.hosts |= {f"[::1]:{self.port}"} if len(self._listeners) > 1 else set()
+        self.hosts |= {host.rpartition(":")[0] for host in self.hosts if self.port == _PLAIN}
         self.address = f"http://127.0.0.1:{self.port}/{self.token}/"
 
     def __enter__(self) -> Self:
@@ -86,19 +91,30 @@ class Server:
         for one in self._listeners:
             one.shutdown()
             one.server_close()
+        end = time.monotonic() + _LAST
         for one in self._listeners:
-            one.hang_up()
+            one.hang_up(end)
 
     def once(self, path: str) -> str:
-        """An address that leads to `path` a single time: what starts a browser hands it over where every user of the
-        machine may see it."""
+        """An address that leads to `path` a single time, and no other user where the system tells who asks: what starts
+        a browser hands it over where every user of the machine may see it."""
         key = secrets.token_urlsafe(32)
         self._once[key] = path
         return f"http://127.0.0.1:{self.port}/{key}"
 
     def taken(self, key: str) -> str | None:
         """The path of an address for a single time, which is forgotten now; None where there is no such."""
-        return self._once.pop(key, None)
+        path = self._once.pop(key, None)
+        if path is not None:
+            self._used.add(key)
+        return path
+
+    def used(self, key: str) -> bool:
+        """Whether an address for a single time has led somewhere. It tells then: who comes too late may be whom it was
+        meant for."""
+        if key in self._used:
+            self.tell("the address for the browser was asked for twice; where no page has opened, open the printed one")
+        return key in self._used
 
     def tell(self, text: str) -> None:
         """Tell of a problem, once."""
@@ -145,15 +161,15 @@ class _Listener(ThreadingHTTPServer):
         if not isinstance(error, OSError):
             self.owner.tell(f"an answer was not given: {type(error).__name__}: {error}")
 
-    def hang_up(self) -> None:
-        """End all connections."""
+    def hang_up(self, end: float) -> None:
+        """End all connections. Answers under way have until `end`, by the monotonic clock."""
         with self._opening:
             left = dict(self._open)
         for connection in left:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in left.values():
-            thread.join(_LAST)
+            thread.join(max(end - time.monotonic(), 0))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -166,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer, or refuse with a sentence."""
         server = self.server.owner
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # what follows is no request
         if len(self.headers.get_all("Host", [])) != 1 or self.headers["Host"].lower() not in server.hosts:
             self._refuse(HTTPStatus.FORBIDDEN, "This server answers to its own address only.")
             return
@@ -173,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "There is only GET and HEAD.", {"Allow": "GET, HEAD"})
             return
         key, slash, rest = self.path.partition("?")[0].removeprefix("/").partition("/")
-        if not slash and self.command == "GET" and (path := server.taken(key)) is not None:
+        if not slash and self.command == "GET" and (path := self._led(key)) is not None:
             self._begin(HTTPStatus.SEE_OTHER, {"Location": f"/{server.token}/{path}", "Content-Length": "0"})
             return
         if not hmac.compare_digest(key.encode(errors="replace"), server.token.encode()):
@@ -190,6 +208,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, f"{error}.")
             return
         self._answer(resource, state)
+
+    def _led(self, key: str) -> str | None:
+        """Where an address for a single time leads whoever asks."""
+        server = self.server.owner
+        if is_stranger(self.client_address[1], server.port):
+            return None
+        return None if server.used(key) else server.taken(key)
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = do_GET
 

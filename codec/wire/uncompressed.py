@@ -31,6 +31,7 @@ from .matroska import (
 )
 
 SECOND = 10**9  # nanoseconds
+TIME_MAX = 2**62  # nanoseconds: what players keep in 64 bits, with room to add
 
 _EBML, _INFO, _CUES = 0x1A45DFA3, 0x1549A966, 0x1C53BB6B
 _DOC_TYPE, _DOC_VERSION, _DOC_READ_VERSION = 0x4282, 0x4287, 0x4285
@@ -67,7 +68,7 @@ class UncompressedFilm:
     """
 
     def __init__(self, info: VideoInfo, times: Sequence[int]):
-        """`times`: nanoseconds at which pictures are shown, not negative, rising; at least one."""
+        """`times`: nanoseconds at which pictures are shown, 0 .. TIME_MAX, rising; at least one."""
         self._info, self._times = info, times
         self.picture_bytes = info.format.frame_bytes(info.width, info.height)
         self.stride = _CLUSTER_HEAD.size + self.picture_bytes

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import codec
-from codec.errors import OutputError
+from codec.errors import FormatError, OutputError
 from codec.events import FilmPlayed, PlayerOpened, Problem
 from codec.film.film import Film
 from codec.frames import Colour, Frame, PlaneFormat, VideoInfo
@@ -41,10 +41,11 @@ LONG = 60.0  # seconds that nothing here takes
 FAKE = """#!{python}
 import json, os, sys, urllib.request
 address = sys.stdin.read()
+film = address.split("%")[2].split(",")[0]
 told = {{"words": sys.argv[1:], "address": address, "no_proxy": os.environ["no_proxy"]}}
 heads = []
 for begin in {begins}:
-    asked = urllib.request.Request(address.strip(), headers={{"Range": f"bytes={{begin}}-"}})
+    asked = urllib.request.Request(film, headers={{"Range": f"bytes={{begin}}-"}})
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(asked, timeout=60) as answer:
             heads.append([answer.status, answer.headers["Content-Type"], len(answer.read())])
@@ -179,6 +180,29 @@ def test_a_film_that_begins_below_zero_is_moved_and_says_by_how_much(monkeypatch
     assert RestoredFilm(film).shift == Fraction(1, 2)
 
 
+@pytest.mark.parametrize("times", [[0, 40, 40], [0, 80, 40], [0, 2**60]])
+def test_times_that_no_player_keeps_are_refused(times: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    film = Film(FILM, device="cpu", threads=1)
+    film.info = replace(film.info, time_base=Fraction(1, 1000))
+    monkeypatch.setattr(film, "times", lambda: times)
+    with pytest.raises(FormatError, match="times do not rise, or go beyond"):
+        RestoredFilm(film)
+
+
+@pytest.mark.parametrize("fault", [MemoryError("no more"), RuntimeError("out of memory"), OSError(5, "failed")])
+def test_whatever_ends_the_decoder_ends_the_command_with_it(
+    fault: Exception, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Iterator[Frame]:
+        raise fault
+        yield
+
+    fake()
+    monkeypatch.setattr(Film, "frames", broken)
+    with pytest.raises(type(fault), match=str(fault.args[-1])):
+        play_in_mpv(FILM, device="cpu", threads=1)
+
+
 def test_a_film_that_vanishes_while_it_is_shown_ends_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "film.nvc"
     shutil.copy(FILM, path)
@@ -225,13 +249,17 @@ def test_mpv_is_handed_the_address_where_nobody_else_sees_it(fake: Callable[...,
     play_in_mpv(path, device="cpu", threads=1, listen=events.append)
     told = json.loads(out.read_text())
     assert isinstance(events[0], PlayerOpened)
-    assert told["address"] == f"{events[0].address}\n"
+    address = events[0].address
+    assert told["address"] == (
+        f"edl://!no_chapters;%{len(address)}%{address},start=0;!new_stream;"
+        f"!no_chapters;%{len(str(path))}%{path},start=0\n"
+    )
     assert not [word for word in told["words"] if "http" in word]
     words = set(told["words"])
     assert {
         "--playlist=-",
         "--rebase-start-time=no",
-        f"--audio-file={path}",
+        "--vid=1",
         f"--force-media-title={path.name}",
     } <= words
     assert "--terminal=no" not in words
@@ -253,6 +281,8 @@ def test_of_a_film_of_pictures_alone_mpv_is_told_of_nothing_else(fake: Callable[
 @pytest.mark.parametrize(("end", "sentence"), [
     ("sys.exit(1)", "mpv has ended with code 1: it could not start"),
     ("sys.exit(2)", "mpv has ended with code 2: it could not show the film"),
+    ("sys.exit(127)", "mpv has ended with code 127"),
+    ("os.kill(os.getpid(), 11)", "mpv was ended by SIGSEGV"),
 ])  # fmt: skip
 def test_mpv_that_fails_is_a_sentence(fake: Callable[..., Path], end: str, sentence: str) -> None:
     fake(end=end)

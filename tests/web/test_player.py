@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import webbrowser
 from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPConnection
@@ -168,7 +168,7 @@ def test_it_waits_for_the_first_page(page: Path) -> None:
 
 def test_the_browser_is_started_with_an_address_for_once(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(codec.web.player, "shown", lambda address: bool(opened.append(address)))
+    monkeypatch.setattr(codec.web.player, "shown", lambda address: opened.append(address) is None)
     watched = Watched(FILM, grace=0, folder=page)
     token = watched.address.path.strip("/")
     end = time.monotonic() + LONG
@@ -180,19 +180,43 @@ def test_the_browser_is_started_with_an_address_for_once(page: Path, monkeypatch
         connection.request("GET", urlsplit(opened[0]).path)
         where = connection.getresponse().headers["Location"]
     assert where == f"{watched.address.path}?{watched.address.query}"
-    assert Note("no browser was found on this machine: open the address in one") in watched.events
     watched.alive().close()
     assert watched.ended()
 
 
-def test_a_browser_without_a_screen_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webbrowser, "open", lambda address: True)
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in is a script")
+def test_a_browser_is_started_where_there_is_a_screen_and_cannot_spoil_what_we_write(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     assert not shown("http://127.0.0.1/")
-    monkeypatch.setenv("DISPLAY", ":0")
-    assert shown("http://127.0.0.1/")
+    browser, told = tmp_path / "browser", tmp_path / "told"
+    browser.write_text(f"#!/bin/sh\necho opening\necho trouble >&2\necho \"$1\" > '{told}'\n")
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    assert shown("http://127.0.0.1/x?a=b&c")
+    assert told.read_text() == "http://127.0.0.1/x?a=b&c\n"
+    assert capfd.readouterr() == ("", "")
+    browser.write_text("#!/bin/sh\nexit 1\n")
+    assert not shown("http://127.0.0.1/")
+
+
+def test_where_no_browser_opens_its_address_is_told_and_forgotten(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(codec.web.player, "shown", lambda address: bool(opened.append(address)))
+    watched = Watched(FILM, grace=0, folder=page)
+    note = Note("no browser was found on this machine: open the address in one")
+    end = time.monotonic() + LONG
+    while note not in watched.events and time.monotonic() < end:
+        time.sleep(0.01)
+    assert note in watched.events
+    with closing(HTTPConnection(watched.address.netloc, timeout=LONG)) as connection:
+        connection.request("GET", urlsplit(opened[0]).path)
+        assert connection.getresponse().status == 403
+    watched.alive().close()
+    assert watched.ended()
 
 
 def test_what_is_none_of_ours_is_refused_before_anything_listens(tmp_path: Path, page: Path) -> None:
@@ -293,11 +317,14 @@ def test_what_lies_beside_the_page_in_the_package_is_of_types_that_it_has() -> N
 
 @pytest.mark.parametrize(("words", "sentence"), [
     ((), "a FILM is missing; --export DIR needs none"),
-    ((FILM, "--export", "x"), "--export takes nothing but a folder"),
-    (("--export", "x", "--mpv"), "--export takes nothing but a folder"),
+    ((FILM, "--export", "x"), "--export takes a folder, and nothing else"),
+    (("--export", "x", "--mpv"), "--export takes a folder, and nothing else"),
     ((FILM, "-y"), "--overwrite goes with --export"),
     ((FILM, "--mpv", "--stay"), "--mpv has no page"),
-    ((FILM, "--best-effort"), "--best-effort goes with --mpv"),
+    ((FILM, "--best-effort"), "--best-effort, --device and --threads go with --mpv"),
+    ((FILM, "--threads", "1"), "--best-effort, --device and --threads go with --mpv"),
+    ((FILM, "--no-browser", "-q"), "--no-browser prints an address, which --quiet keeps back"),
+    (("-",), "not standard input"), (("",), "a FILM is missing"), (("--export", ""), "--export takes a folder"),
     ((FILM, "--port", "65536"), "65536"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_wrong_usage(run: Run, words: tuple[object, ...], sentence: str) -> None:

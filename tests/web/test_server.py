@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from codec.errors import OutputError
+from codec.errors import InputError, OutputError
 from codec.events import Event, Problem
-from codec.web.resources import Constant, FilmFile, asked, kind_of
+from codec.web.peers import is_stranger
+from codec.web.resources import BLOCK, Constant, FilmFile, asked, kind_of
 from codec.web.server import CONNECTIONS, Server
 
 DATA = random.Random(1).randbytes(1024)
@@ -140,6 +141,7 @@ def test_head_tells_what_get_sends(server: Server, film: Path) -> None:
 
 @pytest.mark.parametrize(("header", "begin", "end"), [
     ("bytes=0-", 0, None), ("bytes=0-0", 0, 1), ("bytes=5-9", 5, 10), ("bytes=1000-99999", 1000, None),
+    ("Bytes=5-9", 5, 10), (f"bytes=5-{2**64}", 5, None),
     ("bytes=-7", -7, None), ("bytes=-99999", 0, None),
 ])  # fmt: skip
 def test_a_range_is_sent_alone(server: Server, film: Path, header: str, begin: int, end: int | None) -> None:
@@ -183,7 +185,7 @@ def test_a_film_that_has_vanished_is_a_sentence_told_once(server: Server, film: 
     assert told == [Problem(f"{film} is no longer there")]
 
 
-def test_a_film_that_shrinks_while_it_is_sent_ends_the_connection(film: Path) -> None:
+def test_a_film_that_has_changed_meanwhile_is_not_sent(film: Path) -> None:
     resource = FilmFile(str(film))
     state = resource.state()
     os.truncate(film, 10)
@@ -199,8 +201,18 @@ def test_a_film_that_shrinks_while_it_is_sent_ends_the_connection(film: Path) ->
             received = b""
             while data := raw.recv(4096):
                 received += data
-    assert received.endswith(b"\r\n\r\n" + film.read_bytes())
-    assert told == [Problem(f"{film} has become shorter while it was read")]
+    assert received.endswith(b"\r\n\r\n")
+    assert told == [Problem(f"{film} has become another file while it was read")]
+
+
+def test_a_film_that_shrinks_while_it_is_sent_ends_with_a_sentence(film: Path) -> None:
+    film.write_bytes(bytes(4 * BLOCK))
+    resource = FilmFile(str(film))
+    parts = resource.parts(resource.state(), 0, 4 * BLOCK)
+    assert len(next(parts)) == BLOCK
+    os.truncate(film, BLOCK)
+    with pytest.raises(InputError, match="has become shorter while it was read"):
+        list(parts)
 
 
 def test_one_connection_serves_many_requests(server: Server, film: Path) -> None:
@@ -232,15 +244,49 @@ def test_many_at_a_time_are_answered_and_too_many_are_hung_up_on(server: Server)
         one.close()
 
 
-def test_an_address_for_once_leads_on_once(server: Server) -> None:
+def once(server: Server, key: str) -> tuple[int, str | None]:
+    """(status, where to) of an address for a single time."""
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("GET", f"/{key}")
+        response = connection.getresponse()
+        return response.status, response.headers["Location"]
+
+
+def test_an_address_for_once_leads_no_other_user_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     path = server.once("?src=x").rpartition("/")[2]
-    found = []
-    for _ in range(2):
-        with closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
-            connection.request("GET", f"/{path}")
-            response = connection.getresponse()
-            found.append((response.status, response.headers["Location"]))
-    assert found == [(303, f"/{server.token}/?src=x"), (403, None)]
+    monkeypatch.setattr("codec.web.server.is_stranger", lambda port, ours: ours == server.port)
+    assert once(server, path) == (403, None)
+    monkeypatch.setattr("codec.web.server.is_stranger", lambda port, ours: False)
+    assert once(server, path)[0] == 303
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="this system does not tell whose connections are")
+def test_linux_tells_whose_a_connection_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        ours = listening.getsockname()[1]
+        with closing(socket.create_connection(("127.0.0.1", ours))) as there:
+            port = there.getsockname()[1]
+            assert not is_stranger(port, ours)
+            monkeypatch.setattr(os, "getuid", lambda: -2)
+            assert is_stranger(port, ours)
+            assert not is_stranger(port, ours + 1)
+
+
+def test_an_address_for_once_leads_on_once_and_tells_who_comes_second(server: Server, told: list[Event]) -> None:
+    key = server.once("?src=x").rpartition("/")[2]
+    assert [once(server, key) for _ in range(3)] == [(303, f"/{server.token}/?src=x"), (403, None), (403, None)]
+    assert [type(event) for event in told] == [Problem]
+    assert "asked for twice" in str(told)
+
+
+def test_what_follows_a_request_is_not_taken_for_the_next_one(server: Server) -> None:
+    with closing(socket.create_connection(("127.0.0.1", server.port), 20)) as connection:
+        body = f"GET /{server.token}/ HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+        head = body[:-2] + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        connection.sendall(head + body)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert b"Connection: close" in answer
 
 
 def test_the_end_closes_connections_and_leaves_no_thread(film: Path) -> None:
@@ -271,7 +317,8 @@ def test_ranges_and_types_are_read_as_they_are_specified() -> None:
     assert asked("bytes=0-4", 10) == (0, 5)
     assert asked("bytes=-4", 10) == (6, 10)
     assert asked("bytes=10-", 10) == asked("bytes=-1", 0) == (0, 0)
-    assert asked("bytes=" + "9" * 30 + "-", 10) is None
+    assert asked("bytes=" + "9" * 30 + "-", 10) == (0, 0)
+    assert asked("bytes=" + "9" * 50 + "-", 10) is None
     assert kind_of(b"\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm") == "video/webm"
     assert kind_of(b"\x1a\x45\xdf\xa3\x9f\x42\x82\x88matroska") == "video/x-matroska"
     assert kind_of(b"NVS\x01") == "application/octet-stream"

@@ -5,13 +5,15 @@
  */
 
 /**
- * Holds the event stream open until the page goes.
+ * Holds the event stream open until the page goes, for all pages together where that can be: a browser has only six
+ * connections to a server.
  * @param {Location} location of the page
- * @returns {EventSource|null} the stream, null where the address names none
- */
+ * @returns {SharedWorker|EventSource|null} what holds it, null where the address names none */
 export function tellAlive(location) {
-  const address = new URLSearchParams(location.search).get("alive");
+  const address = new URLSearchParams(location.search).get('alive');
   if (!address) return null;
   const url = new URL(address, location.href);
-  return url.origin === location.origin ? new EventSource(url) : null;
+  if (url.origin !== location.origin) return null;
+  if (typeof SharedWorker === 'undefined') return new EventSource(url);
+  return new SharedWorker(new URL('holding.js', import.meta.url), { name: url.href });
 }
