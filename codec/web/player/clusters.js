@@ -206,7 +206,7 @@ function laceSizes(bytes, lacing, size) {
     sum += frame;
   }
   const left = size - bytes.at - sum;
+  if (left < (lacing === FIXED ? count : 0)) throw new NvcError('the frames of a block are damaged');
   if (lacing === FIXED) return new Array(count).fill(Math.floor(left / count));
-  if (left < 0) throw new NvcError('the frames of a block are damaged');
   return [...sizes, left];
 }

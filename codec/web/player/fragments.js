@@ -31,6 +31,8 @@ export class Fragments {
     this.first = new Map(); // tables of samples that come before all fragments
     this.defaults = new Map();
     this.reached = new Map(); // ticks, by track: where the samples known so far end
+    this.claimed = new Map(); // samples, by where the fragments lie that were read
+    this.room = source.size; // samples that others may have: each has a byte at least
     this.duration = 0; // seconds; 0 where it is not known
     this.told = 0; // ticks of the film that mehd tells
     for (const [kind, box] of boxes(mvex)) {
@@ -205,6 +207,8 @@ export class Fragments {
   /** Samples of a fragment; `time`: seconds where it begins if it does not say so itself. */
   async #read(box, tables, time) {
     let reach = box.offset; // where the data of the track before ends
+    this.room += this.claimed.get(box.offset) ?? 0; // it is read again
+    const before = this.room;
     for (const [kind, traf] of boxes(await contents(this.source, box))) {
       if (kind !== 'traf') continue;
       const tfhd = child(traf, 'tfhd');
@@ -222,6 +226,7 @@ export class Fragments {
       if (!tables.has(id)) tables.set(id, new SampleTable());
       reach = this.#runs(traf, info, usual, base, tables.get(id), time);
     }
+    this.claimed.set(box.offset, before - this.room);
   }
 
   /** Add the samples of a track in a fragment; returns where their data end. */
@@ -235,7 +240,10 @@ export class Fragments {
       if (kind !== 'trun') continue;
       const { flags } = fullBox(run);
       const count = run.u32();
-      if (count + table.count > FRAGMENT_MAX) throw new NvcError(`a fragment of the film claims ${count} samples`);
+      if (count + table.count > FRAGMENT_MAX || count > this.room) {
+        throw new NvcError(`a fragment of the film claims ${count} samples`);
+      }
+      this.room -= count;
       if (flags & 1) offset = base + run.i32();
       const first = flags & 4 ? run.u32() : null;
       for (let k = 0; k < count; k++) {
