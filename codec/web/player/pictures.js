@@ -18,7 +18,7 @@
  */
 
 import { NvcError } from './bytes.js';
-import { newPlane, shapesOf } from './planes.js';
+import { checkBase, newPlane, shapesOf } from './planes.js';
 
 const MEMORY = 2 ** 28; // bytes of pictures ahead
 const AHEAD = [6, 24]; // least and most of them
@@ -188,6 +188,7 @@ export class Pictures {
 
   /** Begin a picture. @returns {{base: Plane[], planes: Promise<Plane[]> | null, since: number}} */
   #predict(unit, base) {
+    checkBase(base, unit.segment.header);
     const since = performance.now();
     const idle = this.#options.baseOnly || (this.#early(unit) && !unit.segment.header.loss_kind);
     if (this.#closed || idle) return { base, planes: null, since, idle };
