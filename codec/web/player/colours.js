@@ -6,6 +6,7 @@
 
 import { checksum, newPlane } from './planes.js';
 import { corrections, Head } from './prediction.js';
+import { boundOf } from './restore.js';
 import { upscale } from './upscale.js';
 
 const UNIT = 16; // of a 10-bit step
@@ -17,8 +18,8 @@ const LIMIT = 2 ** 15; // of corrections
  * @param {import('./payload.js').Still} still
  * @returns {string | null} a sentence, or null where it can */
 export function missingOf(still) {
-  if (still.bounded === 3) return 'its palette cannot be decoded by this player yet';
-  if (still.bounded) return 'its loss-stream is near-lossless, which this player cannot decode yet';
+  if (still.bounded === 3) return 'it is lossless, by a palette, which this player cannot decode yet';
+  if (still.bounded) return `its loss-stream ${boundOf(still)}, which this player cannot decode yet`;
   return null;
 }
 

@@ -32,7 +32,8 @@ class Checked {
   picture({ number, base, predicted, payload }) {
     let planes = predicted ?? this.predicted(base, number);
     if (this.restorer && !this.error) planes = this.completed(planes, payload);
-    return { planes, error: this.error, ...this.check(planes, number) };
+    const found = this.check(planes, number);
+    return { planes, error: this.error, ...found };
   }
 
   predicted(base, number) {
