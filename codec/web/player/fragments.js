@@ -93,10 +93,10 @@ export class Fragments {
     for (let left = sidx.u16(); left > 0; left--) {
       const size = sidx.u32();
       if (size >= 0x80000000) return false; // an index of indexes
-      pieces.push({ time: (ticks + this.main.edits.shift) / timescale, offset: end, end: end + size });
-      end += size;
+      const time = (ticks + this.main.edits.shift) / timescale;
       ticks += sidx.u32();
-      sidx.skip(4);
+      pieces.push({ time, offset: end, end: end + size, key: sidx.u32() >= 0x80000000 });
+      end += size;
     }
     if (!timescale || !pieces.length) return false;
     const behind = end < this.source.size ? await outerBox(this.source, end) : null;

@@ -184,7 +184,7 @@ export class Player extends EventTarget {
   #showNext() {
     const picture = this.#pictures?.take();
     if (!picture) return false;
-    if (!this.playing) this.clock.set(picture.time);
+    if (!this.playing) this.clock.set(this.#seeking ? Math.min(picture.time, this.clock.now) : picture.time);
     this.#show(picture);
     return true;
   }
