@@ -14,10 +14,10 @@ PICTURES = 8  # of every golden film
 EXACT = ("head-v1", "enlarged-v1", "shipped-v1", "tracks-v1")
 BASE = {
     "history-v1": "earlier pictures",
-    "lossless-v1": "near-lossless",
+    "lossless-v1": "is lossless",
     "learned-v1": "near-lossless",
-    "whole-v1": "near-lossless",
-    "light-v1": "near-lossless",
+    "whole-v1": "is lossless",
+    "light-v1": "is lossless",
 }
 
 

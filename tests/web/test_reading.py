@@ -217,6 +217,16 @@ def test_seeking_among_fragments_of_single_tracks(tmp_path: Path) -> None:
     assert begins == [[0.92, *[0.94] * 3], [0.4] * 4, [0.32] * 4, [0.08, *[0.1] * 3], [0] * 4]
 
 
+def test_the_last_fragment_is_looked_for_but_once(tmp_path: Path) -> None:
+    """A file of a hundred thousand boxes, behind which something lies that is none."""
+    empty = [table("stts", [], "II"), table("stsc", [], "III"), full("stsz", bytes(8)), table("stco", [], "I")]
+    extends = box("mvex", full("trex", struct.pack(">5I", 1, 1, 1, 1, 0)))
+    path = tmp_path / "film.mp4"
+    path.write_bytes(mp4([Crafted([], empty, entries=[av01()])], extends, box("moof") * (1 << 17) + b"\0\0\0\5"))
+    (answer,) = in_node("reading.mjs", [{"do": "asks", "path": str(path)}], tmp_path)
+    assert answer.get("found", {}).get("tracks") == 1, answer
+
+
 def test_fragments_claim_no_more_samples_than_the_file_has_bytes(tmp_path: Path) -> None:
     """Each claims a million samples in a hundred bytes; a thousand would be a thousand million."""
     empty = [table("stts", [], "II"), table("stsc", [], "III"), full("stsz", bytes(8)), table("stco", [], "I")]

@@ -291,10 +291,14 @@ export class Fragments {
 function lastFragment(bytes, start) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const kind = (at) => String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+  const vain = new Set(); // boxes behind which no other begins, somewhere before the end
   for (let first = bytes.length - 8; first >= 0; first--) {
     if (bytes[first + 4] !== 0x6d || kind(first) !== 'moof') continue;
     let at = first;
-    while (at + 8 <= bytes.length && OUTER.includes(kind(at)) && view.getUint32(at) >= 8) at += view.getUint32(at);
+    while (at + 8 <= bytes.length && !vain.has(at) && OUTER.includes(kind(at)) && view.getUint32(at) >= 8) {
+      vain.add(at);
+      at += view.getUint32(at);
+    }
     if (at === bytes.length) return start + first;
   }
   return 0;
