@@ -97,8 +97,9 @@ export class Fragments {
       if (size >= 0x80000000) return false; // an index of indexes
       const time = (ticks + this.main.edits.shift) / timescale;
       ticks += sidx.u32();
-      pieces.push({ time, offset: end, end: end + size, key: sidx.u32() >= 0x80000000 });
+      pieces.push({ time, offset: end, end: end + size, key: false }); // what it says of keyframes is often wrong
       end += size;
+      sidx.skip(4);
     }
     if (!timescale || !pieces.length) return false;
     const behind = end < this.source.size ? await outerBox(this.source, end) : null;
