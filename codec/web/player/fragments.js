@@ -29,6 +29,7 @@ export class Fragments {
     this.pieces = [];
     this.offset = offset; // from which on nothing was looked for
     this.indexed = false;
+    this.keyed = false; // whether each fragment begins with a keyframe
     this.tracks = new Map();
     this.first = new Map(); // tables of samples that come before all fragments
     this.defaults = new Map();
@@ -70,7 +71,17 @@ export class Fragments {
     const { first, offset } = this;
     if (first.size) this.pieces.unshift({ time: -Infinity, offset, end: offset, tables: first });
     else if (!indexed) await this.grow();
+    this.keyed = indexed && (await this.#beginWithKeys());
     this.duration = this.told / timescale || this.duration || (await this.#end());
+  }
+
+  /** Whether fragments begin with keyframes, as two of them tell: what indexes say of that is often wrong. */
+  async #beginWithKeys() {
+    for (const piece of this.pieces.filter(({ tables }) => !tables).slice(1, 3)) {
+      const table = (await this.load(this.pieces.indexOf(piece))).get(this.main.id);
+      if (!table?.count || !table.keys[0]) return false;
+    }
+    return true;
   }
 
   /** By a `sidx` before the first fragment, one that covers all of the file. */
@@ -99,8 +110,9 @@ export class Fragments {
       if (size >= 0x80000000) return false; // an index of indexes
       const time = (ticks + this.main.edits.shift) / timescale;
       ticks += sidx.u32();
-      pieces.push({ time, offset: end, end: end + size, key: sidx.u32() >= 0x80000000 });
+      pieces.push({ time, offset: end, end: end + size });
       end += size;
+      sidx.skip(4);
     }
     if (!timescale || !pieces.length) return false;
     const behind = end < this.source.size ? await outerBox(this.source, end) : null;

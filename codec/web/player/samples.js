@@ -135,9 +135,9 @@ export class SampleTable {
 /**
  * A table whose pieces are read when they are wanted. A container gives
  *
- *   pieces                 where they begin, as far as they are known: {time}, in seconds; and, where that is known,
- *                          `key`: whether it is a keyframe that begins there, or `tables`, what `load` would give
- *   indexed                whether they are those of an index, which is one of keyframes
+ *   pieces                 where they begin, as far as they are known: {time}, in seconds, and perhaps `tables`, what
+ *                          `load` would give
+ *   keyed                  whether each begins with a keyframe, and no other has one
  *   grow() → Promise       whether it found one piece more
  *   load(p) → Promise      its samples: a Map from the tracks' ids to SampleTables
  *
@@ -226,10 +226,10 @@ export class Track {
    * @returns {number[]} seconds */
   keyTimes() {
     if (this.table) return this.table.keyTimes(this.timescale);
-    const { pieces, indexed } = this.pieces.container;
-    return pieces.flatMap(({ time, tables, key = indexed }) => {
+    const { pieces, keyed } = this.pieces.container;
+    return pieces.flatMap(({ time, tables }) => {
       if (tables) return tables.get(this.id)?.keyTimes(this.timescale) ?? [];
-      return key ? [time] : [];
+      return keyed ? [time] : [];
     });
   }
 
