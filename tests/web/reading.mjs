@@ -133,7 +133,7 @@ async function asks({ path }) {
     return part(file, from, to + 1);
   });
   const film = await open(source);
-  return { asked, tracks: film.tracks.length };
+  return { asked, tracks: film.tracks.length, duration: film.duration };
 }
 
 /** Pictures of loss-streams, each on its own: the checksums of what they make of a prediction, or why they do not. */

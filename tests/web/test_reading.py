@@ -177,7 +177,7 @@ def test_an_index_at_the_end_takes_few_requests(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(mp4([Crafted([bytes(3 << 20), *SAMPLES], [TIMES, KEYS, CHUNK, EACH, WHERE], entries=[av01()])]))
     (told,) = found(in_node("reading.mjs", [{"do": "asks", "path": str(path)}], tmp_path))
-    assert told == {"asked": 2, "tracks": 1}
+    assert (told["asked"], told["tracks"]) == (2, 1)
 
 
 # ------------------------------------------------------------------------------------------------------- by fragments
@@ -249,6 +249,20 @@ def test_fragments_claim_no_more_samples_than_the_file_has_bytes(tmp_path: Path)
     *answers, peak = in_node("reading.mjs", [*jobs, {"do": "peak"}], tmp_path)
     assert all("error" in answer for answer in answers), answers
     assert peak["found"] < 800 << 20
+
+
+def test_how_long_a_film_is_that_does_not_say_it(tmp_path: Path) -> None:
+    """Matroska without cues and duration, which is not read to its end for that."""
+    video = number(0x83, 1) + element(0x86, b"V_AV1")
+    jobs: list[dict[str, Any]] = []
+    for k, size in enumerate((1000, 1 << 20)):
+        blocks = [element(0xA3, b"\x81" + bytes(2) + b"\x80" + bytes(size)) for _ in range(2)]
+        clusters = [number(0xE7, 1000 * time) + b"".join(blocks) for time in range(20)]
+        (tmp_path / str(k)).write_bytes(matroska([video], clusters))
+        jobs.append({"do": "asks", "path": str(tmp_path / str(k))})
+    small, large = found(in_node("reading.mjs", jobs, tmp_path))
+    assert small["duration"] == pytest.approx(19, abs=0.1)
+    assert large["duration"] == pytest.approx(19, abs=2) and large["asked"] < 30
 
 
 # ------------------------------------------------------------------------------------------------------------- texts
