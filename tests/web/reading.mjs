@@ -13,6 +13,7 @@ const module = (name) => import(pathToFileURL(join(player, name)));
 const { NvcError, crc32 } = await module('bytes.js');
 const { open } = await module('film.js');
 const { bytesOf } = await module('planes.js');
+const { Head } = await module('prediction.js');
 const { Restorer } = await module('restore.js');
 const { fileSource, urlSource } = await module('source.js');
 const { plainText, textOf } = await module('text.js');
@@ -155,6 +156,20 @@ function losses({ film, step, predicted, payloads }) {
   });
 }
 
+/** Which heads are refused, as their sums could be too large. */
+function heads({ chroma, sent }) {
+  return sent.map(({ layers, ...head }) => {
+    const numbers = layers.map((layer) => (
+      { ...layer, weight: Int8Array.from(layer.weight), bias: Int32Array.from(layer.bias) }));
+    try {
+      return new Head({ ...head, layers: numbers }, chroma) && false;
+    } catch (error) {
+      if (!(error instanceof NvcError)) throw error;
+      return error.message.includes('2^24');
+    }
+  });
+}
+
 /** What the worker answers to messages; a job of this kind can be had but once. */
 async function worker({ messages }) {
   const heard = [];
@@ -172,7 +187,7 @@ async function worker({ messages }) {
 }
 
 const JOBS = {
-  ends, finds, units, served, asks, losses, worker,
+  ends, finds, units, served, asks, losses, heads, worker,
   text: ({ codec, open: opening, times, then }) => plainText(codec, Buffer.from(opening.repeat(times) + then)).length,
   string: ({ text }) => textOf(Buffer.from(text)),
   memory: () => process.memoryUsage().rss,

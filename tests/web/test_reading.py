@@ -23,7 +23,11 @@ from codec.segment.head import read_head
 from codec.segment.payload import CHROMA, read_segment, write_segment
 from codec.wire import obu
 from codec.wire.obu import TemporalUnit
+from heads.layers import EXACT
+from heads.restorer.proof import worst_sums
+from heads.restorer.spec import HeadSpec
 from heads.weights import encode_layers
+from tests.heads.drawn_heads import SPECS, drawn_head
 from tests.makers import GOLDEN, base_temporal_units
 from tests.web.crafted import FIRST, Crafted, av01, box, full, mp4, table
 from tests.web.player import in_node, needs_node
@@ -31,6 +35,7 @@ from tests.web.test_files import (
     assert_same_samples,
     element,
     found,
+    layers_of,
     matroska,
     mutated,
     number,
@@ -441,7 +446,24 @@ def test_groups_end_where_the_header_says(tmp_path: Path) -> None:
     assert "more pictures" in answers[2]["error"]
 
 
-# ------------------------------------------------------------------------------------------------------- loss-streams
+# ------------------------------------------------------------------------------------------ heads and loss-streams
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if not spec.history], ids=str)
+def test_heads_are_refused_where_sums_reach_their_limit(spec: HeadSpec, tmp_path: Path) -> None:
+    """By one unit, in every layer."""
+    layers = drawn_head(spec)
+    sent = []
+    for i, layer in enumerate(layers):
+        bare = [*layers[:i], replace(layer, bias=np.zeros_like(layer.bias)), *layers[i + 1 :]]
+        room = EXACT - 1 - worst_sums(spec, bare)[i]
+        for least in (room, room + 1, -room, -room - 1):  # in the output with the largest sum, whichever that is
+            changed = [*bare[:i], replace(layer, bias=np.full_like(layer.bias, least)), *bare[i + 1 :]]
+            head = {"layers": layers_of(changed), "baseQ": -128 if spec.base_q else None, "adds": spec.adding}
+            sent.append(head)
+    chroma = {4: 0, 6: 1, 8: 2, 12: 3}[spec.planes]
+    (refused,) = found(in_node("reading.mjs", [{"do": "heads", "chroma": chroma, "sent": sent}], tmp_path))
+    assert refused == [False, True, False, True] * len(layers)
 
 
 @pytest.mark.parametrize("chroma", CHROMA)
