@@ -79,8 +79,8 @@ struct View {
   base: array<vec4<f32>, 3>,
   light: vec4<f32>,           // transfer, whether primaries are wide, peak, whether all is base
   turn: vec4<f32>,            // from the screen to the film
-  shift: vec4<f32>,           // and what is added; divider; whether the lens is shown
-  lens: vec4<f32>,            // centre, half its size
+  shift: vec4<f32>,           // and what is added; divider; unused
+  part: vec4<f32>,            // of the screen that is drawn: corner, size
   sizes: vec4<f32>,           // luma samples of the film, of the base
   middle: vec4<f32>,          // chroma sample without colour; unused; place of the first chroma sample of the film
   steps: vec4<f32>,           // luma samples to a chroma sample of the film
@@ -116,14 +116,8 @@ fn ofBase(place: vec2<f32>) -> vec3<f32> {
 
 @fragment
 fn colour(corner: Corner) -> @location(0) vec4<f32> {
-  var place = corner.place;
-  var isBase = place.x < view.shift.z;
-  let away = place - view.lens.xy;
-  if (view.shift.w > 0.5 && all(abs(away) < view.lens.zw)) {
-    isBase = away.x < 0.0;
-    place = view.lens.xy + away / 4.0;
-  }
-  if (view.light.w > 0.5) { isBase = true; }
+  let place = view.part.xy + corner.place * view.part.zw;
+  let isBase = corner.place.x < view.shift.z || view.light.w > 0.5;
   let film = vec2<f32>(dot(view.turn.xy, place), dot(view.turn.zw, place)) + view.shift.xy;
   var rgb: vec3<f32>;
   if (isBase) { rgb = ofBase(film); } else { rgb = ofFilm(film); }

@@ -3,6 +3,7 @@
  */
 
 const LENS = 110; // half its size, CSS pixels
+const TIMES = 4; // how much it magnifies
 const STEP = 2; // hundredths of the width by which keys move the divider
 
 const $ = (id) => document.getElementById(id);
@@ -43,6 +44,7 @@ export class View {
     canvas.setAttribute('role', 'img');
     canvas.setAttribute('aria-label', 'Picture of the film');
     old.replaceWith(canvas);
+    $('lensPicture').replaceWith(Object.assign(document.createElement('canvas'), { id: 'lensPicture' }));
     return canvas;
   }
 
@@ -67,9 +69,10 @@ export class View {
   /** @returns {import('./screen.js').Look} */
   get look() {
     const { clientWidth: width, clientHeight: height } = this.box;
-    const lens = this.#magnifying && this.#pointer
-      ? { ...this.#pointer, width: LENS / width, height: LENS / height }
-      : null;
+    if (!this.#magnifying || !this.#pointer) return { divider: this.#comparing ? this.#divider : 0, lens: null };
+    const part = { width: (2 * LENS) / TIMES / width, height: (2 * LENS) / TIMES / height };
+    const { x, y } = this.#pointer;
+    const lens = { ...part, x: x - part.width / 2, y: y - part.height / 2, canvas: $('lensPicture') };
     return { divider: this.#comparing ? this.#divider : 0, lens };
   }
 
@@ -137,15 +140,17 @@ export class View {
   }
 
   #redraw() {
-    const look = this.look;
+    const { look } = this;
     const lens = $('lens');
     lens.hidden = !look.lens;
     if (look.lens) {
       const { clientWidth: width, clientHeight: height } = this.box;
+      const { x, y } = this.#pointer;
       Object.assign(lens.style, {
-        left: `${look.lens.x * width - LENS}px`, top: `${look.lens.y * height - LENS}px`,
-        width: `${2 * LENS}px`, height: `${2 * LENS}px`,
+        left: `${x * width - LENS}px`, top: `${y * height - LENS}px`, width: `${2 * LENS}px`, height: `${2 * LENS}px`,
       });
+      const side = Math.round(2 * LENS * devicePixelRatio);
+      if (look.lens.canvas.width !== side) Object.assign(look.lens.canvas, { width: side, height: side });
     }
     this.#screen?.look(look);
   }
