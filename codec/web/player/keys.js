@@ -32,6 +32,9 @@ const KEYS = [
   ['c', 'subtitles', ['c'], 'subtitles'],
   ['o', 'open another file', ['o'], 'another'],
   ['0 .. 9', 'tenths of the film', [], ''],
+  ['+ −, wheel', 'stills: larger, smaller', [], ''],
+  ['0, 1', 'stills: all of it, each pixel as one', [], ''],
+  ['arrows, drag', 'stills: move what is enlarged', [], ''],
   ['?', 'these keys', ['?'], 'help'],
 ];
 

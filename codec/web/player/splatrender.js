@@ -12,6 +12,7 @@ const PIXELS = TILE * TILE;
 const LIMIT = 2 ** 18; // 1/256 of a pixel value
 const [THIRD, HALF, SIXTH] = [2365, 2896, 1672]; // 4096 / sqrt(3), sqrt(2), sqrt(6)
 const SOFTENING = 28;
+const ROWS = 8; // of tiles that are drawn at once: bounds the memory beyond the picture itself
 const RISING = [28, 83, 139, 194, 250, 305, 360, 416, 471, 527, 582, 638, 693, 749, 804, 860];
 const RAMP = Int32Array.from([...RISING.map((r) => -r).reverse(), ...RISING]);
 /** The gradients' norm where they are real functions: of the odd numbers -31 .. 31 over a tile. */
@@ -116,15 +117,16 @@ export function render({ width, height, grid, codes }, moves = false) {
   const moved = moves ? new Int16Array(4 * across * grid.rows * TILE) : null;
   let channel = 0;
   codes.forEach((code, k) => {
-    // a row of tiles at a time, with those above and below that its borders depend on
-    for (let row = 0; row < grid.rows; row++) {
+    // some rows of tiles at a time, with those above and below that their borders depend on
+    for (let row = 0; row < grid.rows; row += ROWS) {
       const top = Math.max(0, row - 1);
-      const planes = planesOf(code, grid.columns, top, Math.min(grid.rows, row + 2));
+      const end = Math.min(grid.rows, row + ROWS);
+      const planes = planesOf(code, grid.columns, top, Math.min(grid.rows, end + 1));
       const start = (row - top) * TILE;
       planes.forEach((plane, c) => {
-        const own = moves ? plane.slice(start * across, (start + TILE) * across) : null;
+        const own = moves ? plane.slice(start * across, (end - top) * TILE * across) : null;
         soften(plane, across, code.step);
-        const bottom = Math.min(TILE, height - row * TILE);
+        const bottom = Math.min(end * TILE, height) - row * TILE;
         for (let y = 0; y < bottom; y++) {
           const from = (start + y) * across;
           const to = (row * TILE + y) * width;
