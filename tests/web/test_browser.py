@@ -95,7 +95,3 @@ def test_a_narrow_window_needs_no_scrolling(page: Any) -> None:
         assert box["x"] >= 0 and box["x"] + box["width"] <= 360
 
 
-def test_what_is_no_film_is_refused_in_words(page: Any) -> None:
-    show(page, GOLDEN / "still-v1.nvs")
-    until(page, "document.getElementById('loading').classList.contains('wrong')")
-    assert re.search("cannot be shown", page.locator("#loading").text_content())

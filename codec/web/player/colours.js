@@ -24,7 +24,7 @@ const ITEM = 1; // alpha is an item
  * @param {import('./payload.js').Still} still
  * @returns {string | null} a sentence, or null where it can */
 export function missingOf(still) {
-  if (still.bounded === GUIDED) return 'its loss-stream is guided by density heads, which this player does not have yet';
+  if (still.bounded === GUIDED) return 'its loss-stream is guided by density heads, which this player lacks yet';
   if (still.bounded === PALETTE && still.width * still.height > PALETTE_MAX) {
     return 'its palette is of more pixels than this player takes';
   }

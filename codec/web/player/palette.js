@@ -38,7 +38,9 @@ export function paletteSamples(still) {
   const planes = colours.map((values) => {
     const plane = newPlane({ width, height }, depth);
     for (let y = 0, i = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, i++) plane.samples[i] = values[indices ? indices[turned ? x * height + y : i] : 0];
+      for (let x = 0; x < width; x++, i++) {
+        plane.samples[i] = values[indices ? indices[turned ? x * height + y : i] : 0];
+      }
     }
     return plane;
   });

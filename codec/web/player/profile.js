@@ -153,7 +153,8 @@ function readCurve(bytes) {
   const form = bytes.u16();
   bytes.skip(2);
   if (form > 4) throw new NvcError('a curve is of an unknown form');
-  const [g, a = 1, b = 0, c = 0, d = 0, e = 0, f = 0] = Array.from({ length: [1, 3, 4, 5, 7][form] }, () => fixed(bytes));
+  const numbers = Array.from({ length: [1, 3, 4, 5, 7][form] }, () => fixed(bytes));
+  const [g, a = 1, b = 0, c = 0, d = 0, e = 0, f = 0] = numbers;
   const power = (v) => Math.max(a * v + b, 0) ** g;
   if (form < 3) {
     const more = form === 2 ? c : 0;

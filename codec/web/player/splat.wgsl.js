@@ -5,8 +5,10 @@
 
 /** Numbers of the uniform `View`; see the shader. */
 export const VIEW_WORDS = 12;
-/** Floats of an atom, of a tile and code, and of a shape. */
-export const [ATOM_WORDS, TILE_WORDS, FORM_WORDS] = [8, 12, 8];
+/** Floats of an atom, of a tile and code, of a shape. */
+export const ATOM_WORDS = 8;
+export const TILE_WORDS = 12;
+export const FORM_WORDS = 8;
 const REPEATS = 16; // most pixels a side that a mean is taken of
 
 /** The shader.

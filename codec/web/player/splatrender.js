@@ -108,7 +108,7 @@ function softenAt(plane, at, by, most) {
  * @param {Gaussians} gaussians
  * @param {boolean} [moves] whether `moved` is wanted, which drawing at other sizes needs
  * @returns {{samples: Uint8Array, channels: number, moved: Int16Array | null}} samples: of width x height pixels with
- *   all channels (1 .. 4); moved: of whole tiles, 4 numbers a pixel (colour or grey, then alpha), 1/256 of a pixel value
+ *   all channels (1 .. 4); moved: of whole tiles, 4 numbers a pixel (colour or grey, then alpha), 1/256 of a value
  */
 export function render({ width, height, grid, codes }, moves = false) {
   const channels = codes.reduce((sum, code) => sum + code.channels, 0);
@@ -183,8 +183,8 @@ function valueAt({ u: [ux, uy], v: [vx, vy], profile, norm }, x, y) {
 }
 
 /**
- * Part of the picture at another size: what the Gaussians are between the pixels, each tile within its borders, and what
- * softening changed, interpolated.
+ * Part of the picture at another size: what the Gaussians are between the pixels, each tile within its borders, and
+ * what softening changed, interpolated.
  * @param {Gaussians} gaussians
  * @param {Int16Array} moved as `render` gives it
  * @param {{x: number, y: number, scale: number, width: number, height: number}} part x, y: left and upper edge, pixels;

@@ -154,6 +154,11 @@ export class View {
     if (this.#zoom) ({ part: this.#part, ...size } = this.#zoom.layout(clientWidth, clientHeight));
     this.box.style.width = `${size.width}px`;
     this.box.style.height = `${size.height}px`;
+    // on whole pixels of the screen, else all of them are mixed
+    Object.assign(this.box.style, { left: 0, top: 0 });
+    const { left, top } = this.box.getBoundingClientRect();
+    const [x, y] = [left, top].map((at) => Math.round(at * devicePixelRatio) / devicePixelRatio - at);
+    Object.assign(this.box.style, { left: `${x}px`, top: `${y}px` });
     this.#redraw();
   }
 

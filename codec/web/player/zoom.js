@@ -5,8 +5,8 @@
  * of the picture, as 100 % shows each pixel as one.
  */
 
-const LARGEST = 32; // pixels of the screen to one of the picture
-const STEP = 1.25; // of a key
+const LEVELS = [1 / 16, 1 / 8, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32]; // of keys
+const NEAR = 1.001; // scales that are nearer count as equal
 const WHEEL = 0.002; // of a wheel's pixel, as an exponent
 const LINE = 16; // pixels of a wheel that counts lines
 const MOVE = 0.15; // of what is to be seen, by which arrows move
@@ -39,7 +39,8 @@ export class Zoom {
     on('pointerdown', (event) => this.#down(event, magnifying()));
     on('pointermove', (event) => this.#drag(event));
     for (const name of ['pointerup', 'pointercancel']) on(name, (event) => this.#pointers.delete(event.pointerId));
-    document.addEventListener('keydown', (event) => this.#key(event), { signal: this.#stop.signal });
+    const before = { capture: true, signal: this.#stop.signal }; // the keys of films
+    document.addEventListener('keydown', (event) => this.#key(event), before);
     stage.classList.add('zooms');
   }
 
@@ -63,7 +64,8 @@ export class Zoom {
     const [w, h] = this.#size;
     this.#least = Math.min(width / w, height / h);
     const scale = this.#scale ?? this.#least;
-    const [wide, high] = [Math.min(width, w * scale), Math.min(height, h * scale)].map((n) => Math.max(Math.floor(n), 1));
+    const [wide, high] = [Math.min(width, w * scale), Math.min(height, h * scale)]
+      .map((n) => Math.max(Math.floor(n), 1));
     this.#box = [wide, high];
     this.#part = this.#scale === null ? WHOLE : this.#partOf(wide, high);
     this.#tell();
@@ -93,8 +95,10 @@ export class Zoom {
    * @param {number} scale pixels of the screen to one of the picture
    * @param {number[]} [at] 0 .. 1 of the box */
   to(scale, at = [0.5, 0.5]) {
-    const next = Math.min(scale, LARGEST) / devicePixelRatio;
-    if (next <= this.#least && scale !== 1) {
+    // small pictures may be made smaller than the room for them, but not beyond their own size
+    const least = Math.min(this.#least, 1 / devicePixelRatio);
+    const next = Math.max(Math.min(scale, LEVELS.at(-1)) / devicePixelRatio, least);
+    if (Math.max(next / this.#least, this.#least / next) < NEAR && scale !== 1) {
       this.whole();
       return;
     }
@@ -104,6 +108,14 @@ export class Zoom {
     this.#centre = fixed.map((place, k) => place + (0.5 - at[k]) * shares[k]);
     this.#scale = next;
     this.#changed();
+  }
+
+  /** To the next level of keys, larger or smaller. */
+  #level(larger) {
+    const now = this.scale;
+    this.to(larger
+      ? (LEVELS.find((level) => level > now * NEAR) ?? now)
+      : (LEVELS.findLast((level) => level < now / NEAR) ?? now));
   }
 
   /** Move what is seen; shares of the box. */
@@ -158,17 +170,17 @@ export class Zoom {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.altKey || event.metaKey || $('keys').open || event.defaultPrevented) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || $('keys').open) return;
     if (event.target instanceof HTMLInputElement || event.target.id === 'divider') return;
     const does = {
-      '+': () => this.to(this.scale * STEP), '=': () => this.to(this.scale * STEP),
-      '-': () => this.to(this.scale / STEP), 0: () => this.whole(), 1: () => this.to(1),
+      '+': () => this.#level(true), '=': () => this.#level(true), '-': () => this.#level(false),
+      0: () => this.whole(), 1: () => this.to(1),
       ArrowLeft: () => this.#move(-MOVE, 0), ArrowRight: () => this.#move(MOVE, 0),
       ArrowUp: () => this.#move(0, -MOVE), ArrowDown: () => this.#move(0, MOVE),
     }[event.key];
     if (!does) return;
     event.preventDefault();
-    event.stopImmediatePropagation();
+    event.stopPropagation();
     does();
   }
 }
