@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -93,5 +92,3 @@ def test_a_narrow_window_needs_no_scrolling(page: Any) -> None:
     for button in page.locator("#buttons button:visible").all():
         box = button.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 360
-
-

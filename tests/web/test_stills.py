@@ -165,10 +165,8 @@ def test_stills_are_enlarged_and_moved(page: Any) -> None:
     top, left = (40 - shown.shape[0] / 24) / 2, (50 - shown.shape[1] / 24) / 2
     places = [(np.arange(n) + 0.5) / 24 + start for n, start in zip(shown.shape, (top, left), strict=False)]
     inner = [np.abs(place % 1 - 0.5) < 0.4 for place in places]  # away from the pixels' borders
-    assert differ(
-        shown[np.ix_(*inner)],
-        wanted[np.ix_(*(place[some].astype(int) for place, some in zip(places, inner, strict=True)))],
-    ) <= LEVELS
+    pixels = [place[some].astype(int) for place, some in zip(places, inner, strict=True)]
+    assert differ(shown[np.ix_(*inner)], wanted[np.ix_(*pixels)]) <= LEVELS
     box = page.locator("#box").bounding_box()
     page.mouse.move(box["x"] + 300, box["y"] + 300)
     page.mouse.down()
