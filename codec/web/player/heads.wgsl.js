@@ -16,7 +16,7 @@
 
 import { BASE_DEPTH, peakOf } from './planes.js';
 import { ACTIVATION_MAX, channelsOf, gridOf, MIDDLE } from './prediction.js';
-import { GROUP, layersOf } from './upscale.wgsl.js';
+import { begin, GROUP, layersOf } from './upscale.wgsl.js';
 
 export const PACKED = 'packed_4x8_integer_dot_product'; // the language feature that has dot4I8Packed
 const TAPS = 9;
@@ -37,6 +37,15 @@ export function planOf(head, i) {
   const all = words(head.layers[i].outputs);
   const vectors = last ? all : Math.min(all, 4);
   return { first, last, words: words(head.layers[i].inputs), vectors, parts: Math.ceil(all / vectors) };
+}
+
+/** Products that an invocation computes, about.
+ * @param {Head} head
+ * @param {number} i number of the layer
+ * @returns {number} */
+export function workOf(head, i) {
+  const { words: inputs, vectors } = planOf(head, i);
+  return TAPS * 16 * inputs * vectors;
 }
 
 /** Layers of the textures that hold a head's activations.
@@ -109,8 +118,7 @@ export function layerShader(head, i, film, packed) {
 @group(0) @binding(2) var inputs: texture_2d_array<u32>;
 ${plan.last ? cellsOut() : activationsOut()}${head.layers[i].adds ? addedText() : ''}
 ${dots ? packedProducts() : plainProducts(plan.first)}
-@compute @workgroup_size(${GROUP}, ${GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+${begin(GROUP, GROUP)}
   let grid = vec2<i32>(${columns}, ${rows});
   let cell = vec2<i32>(id.xy);
   let part = i32(id.z);
@@ -225,8 +233,7 @@ fn rounded(u: vec4<u32>) -> vec4<u32> {
   return ${rounded};
 }
 
-@compute @workgroup_size(${GROUP}, ${GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+${begin(GROUP, GROUP)}
   let cell = vec2<i32>(id.xy);
   if (any(cell >= vec2<i32>(${columns}, ${rows}))) { return; }
 ${layers.map((l) => `  textureStore(outputs, cell, ${l}, rounded(textureLoad(inputs, cell, ${l}, 0)));`).join('\n')}
@@ -249,8 +256,7 @@ export function flatShader(film, p, { width, height }, across) {
 @group(0) @binding(2) var cells: texture_2d_array<u32>;
 @group(0) @binding(3) var<storage, read_write> bytes: array<u32>;
 
-@compute @workgroup_size(${GROUP * GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+${begin(GROUP * GROUP, 1)}
   let word = i32(id.y) * ${across} + i32(id.x);
   if (word >= ${Math.ceil((width * height) / each)}) { return; }
   var all = 0u;

@@ -3,7 +3,8 @@
  *
  *     units ──VideoDecoder──> base planes ──Restoring──> pictures ──take──> whoever shows them
  *
- * No more than `ahead` units are under way or ready at a time: memory is bounded, whatever the film.
+ * No more than `ahead` units are under way or ready at a time: memory is bounded, whatever the film. How many of them
+ * a GPU has been given is `Restoring`'s to bound.
  *
  * @typedef {import('./planes.js').Plane} Plane
  *
@@ -79,7 +80,7 @@ export class Pictures {
   #predicted = Promise.resolve();
   #finished = Promise.resolve();
   #wake = null; // lets the reader go on
-  #closed = false;
+  #stop = new AbortController();
   #decoded = 0; // when the decoder gave its last picture, milliseconds
   #restored = 0;
 
@@ -97,6 +98,7 @@ export class Pictures {
    * @param {number} options.target seconds; pictures that end before it are not kept
    * @param {number} options.ahead
    * @param {boolean} options.baseOnly
+   * @param {string | null} options.words why it is the base only; null where that was asked for
    * @param {() => void} options.changed called when a picture is ready, or the end or an error is there */
   constructor(options) {
     this.#options = options;
@@ -127,9 +129,13 @@ export class Pictures {
     return picture;
   }
 
+  get #closed() {
+    return this.#stop.signal.aborted;
+  }
+
   /** Stop. */
   close() {
-    this.#closed = true;
+    this.#stop.abort();
     this.#wake?.();
     if (this.#decoder.state !== 'closed') this.#decoder.close();
     this.#ready.length = 0;
@@ -192,18 +198,19 @@ export class Pictures {
     const idle = this.#options.baseOnly || (this.#early(unit) && !unit.segment.header.loss_kind);
     if (this.#closed || idle) return { base, planes: null, since, idle };
     this.#options.restoring.open(unit.segment);
-    const planes = this.#options.restoring.predict(unit.segment, unit.number, base);
-    planes?.catch(() => {});
+    const planes = this.#options.restoring.predict(unit.segment, unit.number, base, this.#stop.signal);
+    planes.catch(() => {}); // it is waited for when its turn has come
     return { base, planes, since, idle };
   }
 
   async #finish(unit, { base, planes, since, idle }) {
     if (this.#closed) return;
     const { segment, number } = unit;
-    const picture = { ...shownOf(unit), base, planes: null, words: null, unit };
+    const picture = { ...shownOf(unit), base, planes: null, words: this.#options.words, unit };
     if (!idle) {
       const { restoring, statistics } = this.#options;
       const predicted = await planes;
+      if (this.#closed) return;
       const done = await restoring.finish(segment, number, predicted, base, unit.residual);
       const now = performance.now();
       statistics.restored(now - Math.max(since, this.#restored));

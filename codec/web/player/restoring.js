@@ -14,13 +14,16 @@
 import { NvcError } from './bytes.js';
 import { GpuRestorer } from './gpu.js';
 import { Head } from './prediction.js';
+import { Turns } from './portions.js';
 import { usesHead } from './restore.js';
 
 const PREPARED = 64; // segments that are open at a time; more than are ever under way
+const IN_FLIGHT = 2; // predictions that a GPU has been given and that are not read: one in work, one after it
 
 /** Restores the pictures of one film. */
 export class Restoring {
   #gpu = null;
+  #turns = new Turns(IN_FLIGHT);
   #worker;
   #prepared = new Map(); // by segment
   #ids = new Map(); // of segments that the worker knows
@@ -85,12 +88,18 @@ export class Restoring {
    * @param {OpenSegment} segment one that is open
    * @param {number} number of the picture in it
    * @param {Plane[]} base
-   * @returns {Promise<Plane[]> | null} null without a GPU: `finish` predicts it then */
-  predict(segment, number, base) {
+   * @param {AbortSignal} signal tells that nobody wants it any more
+   * @returns {Promise<Plane[] | null>} null without a GPU, where `finish` predicts it, or if nobody wants it */
+  async predict(segment, number, base, signal) {
     if (!this.#gpu) return null;
-    const used = !segment.missing && segment.head !== null && usesHead(segment.header, number);
-    this.#gpu.predict(base, used ? this.#prepared.get(segment) : null);
-    return this.#gpu.read();
+    await this.#turns.take();
+    try {
+      if (signal.aborted) return null;
+      const used = !segment.missing && segment.head !== null && usesHead(segment.header, number);
+      return await this.#gpu.predict(base, used ? this.#prepared.get(segment) : null, signal);
+    } finally {
+      this.#turns.give();
+    }
   }
 
   /** What its loss-stream makes of a picture, and its group's checksum.
