@@ -2,7 +2,8 @@
  * Predictions on a GPU: the host of the shaders of `upscale.wgsl.js` and `heads.wgsl.js`, sample for sample what
  * `restore.js` computes.
  *
- * A GPU executes what it is given in order, so one set of textures serves all pictures, of which one is given at a time.
+ * A GPU executes what it is given in order, so one set of textures serves all pictures, of which one is given at a
+ * time.
  *
  * @typedef {import('./planes.js').Plane} Plane
  * @typedef {import('./planes.js').Film} Film
@@ -34,8 +35,8 @@ export async function openDevice(gpu) {
   });
 }
 
-/** A compute pipeline with what it is given: views and buffers by their bindings; workgroups; how much work that is; bind
- * groups by the row of workgroups that a portion begins at.
+/** A compute pipeline with what it is given: views and buffers by their bindings; workgroups; how much work that is;
+ * bind groups by the row of workgroups that a portion begins at.
  * @typedef {{pipeline: GPUComputePipeline, bound: Record<number, GPUTextureView | GPUBuffer>, columns: number,
  *   rows: number, layers: number, work: number, bindings: Map<number, GPUBindGroup>}} Pass */
 
