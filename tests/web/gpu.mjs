@@ -1,6 +1,6 @@
-// The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth. Runs in a
-// page (gpu.html) and needs nothing but the player's modules; `?time=1` also measures a head of 4 layers and 16 channels
-// at 1280x720.
+// The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth: WebGPU's, or
+// WebGL2's (`?by=webgl2`). Runs in a page (gpu.html) and needs nothing but the player's modules; `?time=1` also measures
+// a head of 4 layers and 16 channels at 1280x720.
 
 const query = new URLSearchParams(location.search);
 const player = new URL(query.get('player') ?? '../../codec/web/player/', location.href);
@@ -10,6 +10,7 @@ const { baseSize, newPlane, shapesOf } = await module('planes.js');
 const { channelsOf, Head, predict } = await module('prediction.js');
 const { plainPrediction, upscale } = await module('upscale.js');
 const { GpuRestorer, openDevice } = await module('gpu.js');
+const { GlRestorer, openGl } = await module('webgl.js');
 const { PACKED } = await module('heads.wgsl.js');
 
 /** Numbers 0 .. n-1 that are the same in every run. */
@@ -69,12 +70,12 @@ function differing(a, b) {
 const SHAPES = [[2, 1], [4, 16], [3, 5], [4, 8], [2, 64], [3, 20]]; // layers, channels
 const found = [];
 
-async function compare(device, film, number, packed) {
+async function compare(make, film, number, how) {
   const draw = drawer(number);
   const [layers, width] = SHAPES[number % SHAPES.length];
   const told = number % 2 ? [-128, 100, 127][number % 3] : null;
   const head = drawnHead(film, layers, width, told, number % 4 > 1, draw);
-  const restorer = new GpuRestorer(device, film, packed);
+  const restorer = make(film);
   const prepared = restorer.prepare(head);
   const bases = [0, 1, 2].map(() => drawnBase(film, draw));
   // three are asked for at once; the second without the head
@@ -85,18 +86,18 @@ async function compare(device, film, number, packed) {
     const wrong = differing(wanted, await read[k]);
     const values = new Set(wanted[0].samples).size;
     if (wrong || (values < 2 && film.width > 1)) {
-      found.push({ film, layers, width, told, packed, picture: k, wrong, values });
+      found.push({ film, layers, width, told, how, picture: k, wrong, values });
     }
   }
   restorer.destroy();
 }
 
-async function time(device, packed) {
+async function time(make, how) {
   const film = { width: 1280, height: 720, chroma: 1, depth: 8, scale: 0 };
   const draw = drawer(1);
   const head = drawnHead(film, 4, 16, 72, true, draw);
   const base = drawnBase(film, draw);
-  const restorer = new GpuRestorer(device, film, packed);
+  const restorer = make(film);
   const prepared = restorer.prepare(head);
   const run = async (pictures) => {
     const start = performance.now();
@@ -109,29 +110,43 @@ async function time(device, packed) {
   const wrong = differing(predict(head, upscale(base, film), film), shown);
   const reference = performance.now() - start;
   restorer.destroy();
-  return { packed, gpu: taken, reference, wrong };
+  return { how, gpu: taken, reference, wrong };
+}
+
+/** What predicts, by how: functions that make it for a film; null without. */
+async function makers(by, errors) {
+  if (by === 'webgl2') return openGl() && { webgl2: (film) => new GlRestorer(openGl(), film) };
+  const device = await openDevice(navigator.gpu);
+  device?.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
+  const packed = device && navigator.gpu.wgslLanguageFeatures.has(PACKED);
+  return device && {
+    ...(packed ? { packed: (film) => new GpuRestorer(device, film, true) } : {}),
+    plain: (film) => new GpuRestorer(device, film, false),
+  };
 }
 
 async function all() {
-  const device = await openDevice(navigator.gpu);
-  if (!device) return 'no WebGPU';
   const errors = [];
-  device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
-  const modes = navigator.gpu.wgslLanguageFeatures.has(PACKED) ? [true, false] : [false];
+  const known = await makers(query.get('by'), errors);
+  if (!known) return 'none';
+  const modes = Object.entries(known);
   let count = 0;
-  for (const packed of modes) {
+  for (const [how, make] of modes) {
     for (let chroma = 0; chroma < 4; chroma++) {
       for (const depth of [8, 10]) {
-        for (let scale = 0; scale < (packed === modes[0] ? 5 : 1); scale++) { // what multiplies knows of no scale
+        for (let scale = 0; scale < (how === modes[0][0] ? 5 : 1); scale++) { // what multiplies knows of no scale
           const size = count % 2 ? { width: 49, height: 37 } : { width: 34, height: 51 };
-          await compare(device, { ...size, chroma, depth, scale }, count++, packed);
+          await compare(make, { ...size, chroma, depth, scale }, count++, how);
         }
       }
     }
   }
-  await compare(device, { width: 1, height: 1, chroma: 1, depth: 8, scale: 0 }, count++, modes[0]);
-  const said = { compared: count, modes, found, errors: errors.slice(0, 5) };
-  if (query.get('time')) said.milliseconds = [await time(device, true), await time(device, false)];
+  await compare(modes[0][1], { width: 1, height: 1, chroma: 1, depth: 8, scale: 0 }, count++, modes[0][0]);
+  const said = { compared: count, modes: Object.keys(known), found, errors: errors.slice(0, 5) };
+  if (query.get('time')) {
+    said.milliseconds = [];
+    for (const [how, make] of modes) said.milliseconds.push(await time(make, how));
+  }
   document.title = found.length || errors.length ? 'different' : 'equal';
   return JSON.stringify(said, null, 1);
 }

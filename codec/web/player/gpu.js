@@ -10,9 +10,8 @@
  */
 
 import { NvcError } from './bytes.js';
-import {
-  activationLayers, flatShader, layerShader, numbersOf, PACKED, plainShader, planOf, weightsOf, workOf,
-} from './heads.wgsl.js';
+import { flatShader, layerShader, PACKED, plainShader } from './heads.wgsl.js';
+import { activationLayers, numbersOf, planOf, weightsOf, wordsIn, workOf } from './layers.js';
 import { Portions, Turns } from './portions.js';
 import { baseSize, newPlane, shapesOf } from './planes.js';
 import { channelsOf, gridOf } from './prediction.js';
@@ -35,7 +34,7 @@ export async function openDevice(gpu) {
   });
 }
 
-/** A compute pipeline with what it is given: views and buffers by their bindings; workgroups; how much work that is;
+/** A compute pipeline with what it is given: views and buffers by their bindings; workgroups; about how many products;
  * bind groups by the row of workgroups that a portion begins at.
  * @typedef {{pipeline: GPUComputePipeline, bound: Record<number, GPUTextureView | GPUBuffer>, columns: number,
  *   rows: number, layers: number, work: number, bindings: Map<number, GPUBindGroup>}} Pass */
@@ -71,7 +70,7 @@ export class GpuRestorer {
     this.#packed = packed;
     this.#checkSize();
     const grid = gridOf(film);
-    const layers = Math.ceil(channelsOf(film.chroma).length / 4);
+    const layers = wordsIn(channelsOf(film.chroma).length);
     const size = [grid.columns, grid.rows, layers];
     this.#upscaled = this.#texture('upscaled base', size, 'rgba16uint');
     this.#prediction = this.#texture('prediction', size, 'rgba16uint');
@@ -208,7 +207,8 @@ export class GpuRestorer {
   /** @returns {Pass} `bound`: views and buffers by the numbers of their bindings */
   #pass(code, bound, [columns, rows, layers = 1], work = LITTLE) {
     const pipeline = this.#pipeline(code);
-    return { pipeline, bound, columns, rows, layers, work: work * columns * rows * layers, bindings: new Map() };
+    const all = GROUP * GROUP * work * columns * rows * layers;
+    return { pipeline, bound, columns, rows, layers, work: all, bindings: new Map() };
   }
 
   /** What a pass is given where it begins at a row of workgroups. */

@@ -5,22 +5,23 @@
  */
 
 const PORTION = 40; // milliseconds that one may take
-const UNKNOWN = 2000; // milliseconds that a first picture is taken to need
+const LEAST = 1e6; // products a millisecond that a GPU is taken to compute before that is known
 
 /** What pictures of one film are found to take. */
 export class Portions {
-  #took = UNKNOWN;
+  #took = null; // milliseconds
   #done = 0; // when the last one was, milliseconds
 
   /** How a picture's passes are to be given: each inner array at once, after the one before is done.
    * @template {{rows: number, work: number}} P
-   * @param {P[]} passes in their order; `work`: of each, about, in proportion to that of the others
+   * @param {P[]} passes in their order; `work`: products of each, about
    * @returns {[P, number, number][][]} passes with their first row and how many */
   of(passes) {
-    if (this.#took <= PORTION) return [passes.map((pass) => [pass, 0, pass.rows])];
     const all = passes.reduce((sum, { work }) => sum + work, 0);
+    const expected = this.#took ?? all / LEAST;
+    if (expected <= PORTION) return [passes.map((pass) => [pass, 0, pass.rows])];
     return passes.flatMap((pass) => {
-      const parts = Math.ceil((this.#took * pass.work) / all / PORTION);
+      const parts = Math.ceil((expected * pass.work) / all / PORTION);
       return bandsOf(pass.rows, parts).map(([first, rows]) => [[pass, first, rows]]);
     });
   }

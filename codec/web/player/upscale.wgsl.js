@@ -10,6 +10,7 @@
  * @typedef {import('./planes.js').Film} Film
  */
 
+import { layersOf } from './layers.js';
 import { BASE_DEPTH, peakOf, shapesOf } from './planes.js';
 import { channelsOf, gridOf } from './prediction.js';
 import { factorsOf, REACH } from './upscale.js';
@@ -77,15 +78,6 @@ ${begin(GROUP, GROUP)}
 ${stores.join('\n')}
 }
 `;
-}
-
-/** Channels in fours, filled up with `nothing`.
- * @param {string[]} channels
- * @param {string} nothing
- * @returns {string[][]} */
-export function layersOf(channels, nothing) {
-  return Array.from({ length: Math.ceil(channels.length / 4) }, (_, l) =>
-    Array.from({ length: 4 }, (__, k) => channels[4 * l + k] ?? nothing));
 }
 
 /** Functions that give a sample of plane `p`, and what lies in its row in 1/16. */
