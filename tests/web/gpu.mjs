@@ -1,13 +1,13 @@
 // The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth: WebGPU's, or
-// WebGL2's (`?by=webgl2`). Runs in a page (gpu.html) and needs nothing but the player's modules; `?time=1` also measures
-// a head of 4 layers and 16 channels at 1280x720.
+// WebGL2's (`?by=webgl2`). Runs in a page (gpu.html) and needs nothing but the player's modules; `?all=1` compares every
+// scale with every layout and depth, `?time=1` measures a head of 4 layers and 16 channels at 1280x720.
 
 const query = new URLSearchParams(location.search);
 const player = new URL(query.get('player') ?? '../../codec/web/player/', location.href);
 const module = (name) => import(new URL(name, player));
 
 const { baseSize, newPlane, shapesOf } = await module('planes.js');
-const { channelsOf, Head, predict } = await module('prediction.js');
+const { channelsOf, corrections, FINE, Head, predict } = await module('prediction.js');
 const { plainPrediction, upscale } = await module('upscale.js');
 const { GpuRestorer, openDevice } = await module('gpu.js');
 const { GlRestorer, openGl } = await module('webgl.js');
@@ -92,6 +92,28 @@ async function compare(make, film, number, how) {
   restorer.destroy();
 }
 
+/** A still, which is wanted in 1/16: what is added is limited first. */
+async function compareStill(make, number, how, shifts) {
+  const draw = drawer(number);
+  const film = { width: 35, height: 22, chroma: 3, depth: 10, scale: 0, still: true };
+  const head = drawnHead(film, 3, 8, 90, true, draw);
+  head.layers.at(-1).shift = shifts; // of the last layer's sums
+  const restorer = make(film);
+  const base = drawnBase(film, draw);
+  const upscaled = upscale(base, film);
+  const added = corrections(head, upscaled, film);
+  const limit = (value, least, most) => Math.min(Math.max(value, least), most);
+  for (const prepared of [restorer.prepare(head), null]) {
+    const wanted = upscaled.map((plane, p) => ({ ...plane, samples: plane.samples.map((sample, i) => {
+      const more = prepared ? limit(added[p][i], -FINE.limit, FINE.limit - 1) : 0;
+      return limit(FINE.unit * sample + more, 0, FINE.top);
+    }) }));
+    const wrong = differing(wanted, await restorer.predict(base, prepared));
+    if (wrong) found.push({ still: shifts, how, head: prepared !== null, wrong });
+  }
+  restorer.destroy();
+}
+
 async function time(make, how) {
   const film = { width: 1280, height: 720, chroma: 1, depth: 8, scale: 0 };
   const draw = drawer(1);
@@ -133,14 +155,16 @@ async function all() {
   let count = 0;
   for (const [how, make] of modes) {
     for (let chroma = 0; chroma < 4; chroma++) {
-      for (const depth of [8, 10]) {
-        for (let scale = 0; scale < (how === modes[0][0] ? 5 : 1); scale++) { // what multiplies knows of no scale
+      for (const depth of how === modes[0][0] ? [8, 10] : [count % 2 ? 8 : 10]) {
+        const scales = query.get('all') ? [0, 1, 2, 3, 4] : [count % 5];
+        for (const scale of scales) {
           const size = count % 2 ? { width: 49, height: 37 } : { width: 34, height: 51 };
           await compare(make, { ...size, chroma, depth, scale }, count++, how);
         }
       }
     }
   }
+  for (const [how, make] of modes) for (const shifts of [2, 4, 9]) await compareStill(make, count++, how, shifts);
   await compare(modes[0][1], { width: 1, height: 1, chroma: 1, depth: 8, scale: 0 }, count++, modes[0][0]);
   const said = { compared: count, modes: Object.keys(known), found, errors: errors.slice(0, 5) };
   if (query.get('time')) {

@@ -120,7 +120,7 @@ export function lines(statistics, { picture, restoring, clock, late }) {
     ['exact', `${count(exact)} of ${count(checked)} pictures${based ? `; ${count(based)} by their base` : ''}`],
     ['pictures a second', `${statistics.rate}${statistics.dropped ? `, ${statistics.dropped} passed over` : ''}`],
     ['decoding', milliseconds(statistics.decode)],
-    [restoring.onGpu ? 'head, on the GPU' : 'head, in JavaScript', milliseconds(statistics.head)],
+    [`head, by ${restoring.by}`, milliseconds(statistics.head)],
     ['base', bytes(base)],
     ['heads', bytes(head)],
     ['loss-stream', bytes(loss)],
