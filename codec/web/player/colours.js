@@ -53,17 +53,16 @@ export function needsBase(still) {
 /** @param {Bases} bases
  * @param {import('./payload.js').Still} still one that nothing is `missingOf`
  * @param {import('./prediction.js').SentHead | null} sent
- * @param {(upscaled: Plane[], film: import('./planes.js').Film) => Int32Array[] | null} [correct] what the head adds,
- *   where it is not computed here
+ * @param {Plane[] | null} [fine] y, g, o, where they were computed elsewhere
  * @returns {Samples}
  * @throws {NvcError} where a loss-stream is damaged */
-export function stillSamples({ picture, alpha: alphaBase }, still, sent, correct = corrected(sent)) {
+export function stillSamples({ picture, alpha: alphaBase }, still, sent, fine = null) {
   const { depth, bounded, max_error: maxError } = still;
   let planes;
   let alpha = null;
   if (bounded === PALETTE) [planes, alpha] = paletteSamples(still);
   else {
-    planes = predicted(picture, still, correct);
+    planes = coloured(fine ?? finePlanes(picture, still, sent), still);
     if (bounded) planes = boundedSamples(planes, { loss: still.loss, low: still.loss_low, maxError, depth });
   }
   if (still.alpha === ITEM && !alpha) alpha = alphaSamples(alphaBase, still);
@@ -71,22 +70,25 @@ export function stillSamples({ picture, alpha: alphaBase }, still, sent, correct
   return { planes, alpha, exact: checksum(summed) === still.checksum };
 }
 
-function corrected(sent) {
-  return (upscaled, film) => sent && corrections(new Head(sent, film.chroma), upscaled, film);
-}
-
 const peakOf = (depth) => (depth === 8 ? 255 : 65535);
 const scaled = (v, peak) => limited(Math.floor((2 * peak * v + 16368) / 32736), 0, peak);
 
-/** What base and head say of the samples. */
-function predicted(base, { width, height, channels, depth }, correct) {
+/** What base and head say: y, g, o, in 1/16 of a 10-bit step. */
+function finePlanes(base, { width, height }, sent) {
   const film = { width, height, chroma: 3, depth: 10, scale: 0 };
   const upscaled = upscale(base, film);
-  const added = correct(upscaled, film);
-  const [y, g, o] = upscaled.map(({ samples }, p) => Int32Array.from(samples, (sample, i) => {
-    const more = added ? limited(added[p][i], -LIMIT, LIMIT - 1) : 0;
-    return limited(UNIT * sample + more, 0, TOP);
+  const added = sent && corrections(new Head(sent, film.chroma), upscaled, film);
+  return upscaled.map((plane, p) => ({
+    ...plane,
+    samples: plane.samples.map((sample, i) => {
+      const more = added ? limited(added[p][i], -LIMIT, LIMIT - 1) : 0;
+      return limited(UNIT * sample + more, 0, TOP);
+    }),
   }));
+}
+
+/** Grey, or R, G, B. */
+function coloured([{ samples: y }, { samples: g }, { samples: o }], { width, height, channels, depth }) {
   const peak = peakOf(depth);
   const planes = Array.from({ length: channels }, () => newPlane({ width, height }, depth));
   for (let i = 0; i < y.length; i++) {

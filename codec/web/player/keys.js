@@ -28,6 +28,7 @@ const KEYS = [
   ['d', 'divider: base beside restored', ['d'], 'compare'],
   ['z', 'lens: four times under the pointer', ['z'], 'magnify'],
   ['b', 'the base alone', ['b'], 'baseOnly'],
+  ['w', 'wait for every picture, or play on', ['w'], 'patient'],
   ['i', 'statistics', ['i'], 'told'],
   ['c', 'subtitles', ['c'], 'subtitles'],
   ['o', 'open another file', ['o'], 'another'],
