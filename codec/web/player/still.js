@@ -4,11 +4,13 @@ import { openStill } from './avif.js';
 import { NvcError } from './bytes.js';
 import { placed } from './colour.js';
 import { missingOf, needsBase } from './colours.js';
+import { openDevice } from './gpu.js';
 import { ImageScreen } from './imagescreen.js';
 import { split } from './obu.js';
 import { readStill } from './payload.js';
 import { decoderConfig, planesOf } from './pictures.js';
 import { wayOf } from './profile.js';
+import { fineStill } from './restoring.js';
 import { baseImage, filmImage } from './stillimage.js';
 import { readHeadFile, stillHead } from './weights.js';
 
@@ -55,7 +57,7 @@ export class Still {
     this.notes.push(`${width}x${height}, ${depth} bits${psnr}`, ...(this.way.note ? [this.way.note] : []));
     const missing = missingOf(header);
     if (missing) this.#showBase(missing);
-    else if (this.base) this.#show(this.base, 'This is the base: it is being restored, in JavaScript …');
+    else if (this.base) this.#show(this.base, 'This is the base: it is being restored …');
     /** Settles when it has been restored, or cannot be. */
     this.done = missing ? Promise.resolve() : this.#restore(header, bases);
   }
@@ -64,7 +66,10 @@ export class Still {
     let found;
     try {
       const head = header.head ? stillHead(header, await headFile(header.head)) : null;
-      found = await this.#restored(header, bases, head);
+      const fine = head && (await fineByGpu(bases.picture, header, head));
+      if (this.closed) return;
+      if (head && !fine) this.#show(this.base, 'This is the base: it is being restored, in JavaScript …');
+      found = await this.#restored(header, bases, head, fine);
     } catch (error) {
       if (!(error instanceof NvcError) || !this.base) throw error;
       if (!this.closed) this.#showBase(error.message);
@@ -77,7 +82,7 @@ export class Still {
   }
 
   /** Let a worker restore it. */
-  #restored(still, bases, head) {
+  #restored(still, bases, head, fine) {
     this.worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
     return new Promise((resolve, reject) => {
       this.worker.addEventListener('message', ({ data }) => {
@@ -85,7 +90,7 @@ export class Still {
         else resolve(data);
       });
       this.worker.addEventListener('error', () => reject(new NvcError('the worker of the player stopped')));
-      this.worker.postMessage({ do: 'still', ticket: 0, bases, still, head });
+      this.worker.postMessage({ do: 'still', ticket: 0, bases, still, head, fine });
     }).finally(() => this.worker.terminate());
   }
 
@@ -141,6 +146,19 @@ async function decoded(codec, unit, still) {
     throw new NvcError('its base is of another size than the payload says');
   }
   return found;
+}
+
+/** What base and head say, by the GPU; null where there is none that can do it. */
+async function fineByGpu(base, still, head) {
+  const device = await openDevice(navigator.gpu).catch(() => null);
+  try {
+    return await fineStill(device, base, still, head);
+  } catch (error) {
+    if (!(error instanceof NvcError)) throw error;
+    return null;
+  } finally {
+    device?.destroy();
+  }
 }
 
 async function headFile(number) {
