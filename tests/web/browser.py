@@ -26,6 +26,7 @@ CHROMIUM = os.environ.get("NVC_CHROMIUM") or next(filter(None, _ON_PATH), None)
 FLAGS = [
     "--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
     "--use-vulkan=swiftshader", "--use-angle=vulkan", "--autoplay-policy=no-user-gesture-required",
+    "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
 ]  # fmt: skip
 PATIENCE = 30_000  # milliseconds, for a machine that has much to do
 NO_WEBGPU = "Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined })"
@@ -70,15 +71,20 @@ def new_page(browser: Any, *scripts: str, **options: Any) -> Iterator[Any]:
         assert faults == []
 
 
-def show(page: Any, path: Path) -> None:
-    """Open a file in the page, as `codec play` does; the server ends with the page."""
+def served(path: Path) -> str:
+    """The address of the page with a file, as `codec play` hands it out; the server ends with the page."""
     told: Queue[Event] = Queue()
     threading.Thread(
         target=play, args=(path,), kwargs={"browser": False, "grace": 0.5, "listen": told.put}, daemon=True
     ).start()
     opened = told.get(timeout=20)
     assert isinstance(opened, PlayerOpened)
-    page.goto(opened.address)
+    return opened.address
+
+
+def show(page: Any, path: Path) -> None:
+    """Open a file in the page, as `codec play` does."""
+    page.goto(served(path))
 
 
 def until(page: Any, holds: str) -> None:

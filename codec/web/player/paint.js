@@ -55,18 +55,26 @@ export class Painting {
 
   /** As much of a picture as lies left of `until`. */
   #draw(c, { width, height }, { canvas, size }, part, until) {
-    const [xx, xy, yx, yy, sx, sy] = this.#place.toFilm;
     c.save();
     c.beginPath();
     c.rect(0, 0, until * width, height);
     c.clip();
     c.scale(width / part.width, height / part.height);
     c.translate(-part.x, -part.y);
-    // places on the screen are the inverse of places in the film: turns and mirrors are their own transposed
-    c.transform(xx, xy, yx, yy, -(xx * sx + yx * sy), -(xy * sx + yy * sy));
-    c.drawImage(canvas, 0, 0, ...size);
+    drawTurned(c, canvas, this.#place.toFilm, size);
     c.restore();
   }
+}
+
+/** Draw a picture as it lies on the screen, which is 0 .. 1 both ways.
+ * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
+ * @param {CanvasImageSource} image
+ * @param {number[]} toFilm see `placed`
+ * @param {number[]} [size] width and height of the image, where the film's are 1 */
+export function drawTurned(context, image, [xx, xy, yx, yy, x, y], size = [1, 1]) {
+  // places on the screen are the inverse of places in the film: turns and mirrors are their own transposed
+  context.transform(xx, xy, yx, yy, -(xx * x + yx * y), -(xy * x + yy * y));
+  context.drawImage(image, 0, 0, ...size);
 }
 
 function own({ width, height }, chroma, depth, colour, offset, size) {

@@ -13,6 +13,7 @@ import { aheadOf, Pictures } from './pictures.js';
 import { Statistics } from './statistics.js';
 
 const LATE = 0.04; // seconds without a picture that is due, after which the film waits
+const SOON = 0.008; // seconds by which a picture may come early: it is seen when the screen is drawn next
 const LOST = 2; // seconds after which it is sought instead
 const SPEEDS = [0.25, 4];
 const PATIENCE = 250; // milliseconds without a picture that was sought, after which its base is shown
@@ -241,7 +242,7 @@ export class Player extends EventTarget {
   #showNext() {
     const picture = this.#pictures?.take();
     if (!picture) return false;
-    if (!this.playing) this.clock.set(picture.time);
+    if (!this.playing) this.clock.set(this.#seeking ? Math.min(picture.time, this.clock.now) : picture.time);
     this.#show(picture);
     return true;
   }
@@ -273,7 +274,7 @@ export class Player extends EventTarget {
     if (this.waiting || this.#asked) return;
     const now = this.clock.now;
     let due = null;
-    while (this.#pictures.ready[0]?.time <= now) {
+    while (this.#pictures.ready[0]?.time <= now + SOON * this.rate) {
       if (due) this.statistics.dropped++;
       due = this.#pictures.take();
     }

@@ -112,6 +112,13 @@ export class SampleTable {
     return k;
   }
 
+  /** @returns {number[]} seconds at which samples begin with which decoding can begin */
+  keyTimes(timescale) {
+    const found = [];
+    for (let i = 0; i < this.count; i++) if (this.keys[i]) found.push(this.pts[i] / timescale);
+    return found;
+  }
+
   /** @returns {number} when the first sample of all is shown; Infinity without samples */
   get first() {
     return this.count ? this.pts[this.order ? this.order[0] : 0] : Infinity;
@@ -121,7 +128,9 @@ export class SampleTable {
 /**
  * A table whose pieces are read when they are wanted. A container gives
  *
- *   pieces                 where they begin, as far as they are known: {time}, in seconds
+ *   pieces                 where they begin, as far as they are known: {time}, in seconds, and perhaps `tables`, what
+ *                          `load` would give
+ *   keyed                  whether each begins with a keyframe, and no other has one
  *   grow() → Promise       whether it found one piece more
  *   load(p) → Promise      its samples: a Map from the tracks' ids to SampleTables
  *
@@ -204,6 +213,17 @@ export class Track {
     let count = 0;
     for (const tables of this.pieces.loaded.values()) count += tables.get(this.id)?.count ?? 0;
     return count;
+  }
+
+  /** Where decoding can begin, as far as the index tells without being read further.
+   * @returns {number[]} seconds */
+  keyTimes() {
+    if (this.table) return this.table.keyTimes(this.timescale);
+    const { pieces, keyed } = this.pieces.container;
+    return pieces.flatMap(({ time, tables }) => {
+      if (tables) return tables.get(this.id)?.keyTimes(this.timescale) ?? [];
+      return keyed ? [time] : [];
+    });
   }
 
   /** The table that holds a sample, and its number there. */
