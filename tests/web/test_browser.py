@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ def test_golden_film_is_exact(page: Any, name: str) -> None:
     show(page, GOLDEN / f"{name}.nvc")
     first_picture(page)
     page.keyboard.press("i")
+    page.keyboard.press("w")  # for every picture, on any machine
     page.keyboard.press(" ")
     wanted = f"{PICTURES} of {PICTURES} pictures"
     until(page, f"document.getElementById('statistics').textContent.includes('{wanted}')")
@@ -93,9 +93,3 @@ def test_a_narrow_window_needs_no_scrolling(page: Any) -> None:
     for button in page.locator("#buttons button:visible").all():
         box = button.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 360
-
-
-def test_what_is_no_film_is_refused_in_words(page: Any) -> None:
-    show(page, GOLDEN / "still-v1.nvs")
-    until(page, "document.getElementById('loading').classList.contains('wrong')")
-    assert re.search("cannot be shown", page.locator("#loading").text_content())

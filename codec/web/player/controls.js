@@ -111,6 +111,7 @@ export class Controls {
       },
       ...looking(view),
       baseOnly: () => player.setBaseOnly(!player.baseOnly),
+      patient: () => player.setPatient(!player.patient),
       told: () => {
         $('statistics').hidden = !$('statistics').hidden;
         $('told').setAttribute('aria-pressed', String(!$('statistics').hidden));

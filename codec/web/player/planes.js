@@ -8,7 +8,8 @@
  * @typedef {{width: number, height: number, samples: Uint8Array | Uint16Array}} Plane
  *
  * What is the same in all segments of a film, by FORMAT.md's names and numbers; a segment's header will do.
- * @typedef {{width: number, height: number, chroma: 0|1|2|3, depth: 8|10, scale: 0|1|2|3|4}} Film
+ * @typedef {{width: number, height: number, chroma: 0|1|2|3, depth: 8|10, scale: 0|1|2|3|4,
+ *   still?: boolean}} Film `still`: predictions are wanted in 1/16 of a 10-bit step, in 16 bits
  */
 
 import { crc32, NvcError } from './bytes.js';

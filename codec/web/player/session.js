@@ -62,11 +62,9 @@ export class Session {
     if (this.device) {
       this.device.lost.then(({ reason }) => reason !== 'destroyed' && this.#lost());
       this.device.addEventListener('uncapturederror', ({ error }) => this.#told(error.message));
-    } else {
-      this.notes.push('No WebGPU here: heads run in JavaScript, at some pictures a minute (b shows the base alone)');
     }
     this.restoring = new Restoring(header, this.device);
-    if (this.device && !this.restoring.onGpu) this.notes.push(`Heads run in JavaScript: ${this.restoring.why}`);
+    if (this.restoring.note) this.notes.push(this.restoring.note);
     const colour = known(this.track.colour, sequence, header.height);
     this.#draw(header, colour, chromaPlace);
     if (source.size > LONG && this.track.pieces?.container.indexed === false) {
@@ -102,7 +100,7 @@ export class Session {
 
   #draw(header, colour, chromaPlace) {
     const canvas = this.view.canvas();
-    const drawn = this.device && this.restoring.onGpu
+    const drawn = this.restoring.by === 'WebGPU'
       ? new Screen(canvas, this.device, header, this.track, colour, chromaPlace)
       : new Painting(canvas, header, this.track, colour, chromaPlace);
     this.screen = drawn;
