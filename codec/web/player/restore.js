@@ -31,10 +31,8 @@ export function missing(segment) {
   return null;
 }
 
-/** What a bounded loss-stream promises.
- * @param {{max_error: number}} header of a segment or of a still
- * @returns {string} words that follow what it is of */
-export function boundOf({ max_error: error }) {
+/** What a bounded loss-stream promises, in words that follow it. */
+function boundOf({ max_error: error }) {
   return error ? `is near-lossless (every sample within ${error} of the source's)` : 'is lossless';
 }
 
