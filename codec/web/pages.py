@@ -1,5 +1,5 @@
-"""The files that the player's page is made of: those of the folder `player` beside this module, and the pretrained
-heads that films and stills refer to."""
+"""The files that the player's page is made of: those of the folder `player` beside this module, the pretrained heads
+that films and stills refer to, and the tables of .nvs files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..errors import InputError
 from .resources import TYPES
 
 INDEX = "index.html"
+TABLES = "tables.bin"  # of .nvs files, a file of `splat`
 
 
 def page_files(folder: Traversable | None = None) -> dict[str, bytes]:
@@ -22,7 +23,8 @@ def page_files(folder: Traversable | None = None) -> dict[str, bytes]:
         raise InputError("the player's page is not there; NVC has to be installed again")
     heads = files("heads.restorer")
     names = (*FILM_HEADS.values(), *STILL_HEADS.values())
-    return _found(folder) | {name: (heads / name).read_bytes() for name in names}
+    needed = {name: (heads / name).read_bytes() for name in names}
+    return _found(folder) | needed | {TABLES: (files("splat") / TABLES).read_bytes()}
 
 
 def type_of(path: str) -> str:

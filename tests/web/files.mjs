@@ -36,6 +36,7 @@ async function film(job) {
   const told = [];
   for (const track of tracks) {
     const { source, table, pieces, unpacked, description, ...info } = track;
+    const keys = track.keyTimes();
     const samples = [];
     const texts = [];
     for (let i = await track.find(-Infinity); i >= 0; i = await track.following(i)) {
@@ -44,7 +45,7 @@ async function film(job) {
       if (track.kind === 'text') texts.push(await track.text(i));
       samples.push([pts, duration, key, unpacked ? bytes.length : size, crc32(bytes)]);
     }
-    told.push({ ...info, description: description && [...description], count: track.count, samples, texts });
+    told.push({ ...info, description: description && [...description], count: track.count, keys, samples, texts });
   }
   return { ...rest, tracks: told };
 }

@@ -1,15 +1,16 @@
-// The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth. Runs in a
-// page (gpu.html) and needs nothing but the player's modules; `?time=1` also measures a head of 4 layers and 16 channels
-// at 1280x720.
+// The shaders against `prediction.js`, on drawn pictures and drawn heads of every layout, scale and depth: WebGPU's, or
+// WebGL2's (`?by=webgl2`). Runs in a page (gpu.html) and needs nothing but the player's modules; `?all=1` compares every
+// scale with every layout and depth, `?time=1` measures a head of 4 layers and 16 channels at 1280x720.
 
 const query = new URLSearchParams(location.search);
 const player = new URL(query.get('player') ?? '../../codec/web/player/', location.href);
 const module = (name) => import(new URL(name, player));
 
 const { baseSize, newPlane, shapesOf } = await module('planes.js');
-const { channelsOf, Head, predict } = await module('prediction.js');
+const { channelsOf, corrections, FINE, Head, predict } = await module('prediction.js');
 const { plainPrediction, upscale } = await module('upscale.js');
 const { GpuRestorer, openDevice } = await module('gpu.js');
+const { GlRestorer, openGl } = await module('webgl.js');
 const { PACKED } = await module('heads.wgsl.js');
 
 /** Numbers 0 .. n-1 that are the same in every run. */
@@ -69,72 +70,107 @@ function differing(a, b) {
 const SHAPES = [[2, 1], [4, 16], [3, 5], [4, 8], [2, 64], [3, 20]]; // layers, channels
 const found = [];
 
-async function compare(device, film, number, packed) {
+async function compare(make, film, number, how) {
   const draw = drawer(number);
   const [layers, width] = SHAPES[number % SHAPES.length];
   const told = number % 2 ? [-128, 100, 127][number % 3] : null;
   const head = drawnHead(film, layers, width, told, number % 4 > 1, draw);
-  const restorer = new GpuRestorer(device, film, packed);
+  const restorer = make(film);
   const prepared = restorer.prepare(head);
   const bases = [0, 1, 2].map(() => drawnBase(film, draw));
-  const read = bases.map((base, k) => { // three under way at once; the second without the head
-    restorer.predict(base, k === 1 ? null : prepared);
-    return restorer.read();
-  });
+  // three are asked for at once; the second without the head
+  const read = bases.map((base, k) => restorer.predict(base, k === 1 ? null : prepared));
   for (const [k, base] of bases.entries()) {
     const upscaled = upscale(base, film);
     const wanted = k === 1 ? plainPrediction(upscaled, film.depth) : predict(head, upscaled, film);
     const wrong = differing(wanted, await read[k]);
     const values = new Set(wanted[0].samples).size;
     if (wrong || (values < 2 && film.width > 1)) {
-      found.push({ film, layers, width, told, packed, picture: k, wrong, values });
+      found.push({ film, layers, width, told, how, picture: k, wrong, values });
     }
   }
   restorer.destroy();
 }
 
-async function time(device, packed) {
+/** A still, which is wanted in 1/16: what is added is limited first. */
+async function compareStill(make, number, how, shifts) {
+  const draw = drawer(number);
+  const film = { width: 35, height: 22, chroma: 3, depth: 10, scale: 0, still: true };
+  const head = drawnHead(film, 3, 8, 90, true, draw);
+  head.layers.at(-1).shift = shifts; // of the last layer's sums
+  const restorer = make(film);
+  const base = drawnBase(film, draw);
+  const upscaled = upscale(base, film);
+  const added = corrections(head, upscaled, film);
+  const limit = (value, least, most) => Math.min(Math.max(value, least), most);
+  for (const prepared of [restorer.prepare(head), null]) {
+    const wanted = upscaled.map((plane, p) => ({ ...plane, samples: plane.samples.map((sample, i) => {
+      const more = prepared ? limit(added[p][i], -FINE.limit, FINE.limit - 1) : 0;
+      return limit(FINE.unit * sample + more, 0, FINE.top);
+    }) }));
+    const wrong = differing(wanted, await restorer.predict(base, prepared));
+    if (wrong) found.push({ still: shifts, how, head: prepared !== null, wrong });
+  }
+  restorer.destroy();
+}
+
+async function time(make, how) {
   const film = { width: 1280, height: 720, chroma: 1, depth: 8, scale: 0 };
   const draw = drawer(1);
   const head = drawnHead(film, 4, 16, 72, true, draw);
   const base = drawnBase(film, draw);
-  const restorer = new GpuRestorer(device, film, packed);
+  const restorer = make(film);
   const prepared = restorer.prepare(head);
   const run = async (pictures) => {
     const start = performance.now();
-    for (let k = 0; k < pictures; k++) restorer.predict(base, prepared);
-    const planes = await restorer.read();
-    return [(performance.now() - start) / pictures, planes];
+    const all = await Promise.all(Array.from({ length: pictures }, () => restorer.predict(base, prepared)));
+    return [(performance.now() - start) / pictures, all[0]];
   };
   const [, shown] = await run(1);
-  const [taken] = await run(8);
+  const [taken] = await run(3);
   const start = performance.now();
   const wrong = differing(predict(head, upscale(base, film), film), shown);
   const reference = performance.now() - start;
   restorer.destroy();
-  return { packed, gpu: taken, reference, wrong };
+  return { how, gpu: taken, reference, wrong };
+}
+
+/** What predicts, by how: functions that make it for a film; null without. */
+async function makers(by, errors) {
+  if (by === 'webgl2') return openGl() && { webgl2: (film) => new GlRestorer(openGl(), film) };
+  const device = await openDevice(navigator.gpu);
+  device?.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
+  const packed = device && navigator.gpu.wgslLanguageFeatures.has(PACKED);
+  return device && {
+    ...(packed ? { packed: (film) => new GpuRestorer(device, film, true) } : {}),
+    plain: (film) => new GpuRestorer(device, film, false),
+  };
 }
 
 async function all() {
-  const device = await openDevice(navigator.gpu);
-  if (!device) return 'no WebGPU';
   const errors = [];
-  device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
-  const modes = navigator.gpu.wgslLanguageFeatures.has(PACKED) ? [true, false] : [false];
+  const known = await makers(query.get('by'), errors);
+  if (!known) return 'none';
+  const modes = Object.entries(known);
   let count = 0;
-  for (const packed of modes) {
+  for (const [how, make] of modes) {
     for (let chroma = 0; chroma < 4; chroma++) {
-      for (const depth of [8, 10]) {
-        for (let scale = 0; scale < (packed === modes[0] ? 5 : 1); scale++) { // what multiplies knows of no scale
+      for (const depth of how === modes[0][0] ? [8, 10] : [count % 2 ? 8 : 10]) {
+        const scales = query.get('all') ? [0, 1, 2, 3, 4] : [count % 5];
+        for (const scale of scales) {
           const size = count % 2 ? { width: 49, height: 37 } : { width: 34, height: 51 };
-          await compare(device, { ...size, chroma, depth, scale }, count++, packed);
+          await compare(make, { ...size, chroma, depth, scale }, count++, how);
         }
       }
     }
   }
-  await compare(device, { width: 1, height: 1, chroma: 1, depth: 8, scale: 0 }, count++, modes[0]);
-  const said = { compared: count, modes, found, errors: errors.slice(0, 5) };
-  if (query.get('time')) said.milliseconds = [await time(device, true), await time(device, false)];
+  for (const [how, make] of modes) for (const shifts of [2, 4, 9]) await compareStill(make, count++, how, shifts);
+  await compare(modes[0][1], { width: 1, height: 1, chroma: 1, depth: 8, scale: 0 }, count++, modes[0][0]);
+  const said = { compared: count, modes: Object.keys(known), found, errors: errors.slice(0, 5) };
+  if (query.get('time')) {
+    said.milliseconds = [];
+    for (const [how, make] of modes) said.milliseconds.push(await time(make, how));
+  }
   document.title = found.length || errors.length ? 'different' : 'equal';
   return JSON.stringify(said, null, 1);
 }

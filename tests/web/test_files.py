@@ -184,6 +184,14 @@ def assert_same_samples(path: Path, told: dict[str, Any], tables: bool = True) -
             assert durations[0] == durations[1], (path.name, ours["kind"])
 
 
+def assert_marks(track: dict[str, Any], every: bool) -> None:
+    """Where a bar marks segments is where keyframes are: `every` one of them, or those that were come by."""
+    keys = [sample[0] / track["timescale"] for sample in track["samples"] if sample[2]]
+    known = [min(keys, key=lambda key: abs(key - time)) for time in track["keys"]]
+    assert track["keys"] == pytest.approx(known, abs=2e-3)
+    assert not every or known == keys
+
+
 def test_samples_of_golden_films_are_those_of_libav(tmp_path: Path) -> None:
     told = found(in_node("files.mjs", [{"do": "film", "path": str(path)} for path in FILMS], tmp_path))
     for path, film in zip(FILMS, told, strict=True):
@@ -206,6 +214,7 @@ def test_copies_to_other_containers_have_the_same_samples(tmp_path: Path) -> Non
     told = found(in_node("files.mjs", [{"do": "film", "path": str(path)} for path in copies], tmp_path))
     for path, film, kind in zip(copies, told, kinds, strict=True):
         assert_same_samples(path, film, tables=kind not in ("mkv", "webm"))
+        assert_marks(film["tracks"][0], every=kind not in ("sidx", "walked", "hybrid"))
         with av.open(str(path)) as wanted:
             assert film["duration"] == pytest.approx(cast(int, wanted.duration) / av.time_base, abs=0.1), path.name
 

@@ -1,20 +1,15 @@
-"""The player's page: what its files say of each other, its colours, its counts, its stills."""
+"""The player's page: what its files say of each other, its colours, its counts."""
 
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codec.base.av1 import decode_base
-from codec.still.decode import decode_still, header_of
 from tests.web.player import PLAYER, in_node, needs_node
 
-GOLDEN = Path(__file__).parent.parent / "golden"
-HEADS = Path(__file__).parent.parent.parent / "heads" / "restorer"
 LINES_MAX = 400
 MODULES = sorted(path.name for path in PLAYER.glob("*.js"))
 HTML = (PLAYER / "index.html").read_text(encoding="utf-8")
@@ -61,19 +56,6 @@ def test_page_names_what_is_pressed() -> None:
     for field in re.findall(r"<input\b(.*?)>", HTML, re.DOTALL):
         label = re.search(r'id="(\w+)"', field)
         assert "aria-label" in field or "hidden" in field or (label and f'for="{label[1]}"' in HTML), field
-
-
-@needs_node
-def test_still_has_the_samples_of_the_codec(tmp_path: Path) -> None:
-    path = GOLDEN / "lossy-v1.still.nvc"
-    still, header = header_of(path.read_bytes())
-    base = next(planes for _, planes in decode_base([(still.base, 0)], (header.height, header.width), 1))
-    (tmp_path / "base").write_bytes(b"".join(np.asarray(plane).astype("<u2").tobytes() for plane in base))
-    job = {"do": "still", "path": str(path), "base": str(tmp_path / "base"), "head": str(HEADS / "still.bin")}
-    (found,) = in_node("page.mjs", [job], tmp_path)
-    pixels = decode_still(path.read_bytes()).pixels
-    assert found["crcs"] == [zlib.crc32(pixels[:, :, c].tobytes()) for c in range(3)]
-    assert found["exact"] is None, "its transparency is part of the checksum"
 
 
 @needs_node

@@ -36,6 +36,7 @@ export class Clusters {
     /** @type {{time: number, offset: number, end: number}[]} */
     this.pieces = [];
     this.indexed = false;
+    this.keyed = false; // whether keyframes begin the pieces
     /** @type {Map<number, object>} by number; see `matroska.js` */
     this.tracks = new Map();
   }
@@ -55,7 +56,7 @@ export class Clusters {
       if (before) before.end = offset;
       this.pieces.push({ time: Math.max(time, before?.time ?? 0), offset, end: this.end });
     }
-    this.indexed = true;
+    [this.indexed, this.keyed] = [true, true];
   }
 
   /** Find one cluster more. */
@@ -206,7 +207,7 @@ function laceSizes(bytes, lacing, size) {
     sum += frame;
   }
   const left = size - bytes.at - sum;
+  if (left < (lacing === FIXED ? count : 0)) throw new NvcError('the frames of a block are damaged');
   if (lacing === FIXED) return new Array(count).fill(Math.floor(left / count));
-  if (left < 0) throw new NvcError('the frames of a block are damaged');
   return [...sizes, left];
 }

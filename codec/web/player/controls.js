@@ -7,16 +7,21 @@ const $ = (id) => document.getElementById(id);
 const SPEEDS = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 4];
 const IDLE = 2500; // milliseconds after which controls hide in full screen
 const TOLD = 250; // milliseconds between two readings of the statistics
+const TAPS = 300; // milliseconds between two taps that are one double tap
+const TAPPED = 10; // seconds that a double tap beside the middle moves by
 
 /** Controls of one film. */
 export class Controls {
   #session;
   #stop = new AbortController();
   #subtitles = null;
-  #volume = 1;
+  #volume = Number($('volume').value); // as it was left
   #muted = false;
   #timer;
   #idle = 0;
+  #touched = false; // whether the last pointer was a finger
+  #tapped = 0; // when it tapped last, milliseconds
+  #pointed = false; // whether a control was last used by a pointer
 
   /** @param {import('./session.js').Session} session
    * @param {() => void} another asks for another file */
@@ -32,12 +37,17 @@ export class Controls {
     this.#on($('on'), 'click', () => this.actions.step(1));
     this.#on($('volume'), 'input', () => this.#loud(Number($('volume').value)));
     this.#on($('picture'), 'click', () => session.view.magnifying || this.actions.toggle());
-    this.#on($('picture'), 'dblclick', () => this.actions.full());
+    this.#on($('picture'), 'dblclick', () => this.#touched || this.actions.full());
+    this.#on($('picture'), 'pointerup', (event) => this.#tap(event));
     this.#on(player, 'state', () => this.#state());
     this.#on(player, 'time', () => this.#time());
     this.#on(player, 'picture', () => this.#time());
-    for (const name of ['pointermove', 'keydown']) this.#on($('player'), name, () => this.#awake());
+    for (const name of ['pointermove', 'pointerdown', 'keydown']) this.#on($('player'), name, () => this.#awake());
     this.#menus();
+    this.#on($('buttons'), 'pointerdown', () => (this.#pointed = true));
+    this.#on($('buttons'), 'keydown', () => (this.#pointed = false));
+    for (const name of ['click', 'change']) this.#on($('buttons'), name, ({ target }) => this.#used(target, name));
+    this.#mute($('mute').getAttribute('aria-pressed') === 'true');
     this.#timer = setInterval(() => this.#tell(), TOLD);
     $('sounds').hidden = session.sound === null;
     $('controls').hidden = false;
@@ -61,6 +71,25 @@ export class Controls {
     target.addEventListener(name, does, { signal: this.#stop.signal });
   }
 
+  /** What a pointer has used gives the keys back to the film; who uses keys stays where they are. */
+  #used(target, name) {
+    const used = name === 'change' ? target.closest('select, input') : target.closest('button');
+    if (this.#pointed && used) used.blur();
+  }
+
+  /** Two taps of a finger: at the sides they move, in the middle they are a double click. */
+  #tap({ pointerType, clientX, timeStamp }) {
+    this.#touched = pointerType === 'touch';
+    if (!this.#touched) return;
+    const { left, width } = $('picture').getBoundingClientRect();
+    const side = Math.floor((3 * (clientX - left)) / width) - 1; // -1, 0 or 1
+    if (timeStamp - this.#tapped < TAPS) {
+      this.#tapped = 0;
+      if (side) this.actions.move(side * TAPPED);
+      else this.actions.full();
+    } else this.#tapped = timeStamp;
+  }
+
   #actions(another) {
     const { player, view } = this.#session;
     return {
@@ -82,6 +111,7 @@ export class Controls {
       },
       ...looking(view),
       baseOnly: () => player.setBaseOnly(!player.baseOnly),
+      patient: () => player.setPatient(!player.patient),
       told: () => {
         $('statistics').hidden = !$('statistics').hidden;
         $('told').setAttribute('aria-pressed', String(!$('statistics').hidden));
@@ -117,7 +147,6 @@ export class Controls {
     fill('chapters', chapters, '0');
     this.#on($('chapters'), 'change', () => player.seek(film.chapters[Number($('chapters').value)].start));
     $('chapters').parentElement.hidden = !chapters.length;
-    for (const id of ['speed', 'tracks', 'subtitles', 'chapters']) this.#on($(id), 'change', () => $(id).blur());
   }
 
   #chapter(direction) {
@@ -164,6 +193,7 @@ export class Controls {
   #loud(volume) {
     this.#volume = volume;
     $('volume').value = String(volume);
+    $('volume').setAttribute('aria-valuetext', `${Math.round(100 * volume)} per cent`);
     this.#mute(false);
   }
 

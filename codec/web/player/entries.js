@@ -5,7 +5,7 @@
  * a decoder is to be configured with; AV1 needs none, as its keyframes bring their sequence header.
  */
 
-import { joined } from './bytes.js';
+import { joined, NvcError } from './bytes.js';
 import { boxes, child, fresh, fullBox } from './boxes.js';
 
 const VISUAL = 78; // bytes of fields before the boxes of a visual entry
@@ -35,13 +35,16 @@ export function unknownColour() {
 export function sampleEntry(stsd, kind) {
   fullBox(stsd);
   stsd.u32(); // how many
-  for (const [name, entry] of boxes(stsd)) {
-    entry.skip(8); // reserved, data_reference_index
-    if (kind === 'video') return visual(name, entry);
-    if (kind === 'audio') return sound(name, entry);
-    return { codec: TEXT[name] ?? name, description: null };
+  const all = [...boxes(stsd)];
+  if (!all.length) return { codec: '', description: null };
+  const [[name, entry]] = all; // others may differ in what keyframes tell too
+  if (all.some(([other]) => other !== name)) {
+    throw new NvcError('a track of the film has another codec on its way, which cannot be played');
   }
-  return { codec: '', description: null };
+  entry.skip(8); // reserved, data_reference_index
+  if (kind === 'video') return visual(name, entry);
+  if (kind === 'audio') return sound(name, entry);
+  return { codec: TEXT[name] ?? name, description: null };
 }
 
 function visual(name, entry) {

@@ -11,7 +11,9 @@ import { SampleTable } from './samples.js';
 
 const BETWEEN_MAX = 1 << 12; // boxes between two fragments
 const FRAGMENT_MAX = 1 << 20; // samples of a track in one piece
-const WALK_MAX = 1 << 13; // fragments that are looked at for how long the film is
+const WALK_MAX = 1 << 6; // fragments that are looked at for how long the film is, where its end does not tell
+const TAILS = [1 << 18, 1 << 20, 1 << 23]; // bytes at the end of a file in which its last fragment is looked for
+const OUTER = ['moof', 'mdat', 'free', 'skip', 'styp', 'sidx', 'emsg', 'prft', 'mfra'];
 const NOT_KEY = 0x10000; // sample_is_non_sync_sample
 
 /** What `Pieces` reads by. */
@@ -27,10 +29,13 @@ export class Fragments {
     this.pieces = [];
     this.offset = offset; // from which on nothing was looked for
     this.indexed = false;
+    this.keyed = false; // whether each fragment begins with a keyframe
     this.tracks = new Map();
     this.first = new Map(); // tables of samples that come before all fragments
     this.defaults = new Map();
     this.reached = new Map(); // ticks, by track: where the samples known so far end
+    this.claimed = new Map(); // samples, by where the fragments lie that were read
+    this.room = source.size; // samples that others may have: each has a byte at least
     this.duration = 0; // seconds; 0 where it is not known
     this.told = 0; // ticks of the film that mehd tells
     for (const [kind, box] of boxes(mvex)) {
@@ -66,7 +71,17 @@ export class Fragments {
     const { first, offset } = this;
     if (first.size) this.pieces.unshift({ time: -Infinity, offset, end: offset, tables: first });
     else if (!indexed) await this.grow();
+    this.keyed = indexed && (await this.#beginWithKeys());
     this.duration = this.told / timescale || this.duration || (await this.#end());
+  }
+
+  /** Whether fragments begin with keyframes, as two of them tell: what indexes say of that is often wrong. */
+  async #beginWithKeys() {
+    for (const piece of this.pieces.filter(({ tables }) => !tables).slice(1, 3)) {
+      const table = (await this.load(this.pieces.indexOf(piece))).get(this.main.id);
+      if (!table?.count || !table.keys[0]) return false;
+    }
+    return true;
   }
 
   /** By a `sidx` before the first fragment, one that covers all of the file. */
@@ -93,9 +108,10 @@ export class Fragments {
     for (let left = sidx.u16(); left > 0; left--) {
       const size = sidx.u32();
       if (size >= 0x80000000) return false; // an index of indexes
-      pieces.push({ time: (ticks + this.main.edits.shift) / timescale, offset: end, end: end + size });
-      end += size;
+      const time = (ticks + this.main.edits.shift) / timescale;
       ticks += sidx.u32();
+      pieces.push({ time, offset: end, end: end + size });
+      end += size;
       sidx.skip(4);
     }
     if (!timescale || !pieces.length) return false;
@@ -144,19 +160,42 @@ export class Fragments {
     this.pieces.push({ time: Math.max(time, before?.time ?? -Infinity), offset, end });
   }
 
-  /** When the last sample ends, seconds. */
+  /** When the last sample ends, seconds; guessed by the bytes where that takes too long. */
   async #end() {
-    if (!this.indexed) {
-      for (let k = 0; k < WALK_MAX && (await this.grow()); k++);
+    if (this.indexed) {
+      await this.load(this.pieces.length - 1);
+      return this.#reach;
     }
-    const last = this.pieces[this.pieces.length - 1];
-    const tables = last && (last.tables ?? (await this.load(this.pieces.length - 1)));
-    let end = 0;
-    for (const [id, ticks] of tables ? this.reached : []) {
+    const end = await this.#endOfLast();
+    if (end) return end;
+    for (let k = 0; k < WALK_MAX; k++) if (!(await this.grow())) return this.#reach;
+    return (this.#reach * this.source.size) / this.offset;
+  }
+
+  /** When the samples that were read last end, seconds. */
+  get #reach() {
+    const ends = [...this.reached].map(([id, ticks]) => {
       const { edits, shown } = this.tracks.get(id);
-      end = Math.max(end, (ticks + edits.shift) / shown.timescale);
+      return (ticks + edits.shift) / shown.timescale;
+    });
+    return Math.max(0, ...ends);
+  }
+
+  /** When the file's last fragment ends, seconds; 0 where it is not found at the end of the file. */
+  async #endOfLast() {
+    const { source, reached } = this;
+    for (const tail of TAILS) {
+      const start = Math.max(this.offset, source.size - tail);
+      const box = lastFragment(await source.read(start, source.size - start), start);
+      if (!box) continue;
+      this.reached = new Map();
+      const tables = new Map();
+      await this.#read(await outerBox(source, box), tables, NaN);
+      const end = (tables.get(this.main.id)?.finish().first ?? 0) > 0 ? this.#reach : 0; // else it does not tell times
+      this.reached = reached;
+      return end;
     }
-    return end;
+    return 0;
   }
 
   /** The next box of one of these kinds; null at the end of the file. */
@@ -205,6 +244,8 @@ export class Fragments {
   /** Samples of a fragment; `time`: seconds where it begins if it does not say so itself. */
   async #read(box, tables, time) {
     let reach = box.offset; // where the data of the track before ends
+    this.room += this.claimed.get(box.offset) ?? 0; // it is read again
+    const before = this.room;
     for (const [kind, traf] of boxes(await contents(this.source, box))) {
       if (kind !== 'traf') continue;
       const tfhd = child(traf, 'tfhd');
@@ -222,6 +263,7 @@ export class Fragments {
       if (!tables.has(id)) tables.set(id, new SampleTable());
       reach = this.#runs(traf, info, usual, base, tables.get(id), time);
     }
+    this.claimed.set(box.offset, before - this.room);
   }
 
   /** Add the samples of a track in a fragment; returns where their data end. */
@@ -235,7 +277,10 @@ export class Fragments {
       if (kind !== 'trun') continue;
       const { flags } = fullBox(run);
       const count = run.u32();
-      if (count + table.count > FRAGMENT_MAX) throw new NvcError(`a fragment of the film claims ${count} samples`);
+      if (count + table.count > FRAGMENT_MAX || count > this.room) {
+        throw new NvcError(`a fragment of the film claims ${count} samples`);
+      }
+      this.room -= count;
       if (flags & 1) offset = base + run.i32();
       const first = flags & 4 ? run.u32() : null;
       for (let k = 0; k < count; k++) {
@@ -252,6 +297,23 @@ export class Fragments {
     this.reached.set(info.id, dts);
     return offset;
   }
+}
+
+/** Where the last fragment begins in a file of which these are the last bytes, from `start` on; 0 without one. */
+function lastFragment(bytes, start) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const kind = (at) => String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+  const vain = new Set(); // boxes behind which no other begins, somewhere before the end
+  for (let first = bytes.length - 8; first >= 0; first--) {
+    if (bytes[first + 4] !== 0x6d || kind(first) !== 'moof') continue;
+    let at = first;
+    while (at + 8 <= bytes.length && !vain.has(at) && OUTER.includes(kind(at)) && view.getUint32(at) >= 8) {
+      vain.add(at);
+      at += view.getUint32(at);
+    }
+    if (at === bytes.length) return start + first;
+  }
+  return 0;
 }
 
 function finished(tables) {

@@ -2,24 +2,25 @@
  * Predictions on a GPU: the host of the shaders of `upscale.wgsl.js` and `heads.wgsl.js`, sample for sample what
  * `restore.js` computes.
  *
- * A GPU executes what it is given in order, so one set of textures serves all pictures: `predict` the next one
- * whenever it is there, then `read` or draw `prediction`.
+ * A GPU executes what it is given in order, so one set of textures serves all pictures, of which one is given at a
+ * time.
  *
  * @typedef {import('./planes.js').Plane} Plane
  * @typedef {import('./planes.js').Film} Film
  */
 
 import { NvcError } from './bytes.js';
-import {
-  activationLayers, flatShader, layerShader, numbersOf, PACKED, plainShader, planOf, weightsOf,
-} from './heads.wgsl.js';
+import { flatShader, layerShader, PACKED, plainShader } from './heads.wgsl.js';
+import { activationLayers, numbersOf, planOf, weightsOf, wordsIn, workOf } from './layers.js';
+import { Portions, Turns } from './portions.js';
 import { baseSize, newPlane, shapesOf } from './planes.js';
 import { channelsOf, gridOf } from './prediction.js';
 import { factorsOf } from './upscale.js';
-import { downShader, foldShader, GROUP } from './upscale.wgsl.js';
+import { BAND, downShader, foldShader, GROUP } from './upscale.wgsl.js';
 
 const ACROSS = 4096; // invocations in a row where a plane's bytes are written
 const BASE_CHROMA = 1; // 4:2:0
+const LITTLE = 100; // products of an invocation, about, where no layer is computed
 
 /** A GPU that can compute; null where there is none.
  * @param {GPU | undefined} gpu `navigator.gpu`
@@ -33,8 +34,10 @@ export async function openDevice(gpu) {
   });
 }
 
-/** A compute pipeline with what it is given, ready to run.
- * @typedef {{pipeline: GPUComputePipeline, bindings: GPUBindGroup, groups: number[]}} Pass */
+/** A compute pipeline with what it is given: views and buffers by their bindings; workgroups; about how many products;
+ * bind groups by the row of workgroups that a portion begins at.
+ * @typedef {{pipeline: GPUComputePipeline, bound: Record<number, GPUTextureView | GPUBuffer>, columns: number,
+ *   rows: number, layers: number, work: number, bindings: Map<number, GPUBindGroup>}} Pass */
 
 /** Predicts the pictures of one film. */
 export class GpuRestorer {
@@ -44,6 +47,8 @@ export class GpuRestorer {
   #pipelines = new Map(); // by their code
   #textures = []; // all there are
   #base = []; // those of the base's planes
+  #upscaled; // view of the cells of U (see `upscale.wgsl.js`)
+  #prediction; // view of the cells of the last prediction, of the film's depth
   #upscale; // passes
   #plain;
   #flat;
@@ -51,6 +56,9 @@ export class GpuRestorer {
   #activations = []; // views of two textures
   #activationLayers = 0; // that they have
   #staging = []; // buffers that are read, and nobody uses
+  #bands = new Map(); // buffers that tell where a portion begins
+  #portions = new Portions();
+  #turns = new Turns(1); // to give it what a picture takes
 
   /** @param {GPUDevice} device
    * @param {Film} film
@@ -62,14 +70,12 @@ export class GpuRestorer {
     this.#packed = packed;
     this.#checkSize();
     const grid = gridOf(film);
-    const layers = Math.ceil(channelsOf(film.chroma).length / 4);
+    const layers = wordsIn(channelsOf(film.chroma).length);
     const size = [grid.columns, grid.rows, layers];
-    /** View of the cells of U, 10 bits, rgba16uint: the base at the film's size (see `upscale.wgsl.js`). */
-    this.upscaled = this.#texture('upscaled base', size, 'rgba16uint');
-    /** View of the cells of the last prediction, of the film's depth, rgba16uint. */
-    this.prediction = this.#texture('prediction', size, 'rgba16uint');
+    this.#upscaled = this.#texture('upscaled base', size, 'rgba16uint');
+    this.#prediction = this.#texture('prediction', size, 'rgba16uint');
     this.#upscale = this.#upscalePasses();
-    this.#plain = this.#pass(plainShader(film), { 2: this.upscaled, 3: this.prediction }, this.#cellGroups());
+    this.#plain = this.#pass(plainShader(film), { 2: this.#upscaled, 3: this.#prediction }, this.#cellGroups());
     this.#makeFlat();
   }
 
@@ -83,47 +89,39 @@ export class GpuRestorer {
       const bound = {
         0: this.#buffer(`weights ${i}`, weightsOf(head, i, this.#packed)),
         1: this.#buffer(`numbers ${i}`, numbersOf(head, i)),
-        2: i ? this.#activations[(i - 1) % 2] : this.upscaled,
-        3: i === last ? this.prediction : this.#activations[i % 2],
+        2: i ? this.#activations[(i - 1) % 2] : this.#upscaled,
+        3: i === last ? this.#prediction : this.#activations[i % 2],
       };
-      if (i === last) bound[4] = this.upscaled;
+      if (i === last) bound[4] = this.#upscaled;
       const groups = [...this.#cellGroups(), planOf(head, i).parts];
-      return this.#pass(layerShader(head, i, this.#film, this.#packed), bound, groups);
+      return this.#pass(layerShader(head, i, this.#film, this.#packed), bound, groups, workOf(head, i));
     });
   }
 
-  /** Compute the next picture's prediction; it is in `prediction` for whatever the device is given afterwards.
-   * @param {Plane[]} base 10-bit planes, 4:2:0; they may be changed as soon as this returns
-   * @param {Pass[] | null} head prepared; null where the head does not predict this picture */
-  predict(base, head) {
-    this.#base.forEach((texture, p) => {
-      const { width, height, samples } = base[p];
-      this.#device.queue.writeTexture({ texture }, samples, { bytesPerRow: 2 * width }, [width, height]);
-    });
-    this.#run([...this.#upscale, ...(head ?? [this.#plain])]);
-  }
-
-  /** The last prediction's planes. Several readings may be under way at once.
-   * @returns {Promise<Plane[]>} of the film's depth
+  /** A picture's prediction. Several may be asked for; they are computed in that order.
+   * @param {Plane[]} base 10-bit planes, 4:2:0
+   * @param {Pass[] | null} head prepared; null where the head does not predict this picture
+   * @param {AbortSignal} [signal] tells that nobody wants it any more
+   * @returns {Promise<Plane[] | null>} planes of the film's depth; null where nobody wants it
    * @throws {NvcError} where the device has been lost */
-  async read() {
-    const encoder = this.#device.createCommandEncoder();
-    this.#encode(encoder, this.#flat);
-    const size = this.#flatBytes.reduce((sum, buffer) => sum + buffer.size, 0);
-    const staging = this.#staging.pop() ?? this.#device.createBuffer({
-      label: 'read back', size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
-    });
-    let at = 0;
-    for (const buffer of this.#flatBytes) {
-      encoder.copyBufferToBuffer(buffer, 0, staging, at, buffer.size);
-      at += buffer.size;
+  async predict(base, head, signal) {
+    await this.#turns.take();
+    let staging;
+    const since = performance.now();
+    try {
+      this.#write(base);
+      const passes = [...this.#upscale, ...(head ?? [this.#plain]), ...this.#flat];
+      if (!(await this.#run(passes, signal))) return null;
+      staging = this.#copied();
+    } finally {
+      this.#turns.give();
     }
-    this.#device.queue.submit([encoder.finish()]);
     try {
       await staging.mapAsync(GPUMapMode.READ);
     } catch (error) {
       throw new NvcError(`the GPU gave up: ${error.message}`);
     }
+    this.#portions.done(since);
     const planes = this.#planesOf(staging.getMappedRange());
     staging.unmap();
     this.#staging.push(staging);
@@ -153,8 +151,8 @@ export class GpuRestorer {
     return texture.createView({ dimension: size.length === 3 ? '2d-array' : '2d' });
   }
 
-  #buffer(label, data) {
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
+  #buffer(label, data, kind = GPUBufferUsage.STORAGE) {
+    const usage = kind | GPUBufferUsage.COPY_DST;
     const buffer = this.#device.createBuffer({ label, size: data.byteLength, usage });
     this.#device.queue.writeBuffer(buffer, 0, data);
     return buffer;
@@ -180,7 +178,7 @@ export class GpuRestorer {
       passes.push(this.#pass(downShader(down), { 0: plane, 1: rows }, size.map((n) => Math.ceil(n / GROUP))));
       return rows;
     });
-    const bound = { ...planes, [planes.length]: this.upscaled };
+    const bound = { ...planes, [planes.length]: this.#upscaled };
     return [...passes, this.#pass(foldShader(this.#film), bound, this.#cellGroups())];
   }
 
@@ -193,7 +191,7 @@ export class GpuRestorer {
       const buffer = this.#device.createBuffer({ label: `plane ${p}`, size: 4 * words, usage });
       this.#flatBytes.push(buffer);
       const groups = [Math.min(ACROSS, words) / (GROUP * GROUP), words / ACROSS].map(Math.ceil);
-      return this.#pass(flatShader(this.#film, p, shape, ACROSS), { 2: this.prediction, 3: buffer }, groups);
+      return this.#pass(flatShader(this.#film, p, shape, ACROSS), { 2: this.#prediction, 3: buffer }, groups);
     });
   }
 
@@ -207,14 +205,25 @@ export class GpuRestorer {
   }
 
   /** @returns {Pass} `bound`: views and buffers by the numbers of their bindings */
-  #pass(code, bound, groups) {
+  #pass(code, bound, [columns, rows, layers = 1], work = LITTLE) {
     const pipeline = this.#pipeline(code);
-    const entries = Object.entries(bound).map(([binding, resource]) => ({
-      binding: Number(binding),
-      resource: resource instanceof GPUBuffer ? { buffer: resource } : resource,
-    }));
-    const bindings = this.#device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-    return { pipeline, bindings, groups };
+    const all = GROUP * GROUP * work * columns * rows * layers;
+    return { pipeline, bound, columns, rows, layers, work: all, bindings: new Map() };
+  }
+
+  /** What a pass is given where it begins at a row of workgroups. */
+  #bindings({ pipeline, bound, bindings }, first) {
+    if (!bindings.has(first)) {
+      if (!this.#bands.has(first)) {
+        this.#bands.set(first, this.#buffer(`band ${first}`, Uint32Array.of(first, 0, 0, 0), GPUBufferUsage.UNIFORM));
+      }
+      const entries = Object.entries({ ...bound, [BAND]: this.#bands.get(first) }).map(([binding, resource]) => ({
+        binding: Number(binding),
+        resource: resource instanceof GPUBuffer ? { buffer: resource } : resource,
+      }));
+      bindings.set(first, this.#device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    }
+    return bindings.get(first);
   }
 
   /** Heads of one shape, as segments bring them, share their pipelines: to compile one takes longer than a picture. */
@@ -228,20 +237,52 @@ export class GpuRestorer {
     return pipeline;
   }
 
-  #encode(encoder, passes) {
-    const pass = encoder.beginComputePass();
-    for (const { pipeline, bindings, groups } of passes) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindings);
-      pass.dispatchWorkgroups(...groups);
+  /** Give the GPU passes, at once or in portions.
+   * @returns {Promise<boolean>} whether that was done */
+  async #run(passes, signal) {
+    const portions = this.#portions.of(passes);
+    for (const portion of portions) {
+      if (signal?.aborted) return false;
+      this.#submit(portion);
+      if (portions.length > 1) await this.#device.queue.onSubmittedWorkDone();
     }
-    pass.end();
+    return true;
   }
 
-  #run(passes) {
+  /** @param {[Pass, number, number][]} portions with the first row of workgroups and how many */
+  #submit(portions) {
     const encoder = this.#device.createCommandEncoder();
-    this.#encode(encoder, passes);
+    const compute = encoder.beginComputePass();
+    for (const [pass, first, rows] of portions) {
+      compute.setPipeline(pass.pipeline);
+      compute.setBindGroup(0, this.#bindings(pass, first));
+      compute.dispatchWorkgroups(pass.columns, rows, pass.layers);
+    }
+    compute.end();
     this.#device.queue.submit([encoder.finish()]);
+  }
+
+  #write(base) {
+    this.#base.forEach((texture, p) => {
+      const { width, height, samples } = base[p];
+      this.#device.queue.writeTexture({ texture }, samples, { bytesPerRow: 2 * width }, [width, height]);
+    });
+  }
+
+  /** A buffer that the bytes of the planes are copied to. */
+  #copied() {
+    const size = this.#flatBytes.reduce((sum, buffer) => sum + buffer.size, 0);
+    const staging = this.#staging.pop() ?? this.#device.createBuffer({
+      label: 'read back', size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    });
+    const encoder = this.#device.createCommandEncoder();
+    let at = 0;
+    for (const buffer of this.#flatBytes) {
+      encoder.copyBufferToBuffer(buffer, 0, staging, at, buffer.size);
+      at += buffer.size;
+    }
+    this.#device.queue.submit([encoder.finish()]);
+    return staging;
   }
 
   /** Planes copied out of the bytes of all. */

@@ -1,93 +1,23 @@
 /**
- * `prediction.js` on a GPU: shaders in WGSL, made for the shape of one head, and their weights as the shaders read
- * them.
+ * `prediction.js` on a GPU: shaders in WGSL, made for the shape of one head.
  *
  *     cells, U ──first──> activations ──between──> activations ──last──> cells, prediction ──flat──> planes
  *
  * An invocation computes, for one cell, up to 16 channels of activations, or all of the prediction. Sums are i32.
  *
- * Activations are rgba32uint textures, arrays: channel c is byte c mod 4 of *word* c // 4, and word w is component w
- * mod 4 of layer w // 4. A byte holds a - 128 with its sign, so that dot4I8Packed multiplies it; what lies beyond the
- * grid is a = 0, hence -128 as well. Since the sum of w a is the sum of w (a - 128) plus 128 times the sum of w,
- * biases hold the latter. Channels that fill up a word have weights of 0. Cells: see `upscale.wgsl.js`.
+ * Activations and weights lie as `layers.js` says, cells as `upscale.wgsl.js` does; dot4I8Packed multiplies four
+ * activations at once.
  *
  * @typedef {import('./prediction.js').Head} Head
  */
 
+import { layersOf, planOf, TAPS, wordsIn } from './layers.js';
 import { BASE_DEPTH, peakOf } from './planes.js';
-import { ACTIVATION_MAX, channelsOf, gridOf, MIDDLE } from './prediction.js';
-import { GROUP, layersOf } from './upscale.wgsl.js';
+import { ACTIVATION_MAX, channelsOf, FINE, gridOf, MIDDLE } from './prediction.js';
+import { begin, GROUP } from './upscale.wgsl.js';
 
 export const PACKED = 'packed_4x8_integer_dot_product'; // the language feature that has dot4I8Packed
-const TAPS = 9;
 const OUTSIDE = '0x80808080u'; // four activations of 0
-const HALF = 128;
-
-/** Channels in fours: words, or layers of cells. */
-const words = (channels) => Math.ceil(channels / 4);
-
-/** How a layer of a head is computed.
- * @param {Head} head
- * @param {number} i number of the layer
- * @returns {{first: boolean, last: boolean, words: number, vectors: number, parts: number}} `words` of four inputs
- *   each; an invocation computes `vectors` of four outputs each, and so many `parts` of them are all */
-export function planOf(head, i) {
-  const first = i === 0;
-  const last = i === head.layers.length - 1;
-  const all = words(head.layers[i].outputs);
-  const vectors = last ? all : Math.min(all, 4);
-  return { first, last, words: words(head.layers[i].inputs), vectors, parts: Math.ceil(all / vectors) };
-}
-
-/** Layers of the textures that hold a head's activations.
- * @param {Head} head
- * @returns {number} */
-export function activationLayers(head) {
-  return Math.max(...head.layers.slice(0, -1).map(({ outputs }) => Math.ceil(words(outputs) / 4)));
-}
-
-/** Weights in the order in which a shader reads them: by part, tap, word and vector; of these four outputs by
- * four inputs.
- * @param {Head} head
- * @param {number} i number of the layer
- * @param {boolean} packed whether the shader is one with dot4I8Packed
- * @returns {Int32Array | Int8Array} an i32 or, packed, a byte each */
-export function weightsOf(head, i, packed) {
-  const { inputs, outputs, weight } = head.layers[i];
-  const plan = planOf(head, i);
-  const size = plan.parts * TAPS * plan.words * plan.vectors * 16;
-  const out = packed && !plan.first ? new Int8Array(size) : new Int32Array(size);
-  let next = 0;
-  for (let part = 0; part < plan.parts; part++) {
-    for (let tap = 0; tap < TAPS; tap++) {
-      for (let word = 0; word < plan.words; word++) {
-        for (let o = 4 * part * plan.vectors; o < 4 * (part + 1) * plan.vectors; o++) {
-          for (let c = 4 * word; c < 4 * word + 4; c++) {
-            out[next++] = o < outputs && c < inputs ? weight[(o * inputs + c) * TAPS + tap] : 0;
-          }
-        }
-      }
-    }
-  }
-  return out;
-}
-
-/** Numbers beside the weights: s, base_q, two zeros; then a bias for each output, which holds what the sum of
- * activations less 128 lacks.
- * @param {Head} head
- * @param {number} i number of the layer
- * @returns {Int32Array} */
-export function numbersOf(head, i) {
-  const { inputs, outputs, weight, bias, shift } = head.layers[i];
-  const plan = planOf(head, i);
-  const out = new Int32Array(4 * (1 + plan.parts * plan.vectors));
-  out.set([shift, head.baseQ ?? 0]);
-  for (let o = 0; o < outputs; o++) {
-    const own = weight.subarray(o * inputs * TAPS, (o + 1) * inputs * TAPS);
-    out[4 + o] = bias[o] + (plan.first ? 0 : HALF * own.reduce((a, b) => a + b, 0));
-  }
-  return out;
-}
 
 /** A layer of a head.
  * @param {Head} head
@@ -107,10 +37,9 @@ export function layerShader(head, i, film, packed) {
 @group(0) @binding(0) var<storage, read> weights: array<${dots ? 'vec4<u32>' : 'vec4<i32>'}>;
 @group(0) @binding(1) var<storage, read> numbers: array<vec4<i32>>;
 @group(0) @binding(2) var inputs: texture_2d_array<u32>;
-${plan.last ? cellsOut() : activationsOut()}${head.layers[i].adds ? addedText() : ''}
+${plan.last ? cellsOut(film) : activationsOut()}${head.layers[i].adds ? addedText() : ''}
 ${dots ? packedProducts() : plainProducts(plan.first)}
-@compute @workgroup_size(${GROUP}, ${GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+${begin(GROUP, GROUP)}
   let grid = vec2<i32>(${columns}, ${rows});
   let cell = vec2<i32>(id.xy);
   let part = i32(id.z);
@@ -125,7 +54,7 @@ ${plan.first ? cellsIn(head, plan.words) : activationsIn(plan.words)}
     let at = (part * ${TAPS} + tap) * ${plan.words * plan.vectors};
 ${products.join('\n')}
   }
-${plan.last ? predictionEnd(film, plan) : activationEnd(head.layers[i], plan)}
+${plan.last ? predictionEnd(plan) : activationEnd(head.layers[i], plan)}
 }
 `;
 }
@@ -193,30 +122,34 @@ fn added(word: u32, shift: u32) -> vec4<i32> {
 }
 `;
 
-const cellsOut = () => `@group(0) @binding(3) var outputs: texture_storage_2d_array<rgba16uint, write>;
+/** clip(((U << s) + sum + b + (1 << t >> 1)) >> t, 0, peak), t = s + 10 - depth; of a still in 1/16 of a 10-bit step
+ * (`corrections`). */
+const cellsOut = (film) => `@group(0) @binding(3) var outputs: texture_storage_2d_array<rgba16uint, write>;
 @group(0) @binding(4) var upscaled: texture_2d_array<u32>;
 
-fn predicted(sums: vec4<i32>, u: vec4<u32>, shift: u32, drop: u32, peak: i32) -> vec4<u32> {
+fn predicted(sums: vec4<i32>, u: vec4<u32>, shift: u32) -> vec4<u32> {
+${film.still ? `  let drop = u32(max(i32(shift) - 4, 0));
+  let more = ((sums + vec4<i32>((1 << drop) >> 1u)) >> vec4<u32>(drop)) << vec4<u32>(u32(max(4 - i32(shift), 0)));
+  let least = vec4<i32>(${-FINE.limit});
+  let whole = (vec4<i32>(u) << vec4<u32>(4u)) + clamp(more, least, vec4<i32>(${FINE.limit - 1}));
+  return vec4<u32>(clamp(whole, vec4<i32>(0), vec4<i32>(${FINE.top})));`
+    : `  let drop = shift + ${BASE_DEPTH - film.depth}u;
   let whole = (vec4<i32>(u) << vec4<u32>(shift)) + sums + vec4<i32>((1 << drop) >> 1u);
-  return vec4<u32>(clamp(whole >> vec4<u32>(drop), vec4<i32>(0), vec4<i32>(peak)));
+  return vec4<u32>(clamp(whole >> vec4<u32>(drop), vec4<i32>(0), vec4<i32>(${peakOf(film.depth)})));`}
 }
 `;
 
-/** clip(((U << s) + sum + b + (1 << t >> 1)) >> t, 0, peak), t = s + 10 - depth. */
-function predictionEnd(film, { vectors }) {
-  const stores = Array.from({ length: vectors }, (_, l) => `  textureStore(outputs, cell, ${l},
-    predicted(sum${l}, textureLoad(upscaled, cell, ${l}, 0), shift, drop, ${peakOf(film.depth)}));`);
-  return `  let drop = shift + ${BASE_DEPTH - film.depth}u;
-${stores.join('\n')}`;
-}
+const predictionEnd = ({ vectors }) => Array.from({ length: vectors }, (_, l) => `  textureStore(outputs, cell, ${l},
+    predicted(sum${l}, textureLoad(upscaled, cell, ${l}, 0), shift));`).join('\n');
 
-/** The prediction without a head: min((U + 2) >> 2, 255) of 8 bits, U of 10.
+/** The prediction without a head: min((U + 2) >> 2, 255) of 8 bits, U of 10; of a still 16 U.
  * @param {import('./planes.js').Film} film
  * @returns {string} WGSL: binding 2 the cells of U, 3 those of the prediction */
 export function plainShader(film) {
   const { columns, rows } = gridOf(film);
-  const rounded = film.depth === 8 ? 'min((u + vec4<u32>(2u)) >> vec4<u32>(2u), vec4<u32>(255u))' : 'u';
-  const layers = Array.from({ length: words(channelsOf(film.chroma).length) }, (_, l) => l);
+  const fine = film.still && 'u << vec4<u32>(4u)';
+  const rounded = fine || (film.depth === 8 ? 'min((u + vec4<u32>(2u)) >> vec4<u32>(2u), vec4<u32>(255u))' : 'u');
+  const layers = Array.from({ length: wordsIn(channelsOf(film.chroma).length) }, (_, l) => l);
   return `
 @group(0) @binding(2) var inputs: texture_2d_array<u32>;
 @group(0) @binding(3) var outputs: texture_storage_2d_array<rgba16uint, write>;
@@ -225,8 +158,7 @@ fn rounded(u: vec4<u32>) -> vec4<u32> {
   return ${rounded};
 }
 
-@compute @workgroup_size(${GROUP}, ${GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+${begin(GROUP, GROUP)}
   let cell = vec2<i32>(id.xy);
   if (any(cell >= vec2<i32>(${columns}, ${rows}))) { return; }
 ${layers.map((l) => `  textureStore(outputs, cell, ${l}, rounded(textureLoad(inputs, cell, ${l}, 0)));`).join('\n')}
@@ -249,8 +181,7 @@ export function flatShader(film, p, { width, height }, across) {
 @group(0) @binding(2) var cells: texture_2d_array<u32>;
 @group(0) @binding(3) var<storage, read_write> bytes: array<u32>;
 
-@compute @workgroup_size(${GROUP * GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+${begin(GROUP * GROUP, 1)}
   let word = i32(id.y) * ${across} + i32(id.x);
   if (word >= ${Math.ceil((width * height) / each)}) { return; }
   var all = 0u;

@@ -28,10 +28,14 @@ const KEYS = [
   ['d', 'divider: base beside restored', ['d'], 'compare'],
   ['z', 'lens: four times under the pointer', ['z'], 'magnify'],
   ['b', 'the base alone', ['b'], 'baseOnly'],
+  ['w', 'wait for every picture, or play on', ['w'], 'patient'],
   ['i', 'statistics', ['i'], 'told'],
   ['c', 'subtitles', ['c'], 'subtitles'],
   ['o', 'open another file', ['o'], 'another'],
   ['0 .. 9', 'tenths of the film', [], ''],
+  ['+ −, wheel', 'stills: larger, smaller', [], ''],
+  ['0, 1', 'stills: all of it, each pixel as one', [], ''],
+  ['arrows, drag', 'stills: move what is enlarged', [], ''],
   ['?', 'these keys', ['?'], 'help'],
 ];
 

@@ -2,9 +2,11 @@
 
 import { tellAlive } from './alive.js';
 import { isAvif } from './avif.js';
-import { NvcError, ascii } from './bytes.js';
+import { NvcError } from './bytes.js';
 import { Controls, StillControls } from './controls.js';
+import { Gaussians } from './gaussians.js';
 import { listen } from './keys.js';
+import { isGaussians } from './nvs.js';
 import { plainPicture, plainVideo, playsAv1 } from './plain.js';
 import { OnlyPlain, Session } from './session.js';
 import { fileSource, urlSource } from './source.js';
@@ -31,8 +33,8 @@ async function openSource(asked, address) {
     const source = await asked;
     document.title = `${source.name} – NVC player`;
     const head = await source.read(0, Math.min(HEAD, source.size));
-    if (isAvif(head)) await showStill(source, address);
-    else if (ascii(head.subarray(0, 3)) === 'NVS') throw new NvcError('Gaussians (.nvs) cannot be shown here yet');
+    if (isAvif(head)) await showStill(source, address, turn);
+    else if (isGaussians(head)) await showPicture(Gaussians, source, turn);
     else await openFilm(source, address, turn);
     if (turn !== opening) return;
     $('welcome').hidden = true;
@@ -78,11 +80,9 @@ async function showPlain(why, address) {
   note([why.message]);
 }
 
-async function showStill(source, address) {
+async function showStill(source, address, turn) {
   try {
-    const session = await Still.open(source, view);
-    current = { session, controls: new StillControls(session, () => $('file').click()) };
-    session.done.then(() => session.closed || note(session.notes), fail);
+    await showPicture(Still, source, turn);
   } catch (error) {
     if (!(error instanceof NvcError)) throw error;
     await plainPicture(view, address()).catch(() => {
@@ -90,6 +90,17 @@ async function showStill(source, address) {
     });
     view.words(`This is the base: ${error.message}`);
   }
+}
+
+/** Open a still picture of either kind. */
+async function showPicture(kind, source, turn) {
+  const session = await kind.open(source, view);
+  if (turn !== opening) {
+    session.close();
+    return;
+  }
+  current = { session, controls: new StillControls(session, () => $('file').click()) };
+  session.done.then(() => session.closed || note(session.notes), (error) => session.closed || fail(error));
 }
 
 function close() {

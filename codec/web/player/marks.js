@@ -4,7 +4,7 @@ import { clockText, spoken } from './subtitles.js';
 
 const $ = (id) => document.getElementById(id);
 const FLASH = 0.3; // opacity of marks of segments
-const SEGMENTS_MAX = 4000; // that are marked
+const APART = 4; // pixels between marks of segments, on the average; where they are closer there are none
 
 /** The bar of one film. */
 export class Marks {
@@ -23,7 +23,7 @@ export class Marks {
     this.#player = player;
     this.#film = film;
     this.#peek = peek;
-    this.#keys = keysOf(track);
+    this.#keys = track.keyTimes().filter((time) => time > 0);
     const bar = $('seek');
     bar.max = String(film.duration);
     const on = (target, name, does) => target.addEventListener(name, does, { signal: this.#stop.signal });
@@ -70,8 +70,10 @@ export class Marks {
     context.fillRect(0, 0, played, height);
     const line = Math.max(1, Math.round(devicePixelRatio));
     context.globalCompositeOperation = 'destination-out';
-    context.globalAlpha = Math.min(1, FLASH + (0.7 * width) / (6 * Math.max(1, this.#keys.length)));
-    for (const key of this.#keys) context.fillRect(Math.round((width * key) / duration), 0, line, height);
+    const distance = width / devicePixelRatio / (this.#keys.length + 1);
+    context.globalAlpha = Math.min(1, FLASH + (0.7 * distance) / 6);
+    const marked = distance < APART ? [] : this.#keys;
+    for (const key of marked) context.fillRect(Math.round((width * key) / duration), 0, line, height);
     context.globalAlpha = 1;
     for (const { start } of this.#film.chapters) {
       if (start > 0) context.fillRect(Math.round((width * start) / duration) - line, 0, 3 * line, height);
@@ -94,15 +96,4 @@ export class Marks {
       canvas.getContext('2d').drawImage(picture, 0, 0);
     });
   }
-}
-
-/** Seconds at which segments begin, as far as the index tells. */
-function keysOf(track) {
-  const { table, timescale } = track;
-  const found = [];
-  if (!table) return found;
-  for (let i = 1; i < table.count && found.length < SEGMENTS_MAX; i++) {
-    if (table.keys[i]) found.push(table.pts[i] / timescale);
-  }
-  return found;
 }

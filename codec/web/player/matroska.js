@@ -19,6 +19,7 @@ const PARTS = {
   0x1c53bb6b: 'cues',
 };
 const PARTS_MAX = 1 << 10; // elements before the first cluster
+const WALK_MAX = 1 << 24; // bytes of clusters that are passed through for how long the film is
 const UNPACKED_MAX = 1 << 24; // bytes of a frame that was compressed
 const KINDS = { 1: 'video', 2: 'audio', 17: 'text' };
 
@@ -307,14 +308,18 @@ function tagsOf(bytes) {
   return tags;
 }
 
-/** When the last sample of a track ends, of a file that does not say how long it is; 0 where that takes too long. */
+/** When the last sample of a track ends, of a file that does not say how long it is; guessed by the bytes of those that
+ * were looked at where that takes too long. */
 async function endOf(track, clusters) {
-  for (let k = 0; k < PARTS_MAX && (await clusters.grow()); k++);
+  const start = clusters.offset;
+  let more = !clusters.indexed;
+  while (more && clusters.offset - start < WALK_MAX) more = await clusters.grow();
+  const part = more ? (clusters.offset - start) / (clusters.end - start) : 1;
   const { pieces } = clusters;
   for (let p = pieces.length - 1; p >= 0; p--) {
     const table = await track.pieces.table(p, track.id);
     const last = table ? table.at(Infinity) : -1;
-    if (last >= 0) return (table.pts[last] + table.durations[last]) / track.timescale;
+    if (last >= 0) return (table.pts[last] + table.durations[last]) / track.timescale / part;
   }
   return 0;
 }

@@ -58,12 +58,14 @@ export async function open(source) {
   const pieces = fragments && new Pieces(fragments);
   const tracks = [];
   const chapterTracks = new Set();
+  let room = source.size; // samples, which have a byte at least
   for (const [kind, body] of boxes(fresh(moov))) {
     if (kind !== 'trak') continue;
     const info = readTrack(body, movie);
     if (!info) continue;
     for (const id of info.chapters) chapterTracks.add(id);
-    const table = sampleTable(info.stbl, info, source.size);
+    const table = sampleTable(info.stbl, info, room);
+    room -= table.count;
     shift(table, info);
     fragments?.add(info, table);
     tracks.push(new Track(source, info.shown, pieces ?? table));

@@ -1,20 +1,15 @@
 /** Draws pictures without a GPU, by JavaScript on a plain canvas: what `screen.js` does, more slowly. */
 
-import { chromaOffset, light, placed, rows, TRANSFER } from './colour.js';
-import { baseSize, BASE_DEPTH, subsamplingOf } from './planes.js';
-
-const LENS = 4; // how much it magnifies
+import { chromaOffset, placed, rows } from './colour.js';
+import { baseSize, BASE_DEPTH, scaleOf, subsamplingOf } from './planes.js';
+import { tone } from './tone.js';
 
 /** A canvas that JavaScript draws on. */
 export class Painting {
   #film;
   #place;
   #canvas;
-  #context;
-  #own; // canvases of film and base
-  #lut;
-  #rows;
-  #offset;
+  #own; // of film and base: canvas, image, how samples become colours, and how large it is drawn
 
   /** Takes what `Screen` takes, but for the device. */
   constructor(canvas, film, track, colour, chromaPlace, baseColour = colour) {
@@ -22,23 +17,21 @@ export class Painting {
     this.#canvas = canvas;
     this.#place = placed(film, track);
     [canvas.width, canvas.height] = [this.#place.width, this.#place.height];
-    this.#context = canvas.getContext('2d');
     const base = baseSize(film);
+    const [p, q] = scaleOf(film);
+    const offset = chromaOffset(film.chroma, chromaPlace);
     this.#own = {
-      film: new OffscreenCanvas(film.width, film.height),
-      base: new OffscreenCanvas(base.width, base.height),
+      film: own(film, film.chroma, film.depth, colour, offset, [1, 1]),
+      base: own(base, 1, BASE_DEPTH, baseColour, film.chroma === 1 ? offset : [0, 0],
+        [(base.width * p) / (film.width * q), (base.height * p) / (film.height * q)]),
     };
-    this.#rows = { film: rows(colour, film.depth), base: rows(baseColour, BASE_DEPTH) };
-    this.#offset = chromaOffset(film.chroma, chromaPlace);
-    const { transfer, peak } = light(colour);
-    this.#lut = transfer === TRANSFER.plain ? null : dimmed(transfer, peak);
   }
 
   /** @param {import('./pictures.js').Picture} picture
    * @param {import('./screen.js').Look} look */
   show(picture, look) {
-    this.#paint('base', picture.base, 1);
-    if (picture.planes) this.#paint('film', picture.planes, this.#film.chroma);
+    paint(this.#own.base, picture.base);
+    if (picture.planes) paint(this.#own.film, picture.planes);
     this.all = picture.planes ? 'film' : 'base';
     this.look(look);
   }
@@ -46,76 +39,92 @@ export class Painting {
   /** @param {import('./screen.js').Look} look */
   look({ divider, lens }) {
     if (!this.all) return;
-    const { width, height } = this.#canvas;
-    this.#draw(this.all, 0, 0, width, height, 1, 0, 0);
-    this.#draw('base', 0, 0, divider * width, height, 1, 0, 0);
-    if (!lens) return;
-    const [x, y] = [lens.x * width, lens.y * height];
-    const [w, h] = [lens.width * width, lens.height * height];
-    this.#draw('base', x - w, y - h, w, 2 * h, LENS, x, y);
-    this.#draw(this.all, x, y - h, w, 2 * h, LENS, x, y);
+    this.#view(this.#canvas, { x: 0, y: 0, width: 1, height: 1 }, divider);
+    if (lens) this.#view(lens.canvas, lens, 0.5);
   }
 
   destroy() {}
 
-  /** Part of a picture, magnified around a point. */
-  #draw(which, left, top, width, height, times, x, y) {
-    const c = this.#context;
-    const { width: w, height: h } = this.#canvas;
-    const [xx, xy, yx, yy, sx, sy] = this.#place.toFilm;
+  /** Fill a canvas with a part of the screen, the base left of `divider`. */
+  #view(canvas, part, divider) {
+    const context = canvas.getContext('2d');
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    this.#draw(context, canvas, this.#own[this.all], part, 1);
+    if (divider > 0) this.#draw(context, canvas, this.#own.base, part, divider);
+  }
+
+  /** As much of a picture as lies left of `until`. */
+  #draw(c, { width, height }, { canvas, size }, part, until) {
     c.save();
     c.beginPath();
-    c.rect(left, top, width, height);
+    c.rect(0, 0, until * width, height);
     c.clip();
-    c.translate(x, y);
-    c.scale(times, times);
-    c.translate(-x, -y);
-    // places on the screen are the inverse of places in the film: turns and mirrors are their own transposed
-    c.transform(xx * w, xy * h, yx * w, yy * h, -(xx * sx + yx * sy) * w, -(xy * sx + yy * sy) * h);
-    c.drawImage(this.#own[which], 0, 0, 1, 1);
+    c.scale(width / part.width, height / part.height);
+    c.translate(-part.x, -part.y);
+    drawTurned(c, canvas, this.#place.toFilm, size);
     c.restore();
   }
+}
 
-  #paint(which, planes, chroma) {
-    const [luma, u, v] = planes;
-    const { width, height } = luma;
-    const image = new ImageData(width, height);
-    const [sx, sy] = subsamplingOf(chroma, 1);
-    const [r, g, b] = this.#rows[which];
-    const middle = 2 ** ((which === 'base' ? BASE_DEPTH : this.#film.depth) - 1);
-    const [ox, oy] = this.#offset;
-    for (let y = 0, at = 0; y < height; y++) {
-      const row = u ? Math.min(Math.max(Math.round((y - oy) / sy), 0), u.height - 1) * u.width : 0;
-      for (let x = 0; x < width; x++, at += 4) {
-        const c = u ? row + Math.min(Math.max(Math.round((x - ox) / sx), 0), u.width - 1) : 0;
-        const [Y, U, V] = [luma.samples[y * width + x], u ? u.samples[c] : middle, u ? v.samples[c] : middle];
-        image.data[at] = 255 * (r[0] * Y + r[1] * U + r[2] * V + r[3]);
-        image.data[at + 1] = 255 * (g[0] * Y + g[1] * U + g[2] * V + g[3]);
-        image.data[at + 2] = 255 * (b[0] * Y + b[1] * U + b[2] * V + b[3]);
-        image.data[at + 3] = 255;
-        if (this.#lut) for (let k = at; k < at + 3; k++) image.data[k] = this.#lut[image.data[k]];
-      }
+/** Draw a picture as it lies on the screen, which is 0 .. 1 both ways.
+ * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
+ * @param {CanvasImageSource} image
+ * @param {number[]} toFilm see `placed`
+ * @param {number[]} [size] width and height of the image, where the film's are 1 */
+export function drawTurned(context, image, [xx, xy, yx, yy, x, y], size = [1, 1]) {
+  // places on the screen are the inverse of places in the film: turns and mirrors are their own transposed
+  context.transform(xx, xy, yx, yy, -(xx * x + yx * y), -(xy * x + yy * y));
+  context.drawImage(image, 0, 0, ...size);
+}
+
+function own({ width, height }, chroma, depth, colour, offset, size) {
+  return {
+    canvas: new OffscreenCanvas(width, height), image: new ImageData(width, height), rows: rows(colour, depth),
+    steps: subsamplingOf(chroma, 1), offset, size, middle: 2 ** (depth - 1), tone: tone(colour),
+  };
+}
+
+/** Planes to colours. */
+function paint(to, [luma, u, v]) {
+  const { width, height } = luma;
+  const { data } = to.image;
+  const [r, g, b] = to.rows;
+  const [us, vs] = [u, v].map((plane) => new Float32Array(width).fill(plane ? 0 : to.middle));
+  for (let y = 0, at = 0; y < height; y++) {
+    if (u) {
+      mixedRow(u, y, to, us);
+      mixedRow(v, y, to, vs);
     }
-    this.#own[which].getContext('2d').putImageData(image, 0, 0);
+    for (let x = 0; x < width; x++, at += 4) {
+      const Y = luma.samples[y * width + x];
+      const red = r[0] * Y + r[1] * us[x] + r[2] * vs[x] + r[3];
+      const green = g[0] * Y + g[1] * us[x] + g[2] * vs[x] + g[3];
+      const blue = b[0] * Y + b[1] * us[x] + b[2] * vs[x] + b[3];
+      if (to.tone) to.tone(red, green, blue, data, at);
+      else {
+        data[at] = 255 * red;
+        data[at + 1] = 255 * green;
+        data[at + 2] = 255 * blue;
+      }
+      data[at + 3] = 255;
+    }
   }
+  to.canvas.getContext('2d').putImageData(to.image, 0, 0);
 }
 
-/** HDR's levels as those of a plain screen, channel by channel. */
-function dimmed(transfer, peak) {
-  return Uint8ClampedArray.from({ length: 256 }, (_, k) => {
-    const v = k / 255;
-    const linear = transfer === TRANSFER.pq ? pq(v) : hlg(v);
-    const less = (1.25 * linear * (1 + linear / (peak * peak))) / (1 + linear);
-    return 255 * (less <= 0.0031308 ? 12.92 * less : 1.055 * less ** (1 / 2.4) - 0.055);
-  });
-}
-
-function pq(v) {
-  const p = v ** (1 / 78.84375);
-  return ((Math.max(p - 0.8359375, 0) / (18.8515625 - 18.6875 * p)) ** (1 / 0.1593017578125) * 10000) / 203;
-}
-
-function hlg(v) {
-  const scene = v <= 0.5 ? (v * v) / 3 : (Math.exp((v - 0.55991073) / 0.17883277) + 0.28466892) / 12;
-  return (scene ** 1.2 * 1000) / 203;
+/** Chroma at the luma samples of a row: mixed of the four samples around each. */
+function mixedRow({ width, height, samples }, y, { steps: [sx, sy], offset: [ox, oy] }, out) {
+  const down = Math.min(Math.max((y - oy) / sy, 0), height - 1);
+  const top = Math.floor(down) * width;
+  const bottom = Math.min(Math.floor(down) + 1, height - 1) * width;
+  const low = down - Math.floor(down);
+  for (let x = 0; x < out.length; x++) {
+    const across = Math.min(Math.max((x - ox) / sx, 0), width - 1);
+    const left = Math.floor(across);
+    const right = left + 1 < width ? left + 1 : left;
+    const part = across - left;
+    const above = samples[top + left] + part * (samples[top + right] - samples[top + left]);
+    const below = samples[bottom + left] + part * (samples[bottom + right] - samples[bottom + left]);
+    out[x] = above + low * (below - above);
+  }
 }

@@ -76,8 +76,9 @@ function numbers(bytes, fields) {
   const found = {};
   for (const [name, width, least, most, reserved] of fields) {
     const value = bytes.number(width / 8);
-    if (value < least || value > most) throw new NvcError(`${name} is ${value}, outside ${least}..${most}`);
-    if (reserved?.includes(value)) throw new NvcError(`${name} is ${value}`);
+    if (value < least || value > most || reserved?.includes(value)) {
+      throw new NvcError(`the field '${name}' of a payload is ${value}, which is illegal`);
+    }
     found[name] = value;
   }
   return found;

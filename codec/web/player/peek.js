@@ -1,9 +1,12 @@
 /** Small pictures of other places in the film: the keyframe's base, decoded beside what plays. */
 
+import { placed } from './colour.js';
 import { split } from './obu.js';
+import { drawTurned } from './paint.js';
 import { decoderConfig } from './pictures.js';
 
 const KEPT = 64; // pictures
+const WIDE = 16 / 9; // they are no wider, by their height
 
 /** Makes small pictures, one at a time. */
 export class Peek {
@@ -13,10 +16,22 @@ export class Peek {
   #next = null;
 
   /** @param {import('./samples.js').Track} track
-   * @param {number} height of the pictures */
+   * @param {number} height of the pictures, at most */
   constructor(track, height) {
     this.#track = track;
     this.height = height;
+  }
+
+  /** A decoded picture, small, and as it lies on the screen. */
+  #small(frame) {
+    const { width, height, toFilm } = placed({ width: frame.displayWidth, height: frame.displayHeight }, this.#track);
+    const scale = Math.min(this.height / height, (this.height * WIDE) / width);
+    const canvas = new OffscreenCanvas(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
+    const context = canvas.getContext('2d');
+    context.scale(canvas.width, canvas.height);
+    drawTurned(context, frame, toFilm);
+    frame.close();
+    return canvas.transferToImageBitmap();
   }
 
   /** The picture of a time, handed to `show` unless another was asked for meanwhile.
@@ -52,7 +67,7 @@ export class Peek {
     let made = null;
     const decoder = new VideoDecoder({
       output: (frame) => {
-        made ??= createImageBitmap(frame, { resizeHeight: this.height }).finally(() => frame.close());
+        made ??= this.#small(frame);
       },
       error: () => {},
     });

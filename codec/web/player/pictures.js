@@ -3,7 +3,8 @@
  *
  *     units ──VideoDecoder──> base planes ──Restoring──> pictures ──take──> whoever shows them
  *
- * No more than `ahead` units are under way or ready at a time: memory is bounded, whatever the film.
+ * No more than `ahead` units are under way or ready at a time: memory is bounded, whatever the film. How many of them
+ * a GPU has been given is `Restoring`'s to bound.
  *
  * @typedef {import('./planes.js').Plane} Plane
  *
@@ -18,13 +19,14 @@
  */
 
 import { NvcError } from './bytes.js';
-import { newPlane, shapesOf } from './planes.js';
+import { checkBase, newPlane, shapesOf } from './planes.js';
 
 const MEMORY = 2 ** 28; // bytes of pictures ahead
 const AHEAD = [6, 24]; // least and most of them
 const TICK = 1000; // microseconds between the numbers that stand for times in the decoder
 const EARLIER = 1e-6; // seconds that times may be off by, as they are fractions
 const BASE_FORMAT = 'I420P10';
+const RESTORING = 'This is the base: the exact picture is being restored …';
 
 /** How the base is decoded: by software, as hardware gives samples in forms that cannot be read.
  * @param {string} codec
@@ -76,10 +78,11 @@ export class Pictures {
   #fed = new Map(); // units under way in the decoder, by number
   #ready = [];
   #under = 0; // units under way or ready
+  #begun = false; // whether a picture is being restored that is to be shown
   #predicted = Promise.resolve();
   #finished = Promise.resolve();
   #wake = null; // lets the reader go on
-  #closed = false;
+  #stop = new AbortController();
   #decoded = 0; // when the decoder gave its last picture, milliseconds
   #restored = 0;
 
@@ -97,6 +100,8 @@ export class Pictures {
    * @param {number} options.target seconds; pictures that end before it are not kept
    * @param {number} options.ahead
    * @param {boolean} options.baseOnly
+   * @param {string | null} options.words why it is the base only; null where that was asked for
+   * @param {(picture: Picture) => void} options.begun called with the first picture's base, as its restoring begins
    * @param {() => void} options.changed called when a picture is ready, or the end or an error is there */
   constructor(options) {
     this.#options = options;
@@ -127,9 +132,13 @@ export class Pictures {
     return picture;
   }
 
+  get #closed() {
+    return this.#stop.signal.aborted;
+  }
+
   /** Stop. */
   close() {
-    this.#closed = true;
+    this.#stop.abort();
     this.#wake?.();
     if (this.#decoder.state !== 'closed') this.#decoder.close();
     this.#ready.length = 0;
@@ -188,29 +197,35 @@ export class Pictures {
 
   /** Begin a picture. @returns {{base: Plane[], planes: Promise<Plane[]> | null, since: number}} */
   #predict(unit, base) {
+    checkBase(base, unit.segment.header);
     const since = performance.now();
     const idle = this.#options.baseOnly || (this.#early(unit) && !unit.segment.header.loss_kind);
     if (this.#closed || idle) return { base, planes: null, since, idle };
     this.#options.restoring.open(unit.segment);
-    const planes = this.#options.restoring.predict(unit.segment, unit.number, base);
-    planes?.catch(() => {});
+    const planes = this.#options.restoring.predict(unit.segment, unit.number, base, this.#stop.signal);
+    planes.catch(() => {}); // it is waited for when its turn has come
+    if (!this.#begun && !this.#early(unit)) {
+      this.#begun = true;
+      this.#options.begun({ ...shownOf(unit), base, planes: null, words: missingWords(unit) ?? RESTORING, unit });
+    }
     return { base, planes, since, idle };
   }
 
   async #finish(unit, { base, planes, since, idle }) {
     if (this.#closed) return;
     const { segment, number } = unit;
-    const picture = { ...shownOf(unit), base, planes: null, words: null, unit };
+    const picture = { ...shownOf(unit), base, planes: null, words: this.#options.words, unit };
     if (!idle) {
       const { restoring, statistics } = this.#options;
       const predicted = await planes;
+      if (this.#closed) return;
       const done = await restoring.finish(segment, number, predicted, base, unit.residual);
       const now = performance.now();
       statistics.restored(now - Math.max(since, this.#restored));
       this.#restored = now;
       picture.planes = done.planes;
-      if (segment.missing) picture.words = `This is the base: ${segment.missing}`;
-      else if (done.error) picture.words = `This picture is not exact: ${done.error}`;
+      picture.words = missingWords(unit);
+      if (done.error) picture.words ??= `This picture is not exact: ${done.error}`;
       const wrong = statistics.checked(unit, done);
       if (wrong && !picture.words) picture.words = 'This picture is not exact: its checksum is not that of the file';
     }
@@ -228,6 +243,11 @@ export class Pictures {
     this.#wake?.();
     this.#options.changed();
   }
+}
+
+/** Why a picture is shown by its base alone; null where it can be restored. */
+function missingWords({ segment }) {
+  return segment.missing && `This is the base: ${segment.missing}`;
 }
 
 function shownOf({ time, duration, sample }) {

@@ -8,10 +8,11 @@
  * @typedef {{width: number, height: number, samples: Uint8Array | Uint16Array}} Plane
  *
  * What is the same in all segments of a film, by FORMAT.md's names and numbers; a segment's header will do.
- * @typedef {{width: number, height: number, chroma: 0|1|2|3, depth: 8|10, scale: 0|1|2|3|4}} Film
+ * @typedef {{width: number, height: number, chroma: 0|1|2|3, depth: 8|10, scale: 0|1|2|3|4,
+ *   still?: boolean}} Film `still`: predictions are wanted in 1/16 of a 10-bit step, in 16 bits
  */
 
-import { crc32 } from './bytes.js';
+import { crc32, NvcError } from './bytes.js';
 
 /** Luma samples that a chroma sample stands for, [across, down], by `chroma`; null without chroma. */
 export const SUBSAMPLING = [null, [2, 2], [2, 1], [1, 1]];
@@ -63,6 +64,17 @@ export function baseSize(film) {
     width: Math.max(BASE_LEAST, Math.ceil((film.width * q) / p)),
     height: Math.max(BASE_LEAST, Math.ceil((film.height * q) / p)),
   };
+}
+
+/** Refuse a base picture of another size than its film's: a frame may be smaller than the sequence header says.
+ * @param {Plane[]} base
+ * @param {Film} film
+ * @throws {NvcError} */
+export function checkBase([luma], film) {
+  const { width, height } = baseSize(film);
+  if (luma.width !== width || luma.height !== height) {
+    throw new NvcError(`the base shows a picture of ${luma.width}x${luma.height} samples, not of ${width}x${height}`);
+  }
 }
 
 /** A plane of zeros.

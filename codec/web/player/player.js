@@ -1,6 +1,9 @@
 /**
  * Plays a film: which picture is shown when, seeking, single pictures, speed.
  *
+ * Where heads cannot keep up with the film, it plays on by its base, in time with the sound, and says so on the
+ * picture; whenever it stands, the picture is restored. Who would rather have every picture is `patient`.
+ *
  * Tells by events what changed: `state` (playing, waiting, ended, rate), `time`, `picture` (the one that is shown now)
  * and `failure` (`detail` is an NvcError).
  */
@@ -10,8 +13,12 @@ import { aheadOf, Pictures } from './pictures.js';
 import { Statistics } from './statistics.js';
 
 const LATE = 0.04; // seconds without a picture that is due, after which the film waits
+const SOON = 0.008; // seconds by which a picture may come early: it is seen when the screen is drawn next
 const LOST = 2; // seconds after which it is sought instead
 const SPEEDS = [0.25, 4];
+const PATIENCE = 250; // milliseconds without a picture that was sought, after which its base is shown
+const ENDLESS = 2000; // milliseconds of restoring a picture, after which heads are held to be too slow
+const USUAL = 1 / 24; // seconds that a picture is shown where the file does not tell
 
 /** Plays one film. */
 export class Player extends EventTarget {
@@ -24,6 +31,9 @@ export class Player extends EventTarget {
   #resume = false; // whether it plays on after that
   #frame = 0;
   #ahead;
+  #begun = null; // when the picture that was sought began to be restored, milliseconds
+  #least = null; // milliseconds that a picture took at least, where none was finished
+  #standsIn = false; // whether the base is played as heads are too slow
   #loop = () => this.#tick();
   clock = new Clock();
   statistics = new Statistics();
@@ -33,6 +43,7 @@ export class Player extends EventTarget {
   waiting = false;
   ended = false;
   baseOnly = false;
+  patient = false; // whether it waits for every picture
   late = null; // milliseconds that the last picture was shown after its time
 
   /** @param {import('./units.js').Units} units
@@ -61,6 +72,7 @@ export class Player extends EventTarget {
 
   set rate(rate) {
     this.clock.speed(Math.min(Math.max(rate, SPEEDS[0]), SPEEDS[1]));
+    this.#choose();
     this.#tell('state');
   }
 
@@ -68,7 +80,7 @@ export class Player extends EventTarget {
     if (this.playing) return;
     this.playing = true;
     if (this.ended) this.seek(0);
-    else this.#wait();
+    else if (!this.#choose()) this.#wait();
     this.#tell('state');
   }
 
@@ -77,6 +89,7 @@ export class Player extends EventTarget {
     this.playing = false;
     this.waiting = false;
     this.clock.stop();
+    if (this.#standsIn) this.#makeGood();
     this.#tell('state');
   }
 
@@ -121,11 +134,49 @@ export class Player extends EventTarget {
     return this.seek(this.shown?.time ?? this.time);
   }
 
+  /** Whether to wait for every picture, however long it takes to be restored.
+   * @param {boolean} patient */
+  setPatient(patient) {
+    this.patient = patient;
+    this.#choose();
+    this.#tell('state');
+  }
+
   close() {
     this.closed = true;
     cancelAnimationFrame(this.#frame);
     this.clock.stop();
     this.#pictures?.close();
+  }
+
+  /** Seconds that a picture is shown, at the present speed. */
+  get #each() {
+    return (this.shown?.duration || USUAL) / this.rate;
+  }
+
+  /** Why the base is to be played in place of the film; null where heads keep up, or nobody is in a hurry. */
+  get #slow() {
+    const pace = this.statistics.pace ?? this.#least;
+    if (this.baseOnly || this.patient || !this.playing || pace === null || pace <= 1000 * this.#each) return null;
+    const [restored, played] = [1000 / pace, 1 / this.#each].map((n) => n.toFixed(n < 10 ? 1 : 0));
+    return `The base, as this machine restores ${restored} of ${played} pictures a second. Pause for the exact `
+      + 'picture; w waits for each';
+  }
+
+  /** Play film or base, whichever is right now.
+   * @returns {boolean} whether that is a change, which begins here */
+  #choose() {
+    if (!this.playing || this.#seeking || Boolean(this.#slow) === this.#standsIn) return false;
+    this.seek(this.time);
+    return true;
+  }
+
+  /** Restore the picture that its base stands in for. */
+  async #makeGood() {
+    const { shown, ended } = this;
+    if (!shown) return;
+    await this.seek(shown.time);
+    if (!this.playing && this.shown.sample === shown.sample) this.ended = ended;
   }
 
   /** Begin to decode what is shown at a time. */
@@ -142,10 +193,17 @@ export class Player extends EventTarget {
     this.ended = false;
     const arrived = new Promise((resolve) => (this.arrived = resolve));
     this.#asked = 1;
-    const { statistics, baseOnly } = this;
+    this.#begun = null;
+    const { statistics } = this;
+    const words = this.#slow;
+    this.#standsIn = words !== null;
     const pictures = new Pictures({
       units: this.#units, restoring: this.#restoring, statistics, codec: track.codec, key: key < 0 ? sample : key,
-      target: track.sample(sample).pts / track.timescale, ahead: this.#ahead, baseOnly,
+      target: track.sample(sample).pts / track.timescale, ahead: this.#ahead, baseOnly: this.baseOnly || this.#standsIn,
+      words, begun: (picture) => {
+        this.#begun = performance.now();
+        setTimeout(() => pictures === this.#pictures && this.#preview(picture), PATIENCE);
+      },
       changed: () => pictures === this.#pictures && this.#changed(),
     });
     this.#pictures = pictures;
@@ -184,23 +242,39 @@ export class Player extends EventTarget {
   #showNext() {
     const picture = this.#pictures?.take();
     if (!picture) return false;
-    if (!this.playing) this.clock.set(picture.time);
+    if (!this.playing) this.clock.set(this.#seeking ? Math.min(picture.time, this.clock.now) : picture.time);
     this.#show(picture);
     return true;
   }
 
   #show(picture) {
-    this.shown = picture;
     this.statistics.picture();
+    this.#present(picture);
+  }
+
+  /** Show the base of what was sought, until that is restored. */
+  #preview(picture) {
+    if (!this.#asked || this.closed) return;
+    this.#present(picture);
+    this.arrived?.();
+  }
+
+  #present(picture) {
+    this.shown = picture;
     this.dispatchEvent(new CustomEvent('picture', { detail: picture }));
   }
 
   #tick() {
     this.#frame = requestAnimationFrame(this.#loop);
-    if (!this.playing || this.waiting || this.#asked || !this.#pictures) return;
+    if (!this.playing || !this.#pictures) return;
+    if (this.waiting) {
+      if (this.#asked && this.#begun && performance.now() > this.#begun + ENDLESS) this.#least = ENDLESS;
+      this.#choose();
+    }
+    if (this.waiting || this.#asked) return;
     const now = this.clock.now;
     let due = null;
-    while (this.#pictures.ready[0]?.time <= now) {
+    while (this.#pictures.ready[0]?.time <= now + SOON * this.rate) {
       if (due) this.statistics.dropped++;
       due = this.#pictures.take();
     }
@@ -219,7 +293,7 @@ export class Player extends EventTarget {
       this.ended = true;
       this.pause();
     } else if (now > end + LOST) this.seek(now); // the page was hidden, and nothing was shown
-    else if (now > end + LATE) this.#wait();
+    else if (now > end + LATE && !this.#choose()) this.#wait();
   }
 
   #fail(error) {

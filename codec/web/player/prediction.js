@@ -19,6 +19,8 @@ import { BASE_DEPTH, newPlane, peakOf, shapesOf, SUBSAMPLING } from './planes.js
 
 export const MIDDLE = 512; // of 10-bit samples, which heads see less this
 export const ACTIVATION_MAX = 255;
+/** Of a still's samples before they become colours: 1/16 of a 10-bit step; the most that is added or taken away. */
+export const FINE = { unit: 16, top: 1023 * 16, limit: 2 ** 15 };
 const BASE_Q_MAX = 255;
 const EXACT = 2 ** 24; // what no sum may reach
 const TAPS = 9; // of a 3x3 convolution

@@ -12,6 +12,8 @@ const TOTAL = 1 << 24; // of a table
 const WORD = 2 ** 32;
 const INCREMENT = 32; // what one coded symbol adds to its count
 const LIMIT = 1 << 15; // a row whose sum exceeds this is halved
+const BIT_SCALE = (TOTAL - 2) / 65536; // of the counts of a bit
+const BIT = Int32Array.of(0, 0, TOTAL); // its table
 const DOUBT = 2 ** -26; // quotients nearer than this to an integer are looked at exactly; their error is below 2^-27
 
 /** Words of 32 bits from bytes, the first byte the highest, zero bytes appended; as a loss-stream has them.
@@ -82,7 +84,11 @@ export class RangeDecoder {
    * @throws {NvcError} on a code point that no encoder produces */
   symbol(cdf) {
     const slot = this.#slot();
-    let below = 0;
+    if (slot < cdf[1]) { // most are
+      this.#take(0, cdf[1]);
+      return 0;
+    }
+    let below = 1;
     let above = cdf.length - 1;
     while (above - below > 1) {
       const middle = (below + above) >> 1;
@@ -217,6 +223,14 @@ export class SymbolReader {
    * @returns {number} */
   readOne(tables, row) {
     return this.read(tables, Uint8Array.of(row))[0];
+  }
+
+  /** A bit by a table of its own.
+   * @param {number} chance of 1, of 65536; not 0
+   * @returns {number} 0 or 1 */
+  readBit(chance) {
+    BIT[1] = 1 + Math.trunc((65536 - chance) * BIT_SCALE);
+    return this.#decoder.symbol(BIT);
   }
 
   /** Values that are equally likely.

@@ -11,6 +11,7 @@
  *   used: Uint8Array}} Segment
  */
 
+import { NvcError } from './bytes.js';
 import { Head, predict } from './prediction.js';
 import { plainPrediction, upscale } from './upscale.js';
 import { TransformDecoder } from './transform.js';
@@ -25,9 +26,14 @@ const NONE = new Uint8Array(0);
 export function missing(segment) {
   if (segment.history) return 'its head looks at earlier pictures, which this player cannot do yet';
   if (segment.loss_kind > TRANSFORM) {
-    return 'its loss-stream is near-lossless, which this player cannot decode yet';
+    return `its loss-stream ${boundOf(segment)}, which this player cannot decode yet`;
   }
   return null;
+}
+
+/** What a bounded loss-stream promises, in words that follow it. */
+function boundOf({ max_error: error }) {
+  return error ? `is near-lossless (every sample within ${error} of the source's)` : 'is lossless';
 }
 
 /** Whether the head predicts a picture.
@@ -74,6 +80,7 @@ export class Restorer {
    * @returns {Plane[]} where nothing corrects them, the predicted planes
    * @throws {import('./bytes.js').NvcError} where the loss-stream is damaged; the rest of the segment is lost then */
   complete(predicted, payload) {
+    if (!this.#loss && payload) throw new NvcError('there is a loss-stream in a segment that has none');
     return this.#loss ? this.#loss.decode(payload ?? NONE, predicted) : predicted;
   }
 }

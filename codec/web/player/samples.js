@@ -12,8 +12,12 @@ import { plainText } from './text.js';
 
 const SAMPLE_MAX = 1 << 28; // bytes of one
 const SAMPLES_MAX = 1 << 24; // of a table: four days of pictures
+const WORD_MAX = 2 ** 32 - 1;
+const TICKS_MAX = Number.MAX_SAFE_INTEGER;
 const PIECE = 1 << 20; // samples of a piece, at the most
+const ROOM_MAX = 1 << 16; // samples that a table has room for on a file's word
 const BACK = { video: 1, audio: 2, text: 8 }; // pieces to go back for what is still to be seen or heard
+const EMPTY_MAX = 64; // pieces without pictures, or sound, that are passed over in doing so
 
 /**
  * @typedef {object} Sample
@@ -29,7 +33,7 @@ export class SampleTable {
   /** @param {number} [room] samples that are to be added at least; nothing is lost by a wrong guess */
   constructor(room = 16) {
     this.count = 0;
-    this.#allocate(Math.min(room, SAMPLES_MAX));
+    this.#allocate(Math.min(room, ROOM_MAX));
   }
 
   #allocate(room) {
@@ -50,13 +54,16 @@ export class SampleTable {
   /** Add a sample; see `Sample`. */
   push(pts, duration, key, offset, size) {
     if (this.count === SAMPLES_MAX) throw new NvcError('the index of the file claims more samples than any film has');
+    if (!(Math.abs(pts) <= TICKS_MAX && offset <= TICKS_MAX)) {
+      throw new NvcError('the index of the file tells of times or places beyond 2^53');
+    }
     if (this.count === this.pts.length) this.#allocate(Math.max(16, this.count * 2));
     const i = this.count++;
     this.pts[i] = pts;
-    this.durations[i] = duration;
+    this.durations[i] = Math.min(duration, WORD_MAX);
     this.keys[i] = key ? 1 : 0;
     this.offsets[i] = offset;
-    this.sizes[i] = size;
+    this.sizes[i] = Math.min(size, WORD_MAX); // which `Track.data` refuses
   }
 
   /** To be called when all samples are there, and whenever their times were changed. */
@@ -112,6 +119,13 @@ export class SampleTable {
     return k;
   }
 
+  /** @returns {number[]} seconds at which samples begin with which decoding can begin */
+  keyTimes(timescale) {
+    const found = [];
+    for (let i = 0; i < this.count; i++) if (this.keys[i]) found.push(this.pts[i] / timescale);
+    return found;
+  }
+
   /** @returns {number} when the first sample of all is shown; Infinity without samples */
   get first() {
     return this.count ? this.pts[this.order ? this.order[0] : 0] : Infinity;
@@ -121,7 +135,9 @@ export class SampleTable {
 /**
  * A table whose pieces are read when they are wanted. A container gives
  *
- *   pieces                 where they begin, as far as they are known: {time}, in seconds
+ *   pieces                 where they begin, as far as they are known: {time}, in seconds, and perhaps `tables`, what
+ *                          `load` would give
+ *   keyed                  whether each begins with a keyframe, and no other has one
  *   grow() → Promise       whether it found one piece more
  *   load(p) → Promise      its samples: a Map from the tracks' ids to SampleTables
  *
@@ -206,6 +222,17 @@ export class Track {
     return count;
   }
 
+  /** Where decoding can begin, as far as the index tells without being read further.
+   * @returns {number[]} seconds */
+  keyTimes() {
+    if (this.table) return this.table.keyTimes(this.timescale);
+    const { pieces, keyed } = this.pieces.container;
+    return pieces.flatMap(({ time, tables }) => {
+      if (tables) return tables.get(this.id)?.keyTimes(this.timescale) ?? [];
+      return keyed ? [time] : [];
+    });
+  }
+
   /** The table that holds a sample, and its number there. */
   #place(i) {
     if (this.table) return [this.table, i];
@@ -252,15 +279,17 @@ export class Track {
     if (!(await this.pieces.reaches(0))) return -1;
     const p = await this.pieces.pieceAt(pts / this.timescale);
     let back = BACK[this.kind];
-    for (let q = p + 1; q >= 0; q--) {
+    let q = p + 1;
+    for (; q >= 0 && q >= p - EMPTY_MAX && back > 0; q--) {
       // sound lies up to a second away from the pictures of its time
       if (q > p && (this.kind === 'video' || !(await this.pieces.reaches(q)))) continue;
       const table = await this.pieces.table(q, this.id);
       const k = table ? table.at(pts) : -1;
       if (k >= 0) return q * PIECE + k;
-      if (q < p && --back <= 0) break;
+      // fragments may be those of a single track: they do not count where it is another
+      if (q < p && (table?.count || this.kind === 'text')) back--;
     }
-    return this.#firstFrom(Math.max(0, p - BACK[this.kind]));
+    return this.#firstFrom(q + 1);
   }
 
   async #firstFrom(p) {

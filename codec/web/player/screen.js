@@ -4,8 +4,9 @@
  * @typedef {import('./pictures.js').Picture} Picture
  *
  * What is to be seen of a picture; places are 0 .. 1 of the screen.
- * @typedef {{divider: number, lens: {x: number, y: number, width: number, height: number} | null}} Look
- *   divider: left of it is the base; lens: its centre, and half its size
+ * @typedef {{divider: number,
+ *   lens: {x: number, y: number, width: number, height: number, canvas: HTMLCanvasElement} | null}} Look
+ *   divider: left of it is the base; lens: the part that fills a canvas of its own, the left half of it with the base
  */
 
 import { chromaOffset, light, placed, rows } from './colour.js';
@@ -15,11 +16,10 @@ import { screenShader, VIEW_WORDS } from './screen.wgsl.js';
 /** A canvas that a GPU draws on. */
 export class Screen {
   #device;
-  #context;
   #pipeline;
-  #uniform;
   #textures;
-  #bindings;
+  #drawn = new Map(); // by canvas: context, uniform, bindings
+  #canvas;
   #numbers = new Float32Array(VIEW_WORDS);
   #picture = null;
 
@@ -34,17 +34,13 @@ export class Screen {
     this.#device = device;
     const place = placed(film, track);
     [canvas.width, canvas.height] = [place.width, place.height];
-    this.#context = canvas.getContext('webgpu');
+    this.#canvas = canvas;
     const format = navigator.gpu.getPreferredCanvasFormat();
-    this.#context.configure({ device, format, alphaMode: 'opaque' });
     const module = device.createShaderModule({ code: screenShader(film.chroma === 0) });
     this.#pipeline = device.createRenderPipeline({
       layout: 'auto',
       vertex: { module, entryPoint: 'corner' },
       fragment: { module, entryPoint: 'colour', targets: [{ format }] },
-    });
-    this.#uniform = device.createBuffer({
-      size: this.#numbers.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
     });
     this.#makeTextures(film);
     this.#setFilm(film, place, colour, chromaPlace, baseColour);
@@ -59,9 +55,22 @@ export class Screen {
     this.#textures = shapes.map(([{ width, height }, format]) => this.#device.createTexture({
       size: [width, height], format, usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
     }));
+  }
+
+  /** What is needed to draw on a canvas. */
+  #of(canvas) {
+    if (this.#drawn.has(canvas)) return this.#drawn.get(canvas);
+    const device = this.#device;
+    const context = canvas.getContext('webgpu');
+    context.configure({ device, format: navigator.gpu.getPreferredCanvasFormat(), alphaMode: 'opaque' });
+    const uniform = device.createBuffer({
+      size: this.#numbers.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
     const entries = this.#textures.map((texture, k) => ({ binding: k + 1, resource: texture.createView() }));
-    entries.push({ binding: 0, resource: { buffer: this.#uniform } });
-    this.#bindings = this.#device.createBindGroup({ layout: this.#pipeline.getBindGroupLayout(0), entries });
+    entries.push({ binding: 0, resource: { buffer: uniform } });
+    const bindings = device.createBindGroup({ layout: this.#pipeline.getBindGroupLayout(0), entries });
+    this.#drawn.set(canvas, { context, uniform, bindings });
+    return this.#drawn.get(canvas);
   }
 
   /** What is the same in all pictures. */
@@ -92,16 +101,22 @@ export class Screen {
    * @param {Look} look */
   look({ divider, lens }) {
     if (!this.#picture) return;
-    const n = this.#numbers;
-    n[27] = this.#picture.planes ? 0 : 1;
-    n.set([divider, lens ? 1 : 0], 34);
-    if (lens) n.set([lens.x, lens.y, lens.width, lens.height], 36);
-    this.#device.queue.writeBuffer(this.#uniform, 0, n);
+    this.#numbers[27] = this.#picture.planes ? 0 : 1;
+    this.#draw(this.#canvas, { x: 0, y: 0, width: 1, height: 1 }, divider);
+    if (lens) this.#draw(lens.canvas, lens, 0.5);
+  }
+
+  /** Fill a canvas with a part of the screen, the base left of `divider`. */
+  #draw(canvas, { x, y, width, height }, divider) {
+    const { context, uniform, bindings } = this.#of(canvas);
+    this.#numbers[34] = divider;
+    this.#numbers.set([x, y, width, height], 36);
+    this.#device.queue.writeBuffer(uniform, 0, this.#numbers);
     const encoder = this.#device.createCommandEncoder();
-    const view = this.#context.getCurrentTexture().createView();
+    const view = context.getCurrentTexture().createView();
     const pass = encoder.beginRenderPass({ colorAttachments: [{ view, loadOp: 'clear', storeOp: 'store' }] });
     pass.setPipeline(this.#pipeline);
-    pass.setBindGroup(0, this.#bindings);
+    pass.setBindGroup(0, bindings);
     pass.draw(3);
     pass.end();
     this.#device.queue.submit([encoder.finish()]);
@@ -109,7 +124,9 @@ export class Screen {
 
   destroy() {
     for (const texture of this.#textures) texture.destroy();
-    this.#uniform.destroy();
-    this.#context.unconfigure();
+    for (const { context, uniform } of this.#drawn.values()) {
+      uniform.destroy();
+      context.unconfigure();
+    }
   }
 }

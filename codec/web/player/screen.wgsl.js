@@ -23,10 +23,8 @@ fn mixed(plane: texture_2d<u32>, place: vec2<f32>) -> f32 {
 `;
 
 const lights = `
-fn linearOf(v: vec3<f32>, gamma: f32) -> vec3<f32> { return pow(max(v, vec3<f32>(0.0)), vec3<f32>(gamma)); }
-
 fn pq(v: vec3<f32>) -> vec3<f32> { // units of diffuse white, 203 cd/m2
-  let p = pow(clamp(v, vec3<f32>(0.0), vec3<f32>(1.0)), vec3<f32>(1.0 / 78.84375));
+  let p = pow(v, vec3<f32>(1.0 / 78.84375));
   let n = max(p - 0.8359375, vec3<f32>(0.0)) / (18.8515625 - 18.6875 * p);
   return pow(n, vec3<f32>(1.0 / 0.1593017578125)) * (10000.0 / 203.0);
 }
@@ -54,12 +52,13 @@ fn encoded(v: vec3<f32>) -> vec3<f32> { // sRGB
   return select(1.055 * pow(c, vec3<f32>(1.0 / 2.4)) - 0.055, 12.92 * c, c <= vec3<f32>(0.0031308));
 }
 
-fn shown(colour: vec3<f32>) -> vec3<f32> {
+fn shown(rgb: vec3<f32>) -> vec3<f32> {
+  let colour = clamp(rgb, vec3<f32>(0.0), vec3<f32>(1.0));
   let kind = view.light.x;
   let wide = view.light.y > 0.5;
   if (kind < 0.5) {
     if (!wide) { return colour; }
-    let narrow = clamp(narrowed(linearOf(colour, 2.4)), vec3<f32>(0.0), vec3<f32>(1.0));
+    let narrow = clamp(narrowed(pow(colour, vec3<f32>(2.4))), vec3<f32>(0.0), vec3<f32>(1.0));
     return pow(narrow, vec3<f32>(1.0 / 2.4));
   }
   var linear = select(hlg(colour), pq(colour), kind < 1.5);
@@ -79,8 +78,8 @@ struct View {
   base: array<vec4<f32>, 3>,
   light: vec4<f32>,           // transfer, whether primaries are wide, peak, whether all is base
   turn: vec4<f32>,            // from the screen to the film
-  shift: vec4<f32>,           // and what is added; divider; whether the lens is shown
-  lens: vec4<f32>,            // centre, half its size
+  shift: vec4<f32>,           // and what is added; divider; unused
+  part: vec4<f32>,            // of the screen that is drawn: corner, size
   sizes: vec4<f32>,           // luma samples of the film, of the base
   middle: vec4<f32>,          // chroma sample without colour; unused; place of the first chroma sample of the film
   steps: vec4<f32>,           // luma samples to a chroma sample of the film
@@ -116,18 +115,12 @@ fn ofBase(place: vec2<f32>) -> vec3<f32> {
 
 @fragment
 fn colour(corner: Corner) -> @location(0) vec4<f32> {
-  var place = corner.place;
-  var isBase = place.x < view.shift.z;
-  let away = place - view.lens.xy;
-  if (view.shift.w > 0.5 && all(abs(away) < view.lens.zw)) {
-    isBase = away.x < 0.0;
-    place = view.lens.xy + away / 4.0;
-  }
-  if (view.light.w > 0.5) { isBase = true; }
+  let place = view.part.xy + corner.place * view.part.zw;
+  let isBase = corner.place.x < view.shift.z || view.light.w > 0.5;
   let film = vec2<f32>(dot(view.turn.xy, place), dot(view.turn.zw, place)) + view.shift.xy;
   var rgb: vec3<f32>;
   if (isBase) { rgb = ofBase(film); } else { rgb = ofFilm(film); }
-  return vec4<f32>(clamp(shown(rgb), vec3<f32>(0.0), vec3<f32>(1.0)), 1.0);
+  return vec4<f32>(shown(rgb), 1.0);
 }
 `;
 }

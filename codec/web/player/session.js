@@ -17,6 +17,7 @@ import { Sound } from './sound.js';
 import { Pretrained, Units } from './units.js';
 
 const PEEK = 90; // pixels that small pictures are high
+const LONG = 1 << 26; // bytes of a file without an index in which going ahead takes a while
 
 /** Why the browser has to show the base by itself. */
 export class OnlyPlain extends NvcError {
@@ -50,23 +51,25 @@ export class Session {
   }
 
   async #open(source) {
+    this.opening = openDevice(navigator.gpu).catch(() => null); // it takes as long as the film does
     this.film = await open(source);
     this.track = this.film.tracks.find(({ kind, codec }) => kind === 'video' && codec.startsWith('av01'));
     if (!this.track) throw new NvcError(`${source.name} has no AV1 video, so it is no film of ours`);
     const units = new Units(this.track, new Pretrained(document.baseURI));
     const { header, sequence, chromaPlace } = await units.first();
     await this.#checkBrowser();
-    this.device = await openDevice(navigator.gpu).catch(() => null);
+    this.device = await this.opening;
     if (this.device) {
       this.device.lost.then(({ reason }) => reason !== 'destroyed' && this.#lost());
       this.device.addEventListener('uncapturederror', ({ error }) => this.#told(error.message));
-    } else {
-      this.notes.push('No WebGPU here: heads run in JavaScript, at some pictures a minute (b shows the base alone)');
     }
     this.restoring = new Restoring(header, this.device);
-    if (this.device && !this.restoring.onGpu) this.notes.push(`Heads run in JavaScript: ${this.restoring.why}`);
+    if (this.restoring.note) this.notes.push(this.restoring.note);
     const colour = known(this.track.colour, sequence, header.height);
     this.#draw(header, colour, chromaPlace);
+    if (source.size > LONG && this.track.pieces?.container.indexed === false) {
+      this.notes.push('The file has no index: it is read as far as one goes ahead in it');
+    }
     const { note } = light(colour);
     if (note) this.notes.push(note);
     await this.#openSound();
@@ -81,7 +84,7 @@ export class Session {
     this.marks?.close();
     this.restoring?.destroy();
     this.screen?.destroy();
-    this.device?.destroy();
+    this.opening?.then((device) => device?.destroy());
     this.view.end();
   }
 
@@ -97,7 +100,7 @@ export class Session {
 
   #draw(header, colour, chromaPlace) {
     const canvas = this.view.canvas();
-    const drawn = this.device && this.restoring.onGpu
+    const drawn = this.restoring.by === 'WebGPU'
       ? new Screen(canvas, this.device, header, this.track, colour, chromaPlace)
       : new Painting(canvas, header, this.track, colour, chromaPlace);
     this.screen = drawn;

@@ -50,8 +50,7 @@ export class Sound {
 
   /** @returns {number} seconds of the film that are heard now */
   get heard() {
-    const { currentTime, outputLatency, baseLatency } = this.#context;
-    return this.#run.timeAt(currentTime - (outputLatency || baseLatency || 0));
+    return this.#run.timeAt(heardBy(this.#context));
   }
 
   /** @param {number} volume 0 .. 1 */
@@ -103,6 +102,16 @@ export class Sound {
     if (this.#context.state !== 'running') await Promise.race([this.#context.resume(), delay(PATIENCE / 2)]);
     return this.#context.state === 'running';
   }
+}
+
+/** Seconds of the context whose samples leave the machine now. `currentTime` alone goes by steps of some 10 ms.
+ * @param {AudioContext} context
+ * @returns {number} */
+function heardBy(context) {
+  const { currentTime, outputLatency, baseLatency } = context;
+  const { contextTime, performanceTime } = context.getOutputTimestamp();
+  if (!contextTime) return currentTime - (outputLatency || baseLatency || 0); // nothing has left it yet
+  return Math.min(contextTime + (performance.now() - performanceTime) / 1000, currentTime);
 }
 
 /** One run of playing, from some time on. */

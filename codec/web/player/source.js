@@ -10,6 +10,7 @@ import { NvcError } from './bytes.js';
 const BLOCK = 1 << 18; // bytes
 const BLOCKS = 64; // that are kept
 const WHOLE_MAX = 1 << 29; // bytes of a file that a server gives only as a whole
+const STAMPS = ['ETag', 'Last-Modified']; // headers that differ where the file does
 
 /**
  * @typedef {object} Source
@@ -42,21 +43,25 @@ export function fileSource(file) {
 export async function urlSource(url, get = (address, init) => fetch(address, init)) {
   const name = nameOf(url);
   const first = await answer(get, url, name, 0, BLOCK);
-  if (first.status === 200) return fileSource(Object.assign(await whole(first, name), { name }));
-  const size = totalOf(first, name);
-  let known = new Uint8Array(await first.arrayBuffer());
-  const source = new Blocks(size, name, async (offset, end) => {
+  if (first.status === 416) throw new NvcError(`${name} is empty`);
+  if (first.status !== 206) return fileSource(Object.assign(await whole(first, name), { name }));
+  const told = rangeOf(first, name);
+  const { size } = told;
+  let known = await bodyOf(first, name);
+  return new Blocks(size, name, async (offset, end) => {
     if (offset === 0 && end === known.length) {
       const bytes = known; // the blocks keep it from now on
       known = new Uint8Array(0);
       return bytes;
     }
     const response = await answer(get, url, name, offset, end);
-    const same = response.status === 206 && totalOf(response, name) === size;
-    if (!same) throw new NvcError(`${name} changed on its server`);
-    return new Uint8Array(await response.arrayBuffer());
+    if (response.status !== 206) throw changed(name);
+    const now = rangeOf(response, name);
+    const differs = (stamp) => now[stamp] && told[stamp] && now[stamp] !== told[stamp];
+    if (now.size !== size || STAMPS.some(differs)) throw changed(name);
+    if (now.start !== offset) throw new NvcError(`the server of ${name} gives other bytes than it is asked for`);
+    return bodyOf(response, name);
   });
-  return source;
 }
 
 /** The last part of an address, as people would call the file. */
@@ -69,6 +74,10 @@ function nameOf(url) {
   }
 }
 
+function changed(name) {
+  return new NvcError(`${name} changed on its server`);
+}
+
 async function answer(get, url, name, offset, end) {
   let response;
   try {
@@ -76,33 +85,52 @@ async function answer(get, url, name, offset, end) {
   } catch {
     throw new NvcError(`${name} cannot be fetched: its server does not answer, or does not let this page read it`);
   }
-  if (response.status === 416) throw new NvcError(`${name} is empty`);
-  if (!response.ok) throw new NvcError(`${name} cannot be fetched: its server answers ${response.status}`);
+  if (!response.ok && response.status !== 416) {
+    throw new NvcError(`${name} cannot be fetched: its server answers ${response.status}`);
+  }
   return response;
 }
 
-/** Bytes of the whole file, as an answer with a part of it says. */
-function totalOf(response, name) {
-  const total = /^bytes \d+-\d+\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '');
-  if (!total) throw new NvcError(`the server of ${name} does not tell this page how long it is (Content-Range)`);
-  return Number(total[1]);
+/** What an answer with a part of the file says: where that begins, how long the file is, and which version of it. */
+function rangeOf(response, name) {
+  const found = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '');
+  const [start, size] = found ? found.slice(1).map(Number) : [];
+  if (!Number.isSafeInteger(size)) {
+    throw new NvcError(`the server of ${name} does not tell this page how long it is (Content-Range)`);
+  }
+  return { start, size, ...Object.fromEntries(STAMPS.map((stamp) => [stamp, response.headers.get(stamp)])) };
+}
+
+/** All bytes of an answer. */
+async function bodyOf(response, name) {
+  try {
+    return new Uint8Array(await response.arrayBuffer());
+  } catch {
+    throw brokenOff(name);
+  }
+}
+
+function brokenOff(name) {
+  return new NvcError(`${name} cannot be fetched: its server broke off, or compresses parts of it`);
 }
 
 /** All of an answer that is not one of a part. */
 async function whole(response, name) {
   const parts = [];
-  const reader = response.body.getReader();
-  let size = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
+  const reader = response.body?.getReader();
+  let size = Number(response.headers.get('Content-Length') ?? 0);
+  if (size <= WHOLE_MAX) size = 0; // of what came
+  while (reader && size <= WHOLE_MAX) {
+    const { done, value } = await reader.read().catch(() => {
+      throw brokenOff(name);
+    });
     if (done) return new Blob(parts);
     size += value.length;
-    if (size > WHOLE_MAX) {
-      await reader.cancel();
-      throw new NvcError(`the server of ${name} knows no ranges, and the file is too large to be fetched as a whole`);
-    }
     parts.push(value);
   }
+  if (!reader) return new Blob();
+  await reader.cancel().catch(() => {});
+  throw new NvcError(`the server of ${name} knows no ranges, and the file is too large to be fetched as a whole`);
 }
 
 /** A source that is fetched in blocks; what is asked for twice at the same time is fetched once. */
@@ -124,13 +152,14 @@ class Blocks {
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
       throw new NvcError(`${this.name} is cut off: it ends at byte ${this.size}, and holds more by its own account`);
     }
+    if (!length) return new Uint8Array(0);
     const first = Math.floor(offset / BLOCK);
-    const last = Math.floor((offset + Math.max(length, 1) - 1) / BLOCK);
-    const blocks = this.blocks(first, last);
-    if (first === last) return (await blocks[0]).slice(offset - first * BLOCK, offset - first * BLOCK + length);
+    const last = Math.floor((offset + length - 1) / BLOCK);
+    const blocks = await Promise.all(this.blocks(first, last));
+    if (first === last) return blocks[0].slice(offset - first * BLOCK, offset - first * BLOCK + length);
     const out = new Uint8Array(length);
     for (let k = 0; k < blocks.length; k++) {
-      const block = await blocks[k];
+      const block = blocks[k];
       const from = k === 0 ? offset - first * BLOCK : 0;
       const to = Math.max(0, (first + k) * BLOCK - offset);
       out.set(block.subarray(from, Math.min(block.length, from + length - to)), to);

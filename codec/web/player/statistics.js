@@ -2,6 +2,7 @@
 
 const WINDOW = 1000; // milliseconds over which pictures a second are counted
 const SMOOTH = 0.1; // weight of the newest measurement in a mean
+const PACED = [2, 9]; // least and most measurements that a pace is told by
 const SEEN = 1; // of a group: what its pictures were found to be
 const WRONG = 2;
 
@@ -9,6 +10,7 @@ const WRONG = 2;
 export class Statistics {
   #segments = new Map(); // by the sample that opens them
   #shown = []; // when pictures were shown, within the window
+  #last = []; // milliseconds that the last pictures took to be restored
   /** Milliseconds that a picture takes to decode, and to be restored; null before the first. */
   decode = null;
   head = null;
@@ -32,6 +34,15 @@ export class Statistics {
   /** @param {number} milliseconds that a picture took to be restored */
   restored(milliseconds) {
     this.head = mean(this.head, milliseconds);
+    this.#last.push(milliseconds);
+    if (this.#last.length > PACED[1]) this.#last.shift();
+  }
+
+  /** Milliseconds that a picture takes here to be restored, whatever single ones took (the first waits for shaders);
+   * null as long as too few are known. */
+  get pace() {
+    if (this.#last.length < PACED[0]) return null;
+    return this.#last.toSorted((a, b) => a - b)[(this.#last.length - 1) >> 1];
   }
 
   /** What a picture was found to be.
@@ -109,7 +120,7 @@ export function lines(statistics, { picture, restoring, clock, late }) {
     ['exact', `${count(exact)} of ${count(checked)} pictures${based ? `; ${count(based)} by their base` : ''}`],
     ['pictures a second', `${statistics.rate}${statistics.dropped ? `, ${statistics.dropped} passed over` : ''}`],
     ['decoding', milliseconds(statistics.decode)],
-    [restoring.onGpu ? 'head, on the GPU' : 'head, in JavaScript', milliseconds(statistics.head)],
+    [`head, by ${restoring.by}`, milliseconds(statistics.head)],
     ['base', bytes(base)],
     ['heads', bytes(head)],
     ['loss-stream', bytes(loss)],

@@ -2,25 +2,23 @@
 
 import { openStill } from './avif.js';
 import { NvcError } from './bytes.js';
-import { missingOf } from './colours.js';
+import { placed } from './colour.js';
+import { missingOf, needsBase } from './colours.js';
 import { openDevice } from './gpu.js';
+import { ImageScreen } from './imagescreen.js';
 import { split } from './obu.js';
-import { Painting } from './paint.js';
 import { readStill } from './payload.js';
 import { decoderConfig, planesOf } from './pictures.js';
-import { Screen } from './screen.js';
+import { wayOf } from './profile.js';
+import { fineStill } from './restoring.js';
+import { baseImage, filmImage } from './stillimage.js';
 import { readHeadFile, stillHead } from './weights.js';
 
 const SIZE_MAX = 2 ** 29; // bytes of a file
+const BASE_LEAST = 16; // samples a side
 const HEAD_FILE = 'still.bin'; // beside the page
-const BASE_COLOUR = { primaries: 1, transfer: 13, matrix: 8, full: true };
-const OWN_COLOUR = { primaries: 1, transfer: 13, matrix: 0, full: true };
-const CHECKED = { // what is said of a still by whether it is exact
-  true: 'exact: its checksum is that of the file',
-  false: 'NOT exact: its checksum is not that of the file',
-  null: 'colours restored; its transparency is not decoded, hence no checksum compared',
-};
-const LEFT = 1; // place of chroma
+const EXACT = 'exact: its checksum is that of the file';
+const LOSSLESS = 10000; // of psnr: equal to the source
 
 /** A still that is open. */
 export class Still {
@@ -29,7 +27,7 @@ export class Still {
   /** @param {import('./source.js').Source} source
    * @param {import('./view.js').View} view
    * @returns {Promise<Still>}
-   * @throws {NvcError} where it cannot be restored here; its base may be shown by the browser */
+   * @throws {NvcError} where it cannot be shown here; its base may be shown by the browser */
   static async open(source, view) {
     const still = new Still();
     still.view = view;
@@ -48,61 +46,89 @@ export class Still {
     const { payloads, base: unit } = split(picture.base);
     if (payloads.length !== 1) throw new NvcError('this AVIF file holds no payload of NVC: any browser shows it');
     const header = readStill(payloads[0]);
+    const { width, height, depth } = header;
+    this.way = wayOf(picture);
+    const bases = await decodedBases(picture, unit, header);
+    const place = placed(header, picture);
+    this.screen = new ImageScreen(this.view.canvas(), place);
+    this.view.begin(this.screen, [place.width, place.height], true);
+    this.base = bases && baseImage(bases, header, this.way);
+    const psnr = header.psnr === LOSSLESS ? '' : `, ${(header.psnr / 100).toFixed(2)} dB as stored`;
+    this.notes.push(`${width}x${height}, ${depth} bits${psnr}`, ...(this.way.note ? [this.way.note] : []));
     const missing = missingOf(header);
-    if (missing) throw new NvcError(missing);
-    const base = await decoded(picture.codec, unit);
-    const head = header.head ? stillHead(header, await headFile(header.head)) : null;
-    this.device = await openDevice(navigator.gpu).catch(() => null);
-    this.#draw(picture, header);
-    this.view.show({ base, planes: null, words: 'This is the base: it is being restored, in JavaScript …' });
-    /** Settles when it has been restored. */
-    this.done = this.#restore(picture, header, base, head);
-    this.done.catch(() => {}); // who opened it looks after that
+    if (missing) this.#showBase(missing);
+    else if (this.base) this.#show(this.base, 'This is the base: it is being restored …');
+    /** Settles when it has been restored, or cannot be. */
+    this.done = missing ? Promise.resolve() : this.#restore(header, bases);
   }
 
-  async #restore(picture, header, base, head) {
-    const { planes, exact } = await restored(base, header, head);
+  async #restore(header, bases) {
+    let found;
+    try {
+      const head = header.head ? stillHead(header, await headFile(header.head)) : null;
+      const fine = head && (await fineByGpu(bases.picture, header, head));
+      if (this.closed) return;
+      if (head && !fine) this.#show(this.base, 'This is the base: it is being restored, in JavaScript …');
+      found = await this.#restored(header, bases, head, fine);
+    } catch (error) {
+      if (!(error instanceof NvcError) || !this.base) throw error;
+      if (!this.closed) this.#showBase(error.message);
+      return;
+    }
     if (this.closed) return;
-    const [r, g, b] = header.depth === 8 ? planes : planes.map(upperBytes);
-    const words = exact === false ? 'This picture is not exact: its checksum is not that of the file' : null;
-    this.view.show({ base, planes: header.channels === 1 ? [r] : [g, b, r], words });
-    const checked = CHECKED[String(exact)];
-    const psnr = header.psnr === 10000 ? '' : `, ${(header.psnr / 100).toFixed(2)} dB as stored`;
-    this.notes.push(`${header.width}x${header.height}, ${header.depth} bits${psnr}; ${checked}`);
-    if (picture.icc) this.notes.push('its colour profile is not applied');
+    const wrong = 'This picture is not exact: its checksum is not that of the file';
+    this.#show(filmImage(found, header, this.way), found.exact ? null : wrong);
+    if (found.exact) this.notes[0] += `; ${EXACT}`;
+  }
+
+  /** Let a worker restore it. */
+  #restored(still, bases, head, fine) {
+    this.worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
+    return new Promise((resolve, reject) => {
+      this.worker.addEventListener('message', ({ data }) => {
+        if (data.failed) reject(new NvcError(data.failed));
+        else resolve(data);
+      });
+      this.worker.addEventListener('error', () => reject(new NvcError('the worker of the player stopped')));
+      this.worker.postMessage({ do: 'still', ticket: 0, bases, still, head, fine });
+    }).finally(() => this.worker.terminate());
+  }
+
+  #showBase(why) {
+    if (!this.base) throw new NvcError(why);
+    this.#show(this.base, `This is the base: ${why}`);
+  }
+
+  #show(film, words) {
+    this.view.show({ images: { film, base: this.base ?? film }, words });
   }
 
   close() {
     this.closed = true;
+    this.worker?.terminate();
     this.screen?.destroy();
-    this.device?.destroy();
     this.view.end();
   }
+}
 
-  #draw(picture, { width, height, channels }) {
-    const film = { width, height, chroma: channels === 1 ? 0 : 3, depth: 8, scale: 0 };
-    const canvas = this.view.canvas();
-    const own = channels === 1 ? { ...OWN_COLOUR, matrix: 1 } : OWN_COLOUR;
-    const side = Math.max(width, height);
-    const fits = this.device && side <= this.device.limits.maxTextureDimension2D;
-    this.screen = fits
-      ? new Screen(canvas, this.device, film, picture, own, LEFT, BASE_COLOUR)
-      : new Painting(canvas, film, picture, own, LEFT, BASE_COLOUR);
-    this.view.begin(this.screen);
+/** The base of a picture and of its transparency; null where nothing needs it and the browser cannot decode it. */
+async function decodedBases(picture, unit, header) {
+  try {
+    const alpha = header.alpha === 1 && picture.alpha ? await decoded(picture.codec, picture.alpha, header) : null;
+    return { picture: await decoded(picture.codec, unit, header), alpha };
+  } catch (error) {
+    if (!(error instanceof NvcError) || needsBase(header)) throw error;
+    return null;
   }
 }
 
-function upperBytes({ width, height, samples }) {
-  return { width, height, samples: Uint8Array.from(samples, (sample) => sample >> 8) };
-}
-
-/** The base's planes. */
-async function decoded(codec, unit) {
+/** A base's planes. */
+async function decoded(codec, unit, still) {
   if (typeof VideoDecoder === 'undefined') throw new NvcError('this browser has no WebCodecs');
   let planes = null;
   let failed = null;
   const decoder = new VideoDecoder({
-    output: (frame) => (planes ??= planesOf(frame)),
+    output: (frame) => (planes ? frame.close() : (planes = planesOf(frame))),
     error: (error) => (failed = error),
   });
   try {
@@ -114,7 +140,25 @@ async function decoded(codec, unit) {
   }
   if (decoder.state !== 'closed') decoder.close();
   if (!planes) throw new NvcError(`its base cannot be decoded: ${failed?.message ?? 'it has no picture'}`);
-  return planes;
+  const found = await planes;
+  const size = [still.width, still.height].map((side) => Math.max(BASE_LEAST, side));
+  if (found[0].width !== size[0] || found[0].height !== size[1]) {
+    throw new NvcError('its base is of another size than the payload says');
+  }
+  return found;
+}
+
+/** What base and head say, by the GPU; null where there is none that can do it. */
+async function fineByGpu(base, still, head) {
+  const device = await openDevice(navigator.gpu).catch(() => null);
+  try {
+    return await fineStill(device, base, still, head);
+  } catch (error) {
+    if (!(error instanceof NvcError)) throw error;
+    return null;
+  } finally {
+    device?.destroy();
+  }
 }
 
 async function headFile(number) {
@@ -122,17 +166,4 @@ async function headFile(number) {
   if (!response?.ok) throw new NvcError(`the program's head ${number} of stills is not beside this page`);
   const file = readHeadFile(new Uint8Array(await response.arrayBuffer()));
   return () => file;
-}
-
-/** Let a worker restore it. */
-function restored(base, still, head) {
-  const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
-  return new Promise((resolve, reject) => {
-    worker.addEventListener('message', ({ data }) => {
-      if (data.failed) reject(new NvcError(data.failed));
-      else resolve(data);
-    });
-    worker.addEventListener('error', () => reject(new NvcError('the worker of the player stopped')));
-    worker.postMessage({ do: 'still', ticket: 0, base, still, head });
-  }).finally(() => worker.terminate());
 }

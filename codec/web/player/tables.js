@@ -35,6 +35,19 @@ class Runs {
     if (this.left > 0) this.left--;
     return this.value;
   }
+
+  /** The sum of the next `count` values. */
+  sum(count) {
+    let sum = 0;
+    while (count > 0) {
+      const value = this.next();
+      const more = this.runs || this.left ? Math.min(count - 1, this.left) : count - 1; // of the same run
+      this.left = Math.max(0, this.left - more);
+      sum += value * (1 + more);
+      count -= 1 + more;
+    }
+    return sum;
+  }
 }
 
 /** Bytes of samples: how many there are, `next()`, and `each`, the size of all where it is the same, else 0. */
@@ -96,16 +109,16 @@ function chunksOf(stbl) {
 /**
  * @param {import('./bytes.js').Bytes} stbl
  * @param {{kind: string, plain: boolean}} info `plain`: of sound that is not coded, a chunk is a sample
- * @param {number} size bytes of the file, which bounds how many samples there are
+ * @param {number} size the most samples that there are: bytes of the file, less the samples of other tracks
  * @returns {SampleTable} times as the track has them, before edits
  */
 export function sampleTable(stbl, info, size) {
   const sizes = sizesOf(stbl);
-  if (sizes.count * Math.max(sizes.each, 1) > size) {
-    throw new NvcError(`the index claims ${sizes.count} samples, more than ${size} bytes can hold`);
-  }
+  if (sizes.count > size) throw new NvcError(`the index claims ${sizes.count} samples, more than its file can hold`);
   const chunks = chunksOf(stbl);
-  const deltas = new Runs(entriesOf(stbl, 'stts'), (box) => box.u32());
+  const times = entriesOf(stbl, 'stts');
+  if (sizes.count && !times?.count) throw new NvcError('the index does not say how long samples last');
+  const deltas = new Runs(times, (box) => box.u32());
   const shifts = entriesOf(stbl, 'ctts');
   const offsets = new Runs(shifts, (box) => box.i32()); // muxers write negative ones in version 0 too
   const keys = entriesOf(stbl, 'stss');
@@ -120,9 +133,9 @@ export function sampleTable(stbl, info, size) {
     samples = Math.min(samples, sizes.count - i);
     if (grouped) {
       i += samples;
-      const delta = deltas.next();
-      if (samples) table.push(dts, samples * delta, true, offset, samples * sizes.each);
-      dts += samples * delta;
+      const duration = deltas.sum(samples);
+      if (samples) table.push(dts, duration, true, offset, samples * sizes.each);
+      dts += duration;
       continue;
     }
     for (; samples > 0; samples--, i++) {

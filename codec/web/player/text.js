@@ -5,11 +5,12 @@ const UTF16 = new TextDecoder('utf-16be');
 
 /**
  * @param {Uint8Array} bytes that a string is made of: UTF-8, or UTF-16 with a mark in front
- * @returns {string} without zeros behind it
+ * @returns {string} as far as the first zero, which ends it
  */
 export function textOf(bytes) {
   const wide = bytes.length >= 2 && bytes[0] === 0xfe && bytes[1] === 0xff;
-  return (wide ? UTF16.decode(bytes.subarray(2)) : UTF8.decode(bytes)).replace(/\0+$/, '');
+  const [text] = (wide ? UTF16.decode(bytes.subarray(2)) : UTF8.decode(bytes)).split('\0', 1);
+  return text;
 }
 
 /**
@@ -35,7 +36,20 @@ export function plainText(codec, bytes) {
   let text = textOf(bytes).replace(/\r\n?/g, '\n');
   if (codec === 'ass') {
     // ReadOrder, Layer, Style, Name, MarginL, MarginR, MarginV, Effect, then the text
-    text = text.split(',').slice(8).join(',').replace(/\{[^}]*\}/g, '').replace(/\\[Nn]/g, '\n').replace(/\\h/g, ' ');
+    text = withoutBraces(text.split(',').slice(8).join(',')).replace(/\\[Nn]/g, '\n').replace(/\\h/g, ' ');
   }
   return text.replace(/<[^<>\n]*>/g, '').trim();
+}
+
+/** A text without what stands in braces; each character is looked at once, however many open and never close. */
+function withoutBraces(text) {
+  let kept = '';
+  let at = 0;
+  for (;;) {
+    const open = text.indexOf('{', at);
+    const close = open < 0 ? -1 : text.indexOf('}', open);
+    if (close < 0) return kept + text.slice(at);
+    kept += text.slice(at, open);
+    at = close + 1;
+  }
 }

@@ -5,11 +5,20 @@
 import { NvcError } from './bytes.js';
 import { split, sequenceHeader } from './obu.js';
 import { HEAD, readProperties, unitPayloads } from './payload.js';
-import { baseSize } from './planes.js';
+import { BASE_DEPTH, baseSize } from './planes.js';
 import { missing } from './restore.js';
 import { readHead, readHeadFile } from './weights.js';
 
 const HEADS_KEPT = 32; // heads of segments that were read last
+const CHAIN = 64; // segments to go back for the head that a difference refers to
+const PIXELS_MAX = 2 ** 26; // luma samples of a picture: twice those of 8K
+const SAME = ['width', 'height', 'chroma', 'depth', 'scale']; // in all segments of a film
+const NOTHING = { // what is known of a segment whose payloads are damaged, beside the film
+  frames: 0, group: 1, psnr: 0, head_kind: HEAD.none, history: 0, gate: 0, layers: 0, head_width: 0, reference: 0,
+  loss_kind: 0, loss_step: 0, max_error: 0, head: new Uint8Array(0), used: new Uint8Array(0),
+  checksums: new Uint32Array(0),
+};
+const DAMAGED = new Uint8Array(8).fill(255); // stands for a loss-stream that cannot be read: no decoder takes it
 const PRETRAINED = { 1: 'film.bin' }; // files beside the page, by their number
 
 /**
@@ -47,8 +56,9 @@ export class Pretrained {
     const name = PRETRAINED[number];
     if (!name || this.#files.has(number)) return;
     const response = await fetch(new URL(name, this.page)).catch(() => null);
-    if (!response?.ok) throw new NvcError(`${name}, a head of the program, is not beside this page`);
-    this.#files.set(number, readHeadFile(new Uint8Array(await response.arrayBuffer())));
+    const data = response?.ok ? await response.arrayBuffer().catch(() => null) : null;
+    if (!data) throw new NvcError(`${name}, a head of the program, is not beside this page`);
+    this.#files.set(number, readHeadFile(new Uint8Array(data)));
   }
 
   /** @param {number} number
@@ -63,6 +73,7 @@ export class Pretrained {
 /** Reads a film's units. */
 export class Units {
   #heads = new Map(); // by the sample that opens their segment
+  #film = null; // header of the first segment
 
   /** @param {import('./samples.js').Track} track the base
    * @param {Pretrained} pretrained */
@@ -82,8 +93,8 @@ export class Units {
     const { payloads } = split(unit);
     if (!payloads.length) throw new NvcError('this is an AV1 film without payloads of NVC: any player shows it');
     const { segment, properties } = unitPayloads(payloads, true);
-    const sequence = sequenceHeader(unit);
-    if (!sequence) throw new NvcError('the first unit of the film has no sequence header');
+    const sequence = checkedBase(segment, unit);
+    this.#film = segment;
     let chromaPlace = [0, 1, 3][sequence.place] ?? 0;
     try {
       if (properties) chromaPlace = readProperties(properties).chroma_place;
@@ -93,7 +104,8 @@ export class Units {
     return { header: segment, sequence, chromaPlace };
   }
 
-  /** All units from a keyframe on.
+  /** All units from a keyframe on; `first` has been asked before. What is damaged of a unit's payloads is said of its
+   * segment, or decodes to a sentence, and the next segment is another matter.
    * @param {number} key sample
    * @returns {AsyncGenerator<Unit>} */
   async *from(key) {
@@ -103,9 +115,9 @@ export class Units {
       const sample = this.track.sample(i);
       const whole = await this.track.data(i);
       const { payloads, base } = split(whole);
-      const read = unitPayloads(payloads, sample.key);
-      if (read.segment) {
-        segment = await this.#open(i, read.segment, whole);
+      const { read, damage } = payloadsOf(payloads, sample.key);
+      if (sample.key) {
+        segment = read.segment ? await this.#open(i, read.segment, whole) : this.#unknown(i, damage, whole);
         number = 0;
       }
       if (!segment) throw new NvcError('decoding does not begin at a keyframe');
@@ -120,11 +132,10 @@ export class Units {
 
   /** A segment with its head, or why it cannot be restored. */
   async #open(key, header, unit) {
-    const sequence = sequenceHeader(unit);
-    const { width, height } = baseSize(header);
-    if (!sequence || sequence.width !== width || sequence.height !== height || sequence.depth !== 10) {
-      throw new NvcError('the base of a segment has another size or depth than its header asks for');
+    if (SAME.some((name) => header[name] !== this.#film[name])) {
+      throw new NvcError('a segment is of another size or format than the film');
     }
+    checkedBase(header, unit);
     const open = { key, header, head: null, missing: missing(header) };
     if (open.missing) return open;
     try {
@@ -134,6 +145,13 @@ export class Units {
       open.missing = error.message;
     }
     return open;
+  }
+
+  /** A segment whose payloads cannot be read. */
+  #unknown(key, damage, unit) {
+    const header = { ...this.#film, ...NOTHING };
+    checkedBase(header, unit);
+    return { key, header, head: null, missing: `its payloads are damaged (${damage})` };
   }
 
   /** The head of a segment; those that it differs from are looked for in the segments before. */
@@ -146,7 +164,7 @@ export class Units {
         break;
       }
       chain.push([at, here]);
-      if (here.head_kind !== HEAD.difference) break;
+      if (here.head_kind !== HEAD.difference || chain.length > CHAIN) break;
       at = await this.#keyBefore(at);
       if (at < 0) break;
       here = unitPayloads(split(await this.track.data(at)).payloads, true).segment;
@@ -172,4 +190,29 @@ export class Units {
       this.#heads.delete(old);
     }
   }
+}
+
+/** What the payloads of a unit say; those that are damaged are missing, and `damage` says how. */
+function payloadsOf(payloads, key) {
+  try {
+    return { read: unitPayloads(payloads, key), damage: null };
+  } catch (error) {
+    if (!(error instanceof NvcError)) throw error;
+    return { read: { segment: null, residual: key ? null : DAMAGED }, damage: error.message };
+  }
+}
+
+/** The sequence header of a keyframe's unit; one of another base than the segment's is an NvcError. */
+function checkedBase(header, unit) {
+  if (header.width * header.height > PIXELS_MAX) {
+    throw new NvcError(`pictures of ${header.width}x${header.height} samples are too large for this player`);
+  }
+  const sequence = sequenceHeader(unit);
+  if (!sequence) throw new NvcError('the keyframe of a segment has no sequence header');
+  const { width, height } = baseSize(header);
+  const sized = sequence.width === width && sequence.height === height;
+  if (!sized || sequence.depth !== BASE_DEPTH || sequence.grey || sequence.profile) {
+    throw new NvcError('the base of a segment is of another size or format than its header asks for');
+  }
+  return sequence;
 }

@@ -10,11 +10,24 @@
  * @typedef {import('./planes.js').Film} Film
  */
 
+import { layersOf } from './layers.js';
 import { BASE_DEPTH, peakOf, shapesOf } from './planes.js';
 import { channelsOf, gridOf } from './prediction.js';
 import { factorsOf, REACH } from './upscale.js';
 
 export const GROUP = 8; // invocations of a workgroup a side
+export const BAND = 9; // binding of where a portion begins
+
+/** How every shader begins: `id` is that of the invocation among all, of which a portion is some workgroups' rows.
+ * @param {number} columns of invocations in a workgroup
+ * @param {number} rows
+ * @returns {string} WGSL */
+export const begin = (columns, rows) => `
+@group(0) @binding(${BAND}) var<uniform> band: vec4<u32>; // the first row of workgroups
+
+@compute @workgroup_size(${columns}, ${rows})
+fn main(@builtin(global_invocation_id) own: vec3<u32>) {
+  let id = own + vec3<u32>(0u, band.x * ${rows}u, 0u);`;
 
 const table = (name, taps) => `const ${name} = array<array<i32, ${taps[0].length}>, ${taps.length}>(
 ${taps.map((row) => `  array<i32, ${row.length}>(${row.join(', ')}),`).join('\n')}
@@ -29,8 +42,7 @@ ${table('TAPS', taps)}
 @group(0) @binding(0) var plane: texture_2d<u32>;
 @group(0) @binding(1) var rows: texture_storage_2d<r32sint, write>;
 
-@compute @workgroup_size(${GROUP}, ${GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+${begin(GROUP, GROUP)}
   let at = vec2<i32>(id.xy);
   if (any(at >= vec2<i32>(textureDimensions(rows)))) { return; }
   let last = i32(textureDimensions(plane).y) - 1;
@@ -60,22 +72,12 @@ export function foldShader(film) {
 ${planes.join('')}
 @group(0) @binding(${shapes.length}) var cells: texture_storage_2d_array<rgba16uint, write>;
 
-@compute @workgroup_size(${GROUP}, ${GROUP})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+${begin(GROUP, GROUP)}
   let cell = vec2<i32>(id.xy);
   if (any(cell >= vec2<i32>(${columns}, ${rows}))) { return; }
 ${stores.join('\n')}
 }
 `;
-}
-
-/** Channels in fours, filled up with `nothing`.
- * @param {string[]} channels
- * @param {string} nothing
- * @returns {string[][]} */
-export function layersOf(channels, nothing) {
-  return Array.from({ length: Math.ceil(channels.length / 4) }, (_, l) =>
-    Array.from({ length: 4 }, (__, k) => channels[4 * l + k] ?? nothing));
 }
 
 /** Functions that give a sample of plane `p`, and what lies in its row in 1/16. */

@@ -2,7 +2,10 @@
  * The picture on the page: its size, the divider between base and restored film, the lens, the words on it.
  */
 
+import { Zoom } from './zoom.js';
+
 const LENS = 110; // half its size, CSS pixels
+const TIMES = 4; // how much it magnifies
 const STEP = 2; // hundredths of the width by which keys move the divider
 
 const $ = (id) => document.getElementById(id);
@@ -15,6 +18,8 @@ export class View {
   #comparing = false;
   #magnifying = false;
   #aspect = [16, 9];
+  #zoom = null; // of stills
+  #part = { x: 0, y: 0, width: 1, height: 1 }; // that is to be seen of the picture
 
   constructor() {
     this.box = $('box');
@@ -43,14 +48,23 @@ export class View {
     canvas.setAttribute('role', 'img');
     canvas.setAttribute('aria-label', 'Picture of the film');
     old.replaceWith(canvas);
+    $('lensPicture').replaceWith(Object.assign(document.createElement('canvas'), { id: 'lensPicture' }));
     return canvas;
   }
 
   /** Show what is drawn by a screen, of which the canvas has got its size.
    * @param {import('./screen.js').Screen | null} screen
-   * @param {[number, number]} [size] of what is shown where there is no screen */
-  begin(screen, size) {
+   * @param {[number, number]} [size] of what is shown, where the canvas does not tell
+   * @param {boolean} [zooms] whether the screen draws parts of it, hence it can be enlarged
+   * @param {[string, string]} [sides] what the divider divides */
+  begin(screen, size, zooms = false, sides = ['base', 'restored']) {
     this.#screen = screen;
+    const labels = [$('isBase'), $('isFilm'), ...$('lens').querySelectorAll('span')];
+    labels.forEach((label, k) => (label.textContent = sides[k % 2]));
+    $('divider').setAttribute('aria-label', `Divider: left of it is ${sides[0] === 'base' ? 'the base' : sides[0]}`);
+    this.#zoom?.close();
+    this.#zoom = zooms ? new Zoom(size, () => this.fit(), () => this.#magnifying) : null;
+    if (zooms) $('picture').setAttribute('aria-label', 'The picture');
     const { width, height } = $('picture');
     this.#aspect = size ?? [width, height];
     this.box.hidden = false;
@@ -59,6 +73,9 @@ export class View {
 
   end() {
     this.#screen = null;
+    this.#zoom?.close();
+    this.#zoom = null;
+    this.#part = { x: 0, y: 0, width: 1, height: 1 };
     this.box.hidden = true;
     this.words(null);
     this.caption('');
@@ -67,10 +84,13 @@ export class View {
   /** @returns {import('./screen.js').Look} */
   get look() {
     const { clientWidth: width, clientHeight: height } = this.box;
-    const lens = this.#magnifying && this.#pointer
-      ? { ...this.#pointer, width: LENS / width, height: LENS / height }
-      : null;
-    return { divider: this.#comparing ? this.#divider : 0, lens };
+    const divider = this.#comparing ? this.#divider : 0;
+    const part = this.#part;
+    if (!this.#magnifying || !this.#pointer) return { divider, part, lens: null };
+    const [wide, high] = [(2 * LENS * part.width) / TIMES / width, (2 * LENS * part.height) / TIMES / height];
+    const x = part.x + this.#pointer.x * part.width - wide / 2;
+    const y = part.y + this.#pointer.y * part.height - high / 2;
+    return { divider, part, lens: { x, y, width: wide, height: high, canvas: $('lensPicture') } };
   }
 
   /** @param {import('./pictures.js').Picture} picture */
@@ -111,7 +131,7 @@ export class View {
     const percent = Math.round(100 * this.#divider);
     divider.style.left = `${100 * this.#divider}%`;
     divider.setAttribute('aria-valuenow', String(percent));
-    divider.setAttribute('aria-valuetext', `${percent} per cent base`);
+    divider.setAttribute('aria-valuetext', `${percent} per cent ${$('isBase').textContent}`);
     this.#redraw();
   }
 
@@ -131,21 +151,30 @@ export class View {
     const { clientWidth, clientHeight } = $('stage');
     const [w, h] = this.#aspect;
     const scale = Math.min(clientWidth / w, clientHeight / h);
-    this.box.style.width = `${Math.floor(w * scale)}px`;
-    this.box.style.height = `${Math.floor(h * scale)}px`;
+    let size = { width: Math.floor(w * scale), height: Math.floor(h * scale) };
+    if (this.#zoom) ({ part: this.#part, ...size } = this.#zoom.layout(clientWidth, clientHeight));
+    this.box.style.width = `${size.width}px`;
+    this.box.style.height = `${size.height}px`;
+    // on whole pixels of the screen, else all of them are mixed
+    Object.assign(this.box.style, { left: 0, top: 0 });
+    const { left, top } = this.box.getBoundingClientRect();
+    const [x, y] = [left, top].map((at) => Math.round(at * devicePixelRatio) / devicePixelRatio - at);
+    Object.assign(this.box.style, { left: `${x}px`, top: `${y}px` });
     this.#redraw();
   }
 
   #redraw() {
-    const look = this.look;
+    const { look } = this;
     const lens = $('lens');
     lens.hidden = !look.lens;
     if (look.lens) {
       const { clientWidth: width, clientHeight: height } = this.box;
+      const { x, y } = this.#pointer;
       Object.assign(lens.style, {
-        left: `${look.lens.x * width - LENS}px`, top: `${look.lens.y * height - LENS}px`,
-        width: `${2 * LENS}px`, height: `${2 * LENS}px`,
+        left: `${x * width - LENS}px`, top: `${y * height - LENS}px`, width: `${2 * LENS}px`, height: `${2 * LENS}px`,
       });
+      const side = Math.round(2 * LENS * devicePixelRatio);
+      if (look.lens.canvas.width !== side) Object.assign(look.lens.canvas, { width: side, height: side });
     }
     this.#screen?.look(look);
   }

@@ -5,7 +5,7 @@
  *     {do: 'open', id, segment, head, restored}        a segment; `restored`: whether its checksums can hold
  *     {do: 'picture', id, ticket, number, base | predicted, payload}
  *     {do: 'close', id}
- *     {do: 'still', ticket, base, still, head}          answered by {ticket, planes, exact}
+ *     {do: 'still', ticket, bases, still, head, fine}   answered by {ticket, planes, alpha, exact}
  *
  * A picture is answered by {ticket, planes, group, exact, error}: `group` is the number of the group that it ended, or
  * null; `exact` whether that has the checksum of the payload; `error` a sentence, or null.
@@ -32,7 +32,8 @@ class Checked {
   picture({ number, base, predicted, payload }) {
     let planes = predicted ?? this.predicted(base, number);
     if (this.restorer && !this.error) planes = this.completed(planes, payload);
-    return { planes, error: this.error, ...this.check(planes, number) };
+    const found = this.check(planes, number);
+    return { planes, error: this.error, ...found };
   }
 
   predicted(base, number) {
@@ -76,7 +77,9 @@ class Checked {
 const DOES = {
   open: (job) => open.set(job.id, new Checked(job)),
   close: ({ id }) => open.delete(id),
-  still: ({ ticket, base, still, head }) => postMessage({ ticket, ...stillSamples(base, still, head) }),
+  still({ ticket, bases, still, head, fine }) {
+    postMessage({ ticket, ...stillSamples(bases, still, head, fine) });
+  },
   picture(job) {
     const checked = open.get(job.id);
     if (!checked) throw new NvcError('the segment was closed');
