@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 from tests.web.browser import CHROMIUM, FLAGS, first_picture, new_page, show, until
 
 SIZE = {"width": 1280, "height": 812}
-COLOURS = 176  # of the palettes
+OFTEN, APART = 130, 40  # colours of the palettes: those that are most of the picture, and those unlike them
 
 
 def taken(
@@ -35,10 +35,20 @@ def taken(
             page.wait_for_timeout(1500)
         box = page.locator("#box").bounding_box()
         page.mouse.move(box["x"] + pointer[0] * box["width"], box["y"] + pointer[1] * box["height"])
+        until(page, "document.getElementById('picture').dataset.shown > 1")  # that which key 3 has sought
         until(page, "document.getElementById('words').hidden")
         page.wait_for_timeout(1000)
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
+        with_palette(picture).save(target, optimize=True)
+
+
+def with_palette(picture: Image.Image) -> Image.Image:
+    """A picture in few colours, which rare ones, as those of buttons, are among."""
+    often = picture.quantize(OFTEN, Image.Quantize.MEDIANCUT).getpalette() or []
+    apart = picture.quantize(APART, Image.Quantize.MAXCOVERAGE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*often[: 3 * OFTEN], *apart[: 3 * APART]])
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def main(film: Path, folder: Path) -> None:
