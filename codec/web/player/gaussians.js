@@ -63,13 +63,15 @@ export class Gaussians {
     this.images = { images: { film: image, base: image } };
     const screen = new ImageScreen(this.view.canvas(), { width, height, toFilm: UPRIGHT });
     if (moved) {
-      new Enlarging(screen, this.worker, gaussians, document.getElementById('picture'));
+      const failed = (why) => this.closed || this.view.words(`Enlarged it is shown as squares: ${why}`);
+      new Enlarging(screen, this.worker, gaussians, document.getElementById('picture'), failed);
       this.notes.push('enlarged it is drawn by JavaScript, as there is no WebGPU here: that takes longer');
     } else this.notes.push('it is too large to be drawn between its pixels here: enlarged, they are squares');
     return screen;
   }
 
   close() {
+    this.closed = true;
     this.worker?.terminate();
     this.screen?.destroy();
     this.device?.destroy();
@@ -82,12 +84,13 @@ class Enlarging {
   #worker;
   #canvas;
   #gaussians;
+  #failed; // is told why something cannot be drawn
   #busy = false;
   #wanted = null; // what is to be drawn next
   #shown = null; // what is on the canvas
 
-  constructor(screen, worker, gaussians, canvas) {
-    [this.#worker, this.#gaussians, this.#canvas] = [worker, gaussians, canvas];
+  constructor(screen, worker, gaussians, canvas, failed) {
+    [this.#worker, this.#gaussians, this.#canvas, this.#failed] = [worker, gaussians, canvas, failed];
     screen.looked = (part, divider) => this.#looked(part, divider);
     canvas.dataset.drawn = 'pixels';
   }
@@ -98,7 +101,7 @@ class Enlarging {
     this.#shown = { part, divider, width, height };
     this.#canvas.dataset.drawn = 'pixels';
     this.#wanted = scale > 1 + 0.5 / width ? { look: this.#shown, scale } : null;
-    this.#next();
+    this.#next().catch((error) => this.#failed(error.message));
   }
 
   async #next() {
@@ -112,7 +115,7 @@ class Enlarging {
     const { rgba } = await answer(this.#worker, { do: 'enlarge', part });
     this.#busy = false;
     if (this.#shown === look) this.#put(rgba, look);
-    this.#next();
+    await this.#next();
   }
 
   /** Draw it right of the divider. */

@@ -64,6 +64,7 @@ export class View {
     $('divider').setAttribute('aria-label', `Divider: left of it is ${sides[0] === 'base' ? 'the base' : sides[0]}`);
     this.#zoom?.close();
     this.#zoom = zooms ? new Zoom(size, () => this.fit(), () => this.#magnifying) : null;
+    if (zooms) $('picture').setAttribute('aria-label', 'The picture');
     const { width, height } = $('picture');
     this.#aspect = size ?? [width, height];
     this.box.hidden = false;
