@@ -2,7 +2,7 @@
  * What `heads.wgsl.js` does, in GLSL for WebGL2: fragments in place of invocations, products by integers of 32 bits.
  * Numbers and weights of a part lie in one uniform block; a part of a layer is drawn to one layer of its texture.
  *
- *     cells, U ──first──> activations ──between──> activations ──last──> cells, prediction ──flat──> samples
+ *     cells, U ──first──> activations ──between, last──> cells, prediction ──flat──> samples
  *
  * @typedef {import('./prediction.js').Head} Head
  */
@@ -144,6 +144,8 @@ const predictionEnd = ({ vectors }) => Array.from({ length: vectors }, (_, l) =>
 export function plainShader(film) {
   const layers = wordsIn(channelsOf(film.chroma).length);
   const rounded = film.still ? 'u << 4' : film.depth === 8 ? 'min((u + 2u) >> 2, 255u)' : 'u';
+  const stores = Array.from({ length: layers }, (_, l) =>
+    `  cells${l} = rounded(texelFetch(inputs, ivec3(cell, ${l}), 0));`);
   return `${BEGIN}
 uniform usampler2DArray inputs;
 ${cellTargets(layers)}
@@ -154,7 +156,7 @@ uvec4 rounded(uvec4 u) {
 
 void main() {
   ivec2 cell = ivec2(gl_FragCoord.xy);
-${Array.from({ length: layers }, (_, l) => `  cells${l} = rounded(texelFetch(inputs, ivec3(cell, ${l}), 0));`).join('\n')}
+${stores.join('\n')}
 }
 `;
 }

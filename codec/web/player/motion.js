@@ -21,6 +21,7 @@ const TAPS = [
   [-1, 4, -11, 40, 40, -11, 4, -1],
   [0, 1, -5, 17, 58, -10, 4, -1],
 ];
+const LINE = new Int32Array(BLOCK + 7); // samples that a row of a block is made of
 
 /** Reads the motion of a segment's pictures. */
 export class MotionTables {
@@ -104,14 +105,15 @@ const limited = (value, most) => (value < 0 ? 0 : value > most ? most : value);
 
 /** A block from whole samples away. */
 function copy(plane, out, top, left, dy, dx, block) {
-  const { width, height } = plane;
+  const { width, height, samples } = plane;
   const right = Math.min(left + block.width, width);
   const bottom = Math.min(top + block.height, height);
+  const whole = left + dx >= 0 && right + dx <= width; // no column is beyond the edge
   for (let y = top; y < bottom; y++) {
     const start = limited(y + dy, height - 1) * width;
-    for (let x = left; x < right; x++) {
-      out.samples[y * width + x] = plane.samples[start + limited(x + dx, width - 1)];
-    }
+    const to = y * width;
+    if (whole) for (let x = left; x < right; x++) out.samples[to + x] = samples[start + x + dx];
+    else for (let x = left; x < right; x++) out.samples[to + x] = samples[start + limited(x + dx, width - 1)];
   }
 }
 
@@ -119,16 +121,16 @@ function copy(plane, out, top, left, dy, dx, block) {
 function interpolate(plane, out, top, left, dy, dx, block, buffer, peak) {
   const { width, height, samples } = plane;
   const first = left + (dx >> 2) - 3;
-  const whole = first >= 0 && first + block.width + 7 <= width; // no column is beyond the edge
-  const line = new Int32Array(block.width + 7);
+  const whole = first >= 0 && first + block.width + 7 <= width;
   const [a, b, c, d, e, f, g, h] = TAPS[dx & 3];
   for (let i = 0; i < block.height + 7; i++) {
     const start = limited(top + (dy >> 2) - 3 + i, height - 1) * width;
-    if (whole) for (let j = 0; j < line.length; j++) line[j] = samples[start + first + j];
-    else for (let j = 0; j < line.length; j++) line[j] = samples[start + limited(first + j, width - 1)];
-    for (let j = 0; j < block.width; j++) {
-      buffer[i * block.width + j] = a * line[j] + b * line[j + 1] + c * line[j + 2] + d * line[j + 3]
-        + e * line[j + 4] + f * line[j + 5] + g * line[j + 6] + h * line[j + 7];
+    if (whole) for (let j = 0; j < block.width + 7; j++) LINE[j] = samples[start + first + j];
+    else for (let j = 0; j < block.width + 7; j++) LINE[j] = samples[start + limited(first + j, width - 1)];
+    if (!(dx & 3)) for (let j = 0, at = i * block.width; j < block.width; j++, at++) buffer[at] = 64 * LINE[j + 3];
+    else for (let j = 0, at = i * block.width; j < block.width; j++, at++) {
+      buffer[at] = a * LINE[j] + b * LINE[j + 1] + c * LINE[j + 2] + d * LINE[j + 3]
+        + e * LINE[j + 4] + f * LINE[j + 5] + g * LINE[j + 6] + h * LINE[j + 7];
     }
   }
   filterDown(out, top, left, TAPS[dy & 3], block, buffer, peak);

@@ -84,7 +84,11 @@ export class RangeDecoder {
    * @throws {NvcError} on a code point that no encoder produces */
   symbol(cdf) {
     const slot = this.#slot();
-    let below = 0;
+    if (slot < cdf[1]) { // most are
+      this.#take(0, cdf[1]);
+      return 0;
+    }
+    let below = 1;
     let above = cdf.length - 1;
     while (above - below > 1) {
       const middle = (below + above) >> 1;

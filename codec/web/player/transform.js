@@ -25,8 +25,13 @@ const HALVES = [ // the left halves of M's rows
 const MATRIX = Int32Array.from(HALVES.flatMap((half, k) =>
   [...half, ...half.toReversed().map((value) => (k % 2 ? -value : value))]));
 
-const DIAGONALS = Array.from({ length: 15 }, (_, d) => // [v, u] of each anti-diagonal, v ascending
-  Array.from({ length: SIDE }, (__, v) => [v, d - v]).filter(([, u]) => u >= 0 && u < SIDE));
+const DIAGONALS = Array.from({ length: 15 }, (_, d) => { // each anti-diagonal, v ascending
+  const all = Array.from({ length: SIDE }, (__, v) => [v, d - v]).filter(([, u]) => u >= 0 && u < SIDE);
+  return {
+    places: Int32Array.from(all, ([v, u]) => 10 * (v + 2) + u + 2), // in magnitudes of 10x10
+    kept: Int32Array.from(all, ([v, u]) => SIDE * v + u), // in levels of 8x8
+  };
+});
 
 const PHASES = [[0, 0], [1, 1], [0, 1], [1, 0]]; // of blocks, in the order of the calls of extents
 const AROUND = [[], [[-1, -1], [-1, 1], [1, -1], [1, 1]], [[0, -1], [0, 1], [-1, 0], [1, 0]]]; // neighbours known then
@@ -128,16 +133,11 @@ export class TransformDecoder {
     const grid = this.#grids[p];
     const [sx, sy] = subsamplingOf(this.#film.chroma, p);
     const limits = [1, 4, 16].map((n) => n * this.#quantum);
-    const here = new Int32Array(SIDE * SIDE);
-    const there = new Int32Array(SIDE * SIDE);
     const classes = grid.zeros();
     for (let i = 0; i < grid.size; i++) {
       const row = Math.floor(i / grid.columns);
       const column = i % grid.columns;
-      blockOf(plane, row, column, here);
-      blockOf(past, row, column, there);
-      let sum = 0;
-      for (let k = 0; k < here.length; k++) sum += Math.abs(there[k] - here[k]);
+      const sum = apart(plane, past, row, column);
       const luma = row * sy * this.#grids[0].columns + column * sx;
       classes[i] = 4 * (p ? 3 + origins[0][luma] : this.#lastOrigins[0][i]) + atMost(limits, sum);
     }
@@ -179,15 +179,17 @@ export class TransformDecoder {
     const grid = this.#grids[0];
     const limits = [1, 3, 8].map((n) => n * this.#quantum);
     const block = new Int32Array(SIDE * SIDE);
-    return grid.zeros().map((_, i) => {
+    const classes = grid.zeros();
+    for (let i = 0; i < grid.size; i++) {
       blockOf(plane, Math.floor(i / grid.columns), i % grid.columns, block);
       let sum = 0;
-      for (let k = 0; k < block.length; k++) {
-        if (k % SIDE) sum += Math.abs(block[k] - block[k - 1]);
-        if (k >= SIDE) sum += Math.abs(block[k] - block[k - SIDE]);
+      for (let k = 0; k < block.length; k += SIDE) {
+        for (let x = k + 1; x < k + SIDE; x++) sum += Math.abs(block[x] - block[x - 1]);
       }
-      return atMost(limits, sum);
-    });
+      for (let k = SIDE; k < block.length; k++) sum += Math.abs(block[k] - block[k - SIDE]);
+      classes[i] = atMost(limits, sum);
+    }
+    return classes;
   }
 
   /** 0 .. 3 of each chroma block: half the largest luma extent under it. */
@@ -226,13 +228,25 @@ export class TransformDecoder {
         for (let k = 0; k < block.length; k++) block[k] -= other[k];
       }
       if (extent[i]) {
-        const start = SIDE * SIDE * next++;
-        addResidual(levels.subarray(start, start + SIDE * SIDE), this.#quantum, block, other);
+        addResidual(levels, SIDE * SIDE * next++, this.#quantum, block, other);
       }
       store(block, out, row, column, peak);
     }
     return out;
   }
+}
+
+/** How much two planes differ in a block, those beyond the edge being the edge's. */
+function apart({ width, height, samples }, other, row, column) {
+  let sum = 0;
+  for (let y = row * SIDE; y < (row + 1) * SIDE; y++) {
+    const start = Math.min(y, height - 1) * width;
+    for (let x = column * SIDE; x < (column + 1) * SIDE; x++) {
+      const at = start + Math.min(x, width - 1);
+      sum += Math.abs(samples[at] - other.samples[at]);
+    }
+  }
+  return sum;
 }
 
 /** The samples of a block, those beyond the plane's edge being the edge's. */
@@ -271,69 +285,80 @@ function readLevels(reader, tables, extent) {
   const extents = extent.filter(Boolean);
   const out = new Int32Array(extents.length * SIDE * SIDE);
   const sizes = new Uint8Array(extents.length * 100); // magnitudes in 10x10, two rows and columns of zeros first
+  let blocks = Int32Array.from(extents, (_, i) => i); // those that go on
   for (let d = 0; d < DIAGONALS.length; d++) {
-    const places = DIAGONALS[d];
-    const blocks = [];
-    extents.forEach((end, i) => { if (ENDS[end] > d) blocks.push(i); });
+    blocks = blocks.filter((i) => ENDS[extents[i]] > d);
     if (!blocks.length) break;
-    const classes = new Uint8Array(blocks.length * places.length);
-    blocks.forEach((i, b) => {
-      const zone = 5 * (2 * ZONE[d] + (extents[i] === ZONE[d] + 1 ? 1 : 0));
-      places.forEach(([v, u], k) => {
-        const at = 100 * i + 10 * (v + 2) + u + 2;
-        const near = 2 * (sizes[at - 10] + sizes[at - 1]) + sizes[at - 11] + sizes[at - 20] + sizes[at - 2];
-        classes[b * places.length + k] = zone + (near >= 1) + (near >= 3) + (near >= 6) + (near >= 12);
-      });
-    });
-    const found = reader.read(tables, classes);
-    const sizeAt = (j) => {
-      const [v, u] = places[j % places.length];
-      return 100 * blocks[Math.floor(j / places.length)] + 10 * (v + 2) + u + 2;
-    };
-    for (let j = 0; j < found.length; j++) if (found[j]) sizes[sizeAt(j)] = found[j];
+    const { places, kept } = DIAGONALS[d];
+    const found = reader.read(tables, levelClasses(d, blocks, extents, sizes));
+    for (let b = 0, j = 0; b < blocks.length; b++) {
+      for (let k = 0; k < places.length; k++, j++) sizes[100 * blocks[b] + places[k]] = found[j];
+    }
     readRest(reader, found);
-    for (let j = 0; j < found.length; j++) {
-      const [v, u] = places[j % places.length];
-      out[SIDE * SIDE * blocks[Math.floor(j / places.length)] + SIDE * v + u] = found[j];
+    for (let b = 0, j = 0; b < blocks.length; b++) {
+      for (let k = 0; k < kept.length; k++, j++) out[SIDE * SIDE * blocks[b] + kept[k]] = found[j];
     }
   }
   return out;
 }
 
+/** Classes of a diagonal's levels: 5 times twice its zone, and whether it is the block's last; plus 0 .. 4 by the
+ * magnitudes around, above and to the left. */
+function levelClasses(d, blocks, extents, sizes) {
+  const { places } = DIAGONALS[d];
+  const classes = new Uint8Array(blocks.length * places.length);
+  for (let b = 0, j = 0; b < blocks.length; b++) {
+    const zone = 5 * (2 * ZONE[d] + (extents[blocks[b]] === ZONE[d] + 1 ? 1 : 0));
+    for (let k = 0; k < places.length; k++, j++) {
+      const at = 100 * blocks[b] + places[k];
+      const near = 2 * (sizes[at - 10] + sizes[at - 1]) + sizes[at - 11] + sizes[at - 20] + sizes[at - 2];
+      classes[j] = zone + (near >= 1 ? 1 : 0) + (near >= 3 ? 1 : 0) + (near >= 6 ? 1 : 0) + (near >= 12 ? 1 : 0);
+    }
+  }
+  return classes;
+}
+
 /** What follows the symbols of a diagonal: the rest of large magnitudes, then signs. */
 function readRest(reader, found) {
-  const large = [];
-  const nonzero = [];
-  found.forEach((symbol, j) => {
-    if (symbol === ESCAPE) large.push(j);
-    if (symbol) nonzero.push(j);
-  });
-  const rest = reader.readRaw(large.length, ESCAPES);
-  large.forEach((j, k) => { found[j] += rest[k]; });
-  const negative = reader.readRaw(nonzero.length, 2);
-  nonzero.forEach((j, k) => { if (negative[k]) found[j] = -found[j]; });
+  let large = 0;
+  let nonzero = 0;
+  for (let j = 0; j < found.length; j++) {
+    if (found[j] === ESCAPE) large++;
+    if (found[j]) nonzero++;
+  }
+  const rest = reader.readRaw(large, ESCAPES);
+  const negative = reader.readRaw(nonzero, 2);
+  for (let j = 0, l = 0, s = 0; j < found.length; j++) {
+    if (!found[j]) continue;
+    if (found[j] === ESCAPE) found[j] += rest[l++];
+    if (negative[s++]) found[j] = -found[j];
+  }
 }
 
 /** Add the residual of a block's levels to it: A = (M^T C + 64) >> 7, residual = (A M + 2048) >> 12.
- * @param {Int32Array} levels 64
+ * @param {Int32Array} levels of all blocks
+ * @param {number} start where its 64 begin
  * @param {number} quantum 1/16 of a sample; products with levels stay below 2^31
  * @param {Int32Array} block 64, added to
  * @param {Int32Array} first 64, overwritten */
-function addResidual(levels, quantum, block, first) {
+function addResidual(levels, start, quantum, block, first) {
   first.fill(64);
-  for (let k = 0; k < levels.length; k++) {
-    if (!levels[k]) continue;
-    const coefficient = Math.min(Math.max(levels[k] * quantum, -COEFFICIENT_MAX), COEFFICIENT_MAX);
-    const v = k >> 3;
+  let right = 0; // columns of A that are not 0
+  for (let k = 0; k < first.length; k++) {
+    const level = levels[start + k];
+    if (!level) continue;
+    const coefficient = Math.min(Math.max(level * quantum, -COEFFICIENT_MAX), COEFFICIENT_MAX);
+    const v = k & 56; // 8 times the row
     const u = k & 7;
-    for (let y = 0; y < SIDE; y++) first[SIDE * y + u] += MATRIX[SIDE * v + y] * coefficient;
+    if (u >= right) right = u + 1;
+    for (let y = 0; y < SIDE; y++) first[SIDE * y + u] += MATRIX[v + y] * coefficient;
   }
   for (let k = 0; k < first.length; k++) first[k] >>= 7;
-  for (let y = 0; y < SIDE; y++) {
+  for (let y = 0; y < first.length; y += SIDE) {
     for (let x = 0; x < SIDE; x++) {
       let sum = 2048;
-      for (let u = 0; u < SIDE; u++) sum += first[SIDE * y + u] * MATRIX[SIDE * u + x];
-      block[SIDE * y + x] += sum >> 12;
+      for (let u = 0; u < right; u++) sum += first[y + u] * MATRIX[SIDE * u + x];
+      block[y + x] += sum >> 12;
     }
   }
 }
