@@ -14,7 +14,7 @@ from PIL import Image
 
 from codec.film.film import Film
 from tests.makers import GOLDEN
-from tests.web.browser import NO_WEBGPU, first_picture, new_page, show
+from tests.web.browser import NO_WEBGPU, first_picture, new_page, show, until
 
 KR_KB = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 PQ, HLG = 16, 18
@@ -111,6 +111,7 @@ def test_colours_are_those_of_the_film(
         with new_page(browser, *scripts) as page:
             show(page, film)
             first_picture(page)
+            until(page, "document.getElementById('words').hidden")  # it is no longer the base that stands in
             seen = screenshot(page, opened.info.width, opened.info.height)
             assert np.abs(seen - wanted).max() < 1.5
             note = page.locator("#note")

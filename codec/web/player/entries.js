@@ -187,6 +187,7 @@ function mpegSound(object, config) {
   if (object === 0x69 || object === 0x6b) return { codec: 'mp3', description: null };
   if (object === 0xa5) return { codec: 'ac-3', description: null };
   if (object === 0xa6) return { codec: 'ec-3', description: null };
+  if (object === 0xdd) return { codec: 'vorbis', description: config }; // as libav writes it
   if (object === 0x40 && config?.length) return { codec: aacCodec(config), description: config };
   return { codec: `mp4a.${object.toString(16).padStart(2, '0')}`, description: config };
 }
