@@ -27,9 +27,9 @@ from codec.web.player import play
 
 from ..tables import fixed, table
 
-WAYS = ("packed", "plain", "webgl2", "javascript")
+WAYS = ("packed", "floats", "webgl2", "javascript")
 NAMES = {
-    "packed": "WebGPU, dot4I8Packed", "plain": "WebGPU, i32", "webgl2": "WebGL2", "javascript": "JavaScript",
+    "packed": "WebGPU, dot4I8Packed", "floats": "WebGPU, f32", "webgl2": "WebGL2", "javascript": "JavaScript",
 }  # fmt: skip
 HEAD = (
     "way",
@@ -105,7 +105,7 @@ MEASURE = """async ([way, count, address]) => {
     const opened = way === 'webgl2' ? openGl() : await openDevice(navigator.gpu);
     const feature = 'packed_4x8_integer_dot_product';
     if (!opened || (way === 'packed' && !navigator.gpu.wgslLanguageFeatures.has(feature))) return { missing: 'none' };
-    const gpu = way === 'webgl2' ? new GlRestorer(opened, header) : new GpuRestorer(opened, header, way === 'packed');
+    const gpu = way === 'webgl2' ? new GlRestorer(opened, header) : new GpuRestorer(opened, header, [way === 'packed']);
     const prepared = head && gpu.prepare(head);
     predict = (base) => gpu.predict(base, prepared);
   }

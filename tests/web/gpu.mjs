@@ -9,9 +9,8 @@ const module = (name) => import(new URL(name, player));
 const { baseSize, newPlane, shapesOf } = await module('planes.js');
 const { channelsOf, corrections, FINE, Head, predict } = await module('prediction.js');
 const { plainPrediction, upscale } = await module('upscale.js');
-const { GpuRestorer, openDevice } = await module('gpu.js');
+const { GpuRestorer, openDevice, waysOf } = await module('gpu.js');
 const { GlRestorer, openGl } = await module('webgl.js');
-const { PACKED } = await module('heads.wgsl.js');
 
 /** Numbers 0 .. n-1 that are the same in every run. */
 function drawer(seed) {
@@ -140,10 +139,9 @@ async function makers(by, errors) {
   if (by === 'webgl2') return openGl() && { webgl2: (film) => new GlRestorer(openGl(), film) };
   const device = await openDevice(navigator.gpu);
   device?.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
-  const packed = device && navigator.gpu.wgslLanguageFeatures.has(PACKED);
   return device && {
-    ...(packed ? { packed: (film) => new GpuRestorer(device, film, true) } : {}),
-    plain: (film) => new GpuRestorer(device, film, false),
+    ...(waysOf()[0] ? { packed: (film) => new GpuRestorer(device, film, [true]) } : {}),
+    floats: (film) => new GpuRestorer(device, film, [false]),
   };
 }
 

@@ -20,6 +20,7 @@ import { BAND, downShader, foldShader, GROUP } from './upscale.wgsl.js';
 
 const ACROSS = 4096; // invocations in a row where a plane's bytes are written
 const BASE_CHROMA = 1; // 4:2:0
+const TRIAL = 10; // milliseconds that are enough to tell which way of multiplying is faster
 const LITTLE = 100; // products of an invocation, about, where no layer is computed
 
 /** A GPU that can compute; null where there is none.
@@ -39,11 +40,17 @@ export async function openDevice(gpu) {
  * @typedef {{pipeline: GPUComputePipeline, bound: Record<number, GPUTextureView | GPUBuffer>, columns: number,
  *   rows: number, layers: number, work: number, bindings: Map<number, GPUBindGroup>}} Pass */
 
+/** Ways of multiplying that a browser has: by dot4I8Packed, which some GPUs have to do in many steps, and by f32.
+ * @returns {boolean[]} for each, whether it is dot4I8Packed */
+export const waysOf = () => (navigator.gpu.wgslLanguageFeatures.has(PACKED) ? [true, false] : [false]);
+
+const faster = new WeakMap(); // GPUDevice -> the way that was found to be faster
+
 /** Predicts the pictures of one film. */
 export class GpuRestorer {
   #device;
   #film;
-  #packed;
+  #ways;
   #pipelines = new Map(); // by their code
   #textures = []; // all there are
   #base = []; // those of the base's planes
@@ -62,12 +69,12 @@ export class GpuRestorer {
 
   /** @param {GPUDevice} device
    * @param {Film} film
-   * @param {boolean} packed whether shaders may use dot4I8Packed, which `wgslLanguageFeatures` tells
+   * @param {boolean[]} ways of multiplying to choose from, as of `waysOf`
    * @throws {NvcError} where the GPU cannot hold such pictures */
-  constructor(device, film, packed = navigator.gpu.wgslLanguageFeatures.has(PACKED)) {
+  constructor(device, film, ways = faster.has(device) ? [faster.get(device)] : waysOf()) {
     this.#device = device;
     this.#film = film;
-    this.#packed = packed;
+    this.#ways = ways;
     this.#checkSize();
     const grid = gridOf(film);
     const layers = wordsIn(channelsOf(film.chroma).length);
@@ -81,26 +88,65 @@ export class GpuRestorer {
 
   /** Make a head ready, once for each segment.
    * @param {import('./prediction.js').Head} head
-   * @returns {Pass[]} to be handed to `predict`; its memory is small, and freed with it */
+   * @returns {{head: import('./prediction.js').Head, passes: Pass[] | null}} to be handed to `predict`; its memory is
+   *   small, and freed with it */
   prepare(head) {
     this.#makeActivations(activationLayers(head));
+    return { head, passes: null };
+  }
+
+  /** The passes of a head that was prepared. */
+  async #passesOf(prepared) {
+    if (this.#ways.length > 1) await this.#choose(prepared.head);
+    return (prepared.passes ??= this.#headPasses(prepared.head, this.#ways[0]));
+  }
+
+  /** Keep the way of multiplying that is faster here, found by some rows of a head. */
+  async #choose(head) {
+    const all = this.#ways.map((packed) => this.#headPasses(head, packed));
+    let rows = 1;
+    for (;;) {
+      const took = [];
+      for (const passes of all) {
+        await this.#timed(passes, rows); // to make what has to be made, and to wake what sleeps
+        took.push(await this.#timed(passes, rows));
+      }
+      const least = Math.min(...took);
+      if (least >= TRIAL || rows >= all[0][0].rows) {
+        this.#ways = [this.#ways[took.indexOf(least)]];
+        faster.set(this.#device, this.#ways[0]);
+        return;
+      }
+      rows *= 2;
+    }
+  }
+
+  /** Milliseconds that the first rows of passes take. */
+  async #timed(passes, rows) {
+    const since = performance.now();
+    this.#submit(passes.map((pass) => [pass, 0, Math.min(pass.rows, rows)]));
+    await this.#device.queue.onSubmittedWorkDone();
+    return performance.now() - since;
+  }
+
+  #headPasses(head, packed) {
     const last = head.layers.length - 1;
     return head.layers.map((_, i) => {
       const bound = {
-        0: this.#buffer(`weights ${i}`, weightsOf(head, i, this.#packed)),
+        0: this.#buffer(`weights ${i}`, weightsOf(head, i, packed, Float32Array)),
         1: this.#buffer(`numbers ${i}`, numbersOf(head, i)),
         2: i ? this.#activations[(i - 1) % 2] : this.#upscaled,
         3: i === last ? this.#prediction : this.#activations[i % 2],
       };
       if (i === last) bound[4] = this.#upscaled;
       const groups = [...this.#cellGroups(), planOf(head, i).parts];
-      return this.#pass(layerShader(head, i, this.#film, this.#packed), bound, groups, workOf(head, i));
+      return this.#pass(layerShader(head, i, this.#film, packed), bound, groups, workOf(head, i));
     });
   }
 
   /** A picture's prediction. Several may be asked for; they are computed in that order.
    * @param {Plane[]} base 10-bit planes, 4:2:0
-   * @param {Pass[] | null} head prepared; null where the head does not predict this picture
+   * @param {ReturnType<GpuRestorer['prepare']> | null} head prepared; null where the head does not predict this picture
    * @param {AbortSignal} [signal] tells that nobody wants it any more
    * @returns {Promise<Plane[] | null>} planes of the film's depth; null where nobody wants it
    * @throws {NvcError} where the device has been lost */
@@ -110,7 +156,7 @@ export class GpuRestorer {
     const since = performance.now();
     try {
       this.#write(base);
-      const passes = [...this.#upscale, ...(head ?? [this.#plain]), ...this.#flat];
+      const passes = [...this.#upscale, ...(head ? await this.#passesOf(head) : [this.#plain]), ...this.#flat];
       if (!(await this.#run(passes, signal))) return null;
       staging = this.#copied();
     } finally {

@@ -23,7 +23,7 @@ const NAMES = ['x', 'y', 'z', 'w'];
 export function blockOf(head, i, part) {
   const { vectors, parts } = planOf(head, i);
   const numbers = numbersOf(head, i);
-  const weights = weightsOf(head, i, false);
+  const weights = weightsOf(head, i, false, Int32Array);
   const count = weights.length / parts;
   const biases = numbers.subarray(4 * (1 + part * vectors), 4 * (1 + (part + 1) * vectors));
   return Int32Array.of(...numbers.subarray(0, 4), ...biases, ...weights.subarray(part * count, (part + 1) * count));

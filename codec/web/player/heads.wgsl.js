@@ -3,10 +3,12 @@
  *
  *     cells, U ──first──> activations ──between──> activations ──last──> cells, prediction ──flat──> planes
  *
- * An invocation computes, for one cell, up to 16 channels of activations, or all of the prediction. Sums are i32.
+ * An invocation computes, for one cell, up to 16 channels of activations, or all of the prediction.
  *
- * Activations and weights lie as `layers.js` says, cells as `upscale.wgsl.js` does; dot4I8Packed multiplies four
- * activations at once.
+ * Activations and weights lie as `layers.js` says, cells as `upscale.wgsl.js` does. Sums are exact in two ways: of bytes
+ * by dot4I8Packed, which multiplies four activations at once where a GPU can; and of f32, which every GPU multiplies
+ * several times as fast as i32: they are integers below 2^24 (FORMAT.md, section 3) however they are added, and WGSL
+ * rounds correctly, hence not at all.
  *
  * @typedef {import('./prediction.js').Head} Head
  */
@@ -23,7 +25,7 @@ const OUTSIDE = '0x80808080u'; // four activations of 0
  * @param {Head} head
  * @param {number} i number of the layer
  * @param {import('./planes.js').Film} film
- * @param {boolean} packed whether dot4I8Packed may be used
+ * @param {boolean} packed whether dot4I8Packed is used
  * @returns {string} WGSL: binding 0 the weights, 1 the numbers, 2 what goes in (cells or activations), 3 what comes
  *   out; of the last layer 4, the cells of U */
 export function layerShader(head, i, film, packed) {
@@ -32,13 +34,13 @@ export function layerShader(head, i, film, packed) {
   const { columns, rows } = gridOf(film);
   const vectors = Array.from({ length: plan.vectors }, (_, k) => k);
   const products = Array.from({ length: plan.words }, (_, w) => vectors.map((k) =>
-    `    sum${k} += products(word${w}, at + ${w * plan.vectors + k});`)).flat();
+    `    all${k} += products(word${w}, at + ${w * plan.vectors + k});`)).flat();
   return `${dots ? `requires ${PACKED};` : ''}
-@group(0) @binding(0) var<storage, read> weights: array<${dots ? 'vec4<u32>' : 'vec4<i32>'}>;
+@group(0) @binding(0) var<storage, read> weights: array<${dots ? 'vec4<u32>' : 'vec4<f32>'}>;
 @group(0) @binding(1) var<storage, read> numbers: array<vec4<i32>>;
 @group(0) @binding(2) var inputs: texture_2d_array<u32>;
 ${plan.last ? cellsOut(film) : activationsOut()}${head.layers[i].adds ? addedText() : ''}
-${dots ? packedProducts() : plainProducts(plan.first)}
+${dots ? packedProducts() : floatProducts(plan.first)}
 ${begin(GROUP, GROUP)}
   let grid = vec2<i32>(${columns}, ${rows});
   let cell = vec2<i32>(id.xy);
@@ -46,14 +48,15 @@ ${begin(GROUP, GROUP)}
   if (any(cell >= grid)) { return; }
   let shift = u32(numbers[0].x);
   let bias = 1 + part * ${plan.vectors};
-${vectors.map((k) => `  var sum${k} = numbers[bias + ${k}];`).join('\n')}
+${vectors.map((k) => `  var all${k} = vec4<${dots ? 'i32' : 'f32'}>(0);`).join('\n')}
   for (var tap = 0; tap < ${TAPS}; tap++) {
     let place = cell + vec2<i32>(tap % 3 - 1, tap / 3 - 1);
     let inside = all(place >= vec2<i32>(0, 0)) && all(place < grid);
-${plan.first ? cellsIn(head, plan.words) : activationsIn(plan.words)}
+${plan.first ? cellsIn(head, plan.words) : activationsIn(plan.words, dots)}
     let at = (part * ${TAPS} + tap) * ${plan.words * plan.vectors};
 ${products.join('\n')}
   }
+${vectors.map((k) => `  let sum${k} = numbers[bias + ${k}] + vec4<i32>(all${k});`).join('\n')}
 ${plan.last ? predictionEnd(plan) : activationEnd(head.layers[i], plan)}
 }
 `;
@@ -67,32 +70,36 @@ fn products(word: u32, at: i32) -> vec4<i32> {
 }
 `;
 
-/** The same by integers of 32 bits. */
-const plainProducts = (cells) => `
-fn products(${cells ? 'values' : 'word'}: ${cells ? 'vec4<i32>' : 'u32'}, at: i32) -> vec4<i32> {
-${cells ? '' : '  let values = vec4<i32>(vec4<u32>(word << 24u, word << 16u, word << 8u, word)) >> vec4<u32>(24u);\n'
-}  return vec4<i32>(dot(values, weights[4 * at]), dot(values, weights[4 * at + 1]),
+/** The same by f32. */
+const floatProducts = (cells) => `
+fn products(values: vec4<f32>, at: i32) -> vec4<f32> {
+  return vec4<f32>(dot(values, weights[4 * at]), dot(values, weights[4 * at + 1]),
     dot(values, weights[4 * at + 2]), dot(values, weights[4 * at + 3]));
 }
-`;
+${cells ? '' : `
+fn unpacked(word: u32) -> vec4<f32> {
+  return vec4<f32>(vec4<i32>(vec4<u32>(word << 24u, word << 16u, word << 8u, word)) >> vec4<u32>(24u));
+}
+`}`;
 
 /** What the first layer sees: U - 512, then what the head is told; 0 beyond the grid. */
 function cellsIn(head, count) {
   const middle = [...Array(head.planes).fill(-MIDDLE), ...(head.baseQ === null ? [] : ['numbers[0].y'])];
   return layersOf(middle, '0').slice(0, count).map((four, w) => {
     const held = 4 * w < head.planes ? `vec4<i32>(textureLoad(inputs, place, ${w}, 0)) + ` : '';
-    return `    var word${w} = vec4<i32>(0);
-    if (inside) { word${w} = ${held}vec4<i32>(${four.join(', ')}); }`;
+    return `    var word${w} = vec4<f32>(0);
+    if (inside) { word${w} = vec4<f32>(${held}vec4<i32>(${four.join(', ')})); }`;
   }).join('\n');
 }
 
-/** What the others see. */
-function activationsIn(count) {
+/** What the others see: words as they are, or four numbers. */
+function activationsIn(count, dots) {
+  const read = (text) => (dots ? text : `unpacked(${text})`);
   return Array.from({ length: Math.ceil(count / 4) }, (_, l) => {
     const used = ['x', 'y', 'z', 'w'].slice(0, count - 4 * l);
     return `    var texel${l} = vec4<u32>(${OUTSIDE});
     if (inside) { texel${l} = textureLoad(inputs, place, ${l}, 0); }
-${used.map((name, k) => `    let word${4 * l + k} = texel${l}.${name};`).join('\n')}`;
+${used.map((name, k) => `    let word${4 * l + k} = ${read(`texel${l}.${name}`)};`).join('\n')}`;
   }).join('\n');
 }
 

@@ -62,12 +62,13 @@ export function activationLayers(head) {
  * @param {Head} head
  * @param {number} i number of the layer
  * @param {boolean} packed whether the shader is one with dot4I8Packed
- * @returns {Int32Array | Int8Array} an i32 or, packed, a byte each */
-export function weightsOf(head, i, packed) {
+ * @param {Function} kind array of what other shaders multiply
+ * @returns {Int8Array | Int32Array | Float32Array} packed, a byte each, but for the first layer */
+export function weightsOf(head, i, packed, kind) {
   const { inputs, outputs, weight } = head.layers[i];
   const plan = planOf(head, i);
   const size = plan.parts * TAPS * plan.words * plan.vectors * 16;
-  const out = packed && !plan.first ? new Int8Array(size) : new Int32Array(size);
+  const out = packed && !plan.first ? new Int8Array(size) : new kind(size);
   let next = 0;
   for (let part = 0; part < plan.parts; part++) {
     for (let tap = 0; tap < TAPS; tap++) {
