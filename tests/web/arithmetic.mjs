@@ -10,8 +10,8 @@ import { pathToFileURL } from 'node:url';
 
 const [player, cases] = process.argv.slice(2);
 const module = (name) => import(pathToFileURL(join(player, name)));
-const { checksum, shapesOf } = await module('planes.js');
-const { Restorer, missing } = await module('restore.js');
+const { checksum, shapesOf } = await module('restore/planes.js');
+const { Restorer, missing } = await module('restore/restore.js');
 
 const TYPES = { u8: Uint8Array, u16: Uint16Array, i8: Int8Array, i32: Int32Array };
 

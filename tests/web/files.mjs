@@ -10,13 +10,13 @@ import { pathToFileURL } from 'node:url';
 
 const [player, jobs] = process.argv.slice(2);
 const module = (name) => import(pathToFileURL(join(player, name)));
-const { NvcError, crc32 } = await module('bytes.js');
-const { fileSource, urlSource } = await module('source.js');
-const { split, sequenceHeader } = await module('obu.js');
-const { readProperties, readSegment, readStill, readTracks, unitPayloads } = await module('payload.js');
-const { decodeLayers, readHead, readHeadFile, stillHead } = await module('weights.js');
-const { isAvif, openStill } = await module('avif.js');
-const { open } = await module('film.js');
+const { NvcError, crc32 } = await module('files/bytes.js');
+const { fileSource, urlSource } = await module('files/source.js');
+const { split, sequenceHeader } = await module('files/obu.js');
+const { readProperties, readSegment, readStill, readTracks, unitPayloads } = await module('restore/payload.js');
+const { decodeLayers, readHead, readHeadFile, stillHead } = await module('restore/weights.js');
+const { isAvif, openStill } = await module('files/avif.js');
+const { open } = await module('files/film.js');
 
 const bytesOf = (text) => new Uint8Array(Buffer.from(text, 'base64'));
 const fileOf = ({ path, data }) => (data === undefined ? new Uint8Array(readFileSync(path)) : bytesOf(data));

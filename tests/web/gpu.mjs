@@ -6,11 +6,11 @@ const query = new URLSearchParams(location.search);
 const player = new URL(query.get('player') ?? '../../codec/web/player/', location.href);
 const module = (name) => import(new URL(name, player));
 
-const { baseSize, newPlane, shapesOf } = await module('planes.js');
-const { channelsOf, corrections, FINE, Head, predict } = await module('prediction.js');
-const { plainPrediction, upscale } = await module('upscale.js');
-const { GpuRestorer, openDevice, waysOf } = await module('gpu.js');
-const { GlRestorer, openGl } = await module('webgl.js');
+const { baseSize, newPlane, shapesOf } = await module('restore/planes.js');
+const { channelsOf, corrections, FINE, Head, predict } = await module('restore/prediction.js');
+const { plainPrediction, upscale } = await module('restore/upscale.js');
+const { GpuRestorer, openDevice, waysOf } = await module('gpu/gpu.js');
+const { GlRestorer, openGl } = await module('gpu/webgl.js');
 
 /** Numbers 0 .. n-1 that are the same in every run. */
 function drawer(seed) {

@@ -8,9 +8,9 @@ import { pathToFileURL } from 'node:url';
 
 const [player, jobs] = process.argv.slice(2);
 const module = (name) => import(pathToFileURL(join(player, name)));
-const { chromaOffset, known, light, placed, rows } = await module('colour.js');
-const { clockText, spoken } = await module('subtitles.js');
-const { Statistics } = await module('statistics.js');
+const { chromaOffset, known, light, placed, rows } = await module('drawing/colour.js');
+const { clockText, spoken } = await module('page/subtitles.js');
+const { Statistics } = await module('page/statistics.js');
 
 /** Colours of samples, 0 .. 1. */
 function colours({ colour, depth, samples }) {

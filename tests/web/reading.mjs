@@ -10,14 +10,14 @@ import { pathToFileURL } from 'node:url';
 
 const [player, jobs] = process.argv.slice(2);
 const module = (name) => import(pathToFileURL(join(player, name)));
-const { NvcError, crc32 } = await module('bytes.js');
-const { open } = await module('film.js');
-const { bytesOf } = await module('planes.js');
-const { Head } = await module('prediction.js');
-const { Restorer } = await module('restore.js');
-const { fileSource, urlSource } = await module('source.js');
-const { plainText, textOf } = await module('text.js');
-const { Pretrained, Units } = await module('units.js');
+const { NvcError, crc32 } = await module('files/bytes.js');
+const { open } = await module('files/film.js');
+const { bytesOf } = await module('restore/planes.js');
+const { Head } = await module('restore/prediction.js');
+const { Restorer } = await module('restore/restore.js');
+const { fileSource, urlSource } = await module('files/source.js');
+const { plainText, textOf } = await module('files/text.js');
+const { Pretrained, Units } = await module('restore/units.js');
 
 const fromBase64 = (text) => new Uint8Array(Buffer.from(text, 'base64'));
 const sourceOf = ({ path }) => fileSource(new Opened(path));
@@ -176,7 +176,7 @@ async function worker({ messages }) {
   let tell;
   globalThis.addEventListener = (kind, listener) => (tell = listener);
   globalThis.postMessage = (message) => heard.push(message);
-  await module('worker.js');
+  await module('restore/worker.js');
   const plane = (length) => ({ width: 16, height: length / 16, samples: new Uint16Array(length) });
   for (const message of messages) {
     const data = { ...message };

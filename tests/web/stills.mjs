@@ -11,16 +11,16 @@ import { pathToFileURL } from 'node:url';
 
 const [player, jobs] = process.argv.slice(2);
 const module = (name) => import(pathToFileURL(join(player, name)));
-const { openStill } = await module('avif.js');
-const { crc32, NvcError } = await module('bytes.js');
-const { missingOf, stillSamples } = await module('colours.js');
-const { readGaussians } = await module('nvs.js');
-const { split } = await module('obu.js');
-const { readStill } = await module('payload.js');
-const { bytesOf, shapesOf } = await module('planes.js');
-const { wayOf } = await module('profile.js');
-const { enlarge, render } = await module('splatrender.js');
-const { readHeadFile, stillHead } = await module('weights.js');
+const { openStill } = await module('files/avif.js');
+const { crc32, NvcError } = await module('files/bytes.js');
+const { missingOf, stillSamples } = await module('restore/colours.js');
+const { readGaussians } = await module('gaussians/nvs.js');
+const { split } = await module('files/obu.js');
+const { readStill } = await module('restore/payload.js');
+const { bytesOf, shapesOf } = await module('restore/planes.js');
+const { wayOf } = await module('drawing/profile.js');
+const { enlarge, render } = await module('gaussians/splatrender.js');
+const { readHeadFile, stillHead } = await module('restore/weights.js');
 
 const fileOf = (path) => new Uint8Array(readFileSync(path));
 const bytesFrom = (text) => new Uint8Array(Buffer.from(text, 'base64'));

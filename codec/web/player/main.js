@@ -1,17 +1,29 @@
-/** The page: opens what is dropped on it, chosen, or named by `?src=`. */
+/**
+ * The page: opens what is dropped on it, chosen, or named by `?src=`.
+ *
+ *     files/      containers, by ranges: MP4, Matroska, AVIF; what AV1 units carry
+ *     restore/    FORMAT.md in JavaScript: payloads, heads, loss-streams, stills; the worker that runs them
+ *     gpu/        heads as shaders: WebGPU, else WebGL2
+ *     gaussians/  SPLAT.md in JavaScript and WGSL
+ *     drawing/    planes on the screen: colour, light, profiles
+ *     page/       course and clock of a film, sound, controls, words
+ *
+ * A film: `files/film.js` finds its units, `page/pictures.js` has the browser decode their base and `restore/restoring.js`
+ * restore it, `page/player.js` takes pictures when they are due, `page/view.js` shows them.
+ */
 
-import { tellAlive } from './alive.js';
-import { isAvif } from './avif.js';
-import { NvcError } from './bytes.js';
-import { Controls, StillControls } from './controls.js';
-import { Gaussians } from './gaussians.js';
-import { listen } from './keys.js';
-import { isGaussians } from './nvs.js';
-import { plainPicture, plainVideo, playsAv1 } from './plain.js';
-import { OnlyPlain, Session } from './session.js';
-import { fileSource, urlSource } from './source.js';
-import { Still } from './still.js';
-import { View } from './view.js';
+import { tellAlive } from './page/alive.js';
+import { isAvif } from './files/avif.js';
+import { NvcError } from './files/bytes.js';
+import { Controls, StillControls } from './page/controls.js';
+import { Gaussians } from './page/gaussians.js';
+import { listen } from './page/keys.js';
+import { isGaussians } from './gaussians/nvs.js';
+import { plainPicture, plainVideo, playsAv1 } from './page/plain.js';
+import { OnlyPlain, Session } from './page/session.js';
+import { fileSource, urlSource } from './files/source.js';
+import { Still } from './page/still.js';
+import { View } from './page/view.js';
 
 const $ = (id) => document.getElementById(id);
 const HEAD = 256; // bytes that tell what a file is
@@ -22,7 +34,7 @@ let opening = 0; // counts, so that what was overtaken is noticed
 let lent = null; // address of a file that a plain element shows
 
 /** Open a source; `address` is what the browser itself would load.
- * @param {Promise<import('./source.js').Source> | import('./source.js').Source} asked
+ * @param {Promise<import('./files/source.js').Source> | import('./files/source.js').Source} asked
  * @param {() => string} address */
 async function openSource(asked, address) {
   const turn = ++opening;
