@@ -8,8 +8,8 @@
  *     drawing/    planes on the screen: colour, light, profiles
  *     page/       course and clock of a film, sound, controls, words
  *
- * A film: `files/film.js` finds its units, `page/pictures.js` has the browser decode their base and `restore/restoring.js`
- * restore it, `page/player.js` takes pictures when they are due, `page/view.js` shows them.
+ * A film: `files/film.js` finds its units, `page/pictures.js` has the browser decode their base and
+ * `restore/restoring.js` restore it, `page/player.js` takes pictures when they are due, `page/view.js` shows them.
  */
 
 import { tellAlive } from './page/alive.js';

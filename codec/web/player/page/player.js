@@ -297,6 +297,7 @@ export class Player extends EventTarget {
   }
 
   #fail(error) {
+    this.#asked = 0; // no base stands in for what will not come, and hides why
     this.pause();
     this.dispatchEvent(new CustomEvent('failure', { detail: error }));
   }
