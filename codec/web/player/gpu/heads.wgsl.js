@@ -6,9 +6,9 @@
  * An invocation computes, for one cell, up to 16 channels of activations, or all of the prediction.
  *
  * Activations and weights lie as `layers.js` says, cells as `upscale.wgsl.js` does. Sums are exact in two ways: of
- * bytes by dot4I8Packed, which multiplies four activations at once where a GPU can; and of f32, which every GPU multiplies
- * several times as fast as i32: they are integers below 2^24 (FORMAT.md, section 3) however they are added, and WGSL
- * rounds correctly, hence not at all.
+ * bytes by dot4I8Packed, which multiplies four activations at once where a GPU can; and of f32, which GPUs multiply
+ * faster than i32: they are integers below 2^24 (FORMAT.md, section 3) however they are added, and WGSL rounds
+ * correctly, hence not at all.
  *
  * @typedef {import('../restore/prediction.js').Head} Head
  */
