@@ -48,21 +48,7 @@ def play_command(
     With --mpv the film is restored here (--device, --threads), and mpv shows it with its sound, subtitles and chapters.
     --export writes the page itself: on any web server it plays what is dropped on it, or what ?src=ADDRESS names.
     """
-    page, mpv = no_browser or stay or port is not None, by_mpv or best_effort
-    if target is not None and (film is not None or page or mpv or not target):
-        raise UsageError("--export takes a folder, and nothing else")
-    if overwrite and target is None:
-        raise UsageError("--overwrite goes with --export")
-    if target is None and not film:
-        raise UsageError("a FILM is missing; --export DIR needs none")
-    if film == "-":
-        raise UsageError("a film is read at many places at once, so it must be a file, not standard input")
-    if not by_mpv and (best_effort or device != "auto" or threads):
-        raise UsageError("--best-effort, --device and --threads go with --mpv; the page restores in the browser")
-    if by_mpv and page:
-        raise UsageError("--mpv has no page: --no-browser, --port and --stay do not go with it")
-    if no_browser and quiet and not as_json:
-        raise UsageError("--no-browser prints an address, which --quiet keeps back")
+    _check(**click.get_current_context().params)
     with Console(as_json, quiet) as console:
         if target is not None:
             from ..web.export import export
@@ -90,3 +76,36 @@ def play_command(
                 console(event)
 
             play(film or "", port=port or 0, browser=not no_browser, stay=stay, limits=limits, listen=listen)
+
+
+def _check(
+    film: str | None,
+    by_mpv: bool,
+    target: str | None,
+    no_browser: bool,
+    port: int | None,
+    stay: bool,
+    best_effort: bool,
+    overwrite: bool,
+    device: str,
+    threads: int,
+    as_json: bool,
+    quiet: bool,
+    **_: Any,
+) -> None:
+    """Raise UsageError where options do not go together."""
+    page, mpv = no_browser or stay or port is not None, by_mpv or best_effort
+    if target is not None and (film is not None or page or mpv or not target):
+        raise UsageError("--export takes a folder, and nothing else")
+    if overwrite and target is None:
+        raise UsageError("--overwrite goes with --export")
+    if target is None and not film:
+        raise UsageError("a FILM is missing; --export DIR needs none")
+    if film == "-":
+        raise UsageError("a film is read at many places at once, so it must be a file, not standard input")
+    if not by_mpv and (best_effort or device != "auto" or threads):
+        raise UsageError("--best-effort, --device and --threads go with --mpv; the page restores in the browser")
+    if by_mpv and page:
+        raise UsageError("--mpv has no page: --no-browser, --port and --stay do not go with it")
+    if no_browser and quiet and not as_json:
+        raise UsageError("--no-browser prints an address, which --quiet keeps back")

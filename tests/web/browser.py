@@ -28,7 +28,7 @@ FLAGS = [
     "--use-vulkan=swiftshader", "--use-angle=vulkan", "--autoplay-policy=no-user-gesture-required",
     "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
 ]  # fmt: skip
-PATIENCE = 30_000  # milliseconds, for a machine that has much to do
+PATIENCE = 120_000  # milliseconds, for a machine that has much to do
 NO_WEBGPU = "Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined })"
 NO_WEBCODECS = "delete globalThis.VideoDecoder"
 
