@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from ..events import Event, Note, PlayerOpened
+from ..events import Event, Listener, Note, PlayerOpened
 from ..machine import keep_memory
 from .console import Console
 from .options import Number, limited, machine, shared
@@ -48,52 +48,6 @@ def play_command(
     With --mpv the film is restored here (--device, --threads), and mpv shows it with its sound, subtitles and chapters.
     --export writes the page itself: on any web server it plays what is dropped on it, or what ?src=ADDRESS names.
     """
-    _check(**click.get_current_context().params)
-    with Console(as_json, quiet) as console:
-        if target is not None:
-            from ..web.export import export
-
-            done = export(target, overwrite=overwrite, listen=console)
-            console.say(f"{done.path}: {done.files} files, {done.bytes:,} bytes")
-        elif by_mpv:
-            from ..web.mpv import play_in_mpv
-
-            keep_memory()
-            how: Any = {"best_effort": best_effort, "device": device, "threads": threads, "limits": limits}
-            play_in_mpv(film or "", **how, terminal=not (as_json or quiet), listen=console)
-        else:
-            from ..web.player import play
-
-            opened = ""
-
-            def listen(event: Event) -> None:
-                nonlocal opened
-                if isinstance(event, PlayerOpened):
-                    opened = event.address
-                    console.say(f"{opened}\n{'' if stay else 'It ends with its page, or '}Ctrl-C ends it.")
-                elif isinstance(event, Note) and quiet and not as_json:  # or nobody would ever come
-                    click.echo(f"codec: {event.text}: {opened}", err=True)
-                console(event)
-
-            play(film or "", port=port or 0, browser=not no_browser, stay=stay, limits=limits, listen=listen)
-
-
-def _check(
-    film: str | None,
-    by_mpv: bool,
-    target: str | None,
-    no_browser: bool,
-    port: int | None,
-    stay: bool,
-    best_effort: bool,
-    overwrite: bool,
-    device: str,
-    threads: int,
-    as_json: bool,
-    quiet: bool,
-    **_: Any,
-) -> None:
-    """Raise UsageError where options do not go together."""
     page, mpv = no_browser or stay or port is not None, by_mpv or best_effort
     if target is not None and (film is not None or page or mpv or not target):
         raise UsageError("--export takes a folder, and nothing else")
@@ -109,3 +63,36 @@ def _check(
         raise UsageError("--mpv has no page: --no-browser, --port and --stay do not go with it")
     if no_browser and quiet and not as_json:
         raise UsageError("--no-browser prints an address, which --quiet keeps back")
+    with Console(as_json, quiet) as console:
+        if target is not None:
+            from ..web.export import export
+
+            done = export(target, overwrite=overwrite, listen=console)
+            console.say(f"{done.path}: {done.files} files, {done.bytes:,} bytes")
+        elif by_mpv:
+            from ..web.mpv import play_in_mpv
+
+            keep_memory()
+            how: Any = {"best_effort": best_effort, "device": device, "threads": threads, "limits": limits}
+            play_in_mpv(film or "", **how, terminal=not (as_json or quiet), listen=console)
+        else:
+            from ..web.player import play
+
+            listen = _told(console, stay, silent=quiet and not as_json)
+            play(film or "", port=port or 0, browser=not no_browser, stay=stay, limits=limits, listen=listen)
+
+
+def _told(console: Console, stay: bool, silent: bool) -> Listener:
+    """What tells of the page: its address, and under `silent`, or nobody would ever come, that no browser opens it."""
+    address = ""
+
+    def listen(event: Event) -> None:
+        nonlocal address
+        if isinstance(event, PlayerOpened):
+            address = event.address
+            console.say(f"{address}\n{'' if stay else 'It ends with its page, or '}Ctrl-C ends it.")
+        elif isinstance(event, Note) and silent:
+            click.echo(f"codec: {event.text}: {address}", err=True)
+        console(event)
+
+    return listen

@@ -30,6 +30,14 @@ _PATIENCE = 1800  # seconds that mpv waits for a picture: of some films one take
 _END = 5.0  # seconds that mpv has for its end
 _CLOSED = (0, 4)  # exit codes: by itself or its user; by a signal or a key that quits
 _CODES = {1: "it could not start", 2: "it could not show the film", 3: "it could not show all of the film"}
+_FIXED = [  # what mpv is told of every film; what its user has set besides stays
+    "--playlist=-",
+    "--vid=1",  # the restored pictures; the base is 2
+    "--rebase-start-time=no",  # it would move each file by itself
+    "--cache=yes",
+    f"--network-timeout={_PATIENCE}",
+    "--script-opts-append=ytdl_hook-exclude=127%.0%.0%.1",  # what cannot be opened is none of its business
+]
 _QUARTERS = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}  # a, b, c, d: degrees
 
 
@@ -54,15 +62,14 @@ def play_in_mpv(
         raise OutputError("mpv is not on this machine, or not on the PATH: install it, or play without --mpv")
     film = Film(path, best_effort=best_effort, device=device, threads=threads, limits=limits)
     restored = RestoredFilm(film, listen)
-    name = _title(path)
     rotation, note = _rotation(film.info)
     if note:
         listen(Note(note))
-    options = [*_beside(path, restored.shift), *rotation, *([] if terminal else ["--terminal=no"])]
+    options = [*_FIXED, *_of_film(path), *_later(restored.shift), *rotation, *([] if terminal else ["--terminal=no"])]
     with Server({"film.mkv": restored}, listen=listen) as server:
         address = f"{server.address}film.mkv"
         listen(PlayerOpened(address, MPV))
-        code = _run([program, *_fixed(name), *options], _together(address, path))
+        code = _run([program, *options], _together(address, path))
     if restored.fault:
         raise restored.fault
     if code not in _CLOSED:
@@ -70,24 +77,12 @@ def play_in_mpv(
     listen(FilmPlayed(path))
 
 
-def _fixed(name: str) -> list[str]:
-    """What mpv is told of every film. What its user has set besides stays."""
-    return [
-        "--playlist=-",
-        "--vid=1",  # the restored pictures; the base is 2
-        "--rebase-start-time=no",  # it would move each file by itself
-        "--cache=yes",
-        f"--network-timeout={_PATIENCE}",
-        f"--force-media-title={name}",
-        "--script-opts-append=ytdl_hook-exclude=127%.0%.0%.1",  # what cannot be opened is none of its business
-    ]
-
-
-def _title(path: str) -> str:
-    """What stands above the window: the film's title, else the file's name."""
+def _of_film(path: str) -> list[str]:
+    """What mpv is told of the film: its title, or the file's name, and where chapters are."""
     with open_film(path) as film:
-        title = film.metadata.get("title", "")
-    return title or os.path.basename(path).encode(errors="replace").decode()
+        name = film.metadata.get("title") or os.path.basename(path).encode(errors="replace").decode()
+        chapters = [f"--chapters-file={os.path.abspath(path)}"] if film.chapters() else []
+    return [f"--force-media-title={name}", *chapters]
 
 
 def _together(address: str, path: str) -> str:
@@ -96,12 +91,9 @@ def _together(address: str, path: str) -> str:
     return "edl://" + ";!new_stream;".join(f"!no_chapters;%{len(os.fsencode(file))}%{file},start=0" for file in files)
 
 
-def _beside(path: str, shift: Fraction) -> list[str]:
-    """What mpv is told of tracks and chapters, which come `shift` seconds later than their times say."""
-    with open_film(path) as film:
-        chapters = bool(film.chapters())
-    options = [f"--chapters-file={os.path.abspath(path)}"] if chapters else []
-    return options + ([f"--audio-delay={float(shift)}", f"--sub-delay={float(shift)}"] if shift else [])
+def _later(shift: Fraction) -> list[str]:
+    """What mpv is told of the other tracks where pictures come `shift` seconds later than their times say."""
+    return [f"--audio-delay={float(shift)}", f"--sub-delay={float(shift)}"] if shift else []
 
 
 def _ended(code: int) -> str:

@@ -62,7 +62,7 @@ def _open(server: Server, page: str, listen: Listener) -> None:
     """Have the browser open the page. Some browsers are waited for until they end."""
     address = server.once(page)
     if not shown(address):
-        server.taken(address.rpartition("/")[2])
+        server.forget(address.rpartition("/")[2])
         listen(Note("no browser was found on this machine: open the address in one"))
 
 

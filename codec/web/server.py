@@ -63,8 +63,7 @@ class Server:
         OutputError where nobody can be listened to."""
         self.resources, self._listen = resources, once_each(listen)
         self.token = secrets.token_urlsafe(32)
-        self._once: dict[str, str] = {}  # key -> path
-        self._used: set[str] = set()
+        self._once: dict[str, str | None] = {}  # key -> path, None once that was asked for or forgotten
         try:
             first = _Listener(self, "127.0.0.1", port)
         except OSError as error:
@@ -103,18 +102,19 @@ class Server:
         return f"http://127.0.0.1:{self.port}/{key}"
 
     def taken(self, key: str) -> str | None:
-        """The path of an address for a single time, which is forgotten now; None where there is no such."""
-        path = self._once.pop(key, None)
-        if path is not None:
-            self._used.add(key)
+        """The path of an address for a single time, which is forgotten now; None where there is none. Who comes for one
+        that is forgotten may be whom it was meant for: that is told."""
+        if key not in self._once:
+            return None
+        path = self._once[key]
+        self.forget(key)
+        if path is None:
+            self.tell("the address for the browser was asked for twice; where no page has opened, open the printed one")
         return path
 
-    def used(self, key: str) -> bool:
-        """Whether an address for a single time has led somewhere. It tells then: who comes too late may be whom it was
-        meant for."""
-        if key in self._used:
-            self.tell("the address for the browser was asked for twice; where no page has opened, open the printed one")
-        return key in self._used
+    def forget(self, key: str) -> None:
+        """Let an address for a single time lead nowhere."""
+        self._once[key] = None
 
     def tell(self, text: str) -> None:
         """Tell of a problem, once."""
@@ -212,9 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _led(self, key: str) -> str | None:
         """Where an address for a single time leads whoever asks."""
         server = self.server.owner
-        if is_stranger(self.client_address[1], server.port):
-            return None
-        return None if server.used(key) else server.taken(key)
+        return None if is_stranger(self.client_address[1], server.port) else server.taken(key)
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = do_GET
 

@@ -4,12 +4,8 @@
 //
 // PLAYER: folder of the modules; CASES: written by test_arithmetic.py. Arrays are {type, data} with base64.
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { listed, module } from './jobs.mjs';
 
-const [player, cases] = process.argv.slice(2);
-const module = (name) => import(pathToFileURL(join(player, name)));
 const { checksum, shapesOf } = await module('restore/planes.js');
 const { Restorer, missing } = await module('restore/restore.js');
 
@@ -46,5 +42,5 @@ function differences({ segment, head, pictures, baseSize, checksums }) {
   return found;
 }
 
-const found = JSON.parse(readFileSync(cases, 'utf8')).map(differences);
+const found = listed.map(differences);
 process.stdout.write(JSON.stringify(found));

@@ -6,8 +6,6 @@ known to all tests of this folder (conftest.py).
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -18,14 +16,13 @@ from typing import Any
 
 import pytest
 
+from bench.checks.player import SOFTWARE, chromium_of
 from codec.events import Event, PlayerOpened
 from codec.web.player import play
 
-_ON_PATH = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
-CHROMIUM = os.environ.get("NVC_CHROMIUM") or next(filter(None, _ON_PATH), None)
+CHROMIUM = chromium_of(None)
 FLAGS = [
-    "--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
-    "--use-vulkan=swiftshader", "--use-angle=vulkan", "--autoplay-policy=no-user-gesture-required",
+    "--no-sandbox", *SOFTWARE["webgpu"], "--autoplay-policy=no-user-gesture-required",
     "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
 ]  # fmt: skip
 PATIENCE = 120_000  # milliseconds, for a machine that has much to do

@@ -5,11 +5,9 @@
 // PLAYER: folder of the modules; JOBS: written by test_files.py. A job's NvcError is {error}, any other fault {fault}.
 
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 
-const [player, jobs] = process.argv.slice(2);
-const module = (name) => import(pathToFileURL(join(player, name)));
+import { answer, module, peak } from './jobs.mjs';
+
 const { NvcError, crc32 } = await module('files/bytes.js');
 const { fileSource, urlSource } = await module('files/source.js');
 const { split, sequenceHeader } = await module('files/obu.js');
@@ -141,15 +139,7 @@ const JOBS = {
     const file = readHeadFile(new Uint8Array(readFileSync(path)));
     return { ...file, layers: layersOf(file.layers) };
   },
-  memory: () => process.resourceUsage().maxRSS * 1024,
+  memory: peak,
 };
 
-for (const job of JSON.parse(readFileSync(jobs, 'utf8'))) {
-  let found;
-  try {
-    found = { found: await JOBS[job.do](job) };
-  } catch (error) {
-    found = error instanceof NvcError ? { error: error.message } : { fault: String(error?.stack ?? error) };
-  }
-  process.stdout.write(`${JSON.stringify(found)}\n`);
-}
+await answer(JOBS);

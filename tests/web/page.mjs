@@ -2,12 +2,8 @@
 //
 //     node page.mjs PLAYER JOBS
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { listed, module } from './jobs.mjs';
 
-const [player, jobs] = process.argv.slice(2);
-const module = (name) => import(pathToFileURL(join(player, name)));
 const { chromaOffset, known, light, placed, rows } = await module('drawing/colour.js');
 const { clockText, spoken } = await module('page/subtitles.js');
 const { Statistics } = await module('page/statistics.js');
@@ -41,6 +37,6 @@ const JOBS = {
   times: ({ seconds }) => seconds.map((n) => [clockText(n), spoken(n)]),
 };
 
-for (const job of JSON.parse(readFileSync(jobs, 'utf8'))) {
+for (const job of listed) {
   process.stdout.write(`${JSON.stringify(await JOBS[job.do](job))}\n`);
 }

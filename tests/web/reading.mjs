@@ -5,11 +5,9 @@
 // PLAYER: folder of the modules; JOBS: written by test_reading.py. A job's NvcError is {error}, any other fault {fault}.
 
 import { openSync, readFileSync, readSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 
-const [player, jobs] = process.argv.slice(2);
-const module = (name) => import(pathToFileURL(join(player, name)));
+import { answer, module, peak } from './jobs.mjs';
+
 const { NvcError, crc32 } = await module('files/bytes.js');
 const { open } = await module('files/film.js');
 const { bytesOf } = await module('restore/planes.js');
@@ -191,15 +189,7 @@ const JOBS = {
   text: ({ codec, open: opening, times, then }) => plainText(codec, Buffer.from(opening.repeat(times) + then)).length,
   string: ({ text }) => textOf(Buffer.from(text)),
   memory: () => process.memoryUsage().rss,
-  peak: () => process.resourceUsage().maxRSS * 1024, // of whoever started it too
+  peak,
 };
 
-for (const job of JSON.parse(readFileSync(jobs, 'utf8'))) {
-  let found;
-  try {
-    found = { found: await JOBS[job.do](job) };
-  } catch (error) {
-    found = error instanceof NvcError ? { error: error.message } : { fault: String(error?.stack ?? error) };
-  }
-  process.stdout.write(`${JSON.stringify(found)}\n`);
-}
+await answer(JOBS);

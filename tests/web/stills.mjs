@@ -6,11 +6,9 @@
 // An NvcError is {error}, any other fault {fault}.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 
-const [player, jobs] = process.argv.slice(2);
-const module = (name) => import(pathToFileURL(join(player, name)));
+import { answer, module } from './jobs.mjs';
+
 const { openStill } = await module('files/avif.js');
 const { crc32, NvcError } = await module('files/bytes.js');
 const { missingOf, stillSamples } = await module('restore/colours.js');
@@ -78,12 +76,4 @@ function profile({ icc, colour, rgba }) {
 
 const JOBS = { still, gaussians, enlarged, profile };
 
-for (const job of JSON.parse(readFileSync(jobs, 'utf8'))) {
-  let found;
-  try {
-    found = JOBS[job.do](job);
-  } catch (error) {
-    found = error instanceof NvcError ? { error: error.message } : { fault: String(error.stack) };
-  }
-  process.stdout.write(`${JSON.stringify(found)}\n`);
-}
+await answer(JOBS, (found) => found);

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from bench.checks.player import SOFTWARE
 from tests.web.browser import CHROMIUM, first_picture, new_page, show, statistics, until
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 EXACT = ("head-v1", "enlarged-v1", "shipped-v1", "tracks-v1")
-FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"]  # WebGL2 without a GPU, no WebGPU
+FLAGS = ["--no-sandbox", *SOFTWARE["webgl2"]]  # WebGL2 without a GPU, no WebGPU
 ALL = "document.getElementById('statistics').textContent.includes('8 of 8 pictures')"
 # pictures take a second each to be read, one after the other, until `delay` is changed
 SLOW = """globalThis.delay = 1000;
@@ -80,6 +81,13 @@ def _compared(page: Any, address: str) -> str:
     return str(page.locator("#said").text_content())
 
 
+def _shows_exactly(page: Any, name: str) -> None:
+    """Open a golden film, and wait until its first picture has been restored."""
+    show(page, GOLDEN / f"{name}.nvc")
+    first_picture(page)
+    until(page, "document.getElementById('words').hidden")
+
+
 def _plays_exactly(page: Any, name: str, by: str) -> None:
     show(page, GOLDEN / f"{name}.nvc")
     first_picture(page)
@@ -104,9 +112,7 @@ def test_golden_film_is_exact_by_webgl(gl_browser: Any, name: str) -> None:
 
 def test_lost_context_is_told(gl_browser: Any) -> None:
     with new_page(gl_browser, KEPT, TOLD) as page:
-        show(page, GOLDEN / "shipped-v1.nvc")
-        first_picture(page)
-        until(page, "document.getElementById('words').hidden")
+        _shows_exactly(page, "shipped-v1")
         page.evaluate("opened.getExtension('WEBGL_lose_context').loseContext()")
         page.keyboard.press("Home")
         until(page, "told.some((text) => text.includes('The GPU gave up'))")  # JavaScript may go on at once
@@ -123,9 +129,7 @@ def test_film_is_exact_in_javascript(page_without_webgpu: Any) -> None:
 
 def test_slow_heads_let_the_base_play_and_say_so(browser: Any) -> None:
     with new_page(browser, SLOW, TOLD) as page:
-        show(page, GOLDEN / "shipped-v1.nvc")
-        first_picture(page)
-        until(page, "document.getElementById('words').hidden")
+        _shows_exactly(page, "shipped-v1")
         page.keyboard.press(" ")
         until(page, "told.some((text) => text.includes('pictures a second'))")
         page.evaluate("delay = 100")

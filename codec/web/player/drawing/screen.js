@@ -9,6 +9,7 @@
  *   divider: left of it is the base; lens: the part that fills a canvas of its own, the left half of it with the base
  */
 
+import { Canvases } from './canvases.js';
 import { chromaOffset, light, placed, rows } from './colour.js';
 import { baseSize, BASE_DEPTH, scaleOf, shapesOf, subsamplingOf } from '../restore/planes.js';
 import { screenShader, VIEW_WORDS } from './screen.wgsl.js';
@@ -16,9 +17,8 @@ import { screenShader, VIEW_WORDS } from './screen.wgsl.js';
 /** A canvas that a GPU draws on. */
 export class Screen {
   #device;
-  #pipeline;
   #textures;
-  #drawn = new Map(); // by canvas: context, uniform, bindings
+  #canvases;
   #canvas;
   #numbers = new Float32Array(VIEW_WORDS);
   #picture = null;
@@ -37,12 +37,14 @@ export class Screen {
     this.#canvas = canvas;
     const format = navigator.gpu.getPreferredCanvasFormat();
     const module = device.createShaderModule({ code: screenShader(film.chroma === 0) });
-    this.#pipeline = device.createRenderPipeline({
+    const pipeline = device.createRenderPipeline({
       layout: 'auto',
       vertex: { module, entryPoint: 'corner' },
       fragment: { module, entryPoint: 'colour', targets: [{ format }] },
     });
     this.#makeTextures(film);
+    const entries = this.#textures.map((texture, k) => ({ binding: k + 1, resource: texture.createView() }));
+    this.#canvases = new Canvases(device, pipeline, entries, 'opaque');
     this.#setFilm(film, place, colour, chromaPlace, baseColour);
   }
 
@@ -55,22 +57,6 @@ export class Screen {
     this.#textures = shapes.map(([{ width, height }, format]) => this.#device.createTexture({
       size: [width, height], format, usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
     }));
-  }
-
-  /** What is needed to draw on a canvas. */
-  #of(canvas) {
-    if (this.#drawn.has(canvas)) return this.#drawn.get(canvas);
-    const device = this.#device;
-    const context = canvas.getContext('webgpu');
-    context.configure({ device, format: navigator.gpu.getPreferredCanvasFormat(), alphaMode: 'opaque' });
-    const uniform = device.createBuffer({
-      size: this.#numbers.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    });
-    const entries = this.#textures.map((texture, k) => ({ binding: k + 1, resource: texture.createView() }));
-    entries.push({ binding: 0, resource: { buffer: uniform } });
-    const bindings = device.createBindGroup({ layout: this.#pipeline.getBindGroupLayout(0), entries });
-    this.#drawn.set(canvas, { context, uniform, bindings });
-    return this.#drawn.get(canvas);
   }
 
   /** What is the same in all pictures. */
@@ -108,25 +94,13 @@ export class Screen {
 
   /** Fill a canvas with a part of the screen, the base left of `divider`. */
   #draw(canvas, { x, y, width, height }, divider) {
-    const { context, uniform, bindings } = this.#of(canvas);
     this.#numbers[34] = divider;
     this.#numbers.set([x, y, width, height], 36);
-    this.#device.queue.writeBuffer(uniform, 0, this.#numbers);
-    const encoder = this.#device.createCommandEncoder();
-    const view = context.getCurrentTexture().createView();
-    const pass = encoder.beginRenderPass({ colorAttachments: [{ view, loadOp: 'clear', storeOp: 'store' }] });
-    pass.setPipeline(this.#pipeline);
-    pass.setBindGroup(0, bindings);
-    pass.draw(3);
-    pass.end();
-    this.#device.queue.submit([encoder.finish()]);
+    this.#canvases.draw(canvas, this.#numbers);
   }
 
   destroy() {
     for (const texture of this.#textures) texture.destroy();
-    for (const { context, uniform } of this.#drawn.values()) {
-      uniform.destroy();
-      context.unconfigure();
-    }
+    this.#canvases.destroy();
   }
 }

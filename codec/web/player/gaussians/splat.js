@@ -1,6 +1,7 @@
 /** Gaussians on a GPU: the host of the shader of `splat.wgsl.js`. */
 
 import { NvcError } from '../files/bytes.js';
+import { Canvases } from '../drawing/canvases.js';
 import { fill } from '../drawing/imagescreen.js';
 import { dictionary, SHAPES, TILE } from './nvsatoms.js';
 import { formOf, RAMP_NORM } from './splatrender.js';
@@ -52,12 +53,10 @@ function formWords() {
 export class SplatScreen {
   #device;
   #canvas;
-  #pipeline;
   #held = []; // buffers and textures
-  #entries;
   #size;
   #grid;
-  #drawn = new Map(); // by canvas: context, uniform, bindings
+  #canvases;
 
   /** @param {HTMLCanvasElement} canvas one that nothing was drawn on yet
    * @param {GPUDevice} device
@@ -86,7 +85,7 @@ export class SplatScreen {
     const module = device.createShaderModule({
       code: splatShader(codes[0].channels === 1, codes.length > 1, RAMP_NORM),
     });
-    this.#pipeline = await device.createRenderPipelineAsync({
+    const pipeline = await device.createRenderPipelineAsync({
       layout: 'auto',
       vertex: { module, entryPoint: 'corner' },
       fragment: { module, entryPoint: 'colour', targets: [{ format: navigator.gpu.getPreferredCanvasFormat() }] },
@@ -96,7 +95,8 @@ export class SplatScreen {
     const buffers = [atoms, tiles, formWords()].map((words) => ({ buffer: this.#buffer(words) }));
     const exact = this.#texture('rgba8unorm', rgba, [width, height], 4);
     const moves = this.#texture('rgba16sint', moved, across, 8);
-    this.#entries = [...buffers, exact, moves].map((resource, k) => ({ binding: k + 1, resource }));
+    const entries = [...buffers, exact, moves].map((resource, k) => ({ binding: k + 1, resource }));
+    this.#canvases = new Canvases(device, pipeline, entries, 'premultiplied');
   }
 
   #buffer(words) {
@@ -128,44 +128,21 @@ export class SplatScreen {
     if (lens) this.#draw(lens.canvas, lens, 0.5);
   }
 
-  #of(canvas) {
-    if (this.#drawn.has(canvas)) return this.#drawn.get(canvas);
-    const context = canvas.getContext('webgpu');
-    const format = navigator.gpu.getPreferredCanvasFormat();
-    context.configure({ device: this.#device, format, alphaMode: 'premultiplied' });
-    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    const uniform = this.#device.createBuffer({ size: 4 * VIEW_WORDS, usage });
-    const entries = [{ binding: 0, resource: { buffer: uniform } }, ...this.#entries];
-    const bindings = this.#device.createBindGroup({ layout: this.#pipeline.getBindGroupLayout(0), entries });
-    this.#drawn.set(canvas, { context, uniform, bindings });
-    return this.#drawn.get(canvas);
-  }
-
   /** Fill a canvas with a part of the picture; left of `divider` pixels stay squares. */
   #draw(canvas, part, divider) {
-    const { context, uniform, bindings } = this.#of(canvas);
     const [width, height] = this.#size;
     const pixels = [part.x * width, part.y * height, part.width * width, part.height * height];
     const { rows, columns } = this.#grid;
     let scale = canvas.width / pixels[2];
     if (Math.abs(scale - 1) < 0.5 / canvas.width) scale = 1; // each pixel as one
-    this.#device.queue.writeBuffer(uniform, 0, Float32Array.of(
-      ...pixels, canvas.width, canvas.height, scale, divider, width, height, columns, rows));
-    const encoder = this.#device.createCommandEncoder();
-    const view = context.getCurrentTexture().createView();
-    const pass = encoder.beginRenderPass({ colorAttachments: [{ view, loadOp: 'clear', storeOp: 'store' }] });
-    pass.setPipeline(this.#pipeline);
-    pass.setBindGroup(0, bindings);
-    pass.draw(3);
-    pass.end();
-    this.#device.queue.submit([encoder.finish()]);
+    const numbers = new Float32Array(VIEW_WORDS);
+    numbers.set([
+      ...pixels, canvas.width, canvas.height, scale, divider, width, height, columns, rows]);
+    this.#canvases.draw(canvas, numbers);
   }
 
   destroy() {
     for (const held of this.#held) held.destroy();
-    for (const { context, uniform } of this.#drawn.values()) {
-      uniform.destroy();
-      context.unconfigure();
-    }
+    this.#canvases?.destroy();
   }
 }

@@ -23,16 +23,20 @@ const BASE_CHROMA = 1; // 4:2:0
 const TRIAL = 10; // milliseconds that are enough to tell which way of multiplying is faster
 const LITTLE = 100; // products of an invocation, about, where no layer is computed
 
-/** A GPU that can compute; null where there is none.
+/** A GPU that can compute; null where there is none, or none that is given.
  * @param {GPU | undefined} gpu `navigator.gpu`
  * @returns {Promise<GPUDevice | null>} with the largest textures and buffers that it has */
 export async function openDevice(gpu) {
-  const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) return null;
-  const { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
-  return adapter.requestDevice({
-    requiredLimits: { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize },
-  });
+  try {
+    const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter) return null;
+    const { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
+    return await adapter.requestDevice({
+      requiredLimits: { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize },
+    });
+  } catch {
+    return null;
+  }
 }
 
 /** A compute pipeline with what it is given: views and buffers by their bindings; workgroups; about how many products;
@@ -97,13 +101,13 @@ export class GpuRestorer {
 
   /** The passes of a head that was prepared. */
   async #passesOf(prepared) {
-    if (this.#ways.length > 1) await this.#choose(prepared.head);
+    if (this.#ways.length > 1) await this.#choose(prepared);
     return (prepared.passes ??= this.#headPasses(prepared.head, this.#ways[0]));
   }
 
-  /** Keep the way of multiplying that is faster here, found by some rows of a head. */
-  async #choose(head) {
-    const all = this.#ways.map((packed) => this.#headPasses(head, packed));
+  /** Keep the way of multiplying that is faster here, found by some rows of a head, and that head's passes. */
+  async #choose(prepared) {
+    const all = this.#ways.map((packed) => this.#headPasses(prepared.head, packed));
     let rows = 1;
     for (;;) {
       const took = [];
@@ -113,7 +117,9 @@ export class GpuRestorer {
       }
       const least = Math.min(...took);
       if (least >= TRIAL || rows >= all[0][0].rows) {
-        this.#ways = [this.#ways[took.indexOf(least)]];
+        const best = took.indexOf(least);
+        this.#ways = [this.#ways[best]];
+        prepared.passes = all[best];
         faster.set(this.#device, this.#ways[0]);
         return;
       }

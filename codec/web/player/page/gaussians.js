@@ -1,5 +1,7 @@
 /** Pictures as Gaussians (.nvs): read in a worker, and drawn at any size by a GPU or, without one, by that worker. */
 
+import { answer } from './asking.js';
+import { bytesBeside } from '../files/beside.js';
 import { NvcError } from '../files/bytes.js';
 import { openDevice } from '../gpu/gpu.js';
 import { ImageScreen, imageOf } from '../drawing/imagescreen.js';
@@ -37,7 +39,7 @@ export class Gaussians {
     const [data, tables] = await Promise.all([source.read(0, source.size), tablesFile()]);
     this.worker = new Worker(new URL('../gaussians/splatworker.js', import.meta.url), { type: 'module' });
     const { gaussians, rgba, moved } = await answer(this.worker, { do: 'open', data, tables });
-    this.device = moved && (await openDevice(navigator.gpu).catch(() => null));
+    this.device = moved && (await openDevice(navigator.gpu));
     this.screen = await this.#screenOf(gaussians, rgba, moved);
     const { width, height, codes } = gaussians;
     this.view.begin(this.screen, [width, height], true, ['pixels', 'Gaussians']);
@@ -127,16 +129,7 @@ class Enlarging {
 }
 
 async function tablesFile() {
-  const response = await fetch(new URL(TABLES, document.baseURI)).catch(() => null);
-  if (!response?.ok) throw new NvcError('the tables of .nvs files (tables.bin) are not beside this page');
-  return new Uint8Array(await response.arrayBuffer());
-}
-
-/** What a worker answers. */
-function answer(worker, job) {
-  return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => (data.failed ? reject(new NvcError(data.failed)) : resolve(data));
-    worker.onerror = () => reject(new NvcError('the worker of the player stopped'));
-    worker.postMessage(job);
-  });
+  const data = await bytesBeside(TABLES, document.baseURI);
+  if (!data) throw new NvcError('the tables of .nvs files (tables.bin) are not beside this page');
+  return data;
 }

@@ -51,7 +51,7 @@ export class Session {
   }
 
   async #open(source) {
-    this.opening = openDevice(navigator.gpu).catch(() => null); // it takes as long as the film does
+    this.opening = openDevice(navigator.gpu); // it takes as long as the film does
     this.film = await open(source);
     this.track = this.film.tracks.find(({ kind, codec }) => kind === 'video' && codec.startsWith('av01'));
     if (!this.track) throw new NvcError(`${source.name} has no AV1 video, so it is no film of ours`);

@@ -1,6 +1,8 @@
 /** Still pictures: the base decoded, restored in a worker, and drawn beside each other as films are. */
 
+import { answer } from './asking.js';
 import { openStill } from '../files/avif.js';
+import { bytesBeside } from '../files/beside.js';
 import { NvcError } from '../files/bytes.js';
 import { placed } from '../drawing/colour.js';
 import { missingOf, needsBase } from '../restore/colours.js';
@@ -84,14 +86,8 @@ export class Still {
   /** Let a worker restore it. */
   #restored(still, bases, head, fine) {
     this.worker = new Worker(new URL('../restore/worker.js', import.meta.url), { type: 'module' });
-    return new Promise((resolve, reject) => {
-      this.worker.addEventListener('message', ({ data }) => {
-        if (data.failed) reject(new NvcError(data.failed));
-        else resolve(data);
-      });
-      this.worker.addEventListener('error', () => reject(new NvcError('the worker of the player stopped')));
-      this.worker.postMessage({ do: 'still', ticket: 0, bases, still, head, fine });
-    }).finally(() => this.worker.terminate());
+    const job = { do: 'still', ticket: 0, bases, still, head, fine };
+    return answer(this.worker, job).finally(() => this.worker.terminate());
   }
 
   #showBase(why) {
@@ -150,7 +146,7 @@ async function decoded(codec, unit, still) {
 
 /** What base and head say, by the GPU; null where there is none that can do it. */
 async function fineByGpu(base, still, head) {
-  const device = await openDevice(navigator.gpu).catch(() => null);
+  const device = await openDevice(navigator.gpu);
   try {
     return await fineStill(device, base, still, head);
   } catch (error) {
@@ -162,8 +158,8 @@ async function fineByGpu(base, still, head) {
 }
 
 async function headFile(number) {
-  const response = number === 1 ? await fetch(new URL(HEAD_FILE, document.baseURI)).catch(() => null) : null;
-  if (!response?.ok) throw new NvcError(`the program's head ${number} of stills is not beside this page`);
-  const file = readHeadFile(new Uint8Array(await response.arrayBuffer()));
+  const data = number === 1 ? await bytesBeside(HEAD_FILE, document.baseURI) : null;
+  if (!data) throw new NvcError(`the program's head ${number} of stills is not beside this page`);
+  const file = readHeadFile(data);
   return () => file;
 }

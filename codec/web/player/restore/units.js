@@ -2,6 +2,7 @@
  * The temporal units of a film's base: their payloads read, each segment's head at hand, one picture after the other.
  */
 
+import { bytesBeside } from '../files/beside.js';
 import { NvcError } from '../files/bytes.js';
 import { split, sequenceHeader } from '../files/obu.js';
 import { HEAD, readProperties, unitPayloads } from './payload.js';
@@ -55,10 +56,9 @@ export class Pretrained {
   async want(number) {
     const name = PRETRAINED[number];
     if (!name || this.#files.has(number)) return;
-    const response = await fetch(new URL(name, this.page)).catch(() => null);
-    const data = response?.ok ? await response.arrayBuffer().catch(() => null) : null;
+    const data = await bytesBeside(name, this.page);
     if (!data) throw new NvcError(`${name}, a head of the program, is not beside this page`);
-    this.#files.set(number, readHeadFile(new Uint8Array(data)));
+    this.#files.set(number, readHeadFile(data));
   }
 
   /** @param {number} number
