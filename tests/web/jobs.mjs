@@ -2,8 +2,8 @@
 //
 //     node SCRIPT.mjs PLAYER JOBS
 //
-// PLAYER: folder of the modules; JOBS: a JSON file, a list of jobs, which `player.py` writes. What came of each is a line
-// of JSON; an NvcError is {error}, any other fault {fault}.
+// PLAYER: folder of the modules; JOBS: a JSON file, a list of jobs, which `player.py` writes. What came of each is a
+// line of JSON; an NvcError is {error}, any other fault {fault}.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
