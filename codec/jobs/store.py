@@ -23,12 +23,12 @@ import torch
 from heads.density.store import Family, identity
 from heads.restorer.coded import decode_layers
 from heads.restorer.spec import HeadSpec
+from heads.restorer.store import FILM_HEADS
 from heads.weights import encode_layers
 
 from ..errors import FormatError, OutputError, unwritable
 from ..events import SegmentStats
 from ..media.folders import workshop
-from ..segment.choice import FILM_HEAD
 from ..segment.encoder import Segment
 from ..segment.head import Head, film_head
 from ..wire.obu import TemporalUnit
@@ -40,7 +40,8 @@ ENCODER = 8  # raised whenever the encoder may give other bytes for the same wis
 
 def versions() -> tuple[object, ...]:
     """Versions of all that computes: where they are equal, on like machines, encodes give the same bytes."""
-    heads = film_head(FILM_HEAD, 0).identity, identity(Family.FILM), identity(Family.LIGHT)
+    films = (film_head(number, 0).identity for number in FILM_HEADS)
+    heads = *films, identity(Family.FILM), identity(Family.LIGHT)
     return (ENCODER, *heads, av.__version__, torch.__version__, version("constriction"))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from heads.layers import Layer
 from heads.restorer import store
 from heads.restorer.coded import decode_change, decode_layers
+from heads.restorer.derived import SOURCE
 from heads.restorer.spec import HeadSpec
 
 from ..base.quantiser import BASE_Q_ZERO
@@ -52,9 +53,9 @@ class Head:
         object.__setattr__(self, "identity", crc)
 
 
-def film_head(number: int, base_q: int, change: bytes = b"") -> Head:
-    """A pretrained head, with what a film changes of it. Raises HeadError."""
-    stored = store.film_head(number)
+def film_head(number: int, base_q: int, change: bytes = b"", planes: int = SOURCE) -> Head:
+    """A pretrained head for so many packed planes, with what a film changes of it. Raises HeadError."""
+    stored = store.film_head(number, planes)
     layers = decode_change(change, stored.spec, stored.layers) if change else stored.layers
     return Head(stored.spec, tuple(layers), base_q=base_q)
 
@@ -68,9 +69,11 @@ def read_head(header: SegmentHeader, pts: int, known: Head | None, earlier: Earl
         spec = HeadSpec(*shape)
         return Head(spec, tuple(decode_layers(header.head, spec)), header.gate)
     if header.head_kind == PRETRAINED_HEAD:
-        head = film_head(header.reference, *read_pretrained(header.head))
+        head = film_head(header.reference, *read_pretrained(header.head), shape[0])
         if head.spec.shape != shape:
             raise FormatError("the program's head of that number has another shape")
+        if store.film_head(header.reference).factor != header.scale:
+            raise FormatError("the program's head of that number is for a base of another size")
         return head
     if known is None or known.identity != header.reference:
         known = _earlier_head(header.reference, pts, earlier, chain)

@@ -98,8 +98,8 @@ class SegmentHeader(Record, what="a segment header"):
             raise FormatError("the gate does not fit the history")
         if v["head_kind"] == WHOLE_HEAD and v["reference"]:
             raise FormatError("a whole head refers to another one")
-        if v["head_kind"] == PRETRAINED_HEAD and (not v["reference"] or v["history"] or v["scale"]):
-            raise FormatError("a head of the program has no number, a history, or a base of another size")
+        if v["head_kind"] == PRETRAINED_HEAD and (not v["reference"] or v["history"]):
+            raise FormatError("a head of the program has no number, or a history")
         loss = FILM_MODES[v["loss_kind"]]
         if v["loss_step"] not in loss.steps:
             raise FormatError("the quantiser step does not fit the kind of loss-stream")

@@ -155,9 +155,9 @@ def test_illegal_values_are_refused(header: SegmentHeader, values: dict[str, int
 
 
 def test_a_head_of_the_program_has_a_number_and_no_history() -> None:
-    pretrained = replace(FULL, head_kind=3, history=0, gate=0, reference=1, scale=Fraction(1))
+    pretrained = replace(FULL, head_kind=3, history=0, gate=0, reference=1)
     assert read_segment(write_segment(pretrained)) == pretrained
-    wishes = ({"reference": 0}, {"scale": Fraction(2)}, {"history": 1, "gate": 4}, {"head": b""})
+    wishes = ({"reference": 0}, {"history": 1, "gate": 4}, {"head": b""})
     for wrong in (replace(pretrained, **wish) for wish in wishes):
         with pytest.raises(FormatError):
             write_segment(wrong)
