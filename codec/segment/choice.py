@@ -66,6 +66,11 @@ def score(psnr: float, size: float) -> float:
     return psnr - WORTH * math.log(size)
 
 
+def price_of(size: int, pictures: int) -> float:
+    """What a bit more of so many bytes is worth, in dB of one of the pictures."""
+    return WORTH * pictures / (8 * size)
+
+
 def lambda_of(step: int, fmt: PlaneFormat) -> float:
     """The lambda that a loss-stream's step was chosen for."""
     return (step / (STEP_OF_LAMBDA * _steps(fmt))) ** 2

@@ -28,7 +28,7 @@ from ..loss.coder import LossSettings
 from ..loss.modes import FILM_MODES, TRANSFORM
 from ..settings import Settings
 from ..wire.obu import TemporalUnit, inject, with_messages
-from .choice import WORTH, Choice, Chooser, lambda_of
+from .choice import Choice, Chooser, lambda_of, price_of
 from .fit_density import DensityFit
 from .fit_steering import steering_of, told_before
 from .head import Head
@@ -184,7 +184,7 @@ class SegmentEncoder:
         spec = choice.head.spec if choice.head else None
         if spec is None or spec.history or choice.loss.mode:
             return run(None)
-        price = WORTH * len(self.frames) / (8 * base.bytes)
+        price = price_of(base.bytes, len(self.frames))
         found, steering = run(price)
         whole = [replace(picture, blocks=np.ones_like(picture.blocks)) for picture in found.steered]
         more = len(steering) - len(steering_of(whole, spec.base_q))
