@@ -14,6 +14,7 @@ import numpy as np
 
 from heads.restorer.fit import Example, Schedule
 from heads.restorer.spec import HeadSpec
+from heads.restorer.store import film_head_for
 from heads.weights import encode_change, encode_layers
 
 from ..base.coded import Base
@@ -30,7 +31,6 @@ from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
 
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; see bench/NOTES.md, "What a byte is worth"
 STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; see bench/NOTES.md, "Step of the loss-stream"
-FILM_HEAD = 1  # number of the pretrained head that films are encoded with
 # bytes of the base for each batch, and the fewest batches: what a change wins of a small base is less than its price;
 # see bench/NOTES.md, "What a segment changes of the head"
 FIT_BYTES, FIT_FEWEST = 400, 75
@@ -113,27 +113,22 @@ class Chooser:
         is."""
         if self.known:
             best = better(best, self._difference(best, self.known, self.known))
-        if self._pretrained:
-            return self.with_pretrained(best)
+        if number := film_head_for(self._passes.scale):
+            return self.with_pretrained(best, number)
         if self.known:
             return self._with_known(best, self.known)
         return self._with_own(best)
 
-    @property
-    def _pretrained(self) -> int:
-        """Number of the pretrained head for such films, 0 where there is none."""
-        return FILM_HEAD if self._passes.scale == 1 and self._passes.info.format.chroma == "420" else 0
-
-    def with_pretrained(self, best: Choice) -> Choice:
-        """With the pretrained head as it is, or with what it becomes when it learns from the segment, beginning with
-        what the last segment made of it."""
-        number, truth = self._pretrained, base_q_of(self._passes.quantiser(self._base.crf))
+    def with_pretrained(self, best: Choice, number: int) -> Choice:
+        """With the pretrained head of that number as it is, or with what it becomes when it learns from the segment,
+        beginning with what the last segment made of it."""
+        truth = base_q_of(self._passes.quantiser(self._base.crf))
         for finer in self._preset.finer:  # told a quantiser finer than the truth, a head often does better
             base_q = max(truth - finer, -BASE_Q_ZERO)
-            trial = self._tried(best, film_head(number, base_q), PRETRAINED_HEAD, write_pretrained(base_q), number)
-            best = better(best, trial)
+            told = film_head(number, base_q, planes=self._planes)
+            best = better(best, self._tried(best, told, PRETRAINED_HEAD, write_pretrained(base_q), number))
         base_q = best.head.base_q if best.head else truth
-        anchor = start = film_head(number, base_q)
+        anchor = start = film_head(number, base_q, planes=self._planes)
         if self.known and self.known.spec == anchor.spec:  # then it is a change of the same head
             start = replace(self.known, base_q=base_q)
         steps = self._batches()

@@ -14,6 +14,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from heads.restorer.store import film_head_for
+
 from ..events import Listener, Stage
 from ..frames import VideoInfo, channels_of
 from ..settings import SCALES, Settings
@@ -94,15 +96,15 @@ class Effort:
             return self.density()
         if not self.settings.head:
             return 0.0
-        if self.scale == 1 and self.info.format.chroma == "420":
+        loss = self.restoring() if self.settings.loss == "auto" and self.scale > 1 else 0.0
+        if film_head_for(self.scale):
             steps = self._preset.batches(self.frames * self._picture) if batches is None else batches
-            return (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps)
+            return (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps) + loss
         schedule = self._preset.schedule
         widths = [width for width, _ in self._preset.widths]
         tried = widths if self._preset.try_all else widths[-1:]
         steps = schedule.float_steps + schedule.integer_steps
-        total = self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried)
-        return total + (self.restoring() if self.settings.loss == "auto" and self.scale > 1 else 0.0)
+        return self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried) + loss
 
     def restoring(self) -> float:
         """The pictures as a decoder shows them, with their loss-stream."""
