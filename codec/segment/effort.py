@@ -35,7 +35,7 @@ BATCH_OF_DENSITY = 0.02
 
 EVALUATED = 16  # pictures that a comparison of heads looks at
 TRIES = 3  # codings of a base that a search for a wish takes
-PROBES, PROBED, PROBED_SIZES = 3, 24, 0.8  # choosing a scale: bases, pictures, the share of all sizes that is tried
+PROBES, PROBED = 3, 33  # choosing a scale: bases of each size at most, pictures (a key one, and a MINI_GOP)
 PROBE_PRESET, GLANCE_PRESET = 8, 12
 MINI_GOP = 32  # pictures of SVT-AV1's hierarchy: the first one out brings most of the others' work with it
 
@@ -120,8 +120,8 @@ class Effort:
         share = min(self.frames, PROBED) / self.frames
         if self.tries == 1:  # mostly a glance is enough
             return share * (self.coding(GLANCE_PRESET) + self.comparing())
-        sizes = sum(1 / float(s) ** 2 for s in SCALES) * PROBED_SIZES
-        return PROBES * share * (self.coding(PROBE_PRESET) + self.comparing()) * sizes
+        sizes = sum(1 / float(s) ** 2 for s in SCALES)
+        return (PROBES - 1) * share * (self.coding(PROBE_PRESET) * sizes + self.comparing() * len(SCALES))
 
     @property
     def tries(self) -> int:

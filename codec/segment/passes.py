@@ -199,9 +199,10 @@ class Passes:
                 run.checksums.append(crc)
         return replace(run, psnrs=np.array(psnrs))
 
-    def trial(self, base: Base, head: Head) -> Predictions:
-        """What a head without history predicts of a few pictures, by their numbers."""
-        only = self.evaluated()
+    def trial(self, base: Base, head: Head, only: Sequence[int] = ()) -> Predictions:
+        """What a head without history predicts of a few pictures, those `only` or else of `evaluated`, by their
+        numbers."""
+        only = only or self.evaluated()
         found: dict[int, Prediction] = {}
         for k, prediction in zip(only, self._predicted(self.restorer(head), False, base, only), strict=True):
             found[k] = prediction
