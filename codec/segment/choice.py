@@ -24,7 +24,7 @@ from ..loss.coder import LossSettings
 from ..loss.modes import TRANSFORM
 from ..metrics import weighted
 from ..settings import MAX_STEP
-from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
+from .fit_restorer import LAYERS, coarse_of, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
 from .passes import OVERHEAD, Passes, Predictions, Run
 from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
@@ -140,7 +140,7 @@ class Chooser:
         head = fit_restorer(self._passes, examples, start.spec, schedule, start, anchor=anchor)
         if head is None:
             return best
-        data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, FIT_COARSE))
+        data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, coarse_of(anchor.spec)))
         return better(best, self._tried(best, head, PRETRAINED_HEAD, data, number))
 
     def _batches(self) -> int:
@@ -201,11 +201,12 @@ class Chooser:
 
     def _with_loss(self, best: Choice) -> Choice:
         """With a loss-stream on top, and history in the head that goes with it; or as it is."""
-        lam = self._lambda()
-        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * _steps(self._passes.info.format), 1), MAX_STEP))
-        trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=step), lam=lam))
+        lam, history = self._lambda(), self._settings.history
+        step = max(1, round(STEP_OF_LAMBDA * math.sqrt(lam) * _steps(self._passes.info.format)))
+        if step > MAX_STEP and not history:  # a bit is worth more than blocks have to be won; see bench/NOTES.md
+            return best
+        trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=min(step, MAX_STEP)), lam=lam))
         found = better(best, trial)
-        history = self._settings.history
         if history is None:  # earlier pictures know more than the base only where a loss-stream brought detail
             history = 1 if found.loss.mode else 0
         if history and self._settings.head and len(self._passes.frames) > 1:
