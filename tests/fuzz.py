@@ -334,13 +334,14 @@ def fresh(folder: Path) -> None:
     codec.segment.choice.WORTH = 1e-6  # type: ignore[attr-defined]
     codec.segment.choice.FIT_BYTES = 1  # type: ignore[attr-defined]
     usual = Settings(preset="fast", device="cpu", crf=55, threads=1)
-    for name, wishes, film_head in (
-        ("loss", {"scale": Fraction(2), "loss": 16, "history": 1}, 1),
-        ("exact", {"scale": Fraction(2), "max_error": 0, "head": False}, 1),
-        ("plain", {"scale": Fraction(1), "loss": "off", "head": False}, 1),
-        ("chain", {"scale": Fraction(1)}, 0),
+    pretrained = store.FILM_HEADS
+    for name, wishes, known in (
+        ("loss", {"scale": Fraction(2), "loss": 16, "history": 1}, pretrained),
+        ("exact", {"scale": Fraction(2), "max_error": 0, "head": False}, pretrained),
+        ("plain", {"scale": Fraction(1), "loss": "off", "head": False}, pretrained),
+        ("chain", {"scale": Fraction(1)}, {}),
     ):
-        codec.segment.choice.FILM_HEAD = film_head  # type: ignore[attr-defined]
+        store.FILM_HEADS = known
         codec.encode(source, folder / f"{name}.nvc", replace(usual, **wishes))
     _remuxed(folder / "loss.nvc", folder / "matroska.nvc", "matroska")
     _remuxed(folder / "exact.nvc", folder / "fragments.nvc", "mp4", {"movflags": "frag_every_frame+empty_moov"})

@@ -32,6 +32,7 @@ from codec.media.sinks import open_sink
 from codec.settings import Settings, StillSettings
 from codec.still.decode import decode_still
 from codec.still.encode import encode_still
+from heads.restorer import store
 from samples.texture import texture_frames
 from tests.makers import cover_picture, tone
 
@@ -50,6 +51,10 @@ FILMS = {
 WHOLE = {"whole": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=0, preset="medium"))}
 LIGHT = {"light": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=0, preset="fast"))}
 PRETRAINED = {"shipped": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), preset="fast"))}
+DERIVED = {
+    f"derived-{chroma}": (PlaneFormat(chroma, depth), Settings(crf=50, scale=Fraction(1), preset="fast"))
+    for chroma, depth in (("400", 8), ("422", 10), ("444", 8))
+}
 
 
 def crc_of(path: Path) -> int:
@@ -93,7 +98,8 @@ def drawn_still() -> NDArray[np.uint8]:
 def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
     codec.segment.choice.WORTH = 0.01  # tools are used wherever they gain, for their own sake
-    codec.segment.choice.FILM_HEAD = int(wanted is not FILMS)
+    if wanted is FILMS:
+        store.FILM_HEADS.clear()  # heads of their own
     codec.segment.fit_density.LEAST_SAMPLES, codec.segment.fit_density.DensityFit.price = 0, lambda *_: -1.0  # type: ignore[method-assign]
     crcs = json.loads(CRCS.read_text()) if CRCS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -207,6 +213,7 @@ def palettes() -> None:
 MAKERS = {
     "films": films,
     "shipped": lambda: films(PRETRAINED),
+    "derived": lambda: films(DERIVED),
     "whole": lambda: films(WHOLE),
     "light": lambda: films(LIGHT),
     "tracks": tracks,

@@ -22,6 +22,7 @@ from codec.loss.modes import DENSITY, LINEAR, OFF, TRANSFORM
 from codec.segment import payload
 from codec.segment.payload import SegmentHeader, film_memory
 from codec.segment.units import AHEAD, SegmentUnits
+from codec.settings import SCALES
 from codec.still.payload import StillHeader, header_of, still_memory
 from codec.wire.mp4 import check_index
 from tests.makers import GOLDEN, Run, base_temporal_units, drawn_frames, shell, write_frames
@@ -42,7 +43,10 @@ def film_header(width: int, height: int, **fields: object) -> SegmentHeader:
 
 def test_defaults_let_films_of_8k_and_the_largest_stills_through() -> None:
     for loss in (OFF.film, TRANSFORM.film, DENSITY.film):
-        assert film_memory(film_header(7680, 4320, loss_kind=loss, group=1 if loss else 8)) < FILM_MEMORY
+        each = {"loss_kind": loss, "group": 1 if loss else 8}
+        assert film_memory(film_header(7680, 4320, **each)) < FILM_MEMORY
+        for scale in SCALES[1:]:
+            assert film_memory(film_header(7680, 4320, scale=scale, layers=6, head_width=24, **each)) < FILM_MEMORY
     assert FILM_PIXELS >= 7680 * 4320
     for bounded in (0, 1, 2):
         assert still_memory(StillHeader(16384, 8192, 3, 8, head=1, bounded=bounded)) < STILL_MEMORY

@@ -28,13 +28,14 @@ from codec.frames import Frame, VideoInfo
 from codec.loss.coder import LossSettings
 from codec.machine import use_threads
 from codec.metrics import plane_psnrs
-from codec.segment.choice import FILM_HEAD, FIT_RATE
+from codec.segment.choice import FIT_RATE
 from codec.segment.encoder import SegmentEncoder
 from codec.segment.fit_restorer import examples_of, fit_restorer
 from codec.segment.head import film_head
 from codec.segment.passes import Passes
 from codec.settings import PRESETS, Settings
 from heads.restorer.fit import Schedule
+from heads.restorer.store import film_head_for
 
 from ..process import BenchError
 from ..tables import fixed, table
@@ -79,7 +80,7 @@ def measured(clip: str, count: int, settings: Settings) -> tuple[Stages, int]:
     passes = Passes(frames, info, settings, Fraction(1))
     base = stages.time("base coded, decoded, compared", count, lambda: passes.base(settings.start_crf))
     stages.time("of that: decoded, compared", count, lambda: compare(base, frames, info))
-    head = film_head(FILM_HEAD, base_q_of(passes.quantiser(base.crf)))
+    head = film_head(film_head_for(1), base_q_of(passes.quantiser(base.crf)))
     batches = passes.preset.batches(info.width * info.height * count / 1e6)
     schedule = Schedule(0, batches, rate=FIT_RATE)
     examples, _ = stages.time("examples", count, lambda: examples_of(passes, base, schedule, base_q=head.base_q))

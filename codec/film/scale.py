@@ -1,8 +1,9 @@
 """Which size the base should have: measured on the film's first segment.
 
-A few pictures are coded at each size and three quantisers; sizes are compared at the rate (or the quality) that was
-asked for. Below a certain rate a smaller base wins, at most rates the full size does; where a glance at the film shows
-that it is far above, nothing is compared.
+A few pictures are coded at each size, with quantisers about the one that meets the wish, and shown as a decoder would
+with the head of the program for that size; sizes are compared at the rate (or the quality) that was asked for. Below a
+certain rate a smaller base wins, at most rates the full size does; where a glance at the film shows that it is far
+above, nothing is compared.
 """
 
 from __future__ import annotations
@@ -14,47 +15,119 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..base.coded import Base
-from ..events import Listener, Stage
-from ..frames import Frame, VideoInfo
-from ..segment.effort import GLANCE_PRESET, PROBE_PRESET, PROBED, PROBED_SIZES
-from ..segment.encoder import SegmentEncoder
-from ..segment.presets import PRESETS
-from ..settings import CRF_MAX, SCALES, Settings
+from heads.restorer.store import film_head_for
 
-PROBE_CRFS = (24.0, 40.0, 56.0)
+from ..base.coded import Base
+from ..base.quantiser import base_q_of
+from ..events import Listener, Stage
+from ..frames import Frame, VideoInfo, channels_of
+from ..metrics import weighted
+from ..segment.choice import WORTH
+from ..segment.effort import GLANCE_PRESET, PROBE_PRESET, PROBED, PROBES
+from ..segment.encoder import SegmentEncoder
+from ..segment.head import film_head
+from ..segment.presets import PRESETS
+from ..segment.rate import RATE_SLOPE
+from ..settings import CRF_MAX, CRF_STEP, SCALES, Settings
+
 PLENTY = 0.05  # bits for each sample of luma, of a glance, from which no smaller base wins
 SMALLEST = 64  # samples: no base is made narrower or lower than this
-ADVANTAGE = 0.1  # dB by which a smaller base must win: short probes flatter it
+ADVANTAGE = 0.03  # dB by which a smaller base must win
 MARGIN = 0.5  # dB by which a size may fall behind before smaller ones are no longer tried
+SHRINKS = 1.2  # a base smaller by s takes, at a quantiser, 1/s^SHRINKS of the bytes, about: where a search begins
+NEAR = 0.15  # factor e of rate from the wish that a line may bridge
+RESTORED = 4  # pictures of a probe that the head is tried on
 
 
 @dataclass(frozen=True)
-class _Curve:
-    scale: Fraction
-    rates: tuple[float, ...]  # ln bytes, rising
-    psnrs: tuple[float, ...]
-    crfs: tuple[float, ...]  # SVT-AV1's own
+class _Point:
+    """A probe: SVT-AV1's `crf`, ln of the bytes that a picture takes, and PSNR-YUV in dB as it would be shown."""
 
-    def psnr_at(self, rate: float) -> float:
-        return _line(rate, self.rates, self.psnrs)
-
-    def rate_at(self, psnr: float) -> float:
-        return _line(psnr, self.psnrs, self.rates)
-
-    def reaches(self, rate: float) -> bool:
-        """Whether the coarsest quantiser takes no more."""
-        return _line(CRF_MAX, self.crfs[::-1], self.rates[::-1]) <= rate
-
-    def crf_at(self, rate: float) -> float:
-        return min(max(_line(rate, self.rates, self.crfs), 1.0), CRF_MAX)
+    crf: float
+    rate: float
+    psnr: float
 
 
-def _line(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Piecewise linear, continued beyond the ends along the outer pieces."""
-    k = min(max(int(np.searchsorted(xs, x)), 1), len(xs) - 1)
-    run = xs[k] - xs[k - 1]
-    return ys[k - 1] if run == 0 else ys[k - 1] + (x - xs[k - 1]) * (ys[k] - ys[k - 1]) / run
+@dataclass(frozen=True)
+class _Wish:
+    """The rate (ln of bytes a picture) that is asked for, or the PSNR in dB."""
+
+    rate: float | None = None
+    psnr: float | None = None
+
+    def excess(self, point: _Point) -> float:
+        """How much more a probe takes than it should, in factors e of rate, about."""
+        if self.rate is not None:
+            return point.rate - self.rate
+        assert self.psnr is not None
+        return (point.psnr - self.psnr) / WORTH
+
+
+class _Size:
+    """Probes of one size of the base. `length`: pictures of the segment that `frames` are taken from."""
+
+    def __init__(self, frames: Sequence[Frame], info: VideoInfo, settings: Settings, scale: Fraction, length: int):
+        self.scale, self.points = scale, list[_Point]()
+        self.reached = True  # whether the wish is within the quantiser's range
+        self._encoder = SegmentEncoder(frames, info, replace(settings, preset="fast"), scale)
+        self._length = length
+        self._head = film_head_for(scale) if settings.head else 0
+
+    def probe(self, crf: float) -> _Point:
+        """Code the pictures."""
+        base = self._encoder.base(crf, PROBE_PRESET)
+        sizes = [len(packet.data) for packet in base.packets]
+        rest = sum(sizes[1:]) / max(1, len(sizes) - 1)  # a picture, but for the one that opens the segment
+        each = (sizes[0] + rest * (self._length - 1)) / self._length
+        self.points.append(_Point(crf, math.log(each), base.psnr + self._gain(base)))
+        return self.points[-1]
+
+    def _gain(self, base: Base) -> float:
+        """dB that the head adds, on a few pictures."""
+        if not self._head:
+            return 0.0
+        count, passes = len(base.packets), self._encoder.passes
+        head = film_head(self._head, base_q_of(base.crf), planes=channels_of(passes.info.format.chroma))
+        tried = np.unique(np.linspace(0, count - 1, min(count, RESTORED + 2)).astype(int))[1:-1].tolist()
+        found = passes.trial(base, head, tried or [0])
+        restored = np.array([prediction.psnrs for prediction in found.values()])
+        return weighted(restored) - weighted(base.psnrs[list(found)])
+
+    def search(self, wish: _Wish, start: float) -> None:
+        """Probe about the quantiser that meets a wish, PROBES of them at most."""
+        at = min(max(round(start / CRF_STEP) * CRF_STEP, 1.0), CRF_MAX)
+        for _ in range(PROBES):
+            excess = wish.excess(self.probe(at))
+            if excess > 0 and at == CRF_MAX:
+                self.reached = False
+            if not self.reached or (len(self.points) > 1 and abs(excess) < NEAR):
+                return
+            move = max(abs(excess) / RATE_SLOPE, 8 * CRF_STEP)
+            at, before = min(max(at + math.copysign(move, excess), 1.0), CRF_MAX), at
+            at = round(at / CRF_STEP) * CRF_STEP
+            if at == before:
+                return
+
+    def crf_at(self, wish: _Wish) -> float:
+        """The quantiser that meets a wish."""
+        return min(max(self._line(wish, "crf", -1 / RATE_SLOPE), 1.0), CRF_MAX)
+
+    def worth_at(self, wish: _Wish) -> float:
+        """What this size gives where a wish is met, in dB: of PSNR, or of the rate's worth. Minus infinity where its
+        coarsest quantiser takes more bytes."""
+        if wish.rate is not None:
+            return self._line(wish, "psnr", WORTH) if self.reached else -math.inf
+        rate = self._line(wish, "rate", 1.0) if self.reached else self.points[-1].rate
+        return -WORTH * rate
+
+    def _line(self, wish: _Wish, name: str, slope: float) -> float:
+        """The value of a point by that `name` where a wish is met: on the line through the two nearest probes, or by a
+        usual `slope` where there is but one."""
+        first, *others = sorted(self.points, key=lambda point: abs(wish.excess(point)))
+        value: float = getattr(first, name)
+        if others and (run := wish.excess(others[0]) - wish.excess(first)):
+            slope = (getattr(others[0], name) - value) / run
+        return value - wish.excess(first) * slope
 
 
 def choose_scale(
@@ -67,43 +140,34 @@ def choose_scale(
         return settings.scale, start
     if settings.max_error is not None:
         return Fraction(1), start
-    middle = max(0, (len(frames) - PROBED) // 2)  # films begin with titles and fades
-    frames = frames[middle : middle + PROBED]
-    probe = replace(settings, preset="fast")
+    length, middle = len(frames), max(0, (len(frames) - PROBED) // 2)  # films begin with titles and fades
+    frames, quantiser = frames[middle : middle + PROBED], preset.quantiser(start)
     if settings.target_psnr is None and not bytes_per_second:
-        glance = SegmentEncoder(frames, info, probe, Fraction(1)).base(preset.quantiser(start), GLANCE_PRESET)
+        probe = replace(settings, preset="fast")
+        glance = SegmentEncoder(frames, info, probe, Fraction(1)).base(quantiser, GLANCE_PRESET)
         if 8 * glance.bytes > PLENTY * info.width * info.height * len(frames):
             return Fraction(1), start
-    best: tuple[float, Fraction, float] | None = None  # PSNR, minus infinity where the rate is out of reach
-    goal: float | None = None
-    work = sum(1 / float(s) ** 2 for s in SCALES)
+    wish = _Wish(psnr=settings.target_psnr)
+    if bytes_per_second:
+        wish = _Wish(math.log(max(1.0, bytes_per_second / float(info.rate))))
+    best: tuple[float, _Size] | None = None
+    work = sum(1 / float(scale) ** 2 for scale in SCALES)
     for n, scale in enumerate(SCALES):
         if scale > 1 and min(info.width, info.height) / scale < SMALLEST:
             break
-        encoder, points = SegmentEncoder(frames, info, probe, scale), list[Base]()
-        for crf in reversed(PROBE_CRFS):
-            done = sum(1 / float(s) ** 2 for s in SCALES[:n]) + len(points) / len(PROBE_CRFS) / float(scale) ** 2
-            listen(Stage("scale", min(done / (work * PROBED_SIZES), 1.0)))
-            points.append(encoder.base(crf, PROBE_PRESET))
-        curve = _Curve(
-            scale,
-            tuple(math.log(p.bytes) for p in points),
-            tuple(p.psnr for p in points),
-            tuple(p.crf for p in points),
-        )
-        if goal is None:
-            if settings.target_psnr is not None:
-                goal = curve.rate_at(settings.target_psnr)
-            elif bytes_per_second:
-                goal = math.log(max(1.0, bytes_per_second * len(frames) / float(info.rate)))
-            else:
-                goal = _line(preset.quantiser(start), curve.crfs[::-1], curve.rates[::-1])
-        reached = not bytes_per_second or curve.reaches(goal)
-        psnr = curve.psnr_at(goal) - (ADVANTAGE if scale > 1 else 0.0) if reached else -math.inf
-        crf = preset.asked(curve.crf_at(goal)) if scale > 1 or settings.crf is None else start
-        if best is None or psnr > best[0] or best[0] == -math.inf:  # where none reaches it, the smallest
-            best = (psnr, scale, crf)
-        elif psnr < best[0] - MARGIN:
+        listen(Stage("scale", sum(1 / float(done) ** 2 for done in SCALES[:n]) / work))
+        size = _Size(frames, info, settings, scale, length)
+        if wish == _Wish():  # the full size says what rate the quantiser stands for
+            wish = _Wish(size.probe(quantiser).rate)
+        else:
+            size.search(wish, quantiser - SHRINKS * math.log(scale) / RATE_SLOPE)
+        worth = size.worth_at(wish) - (ADVANTAGE if scale > 1 else 0.0)
+        if best is None or worth > best[0] or best[0] == -math.inf:  # where none reaches it, the smallest
+            best = worth, size
+        elif worth < best[0] - MARGIN:
             break
     assert best is not None
-    return best[1], best[2]
+    found = best[1]
+    if found.scale == 1 and settings.crf is not None:
+        return found.scale, start
+    return found.scale, preset.asked(found.crf_at(wish))

@@ -21,9 +21,9 @@ import av
 import torch
 
 from heads.density.store import Family, identity
+from heads.restorer import store as restorers
 from heads.restorer.coded import decode_layers
 from heads.restorer.spec import HeadSpec
-from heads.restorer.store import FILM_HEADS
 from heads.weights import encode_layers
 
 from ..errors import FormatError, OutputError, unwritable
@@ -40,7 +40,7 @@ ENCODER = 8  # raised whenever the encoder may give other bytes for the same wis
 
 def versions() -> tuple[object, ...]:
     """Versions of all that computes: where they are equal, on like machines, encodes give the same bytes."""
-    films = (film_head(number, 0).identity for number in FILM_HEADS)
+    films = (film_head(number, 0).identity for number in restorers.FILM_HEADS)
     heads = *films, identity(Family.FILM), identity(Family.LIGHT)
     return (ENCODER, *heads, av.__version__, torch.__version__, version("constriction"))
 

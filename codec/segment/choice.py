@@ -14,6 +14,7 @@ import numpy as np
 
 from heads.restorer.fit import Example, Schedule
 from heads.restorer.spec import HeadSpec
+from heads.restorer.store import film_head_for
 from heads.weights import encode_change, encode_layers
 
 from ..base.coded import Base
@@ -23,14 +24,13 @@ from ..loss.coder import LossSettings
 from ..loss.modes import TRANSFORM
 from ..metrics import weighted
 from ..settings import MAX_STEP
-from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
+from .fit_restorer import LAYERS, coarse_of, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
 from .passes import OVERHEAD, Passes, Predictions, Run
 from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
 
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; see bench/NOTES.md, "What a byte is worth"
 STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; see bench/NOTES.md, "Step of the loss-stream"
-FILM_HEAD = 1  # number of the pretrained head that films are encoded with
 # bytes of the base for each batch, and the fewest batches: what a change wins of a small base is less than its price;
 # see bench/NOTES.md, "What a segment changes of the head"
 FIT_BYTES, FIT_FEWEST = 400, 75
@@ -97,6 +97,7 @@ class Chooser:
         usable = known and known.spec.planes == self._planes and not known.spec.history
         self.known = known if usable else None
         self._plain = base.psnrs[passes.evaluated()]
+        self._pretrained = film_head_for(passes.scale, self._preset.light)
         self._told = passes.differences(base) if self._pretrained >= OWN_FROM else []
         self._agenda = passes.begin("head", passes.effort.choosing(self._batches()))
 
@@ -124,26 +125,21 @@ class Chooser:
         if self.known:
             best = better(best, self._difference(best, self.known, self.known))
         if self._pretrained:
-            return self.with_pretrained(best)
+            return self.with_pretrained(best, self._pretrained)
         if self.known:
             return self._with_known(best, self.known)
         return self._with_own(best)
 
-    @property
-    def _pretrained(self) -> int:
-        """Number of the pretrained head for such films, 0 where there is none."""
-        return FILM_HEAD if self._passes.scale == 1 and self._passes.info.format.chroma == "420" else 0
-
-    def with_pretrained(self, best: Choice) -> Choice:
-        """With the pretrained head as it is, or with what it becomes when it learns from the segment, beginning with
-        what the last segment made of it."""
-        number, truth = self._pretrained, base_q_of(self._passes.quantiser(self._base.crf))
+    def with_pretrained(self, best: Choice, number: int) -> Choice:
+        """With the pretrained head of that number as it is, or with what it becomes when it learns from the segment,
+        beginning with what the last segment made of it."""
+        truth = base_q_of(self._passes.quantiser(self._base.crf))
         for finer in self._preset.finer:  # told a quantiser finer than the truth, a head often does better
             base_q = max(truth - finer, -BASE_Q_ZERO)
-            trial = self._tried(best, film_head(number, base_q), PRETRAINED_HEAD, write_pretrained(base_q), number)
-            best = better(best, trial)
+            told = film_head(number, base_q, planes=self._planes)
+            best = better(best, self._tried(best, told, PRETRAINED_HEAD, write_pretrained(base_q), number))
         base_q = best.head.base_q if best.head else truth
-        anchor = start = film_head(number, base_q)
+        anchor = start = film_head(number, base_q, planes=self._planes)
         if self.known and self.known.spec == anchor.spec:  # then it is a change of the same head
             start = replace(self.known, base_q=base_q)
         steps = self._batches()
@@ -155,7 +151,7 @@ class Chooser:
         head = fit_restorer(self._passes, examples, start.spec, schedule, start, anchor=anchor)
         if head is None:
             return best
-        data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, FIT_COARSE))
+        data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, coarse_of(anchor.spec)))
         return better(best, self._tried(best, head, PRETRAINED_HEAD, data, number))
 
     def _batches(self) -> int:
@@ -218,11 +214,12 @@ class Chooser:
 
     def _with_loss(self, best: Choice) -> Choice:
         """With a loss-stream on top, and history in the head that goes with it; or as it is."""
-        lam = self._lambda()
-        step = round(min(max(STEP_OF_LAMBDA * math.sqrt(lam) * _steps(self._passes.info.format), 1), MAX_STEP))
-        trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=step), lam=lam))
+        lam, history = self._lambda(), self._settings.history
+        step = max(1, round(STEP_OF_LAMBDA * math.sqrt(lam) * _steps(self._passes.info.format)))
+        if step > MAX_STEP and not history:  # a bit is worth more than blocks have to be won; see bench/NOTES.md
+            return best
+        trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=min(step, MAX_STEP)), lam=lam))
         found = better(best, trial)
-        history = self._settings.history
         if history is None:  # earlier pictures know more than the base only where a loss-stream brought detail
             history = 1 if found.loss.mode else 0
         if history and self._settings.head and len(self._passes.frames) > 1:

@@ -14,6 +14,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from heads.restorer.store import film_head_for
+
 from ..events import Listener, Stage
 from ..frames import VideoInfo, channels_of
 from ..settings import SCALES, Settings
@@ -33,7 +35,7 @@ BATCH_OF_DENSITY = 0.02
 
 EVALUATED = 16  # pictures that a comparison of heads looks at
 TRIES = 3  # codings of a base that a search for a wish takes
-PROBES, PROBED, PROBED_SIZES = 3, 24, 0.8  # choosing a scale: bases, pictures, the share of all sizes that is tried
+PROBES, PROBED = 3, 33  # choosing a scale: bases of each size at most, pictures (a key one, and a MINI_GOP)
 PROBE_PRESET, GLANCE_PRESET = 8, 12
 MINI_GOP = 32  # pictures of SVT-AV1's hierarchy: the first one out brings most of the others' work with it
 
@@ -94,15 +96,15 @@ class Effort:
             return self.density()
         if not self.settings.head:
             return 0.0
-        if self.scale == 1 and self.info.format.chroma == "420":
+        loss = self.restoring() if self.settings.loss == "auto" and self.scale > 1 else 0.0
+        if film_head_for(self.scale):
             steps = self._preset.batches(self.frames * self._picture) if batches is None else batches
-            return (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps)
+            return (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps) + loss
         schedule = self._preset.schedule
         widths = [width for width, _ in self._preset.widths]
         tried = widths if self._preset.try_all else widths[-1:]
         steps = schedule.float_steps + schedule.integer_steps
-        total = self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried)
-        return total + (self.restoring() if self.settings.loss == "auto" and self.scale > 1 else 0.0)
+        return self.examples() + sum(self.trial() + self.learning(steps, width) for width in tried) + loss
 
     def restoring(self) -> float:
         """The pictures as a decoder shows them, with their loss-stream."""
@@ -118,8 +120,8 @@ class Effort:
         share = min(self.frames, PROBED) / self.frames
         if self.tries == 1:  # mostly a glance is enough
             return share * (self.coding(GLANCE_PRESET) + self.comparing())
-        sizes = sum(1 / float(s) ** 2 for s in SCALES) * PROBED_SIZES
-        return PROBES * share * (self.coding(PROBE_PRESET) + self.comparing()) * sizes
+        sizes = sum(1 / float(s) ** 2 for s in SCALES)
+        return (PROBES - 1) * share * (self.coding(PROBE_PRESET) * sizes + self.comparing() * len(SCALES))
 
     @property
     def tries(self) -> int:

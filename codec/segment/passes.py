@@ -212,9 +212,10 @@ class Passes:
                 run.checksums.append(crc)
         return replace(run, psnrs=np.array(psnrs), won=won)
 
-    def trial(self, base: Base, head: Head, told: Sequence[int] = ()) -> Predictions:
-        """What a head without history predicts of a few pictures, by their numbers. `told`: see `run`."""
-        only = self.evaluated()
+    def trial(self, base: Base, head: Head, told: Sequence[int] = (), only: Sequence[int] = ()) -> Predictions:
+        """What a head without history predicts of a few pictures, those `only` or else of `evaluated`, by their
+        numbers. `told`: see `run`."""
+        only = only or self.evaluated()
         found: dict[int, Prediction] = {}
         for k, prediction in zip(only, self._predicted(self.restorer(head), False, base, only, told=told), strict=True):
             found[k] = prediction

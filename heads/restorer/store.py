@@ -98,9 +98,11 @@ def film_head(number: int, planes: int = SOURCE) -> Stored:
     return replace(stored, spec=spec, layers=layers)
 
 
-def film_head_for(scale: int | Fraction) -> int:
-    """Number of the package's newest head for films whose base is smaller by `scale`; 0 where there is none."""
-    return max((number for number in FILM_HEADS if film_head(number).factor == scale), default=0)
+def film_head_for(scale: int | Fraction, light: bool = False) -> int:
+    """Number of the package's newest head, or its lightest, for films whose base is smaller by `scale`; 0 where there
+    is none."""
+    found = [number for number in FILM_HEADS if film_head(number).factor == scale]
+    return min(found, key=lambda n: film_head(n).spec.weights) if light and found else max(found, default=0)
 
 
 def upscaler(scale: int) -> Stored:

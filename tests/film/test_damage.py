@@ -44,7 +44,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
         wishes = Settings(preset="fast", device="cpu")
         codec.encode(source, folder / "loss.nvc", replace(wishes, scale=Fraction(2), loss=16, history=1))
         codec.encode(source, folder / "shipped.nvc", replace(wishes, scale=Fraction(1)))
-        patch.setattr("codec.segment.choice.FILM_HEAD", 0)
+        patch.setattr("heads.restorer.store.FILM_HEADS", {})
         codec.encode(source, folder / "head.nvc", replace(wishes, scale=Fraction(1)))
     kinds = [u.payloads and kind_of(u.payloads[-1]) for u in FilmReader(folder / "loss.nvc").units()]
     assert kinds.count(RESIDUAL) > 25

@@ -296,14 +296,14 @@ def test_a_wrong_head_of_the_program_is_refused(
         decoded(tmp_path / "wrong.nvc")
 
 
-@pytest.mark.parametrize("fmt, scale", [(PlaneFormat("422", 8), Fraction(1)), (YUV, TWO)], ids=str)
-def test_other_films_train_heads_of_their_own(
-    fmt: PlaneFormat, scale: Fraction, tmp_path: Path, generous: None
+def test_films_without_a_head_of_the_program_train_their_own(
+    tmp_path: Path, lavish: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = write_frames(tmp_path / "in.mkv", scene_frames(fmt, 64, 48, (9,)), fmt)
-    codec.encode(source, tmp_path / "out.nvc", settings(scale=scale, loss="off"))
+    monkeypatch.setattr("heads.restorer.store.FILM_HEADS", {})
+    source = write_frames(tmp_path / "in.mkv", scene_frames(YUV, 64, 48, (9,)), YUV)
+    codec.encode(source, tmp_path / "out.nvc", settings(scale=TWO, loss="off"))
     ((_, header),) = headers(tmp_path / "out.nvc")
-    assert header.head_kind in (payload.NO_HEAD, payload.WHOLE_HEAD)
+    assert header.head_kind == payload.WHOLE_HEAD
 
 
 # --- seeking and cutting ----------------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = write_frames(folder / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch, worth=LAVISH)
-        patch.setattr("codec.segment.choice.FILM_HEAD", 0)  # heads of their own
+        patch.setattr("heads.restorer.store.FILM_HEADS", {})  # heads of their own
         codec.encode(source, folder / "chain.nvc", settings(scale=Fraction(1)))
     kinds = [h.head_kind for _, h in headers(folder / "chain.nvc")]
     assert kinds == [payload.WHOLE_HEAD, payload.HEAD_DIFFERENCE, payload.HEAD_DIFFERENCE]
@@ -336,7 +336,7 @@ def test_seeking_gives_the_pictures_of_a_full_decode(chain: Path) -> None:
 
 @pytest.mark.usefixtures("lavish")
 def test_a_chain_of_differences_ends_after_a_while(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codec.segment.choice.FILM_HEAD", 0)
+    monkeypatch.setattr("heads.restorer.store.FILM_HEADS", {})
     monkeypatch.setattr("codec.jobs.lanes.CHUNK", 2)
     codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     kinds = [h.head_kind for _, h in headers(tmp_path / "out.nvc")]

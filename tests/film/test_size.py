@@ -129,7 +129,7 @@ def test_heads_stay_right_when_the_segments_that_they_differ_from_are_coded_agai
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch, worth=LAVISH)
-    monkeypatch.setattr("codec.segment.choice.FILM_HEAD", 0)  # heads of their own, and differences to them
+    monkeypatch.setattr("heads.restorer.store.FILM_HEADS", {})  # heads of their own, and differences to them
     expect_more_room(monkeypatch, 25_000)  # so much that one segment alone cannot make up for it
     told = Told()
     codec.encode(film, tmp_path / "out.nvc", settings(0.06, head=True), listen=told)

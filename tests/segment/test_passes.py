@@ -11,7 +11,6 @@ from codec.film import scale
 from codec.film.scale import choose_scale
 from codec.frames import PlaneFormat, VideoInfo
 from codec.segment import encoder, passes
-from codec.segment.choice import FILM_HEAD
 from codec.segment.encoder import SegmentEncoder
 from codec.segment.fit_restorer import examples_of
 from codec.segment.head import film_head
@@ -57,7 +56,7 @@ def test_a_probe_keeps_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_head_learns_from_as_many_pictures_as_its_crops_cover(batches: int, count: int) -> None:
     seen = passes_of()
     base, schedule = seen.base(50.0), Schedule(0, batches, batch=4, crop=24)  # three crops cover a picture's 768 cells
-    head = film_head(FILM_HEAD, 100)
+    head = film_head(1, 100)
     found, _ = examples_of(seen, base, schedule, base_q=head.base_q)
     assert len(found) == count
 
