@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def train_head(
     learnt: Sequence[Sample],
     held: Sequence[Sample],
     spec: HeadSpec,
-    scale: int,
+    scale: Fraction | int,
     out: Path,
     course: Course,
     seed: int,
