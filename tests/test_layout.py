@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "codec.limits": ("ground", "codec.wire.fields"),
     "codec.wire": ("ground",),
     "codec.media": ("ground", "codec.limits", "codec.wire"),
-    "codec.base": ("ground", "codec.media.libav"),
+    "codec.base": ("ground", "codec.media.libav", "codec.wire.obu"),
     "codec.loss": ("ground", *DENSITY),
     "codec.segment": ("ground", "codec.limits", "codec.wire", "codec.base", "codec.loss", "heads"),
     "codec.still": ("ground", "codec.limits", "codec.wire", "codec.base", "codec.loss", "heads", "codec.media"),
@@ -112,7 +112,8 @@ DECODES = (
 ENCODES = (
     "codec.segment.encoder", "codec.segment.passes", "codec.segment.choice", "codec.segment.fit_restorer",
     "codec.segment.fit_density", "codec.segment.presets", "codec.segment.rate", "codec.segment.scenes",
-    "codec.still.encode", "codec.still.presets", "codec.base.search", "codec.loss.transform_fit", "codec.jobs",
+    "codec.still.encode", "codec.still.presets", "codec.base.quantisers", "codec.base.search",
+    "codec.loss.transform_fit", "codec.jobs",
     "codec.train", "codec.cli", "heads.loop", "heads.restorer.fit", "heads.restorer.model", "heads.restorer.pretrain",
     "heads.adam", "heads.block", "heads.captured", "heads.twin", "heads.restorer.last", "heads.density.fit",
     "heads.density.model", "click", "distributed",

@@ -195,19 +195,46 @@ def sequence_header(tu: bytes) -> SequenceHeader | None:
     return found and found[0]
 
 
-def _opened(tu: bytes) -> tuple[SequenceHeader, _Bits, bool] | None:
-    """The sequence header as far as its size, what follows, and whether it is that of a still picture."""
+def _opened(tu: bytes) -> tuple[SequenceHeader, Bits, bool, bool] | None:
+    """The sequence header as far as its size, what follows, whether it is that of a still picture, and whether frame
+    headers tell of a decoder's model."""
     header = next((o for o in iter_obus(tu) if o.type == SEQUENCE_HEADER), None)
     if header is None:
         return None
-    bits = _Bits(tu, header.body, header.end)
+    bits = Bits(tu, header.body, header.end)
     profile = bits.take(3)
     bits.take(1)  # still_picture
     reduced = bool(bits.take(1))  # reduced_still_picture_header
-    level, tier = (bits.take(5), 0) if reduced else _operating_point(bits)
+    level, tier, modelled = (bits.take(5), 0, False) if reduced else _operating_point(bits)
     width_bits, height_bits = bits.take(4) + 1, bits.take(4) + 1
     found = SequenceHeader(profile, level, tier, bits.take(width_bits) + 1, bits.take(height_bits) + 1)
-    return found, bits, reduced
+    return found, bits, reduced, modelled
+
+
+class SequenceTools(NamedTuple):
+    """Of section 5.5, what the fields of frame headers depend on. `reduced`: of a still picture alone; `modelled`,
+    `numbered`: frame headers tell of a decoder's model, and numbers of frames; `superblock`: log2 of its side;
+    `order_bits`: of a frame's order; `motion_field`: enable_ref_frame_mvs; `screen`, `whole_motion`:
+    seq_force_screen_content_tools, seq_force_integer_mv; `superres`: enable_superres."""
+
+    reduced: bool
+    modelled: bool
+    numbered: bool
+    superblock: int
+    order_bits: int
+    motion_field: bool
+    screen: int
+    whole_motion: int
+    superres: bool
+
+
+CHOSEN = 2  # of `screen` and `whole_motion`: each frame header says
+
+
+def sequence_tools(tu: bytes) -> tuple[SequenceHeader, SequenceTools] | None:
+    """The unit's sequence header and what follows its size, None where it has none."""
+    opened = _opened(tu)
+    return opened and (opened[0], _tools(*opened[1:]))
 
 
 def sequence_colour(tu: bytes) -> tuple[int, int, int] | None:
@@ -215,13 +242,9 @@ def sequence_colour(tu: bytes) -> tuple[int, int, int] | None:
     opened = _opened(tu)
     if opened is None:
         return None
-    header, bits, reduced = opened
-    if not reduced and bits.take(1):  # frame_id_numbers_present_flag
-        bits.take(4 + 3)
-    bits.take(3)  # use_128x128_superblock, enable_filter_intra, enable_intra_edge_filter
-    if not reduced:
-        _pass_over_tools(bits)
-    bits.take(3)  # enable_superres, enable_cdef, enable_restoration
+    header, bits, *kind = opened
+    _tools(bits, *kind)
+    bits.take(2)  # enable_cdef, enable_restoration
     if bits.take(1) and header.profile == 2:  # high_bitdepth
         bits.take(1)  # twelve_bit
     if header.profile != 1:
@@ -229,17 +252,25 @@ def sequence_colour(tu: bytes) -> tuple[int, int, int] | None:
     return (bits.take(8), bits.take(8), bits.take(8)) if bits.take(1) else None
 
 
-def _pass_over_tools(bits: _Bits) -> None:
-    """What a sequence of several pictures may use, up to the order of its frames."""
-    bits.take(4)  # enable_interintra_compound, enable_masked_compound, enable_warped_motion, enable_dual_filter
-    ordered = bits.take(1)  # enable_order_hint
-    if ordered:
-        bits.take(2)  # enable_jnt_comp, enable_ref_frame_mvs
-    screen = 2 if bits.take(1) else bits.take(1)  # seq_choose_screen_content_tools, seq_force_screen_content_tools
-    if screen and not bits.take(1):  # seq_choose_integer_mv
-        bits.take(1)  # seq_force_integer_mv
-    if ordered:
-        bits.take(3)  # order_hint_bits_minus_1
+def _tools(bits: Bits, reduced: bool, modelled: bool) -> SequenceTools:
+    """What follows the size, up to enable_superres."""
+    numbered = not reduced and bool(bits.take(1))  # frame_id_numbers_present_flag
+    if numbered:
+        bits.take(4 + 3)
+    superblock = 6 + bits.take(1)  # use_128x128_superblock
+    bits.take(2)  # enable_filter_intra, enable_intra_edge_filter
+    order_bits, motion_field, screen, whole = 0, False, CHOSEN, CHOSEN
+    if not reduced:
+        bits.take(4)  # enable_interintra_compound, enable_masked_compound, enable_warped_motion, enable_dual_filter
+        ordered = bits.take(1)  # enable_order_hint
+        if ordered:
+            bits.take(1)  # enable_jnt_comp
+            motion_field = bool(bits.take(1))  # enable_ref_frame_mvs
+        screen = CHOSEN if bits.take(1) else bits.take(1)  # seq_choose_screen_content_tools
+        whole = bits.take(1) if screen and not bits.take(1) else CHOSEN  # unless seq_choose_integer_mv
+        order_bits = bits.take(3) + 1 if ordered else 0  # order_hint_bits_minus_1
+    superres = bool(bits.take(1))
+    return SequenceTools(reduced, modelled, numbered, superblock, order_bits, motion_field, screen, whole, superres)
 
 
 def sequence_size(tu: bytes) -> tuple[int, int] | None:
@@ -248,8 +279,9 @@ def sequence_size(tu: bytes) -> tuple[int, int] | None:
     return header and (header.width, header.height)
 
 
-def _operating_point(bits: _Bits) -> tuple[int, int]:
-    """(level, tier) of the first operating point; passes over what lies around it and the others."""
+def _operating_point(bits: Bits) -> tuple[int, int, bool]:
+    """(level, tier) of the first operating point, and whether there is a decoder's model; passes over what lies around
+    them and over the other points."""
     decoder_model = False
     delay_bits = 0
     levels = []
@@ -270,10 +302,10 @@ def _operating_point(bits: _Bits) -> tuple[int, int]:
             bits.take(2 * delay_bits + 1)  # operating_parameters_info
         if display_delay and bits.take(1):
             bits.take(4)  # initial_display_delay_minus_1
-    return levels[0]
+    return (*levels[0], decoder_model)
 
 
-class _Bits:
+class Bits:
     """Reads big-endian bit fields of data[at:end]."""
 
     def __init__(self, data: bytes, at: int, end: int):
@@ -281,7 +313,7 @@ class _Bits:
 
     def take(self, count: int) -> int:
         if self.at + count > self.end:
-            raise FormatError("the AV1 sequence header is cut off")
+            raise FormatError("an AV1 header is cut off")
         value = 0
         for k in range(self.at, self.at + count):
             value = value << 1 | self.data[k >> 3] >> (7 - (k & 7)) & 1
