@@ -89,7 +89,7 @@ def train_head(
     seed: int,
     resume: bool,
     listen: Listener,
-    start: Sequence[Layer] | None = None,
+    start: tuple[HeadSpec, Sequence[Layer]] | None = None,
     mix: NDArray[np.float64] | None = TO_RGB,
     gain: Callable[[Sequence[Sample], HeadSpec, Sequence[Layer]], float] = gain,
 ) -> Trained:

@@ -107,8 +107,8 @@ def train_film(
     resume: bool = False,
     listen: Listener = silent,
 ) -> Trained:
-    """Train a head of films, from noise or from the head in `start`, and write it to `out`: on `count` films made of
-    the pictures of `folders`, coded at 1/`scale` of their size with that preset of SVT-AV1.
+    """Train a head of films, from noise or from the head in `start`, which may be a smaller one, and write it to `out`:
+    on `count` films made of the pictures of `folders`, coded at 1/`scale` of their size with that preset of SVT-AV1.
 
     Raises InputError where there is nothing to learn from. An interrupted training is taken up with `resume`.
     """
@@ -117,5 +117,5 @@ def train_film(
     learnt = [one for pictures in films(photos, count, preset, seed, scale) for one in pictures]
     held = [one for pictures in films(kept_back, HELD, preset, seed + 1, scale) for one in pictures]
     course = Course(steps=steps, rate=rate, batch=BATCH, crop=CROP)
-    spec, layers = (first.spec, first.layers) if first else (spec, None)
-    return train_head(learnt, held, spec, scale, out, course, seed, resume, listen, layers, None, gain)
+    begin = (first.spec, first.layers) if first else None
+    return train_head(learnt, held, spec, scale, out, course, seed, resume, listen, begin, None, gain)

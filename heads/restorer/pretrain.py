@@ -92,6 +92,28 @@ def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.rand
     return inputs, targets, torch.tensor(ws, dtype=torch.float32)
 
 
+def grow(model: HeadModel, spec: HeadSpec, layers: Sequence[Layer]) -> None:
+    """Make `model` compute what the head with these layers does, of its planes and kind but perhaps with fewer layers
+    and channels: what is more begins as usual, and adds nothing yet (Chen et al., "Net2Net", ICLR 2016). Raises
+    ValueError where it has more of them."""
+    most, adds = model.spec, spec.adding or spec.layers == model.spec.layers
+    alike = (spec.planes, spec.history, spec.base_q) == (most.planes, most.history, most.base_q)
+    if not alike or spec.layers > most.layers or spec.width > most.width or not adds or spec.adding != most.adding:
+        raise ValueError("a head cannot go on as one of another kind, or with fewer layers or channels")
+    small = HeadModel(spec)
+    small.load(layers)
+    width, last = spec.width, most.layers - 1
+    for i in range(last):
+        weight, bias = model.weight[i], model.bias[i]
+        weight[:width] = 0  # of layers that there were not, so that their input goes through
+        if i < spec.layers - 1:
+            weight[:width, : small.weight[i].shape[1]] = small.weight[i]
+            bias[:width] = small.bias[i]
+    model.weight[last].zero_()
+    model.weight[last][:, :width] = small.weight[-1]
+    model.bias[last].copy_(small.bias[-1])
+
+
 WINDOW = 8  # samples a side, of equal weight: a mean is cheap, and near enough to the Gaussian that SSIM is measured by
 CONSTANTS = (0.01 * 1023) ** 2, (0.03 * 1023) ** 2
 
@@ -129,7 +151,7 @@ class Trainer:
         course: Course,
         mix: NDArray[np.float64] | None = None,
         *,
-        start: Sequence[Layer] | None = None,
+        start: tuple[HeadSpec, Sequence[Layer]] | None = None,
         seed: int = 0,
         threads: int = 0,
         device: str = "cpu",
@@ -146,8 +168,7 @@ class Trainer:
         self._seed, self._threads, self._device = seed, threads, device
         self.model = HeadModel(spec, torch.Generator().manual_seed(seed))
         if start is not None:
-            self.model.load(start)
-            self.model.scale_bits = [0] * spec.layers
+            grow(self.model, *start)
         self.model.to(device)
 
     def run(self, listen: Callable[[Step], None] = silent, state: Path | None = None) -> list[Layer]:

@@ -19,7 +19,7 @@ from codec.train.made_films import LARGE, SIZE
 from heads.restorer import store
 from heads.restorer.model import HeadModel
 from heads.restorer.planes import packed
-from heads.restorer.pretrain import Course, Sample, draw, likeness
+from heads.restorer.pretrain import Course, Sample, draw, grow, likeness
 from heads.restorer.spec import HeadSpec
 from samples.texture import relief, sprig
 
@@ -72,6 +72,21 @@ def test_likeness_is_that_of_ssim() -> None:
     assert 1 > alike[0] > alike[1] > alike[2] > 0
     # of noise upon noise the structure's part is 2 s² / (2 s² + n²) but for the constants
     assert abs(alike[1] - 2 * 60**2 / (2 * 60**2 + 20**2)) < 0.01
+
+
+def test_a_larger_head_goes_on_as_a_smaller_one() -> None:
+    generator = torch.Generator().manual_seed(3)
+    small = HeadModel(HeadSpec(6, 0, 3, 8, True, True), generator)
+    small.weight[-1].normal_(0, 0.05, generator=generator)
+    small.choose_scales()
+    large = HeadModel(HeadSpec(6, 0, 5, 12, True, True), generator)
+    grow(large, small.spec, layers := small.layers())
+    small.load(layers)
+    x = torch.randn(2, 7, 20, 24, generator=generator)
+    assert torch.allclose(large(x), small(x), atol=1e-3) and small(x).abs().max() > 1
+    for spec in (HeadSpec(6, 0, 6, 8, True, True), HeadSpec(6, 0, 3, 16, True, True), HeadSpec(6, 0, 3, 8, True)):
+        with pytest.raises(ValueError, match="cannot go on"):
+            grow(large, spec, HeadModel(spec).layers())
 
 
 def test_samples_of_films_keep_planes_together(pictures: Path) -> None:
