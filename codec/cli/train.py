@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +18,8 @@ from .console import Console
 from .entry import run
 from .options import COUNT, Number, amount, shared
 from .options import seed as seed_option
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 # What trains is imported where it is wanted, which is seldom: `codec` has this module for one of its commands.
 
@@ -64,10 +67,14 @@ def train_group() -> None:
 
 def of_training(command: Callable[..., None]) -> Callable[..., None]:
     """What every training is told: pictures, target, and a head to begin with."""
+    return click.argument("folder", type=FOLDER)(of_any_training(command))
+
+
+def of_any_training(command: Callable[..., None]) -> Callable[..., None]:
+    """The same but for the pictures."""
     for option in (
         click.option("--start", type=click.Path(path_type=Path, dir_okay=False), help="A head to go on from."),
         click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True),
-        click.argument("folder", type=click.Path(path_type=Path, file_okay=False)),
     ):
         command = option(command)
     return command
@@ -175,7 +182,11 @@ def train_density_command(
 
 
 @train_group.command("film")
-@of_training
+@of_any_training
+@click.argument("folders", type=FOLDER, nargs=-1, required=True)
+@click.option("--scale", type=click.Choice(["1", "3/2", "2", "3", "4"]), default="1", show_default=True)
+@click.option("--layers", type=Number(int, 2, 8), default=6, show_default=True)
+@click.option("--width", type=Number(int, 1, 64), default=24, show_default=True, help="Channels between layers.")
 @click.option("--films", "count", type=COUNT, default=900, show_default=True, help="To make and code.")
 @click.option("--steps", type=COUNT, default=13000, show_default=True)
 @click.option("--rate", type=amount(), default=2.5e-3, show_default=True, help="Of the gradient descent, at first.")
@@ -183,9 +194,12 @@ def train_density_command(
 @seed_option
 @click.option("--resume", is_flag=True)
 def train_film_command(
-    folder: Path,
+    folders: tuple[Path, ...],
     out: Path,
     start: Path | None,
+    scale: str,
+    layers: int,
+    width: int,
     count: int,
     steps: int,
     rate: float,
@@ -193,13 +207,17 @@ def train_film_command(
     seed: int,
     resume: bool,
 ) -> None:
-    """Train the pretrained head of films."""
+    """Train a pretrained head of films."""
+    from heads.restorer.spec import HeadSpec
+
     from ..train.film import train_film
 
     with Console() as console:
         result = train_film(
-            folder,
+            folders,
             out,
+            scale=Fraction(scale),
+            spec=HeadSpec(layers=layers, width=width, base_q=True, adding=True),
             steps=steps,
             rate=rate,
             start=start,

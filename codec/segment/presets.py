@@ -19,7 +19,8 @@ class Preset:
     each megasample of it, `least` and `most` of them; `density`: batches that each density head of luma learns from a
     long one, below a bound on the error. Where no pretrained head suits, one is trained from noise: `schedule`, and
     `widths`: channels to choose from, each with the fewest bytes of base from which it is worth a try; `try_all`: each
-    of them. `light`: the program's lightest head for a scale, not its newest. `finer`: quantisers that a pretrained head is told of, in its own steps below the truth, each in turn.
+    of them. `light`: the program's lightest head for a scale is used, not its newest. `finer`: quantisers that a
+    pretrained head is told of, in its own steps below the truth, each in turn.
     `shift`: what the base's crf differs by from the one that is asked for, at its `crf`s, straight between them."""
 
     base: int

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +83,13 @@ def train_head(
     learnt: Sequence[Sample],
     held: Sequence[Sample],
     spec: HeadSpec,
-    scale: int,
+    scale: Fraction | int,
     out: Path,
     course: Course,
     seed: int,
     resume: bool,
     listen: Listener,
-    start: Sequence[Layer] | None = None,
+    start: tuple[HeadSpec, Sequence[Layer]] | None = None,
     mix: NDArray[np.float64] | None = TO_RGB,
     gain: Callable[[Sequence[Sample], HeadSpec, Sequence[Layer]], float] = gain,
 ) -> Trained:

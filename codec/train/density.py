@@ -113,7 +113,7 @@ def _first_pictures(path: Path) -> list[list[Plane]]:
 
 def _examples_of(pictures: Sequence[Sequence[Plane]], kept: Sequence[int], rng: np.random.Generator) -> list[Example]:
     """Of the pictures `kept`, predicted by a base of a quantiser that is drawn."""
-    base = coded(pictures, float(rng.uniform(*FILM_CRF)), 8)
+    base = coded(pictures, float(rng.uniform(*FILM_CRF)), 8)[0]
     predicted = [[np.minimum((p + 2) >> 2, 255).astype(np.uint8) for p in planes] for planes in base]
     found = []
     for k in kept:

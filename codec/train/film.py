@@ -1,12 +1,11 @@
-"""Pairs of film pictures that the head of films learns from, and how good a head is on films held back.
+"""Pairs of film pictures that the heads of films learn from, and how good a head is on films held back.
 
-    python -m codec.cli.train film DIR --out MODEL
+    python -m codec.cli.train film DIR.. --out MODEL [--scale 2]
 
 Nobody publishes enough film in the clear to learn from, so films are made of photographs: a view that pans, turns and
 zooms over one of them, and an object cut from another that moves by itself, some smoothed to look drawn, some with
-grain. Each is coded by the base at a random quantiser, and the head learns what the base lost. The pretrained film
-head, DIR being the 400 photographs of the train and test parts of BSDS500 (Arbelaez et al. 2011), is what the
-defaults make.
+grain. Each is coded by the base at a random quantiser, whole or made smaller, and the head learns what the base lost,
+told the quantiser that each picture has.
 
 Nothing here runs in a decoder.
 """
@@ -15,51 +14,68 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from heads.layers import Layer
 from heads.restorer import store
 from heads.restorer.fit import MSE_FLOOR, PLANE_WEIGHTS
 from heads.restorer.integer import IntegerHead
-from heads.restorer.pretrain import Course, Sample
-from heads.restorer.spec import HeadSpec
+from heads.restorer.pretrain import Course, Sample, likeness
+from heads.restorer.spec import INPUT_MAX, HeadSpec
 
-from ..base.quantiser import base_q_of
+from ..base.quantiser import BASE_Q_ZERO
 from ..events import Listener, silent
 from ..frames import Plane, folds_of
 from ..media.files import read_bytes
 from .course import Trained, errors_of, train_head
-from .made_films import PICTURES, canvas, coded, film
+from .made_films import LARGE, PICTURES, SIZE, canvas, coded, film
 from .photos import split_pictures
 
-FILM = HeadSpec(planes=6, layers=4, width=16, base_q=True, adding=True)
+FILM = HeadSpec(planes=6, layers=6, width=24, base_q=True, adding=True)
 FOLDS = folds_of("420")
 HELD = 40  # films to be judged by
-BATCH = 16
+BATCH, CROP = 16, 32  # crops of a batch, and cells a side of them
 KEPT = 6  # pictures of each film to learn from
+CRFS = {True: (10, 63), False: (16, 63)}  # of bases at full size, and of smaller ones
+STRUCTURE = 0.3  # of SSIM beside the squared errors
+SSIM_FLOOR = 1e-3  # of what a base lacks of it
 
 
 def sample(base: Sequence[Plane], source: Sequence[Plane], base_q: int) -> Sample:
-    """A picture to learn from; its weights make the loss follow PSNR-YUV."""
+    """A picture to learn from; its weights make the loss follow PSNR-YUV and luma's SSIM."""
     wide = [p.astype(np.int16) << 2 for p in source]
     now = [p.astype(np.int16) for p in base]
     weights = []
     for share, a, b in zip(PLANE_WEIGHTS, now, wide, strict=True):
         weights.append(share / max(float(np.square((a - b).astype(np.float64)).mean()), MSE_FLOOR))
-    return Sample(now, wide, base_q, tuple(weights))
+    return Sample(now, wide, base_q, tuple(weights), STRUCTURE / max(_lacking(now[0], wide[0]), SSIM_FLOOR))
 
 
-def films(paths: Sequence[Path], count: int, preset: int, seed: int) -> Iterator[list[Sample]]:
+def _lacking(now: Plane, wanted: Plane) -> float:
+    """What a plane lacks in SSIM."""
+    a, b = (torch.from_numpy(p.astype(np.float32) - INPUT_MAX)[None, None] for p in (now, wanted))
+    return 1 - float(likeness(a, b).mean())
+
+
+def films(
+    paths: Sequence[Path], count: int, preset: int, seed: int, scale: Fraction = Fraction(1)
+) -> Iterator[list[Sample]]:
     """The pictures to learn from, film by film."""
+    low, high = CRFS[scale == 1]
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         first, second = (paths[k] for k in rng.integers(len(paths), size=2))
-        pictures = list(film(canvas(first, rng), canvas(second, rng), rng))
-        crf = int(rng.integers(4 * 10, 4 * 63)) / 4
-        base = coded(pictures, crf, preset)
-        yield [sample(base[k], pictures[k], base_q_of(crf)) for k in sorted(rng.permutation(PICTURES)[:KEPT])]
+        size = SIZE if scale == 1 else LARGE
+        pictures = list(film(canvas(first, rng), canvas(second, rng), rng, size))
+        crf = int(rng.integers(4 * low, 4 * high)) / 4
+        base, quantisers = coded(pictures, crf, preset, scale)
+        kept = sorted(rng.permutation(PICTURES)[: KEPT if scale == 1 else KEPT // 2])
+        yield [sample(base[k], pictures[k], quantisers[k] - BASE_Q_ZERO) for k in kept]
 
 
 def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> float:
@@ -77,9 +93,11 @@ def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> 
 
 
 def train_film(
-    folder: Path,
+    folders: Sequence[Path],
     out: Path,
     *,
+    scale: Fraction = Fraction(1),
+    spec: HeadSpec = FILM,
     steps: int = 13000,
     rate: float = 2.5e-3,
     start: Path | None = None,
@@ -89,14 +107,15 @@ def train_film(
     resume: bool = False,
     listen: Listener = silent,
 ) -> Trained:
-    """Train the head of films, from noise or from the head in `start`, and write it to `out`: on `count` films made of
-    the pictures of `folder`, coded with that preset of SVT-AV1.
+    """Train a head of films, from noise or from the head in `start`, which may be a smaller one, and write it to `out`:
+    on `count` films made of the pictures of `folders`, coded at 1/`scale` of their size with that preset of SVT-AV1.
 
     Raises InputError where there is nothing to learn from. An interrupted training is taken up with `resume`.
     """
-    photos, kept_back = split_pictures(folder)
-    layers = store.read(read_bytes(str(start))).layers if start else None
-    learnt = [one for pictures in films(photos, count, preset, seed) for one in pictures]
-    held = [one for pictures in films(kept_back, HELD, preset, seed + 1) for one in pictures]
-    course = Course(steps=steps, rate=rate, batch=BATCH)
-    return train_head(learnt, held, FILM, 1, out, course, seed, resume, listen, layers, None, gain)
+    photos, kept_back = (list(chain(*parts)) for parts in zip(*map(split_pictures, folders), strict=True))
+    first = store.read(read_bytes(str(start))) if start else None
+    learnt = [one for pictures in films(photos, count, preset, seed, scale) for one in pictures]
+    held = [one for pictures in films(kept_back, HELD, preset, seed + 1, scale) for one in pictures]
+    course = Course(steps=steps, rate=rate, batch=BATCH, crop=CROP)
+    begin = (first.spec, first.layers) if first else None
+    return train_head(learnt, held, spec, scale, out, course, seed, resume, listen, begin, None, gain)

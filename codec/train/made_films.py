@@ -1,4 +1,4 @@
-"""Films made of photographs, with motion, objects, grain and fades, coded by the base."""
+"""Films made of photographs, with motion, objects, grain and fades, coded by the base, whole or made smaller."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.av1 import BaseSettings, base_frames, encode_base
+from ..base.quantisers import shown_quantisers
+from ..base.resample import base_size, downscale, upscale
 from ..frames import Plane, PlaneFormat
 from ..media.libav import planes_from_av
 from ..media.pictures import eight_bits, read_picture
 
-SIZE = 192, 320  # rows, columns of a film
+Size = tuple[int, int]
+SIZE: Size = (192, 320)  # rows, columns of a film
+LARGE: Size = (288, 480)  # of one whose base is smaller
 PICTURES = 17
 RATE = Fraction(24)
 FORMAT = PlaneFormat("420", 8)
@@ -53,39 +57,47 @@ class _Path:
         return np.column_stack([turn, centre - turn @ half])
 
 
-def _view(canvas: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
+def _view(canvas: NDArray[np.uint8], matrix: NDArray[np.float64], size: Size) -> NDArray[np.float32]:
     """Drawn at twice the size and averaged, since most views are smaller than their photograph."""
     fine = matrix @ np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    wide = cv2.warpAffine(canvas, fine, (2 * SIZE[1], 2 * SIZE[0]), flags=flags, borderMode=cv2.BORDER_REFLECT)
-    return cv2.resize(wide, SIZE[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+    wide = cv2.warpAffine(canvas, fine, (2 * size[1], 2 * size[0]), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    return cv2.resize(wide, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def film(canvas: NDArray[np.uint8], other: NDArray[np.uint8], rng: np.random.Generator) -> Iterator[list[Plane]]:
-    """Pictures of a made film: 8-bit 4:2:0 planes of SIZE."""
+def film(
+    canvas: NDArray[np.uint8], other: NDArray[np.uint8], rng: np.random.Generator, size: Size = SIZE
+) -> Iterator[list[Plane]]:
+    """Pictures of a made film: 8-bit 4:2:0 planes of `size`."""
     back = _Path(rng, (0.5, 1.6), rng.random() < 0.25)
     front = _Path(rng, (0.4, 1.2), False)
-    centre, drift = rng.uniform(0.2, 0.8, 2) * SIZE[::-1], rng.normal(0, 2.0, 2)
-    radius, soft = rng.uniform(0.1, 0.3, 2) * SIZE[0], float(rng.choice([0.5, 1, 4]))
+    centre, drift = rng.uniform(0.2, 0.8, 2) * size[::-1], rng.normal(0, 2.0, 2)
+    radius, soft = rng.uniform(0.1, 0.3, 2) * size[0], float(rng.choice([0.5, 1, 4]))
     grain = float(rng.choice([0, 0, 0, 1, 2.5]))
     fade = rng.normal(0, 0.004) if rng.random() < 0.2 else 0.0
-    ys, xs = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    ys, xs = np.mgrid[: size[0], : size[1]].astype(np.float32)
     for time in range(PICTURES):
         place = centre + drift * time
         distance = np.hypot((xs - place[0]) / radius[0], (ys - place[1]) / radius[1])
         mask = np.clip((1 - distance) * radius.min() / soft, 0, 1)[..., None]
-        picture = _view(canvas, back.matrix(time, canvas.shape, SIZE)) * (1 - mask)
-        picture += _view(other, front.matrix(time, other.shape, SIZE)) * mask
+        picture = _view(canvas, back.matrix(time, canvas.shape, size), size) * (1 - mask)
+        picture += _view(other, front.matrix(time, other.shape, size), size) * mask
         picture *= 1 + fade * time
         if grain:
-            picture += cv2.GaussianBlur(rng.normal(0, 2 * grain, SIZE).astype(np.float32), (3, 3), 0.7)[..., None]
+            picture += cv2.GaussianBlur(rng.normal(0, 2 * grain, size).astype(np.float32), (3, 3), 0.7)[..., None]
         frame = av.VideoFrame.from_ndarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8), "rgb24")
         frame = frame.reformat(format=FORMAT.av_name, dst_colorspace="ITU709", dst_color_range="MPEG")
         yield list(planes_from_av(frame, FORMAT))
 
 
-def coded(pictures: Sequence[Sequence[Plane]], crf: float, preset: int) -> list[list[Plane]]:
-    """8-bit pictures through the base: 10-bit planes."""
-    wide = ([p.astype(np.uint16) << 2 for p in planes] for planes in pictures)
-    packets = encode_base(wide, range(len(pictures)), 1 / RATE, RATE, BaseSettings(crf, preset))
-    return [list(f.planes) for f in base_frames(packets, pictures[0][0].shape)]
+def coded(
+    pictures: Sequence[Sequence[Plane]], crf: float, preset: int, scale: Fraction = Fraction(1)
+) -> tuple[list[list[Plane]], list[int]]:
+    """8-bit pictures through the base, made smaller by `scale`, and back at full size by the fixed filter: 10-bit
+    planes, and the base's quantiser of each."""
+    rows, columns = pictures[0][0].shape
+    small = (downscale(planes, FORMAT, scale) for planes in pictures)
+    packets = encode_base(small, range(len(pictures)), 1 / RATE, RATE, BaseSettings(crf, preset))
+    found = base_frames(packets, base_size(columns, rows, scale)[::-1])
+    full = [upscale(f.planes, FORMAT, columns, rows, scale) for f in found]
+    return full, shown_quantisers([p.data for p in packets])

@@ -116,6 +116,7 @@ def train_still(
     the steps in simulated integers; each picture is coded at `rounds` random quantisers with that preset of SVT-AV1."""
     learnt, held = split_pictures(folder)
     samples = stills(learnt, rounds, preset, seed), stills(held, 2, 2, 1)
-    layers = store.read(read_bytes(str(start))).layers if start else None
+    first = store.read(read_bytes(str(start))) if start else None
+    begin = (first.spec, first.layers) if first else None
     course = Course(steps=steps, rate=rate, integer_share=integer_share)
-    return train_head(*samples, STILL, 1, out, course, seed, resume, listen, layers)
+    return train_head(*samples, STILL, 1, out, course, seed, resume, listen, begin)

@@ -1,8 +1,9 @@
 """A head for pictures at large: trained once on many pictures, then pretrained for everybody, so that it costs no bits.
 
 Each step draws crops at random, mirrors and turns them, and weighs their squared errors by what the base of the
-picture has: the measure is the mean PSNR of the pictures. Most steps run in floating point, in bfloat16 where the
-machine has it; the last ones simulate the integer arithmetic (`heads.restorer.model`).
+picture has: the measure is the mean PSNR of the pictures. What luma lacks in SSIM can count beside that, weighed by
+what the base lacks, since squared errors alone teach a head to smooth. Most steps run in floating point, in bfloat16
+where the machine has it; the last ones simulate the integer arithmetic (`heads.restorer.model`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,12 +34,14 @@ SAVED_EVERY = 500  # steps
 @dataclass(frozen=True)
 class Sample:
     """A picture to learn from: planes `upscaled` and `source`, int16 on the 10-bit scale; `base_q` as `HeadSpec`
-    has it; `weights` of the planes' squared errors, 0 for a plane that does not count."""
+    has it; `weights` of the planes' squared errors, 0 for a plane that does not count; `structure`: weight of what
+    luma lacks in SSIM."""
 
     upscaled: Sequence[NDArray[np.int16]]
     source: Sequence[NDArray[np.int16]]
     base_q: int
     weights: tuple[float, ...]
+    structure: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def _crop(
 
 def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.random.Generator) -> Batch:
     """Inputs (n, inputs, h, w) in real-valued units, targets (n, planes, h, w) in 10-bit steps, and the weights of the
-    picture's planes, (n, 3)."""
+    picture's planes and of its structure, (n, 4)."""
     xs, ts, ws = [], [], []
     for k in rng.integers(len(samples), size=course.batch):
         x, t = _crop(samples[k], course.crop, spec.folds, rng)
@@ -82,10 +86,57 @@ def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.rand
             x = np.concatenate([x, np.full((*x.shape[:2], 1), samples[k].base_q, np.int16)], axis=2)
         xs.append(x)
         ts.append(t)
-        ws.append(samples[k].weights)
+        ws.append((*samples[k].weights, samples[k].structure))
     inputs, targets = (torch.from_numpy(np.stack(v)).permute(0, 3, 1, 2).float() for v in (xs, ts))
     inputs = (inputs / 2**INPUT_BITS).contiguous(memory_format=torch.channels_last)
     return inputs, targets, torch.tensor(ws, dtype=torch.float32)
+
+
+def grow(model: HeadModel, spec: HeadSpec, layers: Sequence[Layer]) -> None:
+    """Make `model` compute what the head with these layers does, of its planes and kind but perhaps with fewer layers
+    and channels: what is more begins as usual, and adds nothing yet (Chen et al., "Net2Net", ICLR 2016). Raises
+    ValueError where it has more of them."""
+    most, adds = model.spec, spec.adding or spec.layers == model.spec.layers
+    alike = (spec.planes, spec.history, spec.base_q) == (most.planes, most.history, most.base_q)
+    if not alike or spec.layers > most.layers or spec.width > most.width or not adds or spec.adding != most.adding:
+        raise ValueError("a head cannot go on as one of another kind, or with fewer layers or channels")
+    small = HeadModel(spec)
+    small.load(layers)
+    width, last = spec.width, most.layers - 1
+    for i in range(last):
+        weight, bias = model.weight[i], model.bias[i]
+        weight[:width] = 0  # of layers that there were not, so that their input goes through
+        if i < spec.layers - 1:
+            weight[:width, : small.weight[i].shape[1]] = small.weight[i]
+            bias[:width] = small.bias[i]
+    model.weight[last].zero_()
+    model.weight[last][:, :width] = small.weight[-1]
+    model.bias[last].copy_(small.bias[-1])
+
+
+WINDOW = 8  # samples a side, of equal weight: a mean is cheap, and near enough to the Gaussian that SSIM is measured by
+CONSTANTS = (0.01 * 1023) ** 2, (0.03 * 1023) ** 2
+
+
+def luma(cells: Tensor) -> Tensor:
+    """(n, 1, 2h, 2w) samples of (n, 4, h, w) cells."""
+    return F.pixel_shuffle(cells, 2)
+
+
+def likeness(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM (Wang, Bovik, Sheikh and Simoncelli 2004) of windows of (n, 1, h, w) samples on the 10-bit scale, by every
+    second place."""
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, WINDOW, 2)
+
+    of_a, of_b = mean(a), mean(b)
+    a, b = a - a.mean().detach(), b - b.mean().detach()  # so that variances are no small differences of large numbers
+    centred_a, centred_b = mean(a), mean(b)
+    both = mean(a * b) - centred_a * centred_b
+    spread = mean(a * a + b * b) - centred_a * centred_a - centred_b * centred_b
+    (c1, c2), product = CONSTANTS, (of_a + 512) * (of_b + 512)
+    return (2 * product + c1) * (2 * both + c2) / (((of_a - of_b).square() + 2 * product + c1) * (spread + c2))
 
 
 class Trainer:
@@ -100,7 +151,7 @@ class Trainer:
         course: Course,
         mix: NDArray[np.float64] | None = None,
         *,
-        start: Sequence[Layer] | None = None,
+        start: tuple[HeadSpec, Sequence[Layer]] | None = None,
         seed: int = 0,
         threads: int = 0,
         device: str = "cpu",
@@ -113,11 +164,11 @@ class Trainer:
             raise ValueError("cells that are not square cannot be turned")
         self.samples, self.spec, self.course = fit, spec, course
         self._mix = None if mix is None else torch.from_numpy(mix).float().to(device)
+        self._structured = any(s.structure for s in fit)
         self._seed, self._threads, self._device = seed, threads, device
         self.model = HeadModel(spec, torch.Generator().manual_seed(seed))
         if start is not None:
-            self.model.load(start)
-            self.model.scale_bits = [0] * spec.layers
+            grow(self.model, *start)
         self.model.to(device)
 
     def run(self, listen: Callable[[Step], None] = silent, state: Path | None = None) -> list[Layer]:
@@ -165,7 +216,13 @@ class Trainer:
         if self._mix is None:
             cells = [r * c for r, c in self.spec.folds]
             shares = torch.cat([weights[:, [p]].expand(-1, n) / n for p, n in enumerate(cells)], 1)
-            return (error.square() * shares[:, :, None, None]).mean() * self.spec.planes
+            loss = (error.square() * shares[:, :, None, None]).mean() * self.spec.planes
+            if self._structured:
+                base = inside(inputs[:, :4] * 2**INPUT_BITS, self.course.margin)
+                source = base + inside(targets[:, :4], self.course.margin)
+                lacking = 1 - likeness(luma(source + error[:, :4]), luma(source)).mean((1, 2, 3))
+                loss = loss + (lacking * weights[:, 3]).mean()
+            return loss
         counted = weights[:, :, None, None, None] > 0
         error = torch.einsum("npchw,rp->nrchw", error.unflatten(1, (3, 4)) * counted, self._mix)
         return (error.square() * weights[:, :1, None, None, None]).mean()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from codec.base.quantiser import base_q_of
 from codec.cli.train import train_film_command
 from codec.errors import InputError
 from codec.train import film as teach_films
-from codec.train.made_films import SIZE
+from codec.train.made_films import LARGE, SIZE
 from heads.restorer import store
 from heads.restorer.model import HeadModel
 from heads.restorer.planes import packed
-from heads.restorer.pretrain import Course, Sample, draw
+from heads.restorer.pretrain import Course, Sample, draw, grow, likeness
 from heads.restorer.spec import HeadSpec
 from samples.texture import relief, sprig
 
@@ -44,9 +46,47 @@ def test_made_films_move_and_come_again(pictures: Path) -> None:
     rows, columns = SIZE
     assert [p.shape for p in first[0].source] == [(rows, columns), *[(rows // 2, columns // 2)] * 2]
     assert all(not np.array_equal(first[0].source[0], one.source[0]) for one in first[1:])
+    assert len({one.base_q for one in first}) > 1, "each picture is told of its own quantiser"
+    assert all(one.structure > 0 for one in first)
     error = float(np.square((first[0].upscaled[0] - first[0].source[0]).astype(float)).mean())
     assert 0 < error < 4000, "the base is near its source"
     assert -128 <= first[0].base_q <= base_q_of(63)
+
+
+def test_smaller_bases_come_back_at_full_size(pictures: Path) -> None:
+    for scale in (Fraction(3, 2), Fraction(3)):
+        samples = next(teach_films.films(sorted(pictures.iterdir()), 1, 12, 3, scale))
+        assert len(samples) == teach_films.KEPT // 2
+        for one in samples:
+            shapes = [LARGE, *[(LARGE[0] // 2, LARGE[1] // 2)] * 2]
+            assert [p.shape for p in one.upscaled] == [p.shape for p in one.source] == shapes
+            assert float(np.abs(one.upscaled[0] - one.source[0]).mean()) < 100, "the same picture"
+
+
+def test_likeness_is_that_of_ssim() -> None:
+    rng = np.random.default_rng(1)
+    source = torch.from_numpy(rng.normal(0, 60, (2, 1, 48, 64)).astype(np.float32))
+    noise = torch.from_numpy(rng.normal(0, 20, source.shape).astype(np.float32))
+    assert torch.allclose(likeness(source, source), torch.ones(()), atol=1e-5)
+    alike = [float(likeness(source, source + k * noise).mean()) for k in (0.5, 1.0, 2.0)]
+    assert 1 > alike[0] > alike[1] > alike[2] > 0
+    # of noise upon noise the structure's part is 2 s² / (2 s² + n²) but for the constants
+    assert abs(alike[1] - 2 * 60**2 / (2 * 60**2 + 20**2)) < 0.01
+
+
+def test_a_larger_head_goes_on_as_a_smaller_one() -> None:
+    generator = torch.Generator().manual_seed(3)
+    small = HeadModel(HeadSpec(6, 0, 3, 8, True, True), generator)
+    small.weight[-1].normal_(0, 0.05, generator=generator)
+    small.choose_scales()
+    large = HeadModel(HeadSpec(6, 0, 5, 12, True, True), generator)
+    grow(large, small.spec, layers := small.layers())
+    small.load(layers)
+    x = torch.randn(2, 7, 20, 24, generator=generator)
+    assert torch.allclose(large(x), small(x), atol=1e-3) and small(x).abs().max() > 1
+    for spec in (HeadSpec(6, 0, 6, 8, True, True), HeadSpec(6, 0, 3, 16, True, True), HeadSpec(6, 0, 3, 8, True)):
+        with pytest.raises(ValueError, match="cannot go on"):
+            grow(large, spec, HeadModel(spec).layers())
 
 
 def test_samples_of_films_keep_planes_together(pictures: Path) -> None:
@@ -61,7 +101,7 @@ def test_samples_of_films_keep_planes_together(pictures: Path) -> None:
     cells = (x * 256).round() + 512
     for channel in range(6):
         assert (cells[:, channel] == cells[:, 4]).all()
-    assert (cells[:, 6] - 512 == 5).all() and not t.any() and w.shape == (16, 3)
+    assert (cells[:, 6] - 512 == 5).all() and not t.any() and w.shape == (16, 4)
 
 
 def test_gain_of_a_head_that_changes_nothing_is_none(pictures: Path) -> None:
@@ -77,11 +117,11 @@ def test_command_trains_a_head_that_the_package_could_ship(
 ) -> None:
     monkeypatch.setattr(teach_films, "HELD", 1)
     asked = [str(pictures), "--films", "1", "--steps", "6", "--preset", "12", "--out", str(tmp_path / "film.bin")]
+    asked += ["--layers", "3", "--width", "8"]
     result = CliRunner().invoke(train_film_command, asked)
     assert result.exit_code == 0, result.output
     head = store.read((tmp_path / "film.bin").read_bytes())
-    assert (head.spec, head.scale) == (teach_films.FILM, 1)
-    assert head.spec == store.film_head(1).spec
+    assert (head.spec, head.scale) == (HeadSpec(6, 0, 3, 8, True, True), 1)
 
 
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
