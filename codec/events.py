@@ -165,7 +165,8 @@ class SegmentStats:
     """What the encoder knows of a finished segment. Bytes of its base, its head and its loss-stream; `crf` of the base;
     `head`: layers x channels, or "none"; `history`: earlier pictures that the head sees; PSNR-YUV in dB of the pictures
     and of the plain base; `head_gain`: dB over the plain base that the head was chosen for; `met`: whether the wish for
-    a quality or a rate was; `kernel`: what has computed the head, of `heads.choice.KERNELS`, or ""."""
+    a quality or a rate was; `kernel`: what has computed the head, of `heads.choice.KERNELS`, or ""; `quality` of the
+    pictures and of the plain base: as a target asks for it, None where none does."""
 
     frames: int
     crf: float
@@ -180,6 +181,8 @@ class SegmentStats:
     head_gain: float
     met: bool = True
     kernel: str = ""
+    quality: float | None = None
+    base_quality: float | None = None
 
 
 @dataclass(frozen=True)
@@ -261,7 +264,8 @@ class WorkDone(Event):
 
 @dataclass(frozen=True)
 class FilmEncoded(WorkDone):
-    """`psnr`: PSNR-YUV in dB, mean over pictures; `scale`: how many times smaller the base is."""
+    """`psnr`: PSNR-YUV in dB, mean over pictures; `scale`: how many times smaller the base is; `quality`: as a target
+    asks for it, None where none does: the mean over pictures, or with `worst` that of the least segment."""
 
     path: str
     bytes: int
@@ -269,6 +273,7 @@ class FilmEncoded(WorkDone):
     seconds: float
     psnr: float
     scale: float
+    quality: float | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
 from .still import decode_stills, encode_stills, verify_still
 from .streams import put
-from .tables import film_table, still_table, tracks_text
+from .tables import film_table, still_table, target_text, tracks_text
 
 
 @click.command("encode")
@@ -24,6 +24,9 @@ from .tables import film_table, still_table, tracks_text
 @click.argument("target")
 @click.option("--crf", type=Number(float, 1, CRF_MAX), help="Quality on AV1's scale, lower is better.  [default: 32]")
 @click.option("--target-psnr", type=amount(), metavar="DB", help="Smallest file of this PSNR-YUV (pictures: PSNR-RGB).")
+@click.option("--target-ssim", type=amount(), metavar="S", help="Smallest film of this SSIM of luma, below 1.")
+@click.option("--target-xpsnr", type=amount(), metavar="DB", help="Smallest film of this XPSNR.")
+@click.option("--worst", type=Number(float, 0, 100), help="A target for all but so many percent, not for the mean.")
 @click.option("--bitrate", type=amount(), metavar="KBPS", help="Best file of about this video bit rate.")
 @click.option("--target-size", type=amount(), metavar="MB", help="Best file of at most this size (10^6 bytes).")
 @click.option("--bpp", type=amount(), metavar="BITS", help="Pictures: best file of at most so many bits a pixel.")
@@ -107,7 +110,7 @@ def encode_command(
         result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, patience=patience, listen=console)
         console.say(
             f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
-            f"scale {result.scale:g}, {result.seconds:.0f} s"
+            f"{target_text(settings, result.quality)}scale {result.scale:g}, {result.seconds:.0f} s"
         )
 
 

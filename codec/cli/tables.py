@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..settings import SSIM, TARGETS, Settings
+
 if TYPE_CHECKING:
     from ..film.tracks import TrackState
     from ..still.folder import Folder
@@ -63,6 +65,19 @@ def tracks_text(tracks: list[TrackState]) -> str:
     others = sum(track.found is not None for track in tracks) - right
     text = f"; {right} other track{'s' * (right != 1)} checked" if right else ""
     return text + (f"; {others} other track{'s' * (others != 1)} not" if others else "")
+
+
+def target_text(settings: Settings, quality: float | None) -> str:
+    """The part of a sentence on what became of a target; empty where the mean PSNR, or none, was asked for."""
+    if quality is None or settings.target is None or (settings.target, settings.worst) == ("target_psnr", None):
+        return ""
+    text = quality_text(TARGETS[settings.target], quality)
+    return text + (", " if settings.worst is None else f" in all but {settings.worst:g} % of pictures, ")
+
+
+def quality_text(metric: str, value: float) -> str:
+    """A value of PSNR, SSIM or XPSNR."""
+    return f"{metric} {value:.4f}" if metric == SSIM else f"{metric} {value:.2f} dB"
 
 
 def still_table(found: dict[str, Any]) -> str:

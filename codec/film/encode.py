@@ -49,6 +49,7 @@ from ..segment.effort import Effort
 from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
+from ..segment.target import Target, quality_of
 from ..settings import FLAC, JOBS_MAX, Settings
 from ..wire.obu import TemporalUnit
 from .containers import Container, container_of
@@ -60,8 +61,8 @@ from .writer import SideTracks, check_side, write_film
 
 @dataclass(frozen=True)
 class Encoded:
-    """What was encoded. `psnr`: dB, PSNR-YUV as measured by the encoder, mean over pictures; `notes`: sentences about
-    what was not kept or not reached."""
+    """What was encoded. `psnr`: dB, PSNR-YUV as measured by the encoder, mean over pictures; `quality`: as in
+    `FilmEncoded`; `notes`: sentences about what was not kept or not reached."""
 
     path: str
     bytes: int
@@ -71,6 +72,7 @@ class Encoded:
     scale: float
     segments: list[SegmentStats]
     notes: list[str]
+    quality: float | None = None
 
 
 def encode(
@@ -170,6 +172,8 @@ def _check_options(film: Source, settings: Settings) -> None:
     _check_exact(film, settings)
     if settings.target_size is not None and not (film.info.duration and not is_pipe(film.path)):
         raise UsageError("{} needs a film whose length is known", "target_size")
+    if target := Target.of(settings):
+        target.check(film.info, film.name)
     device_of(settings.device)
 
 
@@ -285,15 +289,16 @@ class _Work:
         frames = self.progress.frames
         segments = [found for _, found in sorted(stats.items())]
         psnr = sum(s.psnr * s.frames for s in segments) / frames
+        quality = quality_of(segments, self.settings.worst)
         size_written = os.path.getsize(self.target)
         self._note_missed(control, segments)
         self._note_limits()
         seconds = self.progress.seconds
         if kernels := sorted({s.kernel for s in segments if s.kernel}):
             self.progress.tell(Kernels(kernels))
-        done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale))
+        done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale), quality)
         self.progress.tell(done)
-        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), segments, self.notes)
+        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), segments, self.notes, quality)
 
     @contextmanager
     def _part(self) -> Iterator[Part]:

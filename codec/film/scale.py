@@ -20,6 +20,7 @@ from ..frames import Frame, VideoInfo
 from ..segment.effort import GLANCE_PRESET, PROBE_PRESET, PROBED, PROBED_SIZES
 from ..segment.encoder import SegmentEncoder
 from ..segment.presets import PRESETS
+from ..segment.target import Target
 from ..settings import CRF_MAX, SCALES, Settings
 
 PROBE_CRFS = (24.0, 40.0, 56.0)
@@ -38,9 +39,6 @@ class _Curve:
 
     def psnr_at(self, rate: float) -> float:
         return _line(rate, self.rates, self.psnrs)
-
-    def rate_at(self, psnr: float) -> float:
-        return _line(psnr, self.psnrs, self.rates)
 
     def reaches(self, rate: float) -> bool:
         """Whether the coarsest quantiser takes no more."""
@@ -70,7 +68,8 @@ def choose_scale(
     middle = max(0, (len(frames) - PROBED) // 2)  # films begin with titles and fades
     frames = frames[middle : middle + PROBED]
     probe = replace(settings, preset="fast")
-    if settings.target_psnr is None and not bytes_per_second:
+    target = Target.of(settings)
+    if target is None and not bytes_per_second:
         glance = SegmentEncoder(frames, info, probe, Fraction(1)).base(preset.quantiser(start), GLANCE_PRESET)
         if 8 * glance.bytes > PLENTY * info.width * info.height * len(frames):
             return Fraction(1), start
@@ -92,8 +91,9 @@ def choose_scale(
             tuple(p.crf for p in points),
         )
         if goal is None:
-            if settings.target_psnr is not None:
-                goal = curve.rate_at(settings.target_psnr)
+            if target is not None:
+                levels = [target.level(p.quality) for p in points if p.quality is not None]
+                goal = _line(target.level(target.wish), levels, curve.rates)
             elif bytes_per_second:
                 goal = math.log(max(1.0, bytes_per_second * len(frames) / float(info.rate)))
             else:

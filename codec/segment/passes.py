@@ -27,6 +27,7 @@ from .effort import EVALUATED, Agenda, Effort, coded_share
 from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
+from .target import Gauge, Target
 
 GROUP = 4  # pictures under one checksum where nothing else is sent for each picture: none is shown before all are there
 OVERHEAD = 16  # bytes around a payload, about
@@ -49,7 +50,8 @@ Predictions = Mapping[int, Prediction]  # by the numbers of the pictures
 class Run:
     """One pass over the segment's pictures. `psnrs`: in dB, (pictures, planes); `residuals`: payloads of the
     loss-stream, None where a picture has none; `group`: pictures under one of the `checksums`; `outputs`: what the
-    decoder shows, if it was to be kept; `used`: whether the head predicted the picture."""
+    decoder shows, if it was to be kept; `used`: whether the head predicted the picture; `quality`: as a target asks for
+    it, None where none does."""
 
     psnrs: NDArray[np.float64]
     residuals: list[bytes | None]
@@ -57,6 +59,7 @@ class Run:
     checksums: list[int]
     outputs: list[list[Plane]]
     used: list[bool]
+    quality: float | None = None
 
     @property
     def psnr(self) -> float:
@@ -86,6 +89,7 @@ class Passes:
         self._bases = Agenda(listen, "base", self.effort.stages()["base"])  # one base, or a search among them
         self.agenda = self._bases  # of the stage at hand
         self.device = device_of(settings.device)
+        self._target = Target.of(settings)
         self._small: list[list[Plane]] | None = None
 
     def begin(self, stage: str, expected: float) -> Agenda:
@@ -120,7 +124,7 @@ class Passes:
         pts = [f.pts for f in self.frames]
         bw, bh = base_size(self.info.width, self.info.height, self.scale)
         packets: list[BasePacket] = []
-        pictures, psnrs = self._places(3 * bw * bh, preset is not None), []
+        pictures, psnrs, gauge = self._places(3 * bw * bh, preset is not None), [], self._gauge()
 
         def coded() -> Iterator[BasePacket]:
             for packet in base_packets(self._pictures(), pts, self.info.time_base, self.info.rate, settings):
@@ -135,10 +139,18 @@ class Passes:
                 if k in pictures:
                     pictures[k] = picture
                 full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
-                psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
+                plain = plain_prediction(full, fmt.depth)
+                psnrs.append(plane_psnrs(plain, frame.planes, fmt.peak))
+                if gauge:
+                    gauge.add(frame.planes, plain, psnrs[-1])
         give_back_memory()
         kept = {k: picture for k, picture in pictures.items() if picture}
-        return Base(crf, packets, BasePictures(packets, (bh, bw), threads, kept), np.array(psnrs))
+        decoded_again = BasePictures(packets, (bh, bw), threads, kept)
+        return Base(crf, packets, decoded_again, np.array(psnrs), gauge and gauge.value)
+
+    def _gauge(self) -> Gauge | None:
+        """What measures the pictures of a pass, where a target asks for that."""
+        return self._target and Gauge(self._target, self.info)
 
     def _places(self, size: int, probe: bool) -> dict[int, list[Plane]]:
         """Places for the pictures of a base that stay in memory, of so many bytes each: those that comparisons look at,
@@ -176,7 +188,7 @@ class Passes:
         restorer, bare = self.restorer(head), head is None
         size = self.info.width, self.info.height
         coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.mode else None
-        psnrs, crc = [], 0
+        psnrs, crc, gauge = [], 0, self._gauge()
         run = Run(np.empty(0), [], 1 if coder else GROUP, [], [], [])
         count = len(self.frames)
         for k, found in enumerate(self._predicted(restorer, bare, base, range(count), known)):
@@ -192,12 +204,14 @@ class Passes:
             run.used.append(found.used)
             run.residuals.append(data or None)
             psnrs.append(quality)
+            if gauge:
+                gauge.add(source, output, quality)
             if keep:
                 run.outputs.append(output)
             crc = checksum(output, crc if k % run.group else 0)
             if (k + 1) % run.group == 0 or k + 1 == count:
                 run.checksums.append(crc)
-        return replace(run, psnrs=np.array(psnrs))
+        return replace(run, psnrs=np.array(psnrs), quality=gauge and gauge.value)
 
     def trial(self, base: Base, head: Head) -> Predictions:
         """What a head without history predicts of a few pictures, by their numbers."""
