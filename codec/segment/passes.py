@@ -146,11 +146,11 @@ class Passes:
         give_back_memory()
         kept = {k: picture for k, picture in pictures.items() if picture}
         decoded_again = BasePictures(packets, (bh, bw), threads, kept)
-        return Base(crf, packets, decoded_again, np.array(psnrs), gauge and gauge.value)
+        return Base(crf, packets, decoded_again, np.array(psnrs), gauge.value if gauge else None)
 
     def _gauge(self) -> Gauge | None:
         """What measures the pictures of a pass, where a target asks for that."""
-        return self._target and Gauge(self._target, self.info)
+        return Gauge(self._target, self.info) if self._target else None
 
     def _places(self, size: int, probe: bool) -> dict[int, list[Plane]]:
         """Places for the pictures of a base that stay in memory, of so many bytes each: those that comparisons look at,
@@ -211,7 +211,7 @@ class Passes:
             crc = checksum(output, crc if k % run.group else 0)
             if (k + 1) % run.group == 0 or k + 1 == count:
                 run.checksums.append(crc)
-        return replace(run, psnrs=np.array(psnrs), quality=gauge and gauge.value)
+        return replace(run, psnrs=np.array(psnrs), quality=gauge.value if gauge else None)
 
     def trial(self, base: Base, head: Head) -> Predictions:
         """What a head without history predicts of a few pictures, by their numbers."""
