@@ -277,6 +277,40 @@ class FilmEncoded(WorkDone):
 
 
 @dataclass(frozen=True)
+class FilmSampled(WorkDone):
+    """What the film `path`, of so many `frames`, will be by a sample of it, in so many `stretches`. `bytes` of the
+    whole file, `beside_bytes` of them sound, subtitles and container; `low` and `high`: within two standard errors.
+    `kbps` of the pictures; `low` and `high`: the least and the most of any stretch, as those of PSNR-YUV, `psnr`.
+    `ssim` and `xpsnr` are None where they cannot be measured. `fps`: pictures encoded a second; `seconds`: of the whole
+    encode, about; `elapsed`: of the sample."""
+
+    path: str
+    frames: int
+    sampled: int
+    stretches: int
+    scale: float
+    bytes: int
+    bytes_low: int
+    bytes_high: int
+    beside_bytes: int
+    kbps: float
+    kbps_low: float
+    kbps_high: float
+    psnr: float
+    psnr_low: float
+    psnr_high: float
+    psnr_y: float
+    psnr_u: float | None
+    psnr_v: float | None
+    ssim: float | None
+    xpsnr: float | None
+    fps: float
+    seconds: float
+    elapsed: float
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class FilmDecoded(WorkDone):
     """`problems`: how many places best effort passed over."""
 

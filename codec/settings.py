@@ -15,6 +15,7 @@ CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
 
 PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.presets` and `still.presets`
 DEVICES = ("auto", "cpu", "cuda")
+SAMPLE_SECONDS = 20.0  # of a film, that a sample encodes
 JOBS_MAX = 64  # segments encoded at a time
 SCALES = (Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
 PAGES_MAX = 65536  # of a TIFF

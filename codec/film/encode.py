@@ -107,11 +107,7 @@ def encode(
     if target == STDOUT:
         raise UsageError("a film is not written to standard output: its index, which comes last, begins the file")
     check_not_same(source, target)
-    container = container_of(target)
-    if container.whole_sound and settings.audio == FLAC:
-        raise UsageError(
-            f"{container.format} holds no FLAC: let the target end in .mkv or .nvc, or ask for {{}} opus", "audio"
-        )
+    container = container_for(target, settings)
     check_target(target, overwrite)
     if is_pipe(source) and (resume or cluster or jobs not in (None, 1)):
         raise UsageError("standard input can be read only once: {}, {} and {} need a file", "resume", "jobs", "cluster")
@@ -121,7 +117,7 @@ def encode(
         raise UsageError("{} goes with {}, and is not negative", "patience", "cluster")
     use_threads(settings.threads)
     with source_of(source, settings.threads, best_effort, limits, settings.device) as film:
-        _check_options(film, settings)
+        check_options(film, settings)
         workers, settings = _workers(jobs, cluster, patience, settings, listen)
         with closing(workers):
             work = _Work(film, target, container, settings, overwrite, resume, listen, workers)
@@ -134,6 +130,16 @@ def encode(
                 if kept and isinstance(error, NvcError) and work.encoding:
                     raise type(error)(f"{error}; {_advice(kept, error)}") from None
                 raise
+
+
+def container_for(target: str, settings: Settings) -> Container:
+    """What `target` is written in. Raises UsageError where that does not hold what the settings ask for."""
+    container = container_of(target)
+    if container.whole_sound and settings.audio == FLAC:
+        raise UsageError(
+            f"{container.format} holds no FLAC: let the target end in .mkv or .nvc, or ask for {{}} opus", "audio"
+        )
+    return container
 
 
 def _advice(kept: int, error: BaseException) -> str:
@@ -168,7 +174,8 @@ def _workers(
     return Processes(jobs), replace(settings, threads=max(1, cores // jobs))
 
 
-def _check_options(film: Source, settings: Settings) -> None:
+def check_options(film: Source, settings: Settings) -> None:
+    """Raise InputError or UsageError where a film cannot be encoded with such settings."""
     _check_exact(film, settings)
     if settings.target_size is not None and not (film.info.duration and not is_pipe(film.path)):
         raise UsageError("{} needs a film whose length is known", "target_size")
