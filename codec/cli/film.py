@@ -103,7 +103,7 @@ def encode_command(
     and time all of it takes; TARGET may be left out, and is not touched.
     """
     if target is None and not sample:
-        raise click.MissingParameter(ctx=context, param=context.command.params[1])
+        raise click.MissingParameter(ctx=context, param_hint="'TARGET'", param_type="argument")
     if sample_seconds is not None and not sample:
         raise UsageError("--sample-seconds goes with --sample")
     if lossless and max_error:
