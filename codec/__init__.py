@@ -6,6 +6,7 @@
     for frame in codec.open("out.nvc").frames():
         frame.planes, frame.pts        # uint8 or uint16 arrays (rows, columns), luma first
     codec.verify("out.nvc")
+    codec.sample("in.mp4", settings=codec.Settings(crf=30))    # what encode would make of it, by a few seconds
     codec.describe("out.nvc")          # what it is made of, without decoding a picture
 
     codec.encode_picture("in.png", "out.nvc", codec.StillSettings(crf=30))
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .film.film import Film
     from .film.film import Film as open
     from .film.info import describe
+    from .film.sample import sample
     from .frames import Colour, Frame, PlaneFormat, VideoInfo
     from .limits import Limits
     from .media.pictures import Picture
@@ -47,6 +49,7 @@ _HOMES = {
     "film.encode": ("Encoded", "encode"),
     "film.film": ("Film",),
     "film.info": ("describe",),
+    "film.sample": ("sample",),
     "frames": ("Colour", "Frame", "PlaneFormat", "VideoInfo"),
     "limits": ("Limits",),
     "media.pictures": ("Picture",),
@@ -85,6 +88,7 @@ __all__ = [
     "encode_picture",
     "encode_still",
     "open",
+    "sample",
     "verify",
 ]
 

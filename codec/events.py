@@ -165,7 +165,8 @@ class SegmentStats:
     """What the encoder knows of a finished segment. Bytes of its base, its head and its loss-stream; `crf` of the base;
     `head`: layers x channels, or "none"; `history`: earlier pictures that the head sees; PSNR-YUV in dB of the pictures
     and of the plain base; `head_gain`: dB over the plain base that the head was chosen for; `met`: whether the wish for
-    a quality or a rate was; `kernel`: what has computed the head, of `heads.choice.KERNELS`, or ""."""
+    a quality or a rate was; `kernel`: what has computed the head, of `heads.choice.KERNELS`, or ""; `quality` of the
+    pictures and of the plain base: as a target asks for it, None where none does."""
 
     frames: int
     crf: float
@@ -180,6 +181,8 @@ class SegmentStats:
     head_gain: float
     met: bool = True
     kernel: str = ""
+    quality: float | None = None
+    base_quality: float | None = None
 
 
 @dataclass(frozen=True)
@@ -261,7 +264,8 @@ class WorkDone(Event):
 
 @dataclass(frozen=True)
 class FilmEncoded(WorkDone):
-    """`psnr`: PSNR-YUV in dB, mean over pictures; `scale`: how many times smaller the base is."""
+    """`psnr`: PSNR-YUV in dB, mean over pictures; `scale`: how many times smaller the base is; `quality`: as a target
+    asks for it, None where none does: the mean over pictures, or with `worst` that of the least segment."""
 
     path: str
     bytes: int
@@ -269,6 +273,41 @@ class FilmEncoded(WorkDone):
     seconds: float
     psnr: float
     scale: float
+    quality: float | None = None
+
+
+@dataclass(frozen=True)
+class FilmSampled(WorkDone):
+    """What the film `path`, of so many `frames`, will be by a sample of it, in so many `stretches`. `bytes` of the
+    whole file, `beside_bytes` of them sound, subtitles and container; `low` and `high`: within two standard errors.
+    `kbps` of the pictures; `low` and `high`: the least and the most of any stretch, as those of PSNR-YUV, `psnr`.
+    `ssim` and `xpsnr` are None where they cannot be measured. `fps`: pictures encoded a second; `seconds`: of the whole
+    encode, about; `elapsed`: of the sample."""
+
+    path: str
+    frames: int
+    sampled: int
+    stretches: int
+    scale: float
+    bytes: int
+    bytes_low: int
+    bytes_high: int
+    beside_bytes: int
+    kbps: float
+    kbps_low: float
+    kbps_high: float
+    psnr: float
+    psnr_low: float
+    psnr_high: float
+    psnr_y: float
+    psnr_u: float | None
+    psnr_v: float | None
+    ssim: float | None
+    xpsnr: float | None
+    fps: float
+    seconds: float
+    elapsed: float
+    notes: list[str]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
 
 PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.presets` and `still.presets`
 DEVICES = ("auto", "cpu", "cuda")
+SAMPLE_SECONDS = 20.0  # of a film, that a sample encodes
 JOBS_MAX = 64  # segments encoded at a time
 SCALES = (Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
 PAGES_MAX = 65536  # of a TIFF
@@ -26,7 +27,9 @@ STILL_QUALITIES = ("crf", "target_psnr", "target_size", "bpp")
 
 DEFAULT_CRF = 32.0
 LOSSLESS_CRF = 40.0  # of the base below a bounded loss-stream; see bench/NOTES.md, "Base below a lossless film"
-QUALITIES = ("crf", "target_psnr", "bitrate", "target_size")
+PSNR, SSIM, XPSNR = "PSNR", "SSIM", "XPSNR"
+TARGETS = {"target_psnr": PSNR, "target_ssim": SSIM, "target_xpsnr": XPSNR}  # qualities that pictures can be asked for
+QUALITIES = ("crf", *TARGETS, "bitrate", "target_size")
 
 COPY, OPUS, FLAC, TEXT, NONE = "copy", "opus", "flac", "text", "none"
 AUDIO, SUBTITLES = (COPY, OPUS, FLAC, NONE), (COPY, TEXT, NONE)  # what becomes of a film's sound and subtitles
@@ -92,11 +95,12 @@ def _start_crf(settings: AnySettings, lossless: float) -> float:
 class Settings:
     """Options of an encode.
 
-    Quality, at most one of: `crf` (1..63, AV1's scale; the default is 32), `target_psnr` (dB, PSNR-YUV), `bitrate`
-    (kbit/s of the video), `target_size` (MB = 10^6 bytes, whole file). `scale`: None = measured. `history`: earlier
-    pictures that the head sees, None = measured. `loss`: "auto", "off" or a quantiser step 1..255. `max_error`:
-    bound on every sample's error, 0 = lossless. `head`: False sends none. `device`: "auto", "cpu" or "cuda", where
-    heads are trained and run; decoded pictures do not depend on it. `threads`: 0 = all cores.
+    Quality, at most one of: `crf` (1..63, AV1's scale; the default is 32), `target_psnr` (dB, PSNR-YUV), `target_ssim`
+    (below 1), `target_xpsnr` (dB), `bitrate` (kbit/s of the video), `target_size` (MB = 10^6 bytes, whole file).
+    `worst`: a target is met by all pictures of each segment but so many percent; None = by their mean. `scale`: None =
+    measured. `history`: earlier pictures that the head sees, None = measured. `loss`: "auto", "off" or a quantiser step
+    1..255. `max_error`: bound on every sample's error, 0 = lossless. `head`: False sends none. `device`: "auto", "cpu"
+    or "cuda", where heads are trained and run; decoded pictures do not depend on it. `threads`: 0 = all cores.
 
     `audio`: "copy" copies sound, and converts without loss what the file's container does not hold; "opus" and "flac"
     make it that, "none" leaves it out. `subtitles`: "copy" likewise, "text" makes them plain text, "none" leaves them
@@ -105,6 +109,9 @@ class Settings:
 
     crf: float | None = None
     target_psnr: float | None = None
+    target_ssim: float | None = None
+    target_xpsnr: float | None = None
+    worst: float | None = None
     bitrate: float | None = None
     target_size: float | None = None
     scale: Fraction | None = None
@@ -125,6 +132,12 @@ class Settings:
         if self.max_error is not None and self.history:
             raise UsageError("{} and a bound on the error contradict each other: none of its heads has one", "history")
         check_quality(self, asked)
+        if self.target_ssim is not None and self.target_ssim >= 1:
+            raise UsageError("{} must be below 1, which is the source's", "target_ssim")
+        if self.worst is not None and asked not in TARGETS:
+            raise UsageError("{} goes with {}, {} or {}", "worst", *TARGETS)
+        if self.worst is not None and not 0 <= self.worst < 100:
+            raise UsageError("{} must lie in 0..100, below 100", "worst")
         if self.scale is not None and self.scale not in SCALES:
             raise UsageError(f"{{}} must be one of {', '.join(f'{float(s):g}' for s in SCALES)}", "scale")
         if self.history not in (None, 0, 1, 2):
@@ -142,6 +155,11 @@ class Settings:
     def start_crf(self) -> float:
         """The quantiser to use, or to begin a search with."""
         return _start_crf(self, LOSSLESS_CRF)
+
+    @property
+    def target(self) -> str | None:
+        """Which of TARGETS is asked for, if any."""
+        return next((name for name in TARGETS if getattr(self, name) is not None), None)
 
     def key(self) -> str:
         """All that decides the bytes of segments: what an interrupted encode is resumed by. Threads do not, nor what

@@ -49,7 +49,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "codec.media": ("ground", "codec.limits", "codec.wire"),
     "codec.base": ("ground", "codec.media.libav", "codec.wire.obu"),
     "codec.loss": ("ground", *DENSITY),
-    "codec.segment": ("ground", "codec.limits", "codec.wire", "codec.base", "codec.loss", "heads"),
+    "codec.segment": (
+        "ground",
+        "codec.limits",
+        "codec.wire",
+        "codec.base",
+        "codec.loss",
+        "codec.media.xpsnr",
+        "heads",
+    ),
     "codec.still": ("ground", "codec.limits", "codec.wire", "codec.base", "codec.loss", "heads", "codec.media"),
     "codec.jobs": ("ground", "codec.segment", "codec.wire", "codec.media.source", "codec.media.folders", "heads"),
     "codec.film": (
@@ -112,7 +120,7 @@ DECODES = (
 ENCODES = (
     "codec.segment.encoder", "codec.segment.passes", "codec.segment.choice", "codec.segment.fit_restorer",
     "codec.segment.fit_density", "codec.segment.fit_steering", "codec.segment.presets", "codec.segment.rate",
-    "codec.segment.scenes",
+    "codec.segment.scenes", "codec.segment.target", "codec.media.xpsnr",
     "codec.still.encode", "codec.still.presets", "codec.base.quantisers", "codec.base.search",
     "codec.loss.transform_fit", "codec.jobs",
     "codec.train", "codec.cli", "heads.loop", "heads.restorer.fit", "heads.restorer.model", "heads.restorer.pretrain",

@@ -20,7 +20,8 @@ from codec.wire.hdr import svt_hdr
 @pytest.mark.parametrize("wishes", [
     {"crf": 30, "target_psnr": 40}, {"crf": 30, "bitrate": 500}, {"crf": 30, "target_size": 5},
     {"target_psnr": 40, "bitrate": 500}, {"target_psnr": 40, "target_size": 5}, {"bitrate": 500, "target_size": 5},
-    {"crf": 1, "target_psnr": 1, "bitrate": 1, "target_size": 1},
+    {"crf": 1, "target_psnr": 1, "bitrate": 1, "target_size": 1}, {"target_psnr": 40, "target_ssim": 0.9},
+    {"target_ssim": 0.9, "target_xpsnr": 40}, {"crf": 30, "target_xpsnr": 40}, {"target_ssim": 0.9, "bitrate": 500},
 ], ids=lambda w: "+".join(w))  # fmt: skip
 def test_one_quality_at_most(wishes: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="contradict") as caught:
@@ -35,6 +36,9 @@ def test_one_quality_at_most(wishes: dict[str, float]) -> None:
     {"crf": 0.5}, {"crf": 63.25}, {"crf": -3}, {"crf": float("nan")}, {"target_psnr": 0}, {"target_psnr": -1},
     {"target_psnr": float("nan")}, {"bitrate": 0}, {"bitrate": float("inf")}, {"target_size": -2},
     {"target_size": 1e9}, {"scale": Fraction(5)}, {"scale": Fraction(1, 2)}, {"scale": Fraction(5, 4)},
+    {"target_ssim": 1}, {"target_ssim": 0}, {"target_xpsnr": -1}, {"max_error": 2, "target_ssim": 0.9},
+    {"target_psnr": 40, "worst": 100}, {"target_ssim": 0.9, "worst": -1}, {"worst": 5}, {"crf": 30, "worst": 5},
+    {"bitrate": 100, "worst": 5}, {"target_psnr": 40, "worst": float("nan")},
     {"history": 3}, {"history": -1}, {"loss": 0}, {"loss": 256}, {"loss": "on"}, {"loss": "20"},
     {"preset": "slower"}, {"preset": ""}, {"device": "gpu"}, {"threads": -1}, {"threads": 257},
 ], ids=str)  # fmt: skip
@@ -45,6 +49,7 @@ def test_what_cannot_be_is_refused(wishes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("wishes", [
     {}, {"crf": 1}, {"crf": 63}, {"crf": 27.25}, {"target_psnr": 44.4}, {"bitrate": 0.5}, {"target_size": 700},
+    {"target_ssim": 0.98, "worst": 0}, {"target_xpsnr": 38, "worst": 99.9},
     {"max_error": 0}, {"max_error": 127, "crf": 50}, {"loss": "off"}, {"loss": 1}, {"loss": 255, "bitrate": 80},
     {"scale": Fraction(3, 2)}, {"history": 0}, {"history": 2}, {"head": False}, {"threads": 256}, {"device": "cuda"},
     *({"preset": name} for name in PRESETS),
@@ -62,14 +67,15 @@ def test_the_quantiser_to_begin_with() -> None:
 
 def test_the_key_follows_every_wish_that_segments_depend_on() -> None:
     other: dict[str, Any] = {
-        "crf": 30, "target_psnr": 40.0, "bitrate": 90.0, "target_size": 3.0, "scale": Fraction(2), "history": 1,
-        "loss": 9, "max_error": 3, "head": False, "preset": "slow", "device": "cpu",
+        "crf": 30, "target_psnr": 40.0, "target_ssim": 0.9, "target_xpsnr": 40.0, "bitrate": 90.0, "target_size": 3.0,
+        "scale": Fraction(2), "history": 1, "loss": 9, "max_error": 3, "head": False, "preset": "slow", "device": "cpu",
     }  # fmt: skip
-    assert set(other) == set(Settings.__dataclass_fields__) - {"threads", "audio", "subtitles"}
+    assert set(other) == set(Settings.__dataclass_fields__) - {"threads", "audio", "subtitles", "worst"}
     keys = {Settings().key(), *(replace(Settings(), **{name: value}).key() for name, value in other.items())}
     assert len(keys) == len(other) + 1
     assert Settings(threads=7).key() == Settings().key()
     assert set(QUALITIES) < set(other)
+    assert Settings(target_ssim=0.9).key() != Settings(target_ssim=0.9, worst=5).key()
 
 
 def test_presets_and_scales_have_numbers_everywhere() -> None:

@@ -24,12 +24,14 @@ RECENT = 4  # pictures: a head looks at up to two before the one that it predict
 
 @dataclass(frozen=True)
 class Base:
-    """A segment's base, coded at `crf`; `psnrs`: in dB, (pictures, planes), of the plain upscaled base."""
+    """A segment's base, coded at `crf`. Of the plain upscaled one `psnrs`: in dB, (pictures, planes), and `quality`: as
+    a target asks for it, None where none does."""
 
     crf: float
     packets: list[BasePacket]
     pictures: Sequence[list[Plane]] = field(repr=False)
     psnrs: NDArray[np.float64] = field(repr=False)
+    quality: float | None = None
 
     @cached_property
     def psnr(self) -> float:

@@ -23,6 +23,7 @@ from ..events import (
     UnderWay,
 )
 from .streams import give_up, put, say
+from .tables import clock_text
 
 EVERY = 5.0  # seconds between progress lines where standard error is no terminal
 
@@ -105,12 +106,6 @@ class Console:
             self._open = False
 
 
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    hours = f"{whole // 3600}:" if whole >= 3600 else ""
-    return f"{hours}{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
 def _how_far(event: UnderWay) -> str:
     match event:
         case Trying() | Training():
@@ -121,7 +116,7 @@ def _how_far(event: UnderWay) -> str:
             total = f"/{event.total}" if event.total else ""
             text = f"{event.frames:g}{total} frames, {event.fps:g} fps"
             if event.eta is not None:
-                text += f", {_clock(event.eta)} left"
+                text += f", {clock_text(event.eta)} left"
             if isinstance(event, Encoding) and event.bytes:
                 text += f", {event.bytes / 1e6:.2f} MB"
             return text

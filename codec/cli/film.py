@@ -11,19 +11,34 @@ from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
 from ..machine import keep_memory, one_thread_for_numpy
-from ..settings import AUDIO, COPY, CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PAGES_MAX, PRESETS, SUBTITLES, Settings
+from ..settings import (
+    AUDIO,
+    COPY,
+    CRF_MAX,
+    JOBS_MAX,
+    MAX_ERROR,
+    MAX_STEP,
+    PAGES_MAX,
+    PRESETS,
+    SAMPLE_SECONDS,
+    SUBTITLES,
+    Settings,
+)
 from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
 from .still import decode_stills, encode_stills, verify_still
 from .streams import put
-from .tables import film_table, still_table, tracks_text
+from .tables import film_table, sample_table, still_table, target_text, tracks_text
 
 
 @click.command("encode")
 @click.argument("source")
-@click.argument("target")
+@click.argument("target", required=False)
 @click.option("--crf", type=Number(float, 1, CRF_MAX), help="Quality on AV1's scale, lower is better.  [default: 32]")
 @click.option("--target-psnr", type=amount(), metavar="DB", help="Smallest file of this PSNR-YUV (pictures: PSNR-RGB).")
+@click.option("--target-ssim", type=amount(), metavar="S", help="Smallest film of this SSIM of luma, below 1.")
+@click.option("--target-xpsnr", type=amount(), metavar="DB", help="Smallest film of this XPSNR.")
+@click.option("--worst", type=Number(float, 0, 100), help="A target for all but so many percent, not for the mean.")
 @click.option("--bitrate", type=amount(), metavar="KBPS", help="Best file of about this video bit rate.")
 @click.option("--target-size", type=amount(), metavar="MB", help="Best file of at most this size (10^6 bytes).")
 @click.option("--bpp", type=amount(), metavar="BITS", help="Pictures: best file of at most so many bits a pixel.")
@@ -43,6 +58,8 @@ from .tables import film_table, still_table, tracks_text
 @click.option("--page", type=Number(int, 1, PAGES_MAX), help="Pictures: which page of a TIFF.  [default: 1]")
 @click.option("--patience", type=Seconds(), help="With a cluster that has no workers.  [default: 30:00]")
 @click.option("--best-effort", is_flag=True, help="Leave out what is damaged of a film, and say when.")
+@click.option("--sample", is_flag=True, help="Encode a few seconds to tell size, quality and time; write no file.")
+@click.option("--sample-seconds", type=Number(float, 1, 3600), help=f"How much, in all.  [default: {SAMPLE_SECONDS:g}]")
 @machine
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted encode of the same film, or folder, stopped.")
@@ -53,7 +70,7 @@ def encode_command(
     context: click.Context,
     /,
     source: str,
-    target: str,
+    target: str | None,
     scale: Any,
     history: Any,
     max_error: int | None,
@@ -65,6 +82,8 @@ def encode_command(
     jobs: int | None,
     cluster: str | None,
     patience: Fraction | None,
+    sample: bool,
+    sample_seconds: float | None,
     limits: Limits,
     quiet: bool,
     as_json: bool,
@@ -79,7 +98,14 @@ def encode_command(
     AVIF) is a film, and an .nvc film is restored first. A picture (PNG, JPEG, WebP, AVIF, TIFF, BMP, PNM) becomes an
     AVIF file that any browser shows; TARGET "-" is standard output for it. Of a folder SOURCE every picture is
     encoded to a file below the folder TARGET.
+
+    With --sample a few seconds spread over the film are encoded with the same options, which tells what size, quality
+    and time all of it takes; TARGET may be left out, and is not touched.
     """
+    if target is None and not sample:
+        raise click.MissingParameter(ctx=context, param_hint="'TARGET'", param_type="argument")
+    if sample_seconds is not None and not sample:
+        raise UsageError("--sample-seconds goes with --sample")
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
     from ..still.files import is_of_pictures
@@ -88,7 +114,7 @@ def encode_command(
         if jobs or cluster or best_effort:
             raise UsageError("--jobs, --cluster and --best-effort are for films")
         options |= {"max_error": 0 if lossless else max_error, "head": not no_head}
-        encode_stills(context, source, target, options, overwrite, resume, limits, quiet, as_json)
+        encode_stills(context, source, target or "", options, overwrite, resume, limits, quiet, as_json)
         return
     for name, advice in (("bpp", ": ask for --bitrate"), ("page", "")):
         if options.pop(name) is not None:
@@ -100,6 +126,12 @@ def encode_command(
         head=not no_head,
         **options,
     )
+    if sample:
+        if resume or jobs or cluster:
+            raise UsageError("a sample is encoded by one process, and anew: without --jobs, --cluster and --resume")
+        _tell_sample(source, target, settings, sample_seconds or SAMPLE_SECONDS, best_effort, limits, quiet, as_json)
+        return
+    assert target is not None
     from ..film.encode import encode
 
     with Console(as_json, quiet) as console:
@@ -107,8 +139,26 @@ def encode_command(
         result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, patience=patience, listen=console)
         console.say(
             f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
-            f"scale {result.scale:g}, {result.seconds:.0f} s"
+            f"{target_text(settings, result.quality)}scale {result.scale:g}, {result.seconds:.0f} s"
         )
+
+
+def _tell_sample(
+    source: str,
+    target: str | None,
+    settings: Settings,
+    seconds: float,
+    best_effort: bool,
+    limits: Limits,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """`codec encode --sample` of a film."""
+    from ..film.sample import sample
+
+    with Console(as_json, quiet) as console:
+        how: Any = {"seconds": seconds, "best_effort": best_effort, "limits": limits, "listen": console}
+        console.say(sample_table(sample(source, target, settings, **how)))
 
 
 @click.command("decode")

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..settings import SSIM, TARGETS, XPSNR, Settings
+
 if TYPE_CHECKING:
+    from ..events import FilmSampled
     from ..film.tracks import TrackState
     from ..still.folder import Folder
 
 COLUMNS = ("start", "frames", "scale", "head", "shape", "history", "loss", "base B", "head B", "loss B", "PSNR")
 KINDS = {1: "grey", 2: "grey with alpha", 3: "colour", 4: "colour with alpha"}  # by channels
+
+
+def clock_text(seconds: float) -> str:
+    """A time as people read it, [H:]MM:SS."""
+    whole = round(seconds)
+    hours = f"{whole // 3600}:" if whole >= 3600 else ""
+    return f"{hours}{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def film_table(found: dict[str, Any]) -> str:
@@ -63,6 +73,44 @@ def tracks_text(tracks: list[TrackState]) -> str:
     others = sum(track.found is not None for track in tracks) - right
     text = f"; {right} other track{'s' * (right != 1)} checked" if right else ""
     return text + (f"; {others} other track{'s' * (others != 1)} not" if others else "")
+
+
+def target_text(settings: Settings, quality: float | None) -> str:
+    """The part of a sentence on what became of a target; empty where the mean PSNR, or none, was asked for."""
+    if quality is None or settings.target is None or (settings.target, settings.worst) == ("target_psnr", None):
+        return ""
+    text = quality_text(TARGETS[settings.target], quality)
+    return text + (", " if settings.worst is None else f" in all but {settings.worst:g} % of pictures, ")
+
+
+def quality_text(metric: str, value: float) -> str:
+    """A value of PSNR, SSIM or XPSNR."""
+    return f"{metric} {value:.4f}" if metric == SSIM else f"{metric} {value:.2f} dB"
+
+
+def sample_table(found: FilmSampled) -> str:
+    """What a sample tells of a film."""
+    share = f"{found.sampled} of {found.frames} frames"
+    places = "" if found.sampled == found.frames else f" in {found.stretches} places"
+    lines = [f"{found.path}: by {share}{places}, at scale {found.scale:g}, in {clock_text(found.elapsed)}:", ""]
+    size = f"{found.bytes / 1e6:.3f} MB"
+    if found.bytes_low < found.bytes_high:
+        size += f", between {found.bytes_low / 1e6:.3f} and {found.bytes_high / 1e6:.3f}"
+    size += f"; {found.beside_bytes / 1e6:.3f} of it beside the pictures"
+    video = f"{found.kbps:.1f} kbit/s"
+    quality = f"PSNR-YUV {found.psnr:.2f} dB (luma {found.psnr_y:.2f}"
+    if found.psnr_u is not None and found.psnr_v is not None:
+        quality += f", chroma {found.psnr_u:.2f} and {found.psnr_v:.2f}"
+    quality += ")"
+    if found.stretches > 1:
+        video += f", {found.kbps_low:.1f} to {found.kbps_high:.1f} from place to place"
+        quality += f", {found.psnr_low:.2f} to {found.psnr_high:.2f} from place to place"
+    rows = [("size", size), ("pictures", video), ("quality", quality)]
+    likeness = [(SSIM, found.ssim), (XPSNR, found.xpsnr)]
+    if known := [quality_text(metric, value) for metric, value in likeness if value is not None]:
+        rows.append(("", ", ".join(known)))
+    rows.append(("time", f"{clock_text(found.seconds)}, {found.fps:.3g} frames a second on this machine"))
+    return "\n".join([*lines, *(f"  {name:10} {text}" for name, text in rows)])
 
 
 def still_table(found: dict[str, Any]) -> str:

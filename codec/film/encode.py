@@ -49,6 +49,7 @@ from ..segment.effort import Effort
 from ..segment.payload import check_film
 from ..segment.rate import RateControl
 from ..segment.scenes import split
+from ..segment.target import Target, quality_of
 from ..settings import FLAC, JOBS_MAX, Settings
 from ..wire.obu import TemporalUnit
 from .containers import Container, container_of
@@ -60,8 +61,8 @@ from .writer import SideTracks, check_side, write_film
 
 @dataclass(frozen=True)
 class Encoded:
-    """What was encoded. `psnr`: dB, PSNR-YUV as measured by the encoder, mean over pictures; `notes`: sentences about
-    what was not kept or not reached."""
+    """What was encoded. `psnr`: dB, PSNR-YUV as measured by the encoder, mean over pictures; `quality`: as in
+    `FilmEncoded`; `notes`: sentences about what was not kept or not reached."""
 
     path: str
     bytes: int
@@ -71,6 +72,7 @@ class Encoded:
     scale: float
     segments: list[SegmentStats]
     notes: list[str]
+    quality: float | None = None
 
 
 def encode(
@@ -105,11 +107,7 @@ def encode(
     if target == STDOUT:
         raise UsageError("a film is not written to standard output: its index, which comes last, begins the file")
     check_not_same(source, target)
-    container = container_of(target)
-    if container.whole_sound and settings.audio == FLAC:
-        raise UsageError(
-            f"{container.format} holds no FLAC: let the target end in .mkv or .nvc, or ask for {{}} opus", "audio"
-        )
+    container = container_for(target, settings)
     check_target(target, overwrite)
     if is_pipe(source) and (resume or cluster or jobs not in (None, 1)):
         raise UsageError("standard input can be read only once: {}, {} and {} need a file", "resume", "jobs", "cluster")
@@ -119,7 +117,7 @@ def encode(
         raise UsageError("{} goes with {}, and is not negative", "patience", "cluster")
     use_threads(settings.threads)
     with source_of(source, settings.threads, best_effort, limits, settings.device) as film:
-        _check_options(film, settings)
+        check_options(film, settings)
         workers, settings = _workers(jobs, cluster, patience, settings, listen)
         with closing(workers):
             work = _Work(film, target, container, settings, overwrite, resume, listen, workers)
@@ -132,6 +130,16 @@ def encode(
                 if kept and isinstance(error, NvcError) and work.encoding:
                     raise type(error)(f"{error}; {_advice(kept, error)}") from None
                 raise
+
+
+def container_for(target: str, settings: Settings) -> Container:
+    """What `target` is written in. Raises UsageError where that does not hold what the settings ask for."""
+    container = container_of(target)
+    if container.whole_sound and settings.audio == FLAC:
+        raise UsageError(
+            f"{container.format} holds no FLAC: let the target end in .mkv or .nvc, or ask for {{}} opus", "audio"
+        )
+    return container
 
 
 def _advice(kept: int, error: BaseException) -> str:
@@ -166,10 +174,13 @@ def _workers(
     return Processes(jobs), replace(settings, threads=max(1, cores // jobs))
 
 
-def _check_options(film: Source, settings: Settings) -> None:
+def check_options(film: Source, settings: Settings) -> None:
+    """Raise InputError or UsageError where a film cannot be encoded with such settings."""
     _check_exact(film, settings)
     if settings.target_size is not None and not (film.info.duration and not is_pipe(film.path)):
         raise UsageError("{} needs a film whose length is known", "target_size")
+    if target := Target.of(settings):
+        target.check(film.info, film.name)
     device_of(settings.device)
 
 
@@ -285,15 +296,16 @@ class _Work:
         frames = self.progress.frames
         segments = [found for _, found in sorted(stats.items())]
         psnr = sum(s.psnr * s.frames for s in segments) / frames
+        quality = quality_of(segments, self.settings.worst)
         size_written = os.path.getsize(self.target)
         self._note_missed(control, segments)
         self._note_limits()
         seconds = self.progress.seconds
         if kernels := sorted({s.kernel for s in segments if s.kernel}):
             self.progress.tell(Kernels(kernels))
-        done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale))
+        done = FilmEncoded(self.target, size_written, frames, round(seconds, 2), round(psnr, 3), float(scale), quality)
         self.progress.tell(done)
-        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), segments, self.notes)
+        return Encoded(self.target, size_written, frames, seconds, psnr, float(scale), segments, self.notes, quality)
 
     @contextmanager
     def _part(self) -> Iterator[Part]:

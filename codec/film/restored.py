@@ -48,6 +48,14 @@ class Restored(Source):
         # networks have the threads of this process, which another reader shares
         return type(self)(self.path, self._film.threads, self.best_effort, self._limits, self._device)
 
+    def since(self, start: Fraction) -> Iterator[Frame]:
+        shift = round(self.origin / self.info.time_base)
+        try:
+            for frame in self._film.frames(start + self.origin):
+                yield replace(frame, pts=frame.pts - shift)
+        except FormatError as error:
+            raise InputError(str(error)) from None
+
     def _frames(self) -> Iterator[Frame]:
         shift = round(self.origin / self.info.time_base)
         problems, known = self._film.problems, 0

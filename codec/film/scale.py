@@ -28,6 +28,7 @@ from ..segment.encoder import SegmentEncoder
 from ..segment.head import film_head
 from ..segment.presets import PRESETS
 from ..segment.rate import RATE_SLOPE
+from ..segment.target import Target
 from ..settings import CRF_MAX, CRF_STEP, SCALES, Settings
 
 PLENTY = 0.05  # bits for each sample of luma, of a glance, from which no smaller base wins
@@ -41,26 +42,28 @@ RESTORED = 4  # pictures of a probe that the head is tried on
 
 @dataclass(frozen=True)
 class _Point:
-    """A probe: SVT-AV1's `crf`, ln of the bytes that a picture takes, and PSNR-YUV in dB as it would be shown."""
+    """A probe: SVT-AV1's `crf`, ln of the bytes that a picture takes, and PSNR-YUV in dB as it would be shown; `level`:
+    what a target asks for, in its decibels, of the base with what the head adds to PSNR-YUV, or 0."""
 
     crf: float
     rate: float
     psnr: float
+    level: float
 
 
 @dataclass(frozen=True)
 class _Wish:
-    """The rate (ln of bytes a picture) that is asked for, or the PSNR in dB."""
+    """The rate (ln of bytes a picture) that is asked for, or the level."""
 
     rate: float | None = None
-    psnr: float | None = None
+    level: float | None = None
 
     def excess(self, point: _Point) -> float:
         """How much more a probe takes than it should, in factors e of rate, about."""
         if self.rate is not None:
             return point.rate - self.rate
-        assert self.psnr is not None
-        return (point.psnr - self.psnr) / WORTH
+        assert self.level is not None
+        return (point.level - self.level) / WORTH
 
 
 class _Size:
@@ -70,7 +73,7 @@ class _Size:
         self.scale, self.points = scale, list[_Point]()
         self.reached = True  # whether the wish is within the quantiser's range
         self._encoder = SegmentEncoder(frames, info, replace(settings, preset="fast"), scale)
-        self._length = length
+        self._length, self._target = length, Target.of(settings)
         self._head = film_head_for(scale) if settings.head else 0
 
     def probe(self, crf: float) -> _Point:
@@ -79,7 +82,10 @@ class _Size:
         sizes = [len(packet.data) for packet in base.packets]
         rest = sum(sizes[1:]) / max(1, len(sizes) - 1)  # a picture, but for the one that opens the segment
         each = (sizes[0] + rest * (self._length - 1)) / self._length
-        self.points.append(_Point(crf, math.log(each), base.psnr + self._gain(base)))
+        gain, level = self._gain(base), 0.0
+        if self._target and base.quality is not None:
+            level = self._target.level(base.quality) + gain
+        self.points.append(_Point(crf, math.log(each), base.psnr + gain, level))
         return self.points[-1]
 
     def _gain(self, base: Base) -> float:
@@ -142,12 +148,13 @@ def choose_scale(
         return Fraction(1), start
     length, middle = len(frames), max(0, (len(frames) - PROBED) // 2)  # films begin with titles and fades
     frames, quantiser = frames[middle : middle + PROBED], preset.quantiser(start)
-    if settings.target_psnr is None and not bytes_per_second:
+    target = Target.of(settings)
+    if target is None and not bytes_per_second:
         probe = replace(settings, preset="fast")
         glance = SegmentEncoder(frames, info, probe, Fraction(1)).base(quantiser, GLANCE_PRESET)
         if 8 * glance.bytes > PLENTY * info.width * info.height * len(frames):
             return Fraction(1), start
-    wish = _Wish(psnr=settings.target_psnr)
+    wish = _Wish(level=target.level(target.wish) if target else None)
     if bytes_per_second:
         wish = _Wish(math.log(max(1.0, bytes_per_second / float(info.rate))))
     best: tuple[float, _Size] | None = None

@@ -45,7 +45,7 @@ KEYFRAME_BYTES, KEYFRAME_SECONDS = 4, 2  # of an MP4's tables for each segment, 
 # for a guess at what a film will take, below what most take (bench/NOTES.md, "Room on the disk")
 BITS, BITS_LOSSLESS = 0.02, 0.5  # for each sample of luma, at the usual quality and without loss
 CRF_OCTAVE = 10  # of crf, which halve that
-LEAN_CRF = 45.0  # what is taken for a PSNR that is asked for
+LEAN_CRF = 45.0  # what is taken for a quality that pictures are asked for
 
 Write = Callable[[Iterator[TemporalUnit]], list[str]]
 
@@ -222,7 +222,7 @@ def _bits_at_least(settings: Settings) -> float:
     """Bits for each sample of luma that hardly any film does without."""
     if settings.max_error is not None:
         return BITS_LOSSLESS / (settings.max_error + 1)
-    crf = LEAN_CRF if settings.target_psnr is not None else settings.start_crf
+    crf = LEAN_CRF if settings.target is not None else settings.start_crf
     return BITS * 2 ** ((DEFAULT_CRF - crf) / CRF_OCTAVE)
 
 

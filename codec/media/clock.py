@@ -19,6 +19,7 @@ import av
 from .libav import film_stream, open_film, packets_of
 
 _JOINABLE = ("mpegts", "mpeg")  # formats of which two files, one behind the other, are one again
+_SOUGHT = ("mov", "matroska", *_JOINABLE)  # formats of which libav finds a place by its time
 _AHEAD = Fraction(10)  # seconds of a step that is a jump, as in ffmpeg
 _BACK = Fraction(1, 10)
 _LONGER = 3  # seconds that a recording's sound may last longer than its pictures
@@ -130,6 +131,11 @@ class Jumps:
 def can_jump(container: av.container.InputContainer) -> bool:
     """Whether the clock of a file of that format may jump."""
     return container.format.name in _JOINABLE
+
+
+def can_seek(container: av.container.InputContainer | None) -> bool:
+    """Whether a file has places that are found by their times, exactly."""
+    return container is not None and container.format.name.split(",")[0] in _SOUGHT
 
 
 def clock_of(path: str) -> FileClock:

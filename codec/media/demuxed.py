@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
-from math import floor
+from math import ceil, floor
 from typing import IO, Any, Self
 
 import av
@@ -20,7 +20,7 @@ from ..frames import Frame, VideoInfo
 from ..wire.obu import SIGNATURE
 from .animations import kind_of_animation
 from .changes import Changes
-from .clock import FileClock, can_jump, clock_of
+from .clock import FileClock, can_jump, can_seek, clock_of
 from .conversion import Conversion
 from .decoding import Decoder, Picture
 from .extras import Extras
@@ -34,6 +34,7 @@ from .libav import (
     film_stream,
     hdr_side_data,
     local_url,
+    packets_of,
     sequence_tracks,
     side_data,
     stream_header,
@@ -78,6 +79,36 @@ class Demuxed(Source):
         if self._container is not None:
             self._container.close()
             self._container = None
+
+    def since(self, start: Fraction) -> Iterator[Frame]:
+        """From the key picture before; from the film's beginning where the file has no places, or none to be sure of.
+        What belongs to single pictures beside their samples is not told."""
+        if can_seek(self._container) and not self.clock.joins:
+            found = self._sought(start)
+            first = next(found, None)
+            if first is not None:
+                yield first
+                yield from found
+                return
+        yield from super().since(start)
+
+    def _sought(self, start: Fraction) -> Iterator[Frame]:
+        """Nothing where no picture comes out before `start`, or with it."""
+        with self._open() as container, faults_as(InputError, f"{self.name} cannot be decoded from {float(start):g} s"):
+            stream: Any = film_stream(container)
+            since = ceil(start / stream.time_base) + self._begin
+            container.seek(since, stream=stream)
+            before, last = False, None
+            for packet in packets_of(container, stream):
+                for frame in packet.decode():
+                    if frame.pts is None or frame.is_corrupt or (last is not None and frame.pts <= last):
+                        continue
+                    last, before = frame.pts, before or frame.pts <= since
+                    if not before:
+                        return
+                    if frame.pts >= since:
+                        self._check_alike(frame, last - self._begin)
+                        yield Frame(self._conversion.planes(frame), last - self._begin, frame.duration or 0)
 
     def _reopened(self, threads: int) -> Self:
         return type(self)(self.path, threads, self.best_effort, self.clock)

@@ -94,6 +94,12 @@ class Source(ABC):
             self.notes.append(f"{fault}; the film is kept up to there")
         self.identity.check()
 
+    def since(self, start: Fraction) -> Iterator[Frame]:
+        """The pictures that are shown from `start` seconds on, by a reading of their own; `notes` are those of another.
+        Raises what `again` and `frames` raise."""
+        with self.again(1) as film:
+            yield from (frame for frame in film.frames() if frame.pts * film.info.time_base >= start)
+
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
         """Every picture; whatever is wrong with the film is an InputError."""

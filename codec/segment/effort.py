@@ -126,7 +126,7 @@ class Effort:
     @property
     def tries(self) -> int:
         """Codings of the base."""
-        wishes = self.settings.target_psnr, self.settings.bitrate, self.settings.target_size
+        wishes = self.settings.target, self.settings.bitrate, self.settings.target_size
         return TRIES if any(wish is not None for wish in wishes) else 1
 
     def stages(self, first: bool = False) -> Mapping[str, float]:

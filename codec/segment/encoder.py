@@ -244,4 +244,6 @@ class SegmentEncoder:
             base_psnr=base.psnr,
             head_gain=choice.gain,
             kernel=self.passes.restorer(choice.head).kernel or "",
+            quality=run.quality,
+            base_quality=base.quality,
         )

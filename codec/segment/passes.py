@@ -29,6 +29,7 @@ from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
 from .steering import Steered, blocks_of, put_blocks
+from .target import Gauge, Target
 
 GROUP = 4  # pictures under one checksum where nothing else is sent for each picture: none is shown before all are there
 OVERHEAD = 16  # bytes around a payload, about
@@ -55,7 +56,8 @@ class Run:
     """One pass over the segment's pictures. `psnrs`: in dB, (pictures, planes); `residuals`: payloads of the
     loss-stream, None where a picture has none; `group`: pictures under one of the `checksums`; `outputs`: what the
     decoder shows, if it was to be kept; `used`: whether the head predicted the picture; `steered`: how, of those that
-    it predicted; `won`: dB of PSNR-YUV for the choice of blocks, summed over the pictures."""
+    it predicted; `won`: dB of PSNR-YUV for the choice of blocks, summed over the pictures; `quality`: as a target asks
+    for it, None where none does."""
 
     psnrs: NDArray[np.float64]
     residuals: list[bytes | None]
@@ -65,6 +67,7 @@ class Run:
     used: list[bool]
     steered: list[Steered] = field(default_factory=list)
     won: float = 0.0
+    quality: float | None = None
 
     @property
     def psnr(self) -> float:
@@ -94,6 +97,7 @@ class Passes:
         self._bases = Agenda(listen, "base", self.effort.stages()["base"])  # one base, or a search among them
         self.agenda = self._bases  # of the stage at hand
         self.device = device_of(settings.device)
+        self._target = Target.of(settings)
         self._small: list[list[Plane]] | None = None
 
     def begin(self, stage: str, expected: float) -> Agenda:
@@ -128,7 +132,7 @@ class Passes:
         pts = [f.pts for f in self.frames]
         bw, bh = base_size(self.info.width, self.info.height, self.scale)
         packets: list[BasePacket] = []
-        pictures, psnrs = self._places(3 * bw * bh, preset is not None), []
+        pictures, psnrs, gauge = self._places(3 * bw * bh, preset is not None), [], self._gauge()
 
         def coded() -> Iterator[BasePacket]:
             for packet in base_packets(self._pictures(), pts, self.info.time_base, self.info.rate, settings):
@@ -143,10 +147,18 @@ class Passes:
                 if k in pictures:
                     pictures[k] = picture
                 full = upscale(picture, fmt, self.info.width, self.info.height, self.scale)
-                psnrs.append(plane_psnrs(plain_prediction(full, fmt.depth), frame.planes, fmt.peak))
+                plain = plain_prediction(full, fmt.depth)
+                psnrs.append(plane_psnrs(plain, frame.planes, fmt.peak))
+                if gauge:
+                    gauge.add(frame.planes, plain, psnrs[-1])
         give_back_memory()
         kept = {k: picture for k, picture in pictures.items() if picture}
-        return Base(crf, packets, BasePictures(packets, (bh, bw), threads, kept), np.array(psnrs))
+        decoded_again = BasePictures(packets, (bh, bw), threads, kept)
+        return Base(crf, packets, decoded_again, np.array(psnrs), gauge.value if gauge else None)
+
+    def _gauge(self) -> Gauge | None:
+        """What measures the pictures of a pass, where a target asks for that."""
+        return Gauge(self._target, self.info) if self._target else None
 
     def _places(self, size: int, probe: bool) -> dict[int, list[Plane]]:
         """Places for the pictures of a base that stay in memory, of so many bytes each: those that comparisons look at,
@@ -187,7 +199,7 @@ class Passes:
         restorer, bare = self.restorer(head), head is None
         size = self.info.width, self.info.height
         coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.mode else None
-        psnrs, crc, won = [], 0, 0.0
+        psnrs, crc, won, gauge = [], 0, 0.0, self._gauge()
         run = Run(np.empty(0), [], 1 if coder else GROUP, [], [], [])
         count = len(self.frames)
         for k, found in enumerate(self._predicted(restorer, bare, base, range(count), known, told, price)):
@@ -205,12 +217,14 @@ class Passes:
             won += found.won
             run.residuals.append(data or None)
             psnrs.append(quality)
+            if gauge:
+                gauge.add(source, output, quality)
             if keep:
                 run.outputs.append(output)
             crc = checksum(output, crc if k % run.group else 0)
             if (k + 1) % run.group == 0 or k + 1 == count:
                 run.checksums.append(crc)
-        return replace(run, psnrs=np.array(psnrs), won=won)
+        return replace(run, psnrs=np.array(psnrs), won=won, quality=gauge.value if gauge else None)
 
     def trial(self, base: Base, head: Head, told: Sequence[int] = (), only: Sequence[int] = ()) -> Predictions:
         """What a head without history predicts of a few pictures, those `only` or else of `evaluated`, by their

@@ -1,9 +1,13 @@
-"""From a wish (PSNR, bit rate, file size) to the quantiser of each segment's base.
+"""From a wish (a quality, bit rate, file size) to the quantiser of each segment's base.
 
 Each segment is coded a few times until the measured value meets the wish as closely as the quantiser's steps allow;
 what a segment over- or underspends is carried to the next. What was decided depends on finished segments through
 their statistics alone, so an encode that is resumed decides the same. Each chunk of segments (`codec.jobs.task`) begins
 with what the film's first segment taught, and spends a budget of its own.
+
+A quality is that of what the decoder shows. Bases are compared by what the head of the segment before gained on its
+own; where the segment's own gains less, or much more, it is coded again under the head that it has, at quantisers that
+are searched for by what is shown.
 
 A bit rate is met on average. A size is never exceeded: a segment that has come out larger than its budget is coded
 again with a coarser base under the head that it has, which costs no training and leaves right what refers to that head.
@@ -15,6 +19,7 @@ import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from ..base.coded import Base
@@ -24,10 +29,12 @@ from ..frames import Frame, VideoInfo
 from ..settings import CRF_MAX, CRF_STEP, Settings
 from .encoder import Segment, SegmentEncoder
 from .passes import OVERHEAD
+from .target import Target
 
-PSNR_SLACK = 0.04  # dB above the wish that is close enough
+SLACK = 0.04  # dB above the wish that is close enough, of a base
+SHOWN_SLACK = 0.12  # and of the pictures that are shown, each trial of which takes a restoration as well
 RATE_SLACK = 0.02  # share of the budget left over that is close enough
-PSNR_SLOPE = 0.2  # dB for each step of crf, about: where a search begins
+SLOPE = 0.2  # dB for each step of crf, about: where a search begins
 RATE_SLOPE = 0.07  # factor e of rate for each step of crf, about
 CARRY = 0.5  # of a segment's budget: the most that is added or taken for what earlier segments left
 BESIDE = 0.01  # of a segment's budget that its head takes, before one is known
@@ -52,16 +59,23 @@ class RateControl:
         self.bytes_per_second = room / seconds
 
     @property
+    def target(self) -> Target | None:
+        """The quality that is asked for."""
+        return Target.of(self.settings)
+
+    @property
     def wish(self) -> str:
         """What is asked for beside a quantiser, in words; empty where nothing is."""
-        if self.settings.target_psnr is not None:
-            return f"a PSNR of {self.settings.target_psnr:g} dB"
+        if self.target is not None:
+            return self.target.words
         return f"{self.bytes_per_second * 8 / 1000:.0f} kbit/s" if self.bytes_per_second else ""
 
     def segment(self, encoder: SegmentEncoder, seconds: float, previous: Segment | None) -> Segment:
         """The segment that meets the wish best; its statistics say whether it does. `previous`: see
         SegmentEncoder.finish."""
         base, met = self.base(encoder, seconds)
+        if self.target is not None:
+            return _held(encoder, encoder.finish(base, previous), self.target)
         if self.settings.target_size is None:
             return _met(encoder.finish(base, previous), met)
         segment = encoder.finish(base, previous) if met else encoder.bare(base)
@@ -69,9 +83,9 @@ class RateControl:
 
     def base(self, encoder: SegmentEncoder, seconds: float) -> tuple[Base, bool]:
         """The base that meets the wish best, and whether it meets it."""
-        if self.settings.target_psnr is not None:
-            wish = self.settings.target_psnr - self.gain
-            return search(encoder.base, self.crf, lambda b: wish - b.psnr, -PSNR_SLACK, 1 / PSNR_SLOPE, rising=True)
+        if target := self.target:
+            lack = partial(_lack, target)
+            return search(encoder.base, self.crf, lambda b: lack(b) - self.gain, -SLACK, 1 / SLOPE, rising=True)
         if self.bytes_per_second:
             budget = self._budget(seconds)
             room = min(budget * (1 - self.beside), budget - 4 * OVERHEAD)
@@ -85,7 +99,8 @@ class RateControl:
     def finished(self, stats: SegmentStats, size: int, seconds: float) -> None:
         """Learn from a finished segment of `size` bytes."""
         self.crf = float(stats.crf)
-        self.gain = stats.psnr - stats.base_psnr
+        if (target := self.target) and stats.quality is not None and stats.base_quality is not None:
+            self.gain = target.level(stats.quality) - target.level(stats.base_quality)
         self.beside = 1 - stats.base_bytes / size
         if self.bytes_per_second:
             self.carry += self.bytes_per_second * seconds - size
@@ -95,6 +110,23 @@ class RateControl:
         control = copy(self)
         control.carry = 0.0
         return control
+
+
+def _lack(target: Target, coded: Base | SegmentStats) -> float:
+    """Decibels by which a base or a segment falls short of a target."""
+    assert coded.quality is not None
+    return target.lacks(coded.quality)
+
+
+def _held(encoder: SegmentEncoder, segment: Segment, target: Target) -> Segment:
+    """`segment`, or the coarsest base that makes of it, under the head that it has, what is shown to reach the target
+    and hardly more. Its statistics say whether it does."""
+
+    def code(crf: float) -> Segment:
+        return segment if crf == segment.stats.crf else encoder.again(encoder.base(crf), segment)
+
+    lack = partial(_lack, target)
+    return _met(*search(code, segment.stats.crf, lambda s: lack(s.stats), -SHOWN_SLACK, 1 / SLOPE, rising=True))
 
 
 def within(encoder: SegmentEncoder, segment: Segment, most: float, bare: bool) -> Segment:

@@ -43,22 +43,42 @@ def _signature(luma: Plane, peak: int) -> NDArray[np.float32]:
     return cv2.resize(luma, GRID, interpolation=cv2.INTER_AREA).astype(np.float32) / peak
 
 
+class Cutter:
+    """Tells where segments begin, of pictures one after the other."""
+
+    def __init__(self, info: VideoInfo):
+        self._bounds, self._peak = bounds_of(info), info.format.peak
+        self._before: NDArray[np.float32] | None = None
+        self._usual = 0.0
+        self._length = 0
+
+    def begins(self, frame: Frame) -> bool:
+        """Whether a segment begins with the next picture; with the first one does."""
+        now = _signature(frame.planes[0], self._peak)
+        cut = False
+        if self._before is not None:
+            difference = float(np.abs(now - self._before).mean())
+            cut = difference > CUT and difference > CONTRAST * self._usual
+            self._usual += (difference - self._usual) / 8  # also at a cut: where every picture differs, none is one
+        self._before = now
+        first = self._length == 0
+        begins = first or self._length >= self._bounds.longest or (cut and self._length >= self._bounds.shortest)
+        self._length = 1 if begins else self._length + 1
+        return begins
+
+    def leap(self) -> None:
+        """The next picture does not follow the last one: that they differ is no cut."""
+        self._before = None
+
+
 def split(frames: Iterable[Frame], info: VideoInfo) -> Iterator[list[Frame]]:
     """Lists of consecutive frames, none empty; holds one segment at a time."""
-    bounds = bounds_of(info)
+    cutter = Cutter(info)
     segment: list[Frame] = []
-    before: NDArray[np.float32] | None = None
-    usual = 0.0
     for frame in frames:
-        now = _signature(frame.planes[0], info.format.peak)
-        if before is not None:
-            difference = float(np.abs(now - before).mean())
-            cut = difference > CUT and difference > CONTRAST * usual
-            if len(segment) >= bounds.longest or (cut and len(segment) >= bounds.shortest):
-                yield segment
-                segment = []
-            usual += (difference - usual) / 8  # also at a cut: where every picture differs, none is one
-        before = now
+        if cutter.begins(frame) and segment:
+            yield segment
+            segment = []
         segment.append(frame)
     if segment:
         yield segment

@@ -115,6 +115,31 @@ def test_notes_reach_people_and_programs(run: Run, film: Path, tmp_path: Path) -
     assert any("could not be reached" in text for text in notes)
 
 
+def test_a_target_is_met_and_told(run: Run, film: Path, tmp_path: Path) -> None:
+    words = ("encode", film, tmp_path / "out.nvc", *QUICK, "--target-ssim", "0.9", "--worst", "10", "-y")
+    assert re.search(r"PSNR-YUV \d+\.\d\d dB, SSIM 0\.\d{4} in all but 10 % of pictures, scale 1", run(*words).err)
+    events = run(*words, "--json").events
+    reached = [e["quality"] for e in events if e["event"] == "segment"]
+    assert min(reached) == events[-1]["quality"] >= 0.9
+    assert all(e["quality"] == e["base_quality"] and e["met"] for e in events if e["event"] == "segment")
+
+
+def test_a_sample_is_told_to_people_and_programs(run: Run, film: Path, tmp_path: Path) -> None:
+    words = ("encode", film, "--sample", *QUICK, "--crf", "40")
+    text = run(*words).err
+    for part in ("in.mkv: by 22 of 22 frames, at scale 1", "beside the pictures", "PSNR-YUV", "SSIM 0.", "machine"):
+        assert part in text
+    done = run(*words, "--json", "-q").events[-1]
+    assert (done["event"], done["frames"], done["sampled"]) == ("done", 22, 22)
+    assert done["bytes_low"] == done["bytes"] > done["beside_bytes"] > 0 and done["seconds"] > 0
+    assert os.listdir(tmp_path) == ["in.mkv"]
+
+
+def test_without_a_target_only_a_sample_is_made(run: Run, film: Path) -> None:
+    result = run("encode", film)
+    assert result.code == 2 and "Missing argument 'TARGET'" in result.err
+
+
 def test_progress_line_renews_itself_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -322,6 +347,15 @@ def test_wrong_usage_ends_with_2(run: Run, film: Path, coded: Path, tmp_path: Pa
         ("encode", film, nvc, "--lossless", "--max-error", "2"),
         ("encode", film, nvc, "--lossless", "--loss", "4"),
         ("encode", film, nvc, "--lossless", "--target-psnr", "40"),
+        ("encode", film, nvc, "--target-ssim", "0.97", "--target-psnr", "40"),
+        ("encode", film, nvc, "--target-ssim", "1"),
+        ("encode", film, nvc, "--worst", "5"),
+        ("encode", film, nvc, "--target-xpsnr", "38", "--worst", "100"),
+        ("encode", film, nvc, "--sample-seconds", "5"),
+        ("encode", film, "--sample", "--sample-seconds", "0"),
+        ("encode", film, "--sample", "--jobs", "2"),
+        ("encode", film, "--sample", "--resume"),
+        ("encode", "-", "--sample"),
         ("encode", film, nvc, "--preset", "glacial"),
         ("encode", film, nvc, "--device", "abacus"),
         ("encode", film, nvc, "--threads", "-1"),
@@ -380,8 +414,8 @@ def test_help_names_every_option_and_the_exit_codes() -> None:
     assert "0 fine, 1 the file or the input is bad, 2 wrong usage" in page
     assert all(word in page for word in ("encode", "decode", "info", "verify"))
     page = runner.invoke(cli, ["encode", "-h"]).output
-    for option in ("--crf", "--target-psnr", "--bitrate", "--target-size", "--scale", "--history", "--loss",
-                   "--max-error", "--lossless", "--preset", "--device", "--threads", "--resume", "--json"):  # fmt: skip
+    for option in ("--crf", "--target-psnr", "--target-ssim", "--target-xpsnr", "--worst", "--sample",
+                   "--bitrate", "--target-size", "--scale", "--history", "--loss", "--max-error", "--lossless", "--preset", "--device", "--threads", "--resume", "--json"):  # fmt: skip
         assert option in page
 
 

@@ -280,6 +280,8 @@ def test_json_tells_programs(run: Run, png: str, tmp_path: Path) -> None:
     [
         ("encode {png} out.nvc --bitrate 100", 2, "--bitrate is for films"),
         ("encode {png} out.nvc --scale 2", 2, "--scale is for films"),
+        ("encode {png} out.nvc --target-ssim 0.9", 2, "--target-ssim is for films"),
+        ("encode {png} --sample", 2, "--sample is for films"),
         ("encode {png} out.nvc --crf 20 --bpp 1", 2, "--crf and --bpp contradict"),
         ("encode {png} out.nvc --device abacus", 2, "abacus"),
         ("encode {empty} -", 2, "cannot go to standard output"),

@@ -16,14 +16,14 @@ from codec.base.coded import Base
 from codec.base.search import MORE, TRIALS, search
 from codec.events import SegmentStats
 from codec.frames import Frame, PlaneFormat, VideoInfo
-from codec.segment.rate import BESIDE, CARRY, PSNR_SLACK, RATE_SLACK, RateControl, seconds_of, within
+from codec.segment.rate import BESIDE, CARRY, RATE_SLACK, SHOWN_SLACK, SLACK, RateControl, seconds_of, within
 from codec.settings import CRF_MAX, CRF_STEP, Settings
 
 CRFS = np.arange(1.0, CRF_MAX + CRF_STEP, CRF_STEP)
 
 
 def made(crf: float, psnr: float, size: float = 0) -> Base:
-    return Base(crf, [BasePacket(bytes(round(size)), 0, True)], [], np.array([[psnr]]))
+    return Base(crf, [BasePacket(bytes(round(size)), 0, True)], [], np.array([[psnr]]), psnr)
 
 
 class Coder:
@@ -166,11 +166,11 @@ def test_a_quantiser_is_taken_as_it_is() -> None:
 def test_psnr_is_met_with_what_the_head_gained_before() -> None:
     control = RateControl(Settings(target_psnr=42.0), 32.0)
     found, met = control.base(curve_coder(), 4.0)
-    assert 42.0 <= found.psnr <= 42.0 + PSNR_SLACK + 0.2 * CRF_STEP and met
-    control.finished(stats(1000, crf=found.crf, psnr=42.9, base_psnr=41.9), 1000, 4.0)
+    assert 42.0 <= found.psnr <= 42.0 + SLACK + 0.2 * CRF_STEP and met
+    control.finished(stats(1000, crf=found.crf, quality=42.9, base_quality=41.9), 1000, 4.0)
     assert control.crf == found.crf
     found, _ = control.base(curve_coder(), 4.0)
-    assert 41.0 <= found.psnr <= 41.0 + PSNR_SLACK + 0.2 * CRF_STEP, "the base is coarser by the gain"
+    assert 41.0 <= found.psnr <= 41.0 + SLACK + 0.2 * CRF_STEP, "the base is coarser by the gain"
 
 
 def test_a_wish_that_cannot_be_met_is_told() -> None:
@@ -213,27 +213,55 @@ class Made:
     stats: SegmentStats
 
 
-def made_segment(base: Base, beside: int) -> Made:
-    return Made(base.bytes + beside, stats(base.bytes, crf=base.crf, head="none" if beside == 60 else "4x8"))
+def made_segment(base: Base, beside: int, gain: float = 0.0) -> Made:
+    quality = (base.quality or 0.0) + gain
+    head = "none" if beside == 60 else "4x8"
+    return Made(
+        base.bytes + beside, stats(base.bytes, crf=base.crf, head=head, quality=quality, base_quality=base.quality)
+    )
 
 
 class SegmentCoder:
-    """Codes segments: a base whose size follows a curve, with so many bytes `beside` it for a head, or 60 without."""
+    """Codes segments: a base whose size follows a curve, with so many bytes `beside` it for a head, or 60 without, and
+    so many dB of `gain`."""
 
-    def __init__(self, beside: int):
-        self.beside = beside
+    def __init__(self, beside: int, gain: float = 0.0):
+        self.beside, self.gain = beside, gain
+        self.finished = 0
 
     def base(self, crf: float) -> Base:
         return made(crf, 50 - 0.2 * crf, size_at(crf))
 
     def finish(self, base: Base, previous: Any = None) -> Made:
-        return made_segment(base, self.beside)
+        self.finished += 1
+        return made_segment(base, self.beside, self.gain)
 
     def again(self, base: Base, segment: Made) -> Made:
-        return made_segment(base, segment.bytes - segment.stats.base_bytes)
+        return made_segment(base, segment.bytes - segment.stats.base_bytes, self.gain)
 
     def bare(self, base: Base) -> Made:
         return made_segment(base, 60)
+
+
+@pytest.mark.parametrize("gains", [(0.8, 0.8), (0.8, 0.3), (3.0, 4.0), (0.0, -0.2)], ids=str)
+def test_a_quality_is_held_by_what_is_shown(gains: tuple[float, ...]) -> None:
+    control = RateControl(Settings(target_psnr=43.0), 32.0)
+    for gain in gains:
+        coder: Any = SegmentCoder(400, gain)
+        segment = control.segment(coder, 4.0, None)
+        assert segment.stats.met and coder.finished == 1, "a head is learnt once"
+        assert 43.0 <= segment.stats.quality <= 43.0 + SHOWN_SLACK + 0.2 * CRF_STEP
+        control.finished(segment.stats, segment.bytes, 4.0)
+        assert control.gain == pytest.approx(gain)
+
+
+def test_a_quality_out_of_reach_is_told_of_what_is_shown() -> None:
+    """By the gain of the segment before the base would do; this segment's head gains nothing."""
+    control = RateControl(Settings(target_psnr=50.0), 32.0)
+    control.gain = 3.0
+    coder: Any = SegmentCoder(60)
+    segment = control.segment(coder, 4.0, None)
+    assert segment.stats.crf == 1.0 and not segment.stats.met
 
 
 @pytest.mark.parametrize("beside", [60, 400, 3000, 9000])
