@@ -131,6 +131,8 @@ _X26_KNOB = Knob(best=18, worst=40, low=0, high=51, step=0.5)
 _AV1_KNOB = Knob(best=22, worst=58, low=1, high=63)  # libav rounds the crf of SVT-AV1 to whole numbers
 _X265_LOSSLESS = {"x265-params": "log-level=none:lossless=1"}
 _FFV1 = {"level": "3", "coder": "range_def", "context": "1", "slices": "4"}
+# AV1's own super-resolution: every picture coded at half the columns, enlarged within the decoder's loop
+_SUPERRES = {"svtav1-params": "superres-mode=1:superres-denom=16:superres-kf-denom=16"}
 _VP9_KNOB = Knob(best=18, worst=58, low=0, high=63)
 _VP9 = {"b": "0", "deadline": "good", "cpu-used": "1", "row-mt": "1", "lag-in-frames": "25", "auto-alt-ref": "1"}
 
@@ -141,6 +143,7 @@ LIBAV = (
     Libav("x265-psnr", "libx265", {"preset": "slow", "tune": "psnr", **_X265}, _X26_KNOB),
     Libav("svt-av1", "libsvtav1", {"preset": "5"}, _AV1_KNOB),
     Libav("svt-av1-p2-10bit", "libsvtav1", {"preset": "2"}, _AV1_KNOB, depth=10),
+    Libav("svt-av1-superres", "libsvtav1", {"preset": "2", **_SUPERRES}, _AV1_KNOB, depth=10),
     Libav("vp9", "libvpx-vp9", _VP9, _VP9_KNOB),
     Libav("ffv1", "ffv1", _FFV1, lossless=0.0, quality=""),
     Libav("x264-lossless", "libx264", {"preset": "veryslow", **_X264}, lossless=0.0, quality="qp"),
