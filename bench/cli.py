@@ -136,7 +136,7 @@ def _curves(
         "kind": kind,
         "clips": clips,
         "methods": [{"name": m.name, "settings": m.settings, "version": m.version()} for m in methods],
-        "anchors": [m.name for m in anchors],
+        "anchor": ",".join(m.name for m in anchors),
         "rates": None if below is None else str(over),
         "date": time.strftime("%Y-%m-%d"),
     }
