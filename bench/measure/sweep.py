@@ -37,7 +37,7 @@ def spread_rates(knob: Knob, points: int, low: float, high: float, probe: Probe)
     if knob.is_rate:
         settings = dict.fromkeys(knob.legal(float(s)) for s in np.geomspace(low, high, points))
         return {setting: log_rate(setting) for setting in settings}
-    first = (knob.worst, knob.worst + (knob.best - knob.worst) / 3)  # rates that are asked for are low ones
+    first = (knob.worst, knob.worst + (knob.best - knob.worst) / 6)  # rates that are asked for are low ones
     return spread(knob, points, math.log(low), math.log(high), log_rate, first)
 
 

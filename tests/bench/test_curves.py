@@ -77,7 +77,7 @@ def test_each_measure_has_a_rate_of_its_own():
     by = {row["measure"]: row for row in rows}
     assert list(by) == list(MEASURES["video"])
     assert by["psnr_yuv"]["bd_rate_percent"] == pytest.approx(100 * (0.5**0.5 - 1))
-    # from 10 to 20 dB ln rate rises by ln 4 for the one; the other begins at half of it and rises by ln 8 up to 26.99 dB
+    # from 10 to 20 dB ln rate rises by ln 4 for the one; for the other, from half the rate, by ln 8 up to 26.99 dB
     y, x = math.log(8) * 5 / (10 * math.log10(50)) + math.log(0.5), math.log(4) / 2
     assert by["ssim"]["bd_rate_percent"] == pytest.approx(100 * math.expm1(y - x))
     assert (by["ssim"]["low"], by["ssim"]["high"]) == pytest.approx((10, 20))
