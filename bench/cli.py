@@ -1,5 +1,5 @@
-"""The command line: `bench rd-curve | images | lossless | speed | report | methods | check`. It holds no logic, and
-imports what a command needs when that is called, so that `--help` does not wait for torch.
+"""The command line: `bench rd-curve | images | lossless | speed | picture | report | methods | check`. It holds no
+logic, and imports what a command needs when that is called, so that `--help` does not wait for torch.
 
 Exit codes: 0 fine, 1 a point failed or the input is bad, 2 wrong usage, 130 interrupted.
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 VIDEO_DEFAULT = "nvc,x264,x265,svt-av1,svt-av1-p2-10bit,vp9,lzma"
 SPEED_DEFAULT = "nvc@32,x265@24,svt-av1@32"
+PICTURE_DEFAULT = "svt-av1-p2-10bit,svt-av1-half,svt-av1-third,x265-half,nvc-rate:preset=slow"
 IMAGE_DEFAULT = "jpeg,webp,avif,jxl"
 ANCHORS: dict[str, str] = {"video": "svt-av1", "image": "jpeg"}
 
@@ -294,6 +295,25 @@ def _entry(kind: Kind, text: str, beside: Mapping[str, Installation]) -> tuple[M
         return methods[0], float(exact(setting)) if at and setting else usual(methods[0])
     except ValueError:
         raise click.BadParameter(f"{shown(setting)} is no setting") from None
+
+
+@cli.command("picture")
+@click.argument("clip", type=click.Path(exists=True, dir_okay=False))
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--methods", default=PICTURE_DEFAULT, show_default=True)
+@click.option("--kbps", type=Number(float, 0.001, 1e6), help="The rate of all files.  [default: the first's lowest]")
+@_frames
+@_beside
+@_out
+def picture_command(clip: str, target: Path, methods: str, kbps: float | None, frames: int | None,
+                    beside: tuple[str, ...], out: Path) -> None:  # fmt: skip
+    """A part of a picture of CLIP as several methods show it at equal bytes, side by side in the PNG file TARGET."""
+    from .measure.runner import Runner
+    from .side_by_side import compare
+
+    chosen, _ = _methods("video", methods, None, _installations(beside))
+    with _kept_points():
+        put(compare(clip, chosen, kbps, frames, Runner(out, 1, say), target))
 
 
 @cli.command("report")
