@@ -1,5 +1,5 @@
-"""The command line: `bench rd-curve | images | lossless | speed | report | methods | check`. It holds no logic, and
-imports what a command needs when that is called, so that `--help` does not wait for torch.
+"""The command line: `bench rd-curve | images | lossless | speed | picture | report | methods | check`. It holds no
+logic, and imports what a command needs when that is called, so that `--help` does not wait for torch.
 
 Exit codes: 0 fine, 1 a point failed or the input is bad, 2 wrong usage, 130 interrupted.
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 VIDEO_DEFAULT = "nvc,x264,x265,svt-av1,svt-av1-p2-10bit,vp9,lzma"
 SPEED_DEFAULT = "nvc@32,x265@24,svt-av1@32"
+PICTURE_DEFAULT = "svt-av1-p2-10bit,svt-av1-half,svt-av1-third,x265-half,nvc-rate:preset=slow"
 IMAGE_DEFAULT = "jpeg,webp,avif,jxl"
 ANCHORS: dict[str, str] = {"video": "svt-av1", "image": "jpeg"}
 
@@ -47,22 +48,20 @@ def _installations(texts: Sequence[str]) -> dict[str, Installation]:
 
 def _methods(
     kind: Kind, names: str, anchor: str | None, beside: Mapping[str, Installation] | None = None
-) -> tuple[list[Method], Method]:
-    """(methods, the anchor among them). Raises click.BadParameter for an unknown name."""
-    from .methods import find, find_all
+) -> tuple[list[Method], list[Method]]:
+    """(methods, the anchors among them). Raises click.BadParameter for an unknown name."""
+    from .methods import find_all
 
     try:
-        found = find_all(kind, names, beside)
-        if anchor is None:
-            usual = [m for m in found if m.name == ANCHORS[kind]]
-            return found, (usual or [m for m in found if m.knob is not None] or found)[0]
-        chosen = find(kind, anchor, beside)
+        named = [method.name for method in find_all(kind, anchor or "", beside)]
+        found = find_all(kind, ",".join((names, anchor or "")), beside)
     except BenchError as error:
         raise click.BadParameter(str(error)) from None
-    except IndexError:
-        raise click.BadParameter("no method is named") from None
-    same = [m for m in found if m.name == chosen.name]
-    return (found, same[0]) if same else ([*found, chosen], chosen)
+    if not found:
+        raise click.BadParameter("no method is named")
+    usual = [m.name for m in found if m.name == ANCHORS[kind]] or [m.name for m in found if m.knob is not None]
+    named = named or usual[:1] or [found[0].name]
+    return found, [next(m for m in found if m.name == name) for name in named]
 
 
 _frames = click.option("--frames", type=COUNT, help="Only so many pictures of each clip.")
@@ -80,7 +79,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Points measured side by side; above 1, times say little."),
         _out,
         _beside,
-        click.option("--anchor", help="What all others are compared with."),
+        click.option("--anchor", help="What all others are compared with; of several, the best at each quality."),
         click.option("--points", type=Number(int, 2, 50), default=6, show_default=True,
                      help="About so many a curve."),
     ):  # fmt: skip
@@ -119,22 +118,27 @@ def _curves(
     out: Path,
     jobs: int,
     beside: Sequence[str],
+    below: str | None = None,
+    down_to: float = 1.0,
 ) -> int:
     from codec.media.parts import write_whole
 
-    from .measure.runner import Runner, run_curves
+    from .measure.runner import Below, Runner, run_curves
     from .show import report
 
-    methods, chosen = _methods(kind, names, anchor, _installations(beside))
+    others = _installations(beside)
+    methods, anchors = _methods(kind, names, anchor, others)
+    over = anchors[0] if below is None else Below(*_entry(kind, below, others), down_to)
     with _kept_points():
         runner = Runner(out, jobs, say)
-        clips = run_curves(kind, paths, methods, chosen, points, frames, runner)
+        clips = run_curves(kind, paths, methods, over, points, frames, runner)
     asked = {
         "command": f"bench {shlex.join(sys.argv[1:])}",
         "kind": kind,
         "clips": clips,
         "methods": [{"name": m.name, "settings": m.settings, "version": m.version()} for m in methods],
-        "anchor": chosen.name,
+        "anchor": ",".join(m.name for m in anchors),
+        "rates": None if below is None else str(over),
         "date": time.strftime("%Y-%m-%d"),
     }
     write_whole(out / RUN, json.dumps(asked, indent=1).encode() + b"\n")
@@ -146,12 +150,23 @@ def _curves(
 @cli.command("rd-curve")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--methods", default=VIDEO_DEFAULT, show_default=True)
+@click.option(
+    "--below",
+    metavar="METHOD@SETTING",
+    help="Measure at the rates below this point's, instead of at the qualities of the anchor.",
+)
+@click.option(
+    "--down-to",
+    type=Number(float, 0.001, 0.999),
+    default=0.3,
+    show_default=True,
+    help="With --below: down to so many times that rate.",
+)
 @_frames
 @_shared
-def rd_curve(clips: tuple[str, ...], methods: str, frames: int | None, anchor: str | None, points: int, out: Path,
-             jobs: int, beside: tuple[str, ...]) -> int:  # fmt: skip
+def rd_curve(clips: tuple[str, ...], methods: str, **options: Any) -> int:
     """Rate-distortion curves of video methods on CLIPS, with tables, plots and a page."""
-    return _curves("video", clips, methods, anchor, points, frames, out, jobs, beside)
+    return _curves("video", clips, methods, **options)
 
 
 @cli.command("images")
@@ -261,21 +276,44 @@ def _numbers(text: str | None) -> list[int]:
 def _entries(clip: str, methods: str, beside: Mapping[str, Installation]) -> list[tuple[Method, float]]:
     """Each method of a list with its setting. Raises click.BadParameter for what is neither."""
     from .sources import kind_of
-    from .speed import usual
 
-    entries = []
-    for text in filter(None, methods.split(",")):
-        name, at, setting = text.rpartition("@")
-        if not at or setting.split(":")[0] in beside:
-            name, setting = text, ""
-        method, _ = _methods(kind_of(clip), name, None, beside)
-        try:
-            entries.append((method[0], float(exact(setting)) if at and setting else usual(method[0])))
-        except ValueError:
-            raise click.BadParameter(f"{shown(setting)} is no setting") from None
+    entries = [_entry(kind_of(clip), text, beside) for text in filter(None, methods.split(","))]
     if not entries:
         raise click.BadParameter("no method is named")
     return entries
+
+
+def _entry(kind: Kind, text: str, beside: Mapping[str, Installation]) -> tuple[Method, float]:
+    """A method with its setting, the usual one where none is told. Raises click.BadParameter for what is neither."""
+    from .speed import usual
+
+    name, at, setting = text.rpartition("@")
+    if not at or setting.split(":")[0] in beside:
+        name, setting = text, ""
+    methods, _ = _methods(kind, name, None, beside)
+    try:
+        return methods[0], float(exact(setting)) if at and setting else usual(methods[0])
+    except ValueError:
+        raise click.BadParameter(f"{shown(setting)} is no setting") from None
+
+
+@cli.command("picture")
+@click.argument("clip", type=click.Path(exists=True, dir_okay=False))
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--methods", default=PICTURE_DEFAULT, show_default=True)
+@click.option("--kbps", type=Number(float, 0.001, 1e6), help="The rate of all files.  [default: the first's lowest]")
+@_frames
+@_beside
+@_out
+def picture_command(clip: str, target: Path, methods: str, kbps: float | None, frames: int | None,
+                    beside: tuple[str, ...], out: Path) -> None:  # fmt: skip
+    """A part of a picture of CLIP as several methods show it at equal bytes, side by side in the PNG file TARGET."""
+    from .measure.runner import Runner
+    from .side_by_side import compare
+
+    chosen, _ = _methods("video", methods, None, _installations(beside))
+    with _kept_points():
+        put(compare(clip, chosen, kbps, frames, Runner(out, 1, say), target))
 
 
 @cli.command("report")

@@ -71,7 +71,8 @@ Source = Film | Still
 class Knob:
     """A method's one quality setting. `best` and `worst` are where a curve begins to look for the qualities that it
     shall span (about 44 and 30 dB on ordinary material); settings are multiples of `step` within `low`..`high`. What
-    lies between is spaced evenly, or in equal ratios where `ratios`."""
+    lies between is spaced evenly, or in equal ratios where `ratios`. `is_rate`: the setting is the rate, in kbit/s or
+    bits a pixel, that the method aims at."""
 
     best: float
     worst: float
@@ -79,6 +80,7 @@ class Knob:
     high: float
     step: float = 1.0
     ratios: bool = False
+    is_rate: bool = False
 
     def legal(self, setting: float) -> float:
         """The legal setting next to `setting`."""

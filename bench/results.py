@@ -18,6 +18,7 @@ A point that could not be made has the fields of the first two lines and `error`
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,9 +37,26 @@ COLUMNS = (
 )
 
 
+_SSIMS = {"ssim": "SSIM", "ms_ssim": "MS-SSIM"}
+# what methods are compared by, and its names for people; the first of each kind is what curves are swept and drawn by
+MEASURES: dict[str, dict[str, str]] = {
+    "video": {"psnr_yuv": "PSNR-YUV", "psnr_y": "PSNR-Y", **_SSIMS, "xpsnr": "XPSNR"},
+    "image": {"psnr_rgb": "PSNR-RGB", **_SSIMS},
+}
+
+
+def decibels(record: Mapping[str, Any], name: str) -> float | None:
+    """A measure of a record in dB: SSIM and MS-SSIM as -10 log10(1 - SSIM). None where it does not apply, infinity
+    where nothing is left to gain."""
+    value: float | None = record.get(name)
+    if value is None or name not in _SSIMS:
+        return value
+    return -10 * math.log10(1 - value) if value < 1 else math.inf
+
+
 def axes(kind: str) -> tuple[str, str]:
     """The fields of rate and quality for films and for pictures."""
-    return ("kbps", "psnr_yuv") if kind == "video" else ("bpp", "psnr_rgb")
+    return "kbps" if kind == "video" else "bpp", next(iter(MEASURES[kind]))
 
 
 def equal(record: Record) -> bool:

@@ -33,7 +33,15 @@ ROOMS = {
     "bench.ground": tuple(
         f"bench.{name}" for name in ("installation", "method", "process", "results", "sources", "tables")
     ),
-    "bench.command": ("bench", "bench.__main__", "bench.cli", "bench.decoders", "bench.lossless", "bench.speed"),
+    "bench.command": (
+        "bench",
+        "bench.__main__",
+        "bench.cli",
+        "bench.decoders",
+        "bench.lossless",
+        "bench.side_by_side",
+        "bench.speed",
+    ),
 }
 
 DENSITY = (

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,21 @@ from ..process import BenchError
 from ..results import RESULTS, Record, Results, axes, equal
 from ..sources import about, open_source_of
 from .point import measure, point
-from .sweep import ladder, spread
+from .sweep import ladder, spread, spread_rates
 
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Below:
+    """Rates to measure at: from `share` times that of `method` at `setting` up to it."""
+
+    method: Method
+    setting: float
+    share: float = 0.3
+
+    def __str__(self) -> str:
+        return f"{self.share:g} to 1 times the rate of {self.method.name} at {self.setting:g}"
 
 
 class Runner:
@@ -76,9 +89,8 @@ class Runner:
     def _whole(self, record: Record) -> bool:
         return all((self.out / record[name]).exists() for name in ("crop", "crop_source") if record.get(name))
 
-    def quality(self, method: Method, sources: dict[str, Source], setting: float) -> float | None:
-        """Mean PSNR in dB over all sources at a setting; None where one fails."""
-        field = axes(method.kind)[1]
+    def mean(self, field: str, method: Method, sources: dict[str, Source], setting: float) -> float | None:
+        """Mean of a field of the records of all sources at a setting; None where one fails."""
         with ThreadPoolExecutor(self.jobs) as pool:
             records = list(pool.map(lambda item: self.record(method, item[0], item[1], setting), sources.items()))
         if any("error" in record for record in records):
@@ -87,19 +99,41 @@ class Runner:
 
     def curves(self, sources: dict[str, Source], methods: Sequence[Method], anchor: Method, points: int) -> None:
         """All points of all methods on `sources`, whose mean is swept; the anchor decides the range of quality."""
-        found = [self.quality(anchor, sources, setting) for setting in settings_of(anchor, points)]
+        field = axes(anchor.kind)[1]
+        found = [self.mean(field, anchor, sources, setting) for setting in settings_of(anchor, points)]
         known = [quality for quality in found if quality is not None]
         low, high = (min(known), max(known)) if known else (0.0, 0.0)
 
         def sweep(method: Method) -> None:
             if method.knob is None or not known:
                 for setting in settings_of(method, points):
-                    self.quality(method, sources, setting)
+                    self.mean(field, method, sources, setting)
             else:
-                spread(method.knob, points, low, high, lambda setting: self.quality(method, sources, setting))
+                spread(method.knob, points, low, high, lambda setting: self.mean(field, method, sources, setting))
 
         with ThreadPoolExecutor(self.jobs) as pool:
             list(pool.map(sweep, [m for m in methods if m is not anchor]))
+
+    def low_curves(
+        self, sources: dict[str, Source], methods: Sequence[Method], below: Below, points: int
+    ) -> tuple[float, float] | None:
+        """All points of all methods over a range of rates; that range, None where its own point fails."""
+        field = axes(below.method.kind)[0]
+        high = self.mean(field, below.method, sources, below.setting)
+        if high is None:
+            return None
+        low = high * below.share
+
+        def sweep(method: Method) -> None:
+            if method.knob is None:
+                for setting in settings_of(method, points):
+                    self.mean(field, method, sources, setting)
+            else:
+                spread_rates(method.knob, points, low, high, lambda setting: self.mean(field, method, sources, setting))
+
+        with ThreadPoolExecutor(self.jobs) as pool:
+            list(pool.map(sweep, methods))
+        return low, high
 
 
 def settings_of(method: Method, points: int) -> list[float]:
@@ -129,34 +163,38 @@ def run_curves(
     kind: Kind,
     paths: Sequence[str],
     methods: Sequence[Method],
-    anchor: Method,
+    over: Method | Below,
     points: int,
     frames: int | None,
     runner: Runner,
 ) -> list[dict[str, Any]]:
-    """Measure curves: of each film for itself, of pictures all together. What `run.json` says of the clips. Raises
-    BenchError where none can be read."""
+    """Measure curves, of each film for itself, of pictures all together, over the qualities of a method or over rates.
+    What `run.json` says of the clips. Raises BenchError where none can be read."""
     clips = []
     names = unique_names(paths)
-    with ExitStack() as stack:
-        if kind == "image":
-            found = {n: runner.opened(open_source_of(p), stack) for n, p in zip(names, paths, strict=True)}
+    sets = [names] if kind == "image" else [[name] for name in names]
+    for names_of_set in sets:
+        with ExitStack() as stack:
+            found = {
+                n: runner.opened(open_source_of(p, frames), stack)
+                for n, p in zip(names, paths, strict=True)
+                if n in names_of_set
+            }
             sources = {name: source for name, source in found.items() if source is not None}
-            clips = [described_clip(name, source) for name, source in sources.items()]
-            if clips:
-                runner.curves(sources, methods, anchor, points)
-        else:
-            for name, path in zip(names, paths, strict=True):
-                with ExitStack() as alone:
-                    source = runner.opened(open_source_of(path, frames), alone)
-                    if source is not None:
-                        clips.append(described_clip(name, source))
-                        runner.curves({name: source}, methods, anchor, points)
+            if not sources:
+                continue
+            rates = None
+            if isinstance(over, Below):
+                rates = runner.low_curves(sources, methods, over, points)
+            else:
+                runner.curves(sources, methods, over, points)
+            clips += [described_clip(name, source, rates) for name, source in sources.items()]
     if not clips:
         raise BenchError("there is nothing to measure")
     return clips
 
 
-def described_clip(name: str, source: Source) -> dict[str, Any]:
-    """What `run.json` says of a clip."""
-    return {"name": name, "hash": source.hash, "about": about(source), "frames": getattr(source, "frames", 1)}
+def described_clip(name: str, source: Source, rates: tuple[float, float] | None) -> dict[str, Any]:
+    """What `run.json` says of a clip; `rates`: those that were asked for, if any were."""
+    known = {"name": name, "hash": source.hash, "about": about(source), "frames": getattr(source, "frames", 1)}
+    return known | ({"rates": list(rates)} if rates else {})

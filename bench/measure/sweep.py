@@ -1,14 +1,15 @@
-"""Settings of a method that spread its curve over a given range of quality.
+"""Settings of a method that spread its curve over a given range of quality, or of rate.
 
-Quality as a function of the setting is known only by trying. Both ends of the range are sought first, from where the
-knob says they may lie, then the points between them, each by interpolation of what has been tried. Every try is a
-point of the curve; none is thrown away. The choice depends on the qualities alone, so that a second run asks for the
-same settings and finds them measured.
+Quality and rate as functions of the setting are known only by trying. Both ends of the range are sought first, from
+where the knob says they may lie, then the points between them, each by interpolation of what has been tried. Every try
+is a point of the curve; none is thrown away. The choice depends on what was found alone, so that a second run asks for
+the same settings and finds them measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..method import Knob
 NEAR = 0.12  # share of the range within which an end counts as reached
 TRIES = 3  # for each end, the first included
 
-Probe = Callable[[float], float | None]  # quality in dB at a setting, None where it failed
+Probe = Callable[[float], float | None]  # what a setting gives: quality in dB or a rate, None where it failed
 
 
 def ladder(knob: Knob, points: int) -> list[float]:
@@ -26,8 +27,25 @@ def ladder(knob: Knob, points: int) -> list[float]:
     return list(dict.fromkeys(knob.legal(s) for s in between(knob.best, knob.worst, points)))
 
 
-def spread(knob: Knob, points: int, low: float, high: float, probe: Probe) -> dict[float, float | None]:
-    """Try settings until about `points` of them span the qualities `low`..`high`; what each gave.
+def spread_rates(knob: Knob, points: int, low: float, high: float, probe: Probe) -> dict[float, float | None]:
+    """Try settings until about `points` of them span the rates `low`..`high`; the logarithm of each one's rate."""
+
+    def log_rate(setting: float) -> float | None:
+        rate = probe(setting)
+        return None if rate is None else math.log(rate)
+
+    if knob.is_rate:
+        settings = dict.fromkeys(knob.legal(float(s)) for s in np.geomspace(low, high, points))
+        return {setting: log_rate(setting) for setting in settings}
+    first = (knob.worst, knob.worst + (knob.best - knob.worst) / 6)  # rates that are asked for are low ones
+    return spread(knob, points, math.log(low), math.log(high), log_rate, first)
+
+
+def spread(
+    knob: Knob, points: int, low: float, high: float, probe: Probe, first: Sequence[float] = ()
+) -> dict[float, float | None]:
+    """Try settings, those of `first` or else the knob's best and worst to begin with, until about `points` of them span
+    the values `low`..`high`; what each gave.
 
     Ends that the method does not reach are left at its extreme setting.
     """
@@ -41,7 +59,7 @@ def spread(knob: Knob, points: int, low: float, high: float, probe: Probe) -> di
     if high <= low or points < 2:
         attempt(knob.legal((knob.best + knob.worst) / 2))
         return tried
-    for setting in (knob.best, knob.worst):
+    for setting in first or (knob.best, knob.worst):
         attempt(knob.legal(setting))
     for target in (high, low):
         for _ in range(TRIES - 1):
@@ -61,8 +79,8 @@ def spread(knob: Knob, points: int, low: float, high: float, probe: Probe) -> di
 
 
 def estimate(knob: Knob, known: dict[float, float], target: float) -> float:
-    """The legal setting that should give quality `target`, by the line through the two known settings around it; beyond
-    all of them by the last two, no farther than half of the knob's usual range."""
+    """The legal setting that should give the value `target`, by the line through the two known settings around it;
+    beyond all of them by the last two, no farther than half of the knob's usual range."""
     pairs = sorted((quality, setting) for setting, quality in known.items())
     above = next((k for k, (quality, _) in enumerate(pairs) if quality >= target), len(pairs) - 1)
     k = min(max(above, 1), len(pairs) - 1)

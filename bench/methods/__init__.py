@@ -16,11 +16,12 @@ from .libav import LIBAV
 from .lzma import Lzma, StillLzma
 from .nvc import NVC
 from .nvc_image import NVC_IMAGE
+from .scaled import SCALED
 from .splat import Splat
 from .stills import STILLS
 
 METHODS: dict[Kind, dict[str, Method]] = {
-    "video": {method.name: method for method in (*NVC, *LIBAV, Lzma())},
+    "video": {method.name: method for method in (*NVC, *LIBAV, *SCALED, Lzma())},
     "image": {method.name: method for method in (*NVC_IMAGE, Splat(), *STILLS, StillLzma())},
 }
 

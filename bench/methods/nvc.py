@@ -19,6 +19,7 @@ from ..method import Kind, Knob, Method, Picture, Source, film_of
 from ..process import BenchError
 
 NVC_KNOB = Knob(best=22, worst=58, low=1, high=63, step=0.25)
+RATE_KNOB = Knob(best=4000, worst=100, low=1, high=1e6, step=0.1, ratios=True, is_rate=True)
 WORDS = {"on": True, "off": False}
 _TYPES: dict[str, Any] = {
     "device": str,
@@ -50,13 +51,15 @@ def chosen(
 
 @dataclass(frozen=True)
 class Nvc(Method):
-    """`codec.encode` with `options` of `codec.Settings`; the setting is the crf, where there is one to choose."""
+    """`codec.encode` with `options` of `codec.Settings`; the setting, where there is one to choose, is the crf or the
+    other `wish` of `codec.Settings`."""
 
     kind: ClassVar[Kind] = "video"
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     knob: Knob | None = NVC_KNOB
+    wish: str = "crf"
     lossless: float | None = None
     libraries: tuple[str, ...] = ("av", "constriction", "numpy", "opencv-python-headless", "torch")
     modules: tuple[str, ...] = ("codec", "heads", "bench/methods/nvc.py")
@@ -74,7 +77,7 @@ class Nvc(Method):
 
     def encode(self, source: Source, quality: float) -> bytes:
         film = film_of(source)
-        wish = {"crf": quality} if self.knob is not None else {}
+        wish = {self.wish: quality} if self.knob is not None else {}
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             target = os.path.join(folder, "a.nvc")
             try:
@@ -102,5 +105,9 @@ class Nvc(Method):
                 raise BenchError(str(error)) from None
 
 
-NVC = (Nvc("nvc"), Nvc("nvc-lossless", {"max_error": 0}, knob=None, lossless=0.0))
+NVC = (
+    Nvc("nvc"),
+    Nvc("nvc-rate", knob=RATE_KNOB, wish="bitrate"),  # the only one whose scale is measured at any rate
+    Nvc("nvc-lossless", {"max_error": 0}, knob=None, lossless=0.0),
+)
 assert _TYPES.keys() <= {f.name for f in fields(Settings)}

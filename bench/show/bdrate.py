@@ -1,16 +1,23 @@
 """BD-rate and BD-PSNR: how much less rate one method needs for the same quality, on average over a range of quality.
 
-Curves are interpolated by piecewise cubic Hermite polynomials (PCHIP) between ln(rate) and PSNR, and their difference
-is integrated, exactly, over the range that both curves cover; nothing is extrapolated. The slopes are those of Fritsch
-and Butland, "A method for constructing local monotone piecewise cubic interpolants" (SIAM J. Sci. Stat. Comput. 1984),
-on the conditions of Fritsch and Carlson (SIAM J. Numer. Anal. 1980), with three-point slopes at the ends, as in SciPy.
+Quality is PSNR or any other measure in dB; SSIM is made one as -10 log10(1 - SSIM), in which equal steps are equal
+shares of what is still wrong (`bench.results.decibels`).
+
+Curves are interpolated by piecewise cubic Hermite polynomials (PCHIP) between ln(rate) and quality, and their
+difference is integrated, exactly, over the range that both curves cover; nothing is extrapolated. The slopes are those
+of Fritsch and Butland, "A method for constructing local monotone piecewise cubic interpolants" (SIAM J. Sci. Stat.
+Comput. 1984), on the conditions of Fritsch and Carlson (SIAM J. Numer. Anal. 1980), with three-point slopes at the
+ends, as in SciPy.
 The measure is Bjontegaard's (VCEG-M33, 2001; VCEG-AI11, 2008).
+
+Where rates are limited, a quality counts that both curves reach within them. The best of several methods is a curve of
+its own: at each quality the least rate at which one of them gives it, or more.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+STEPS = 1024  # places at which the best of several curves is sought
 
 
 class CurveError(ValueError):
@@ -68,32 +76,64 @@ class Curve:
         return cls(rates, psnrs, tuple(notes))
 
 
-def bd_rate(anchor: Curve, test: Curve) -> Difference:
-    """Mean difference of the rate of `test` to that of `anchor` at equal PSNR, in percent.
+Rates = tuple[float, float]  # the lowest and the highest that count
 
-    Raises CurveError where the curves share no range of PSNR.
+
+def best_of(curves: Sequence[Curve]) -> Curve:
+    """The least rate, at each quality, of those curves that reach it; below a curve's worst point that point counts.
+
+    Sampled at every point of every curve and `STEPS` places between their ends; a step from one method to another,
+    where the better one ends, is steep and not upright.
     """
-    low, high = _overlap(anchor.psnrs, test.psnrs, "PSNR", "dB")
+    if len(curves) == 1:
+        return curves[0]
+    low, high = min(c.psnrs[0] for c in curves), max(c.psnrs[-1] for c in curves)
+    places = np.unique(np.concatenate([np.linspace(low, high, STEPS), *(c.psnrs for c in curves)]))
+    rates = np.full(places.shape, np.inf)
+    for c in curves:
+        reached = places <= c.psnrs[-1]
+        at = np.maximum(places[reached], c.psnrs[0])
+        rates[reached] = np.minimum(rates[reached], np.exp(interpolate(c.psnrs, np.log(c.rates), at)))
+    best = Curve.of(zip(rates.tolist(), places.tolist(), strict=True))
+    return Curve(best.rates, best.psnrs, tuple(note for c in curves for note in c.notes))
+
+
+def bd_rate(anchor: Curve, test: Curve, within: Rates | None = None) -> Difference:
+    """Mean difference of the rate of `test` to that of `anchor` at equal quality, in percent, over the qualities that
+    both reach, at rates `within` where such are given.
+
+    Raises CurveError where the curves share no range of quality.
+    """
+    low, high = _overlap([_ends(c, within) for c in (anchor, test)], "quality", "dB")
     areas = [integral(c.psnrs, np.log(c.rates), low, high) for c in (anchor, test)]
     return Difference(100 * math.expm1((areas[1] - areas[0]) / (high - low)), low, high)
 
 
-def bd_psnr(anchor: Curve, test: Curve) -> Difference:
+def bd_psnr(anchor: Curve, test: Curve, within: Rates | None = None) -> Difference:
     """Mean difference of the PSNR of `test` to that of `anchor` at equal rate, in dB.
 
     Raises CurveError where the curves share no range of rate.
     """
-    low, high = _overlap(anchor.rates, test.rates, "rate", "")
+    limits = [np.array(within)] if within else []
+    low, high = _overlap([anchor.rates, test.rates, *limits], "rate", "")
     ends = math.log(low), math.log(high)
     areas = [integral(np.log(c.rates), c.psnrs, *ends) for c in (anchor, test)]
     return Difference((areas[1] - areas[0]) / (ends[1] - ends[0]), low, high)
 
 
-def _overlap(a: Array, b: Array, name: str, unit: str) -> tuple[float, float]:
-    low, high = max(a[0], b[0]), min(a[-1], b[-1])
+def _ends(curve: Curve, within: Rates | None) -> Array:
+    """The lowest and the highest quality of a curve, at rates `within`."""
+    if within is None:
+        return curve.psnrs[[0, -1]]
+    rates = np.log(curve.rates)
+    return interpolate(rates, curve.psnrs, np.clip(np.log(within), rates[0], rates[-1]))
+
+
+def _overlap(ranges: Sequence[Array], name: str, unit: str) -> tuple[float, float]:
+    low, high = max(x[0] for x in ranges), min(x[-1] for x in ranges)
     if not low < high:
-        ranges = " and ".join(f"{x[0]:.6g}..{x[-1]:.6g}" for x in (a, b))
-        raise CurveError(f"the curves do not overlap in {name}: {ranges} {unit}".rstrip())
+        told = " and ".join(f"{x[0]:.6g}..{x[-1]:.6g}" for x in ranges)
+        raise CurveError(f"the curves do not overlap in {name}: {told} {unit}".rstrip())
     return float(low), float(high)
 
 

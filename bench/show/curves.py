@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..results import METRICS, Record, equal
-from .bdrate import Curve, CurveError, bd_psnr, bd_rate
+from ..results import MEASURES, METRICS, Record, decibels, equal
+from .bdrate import Curve, CurveError, bd_psnr, bd_rate, best_of
 
-MEAN = "mean"  # of BD-rates over clips
 MEAN_CURVE = "mean curve"  # of rate and quality over pictures at equal settings
+NAMES = {name: words for names in MEASURES.values() for name, words in names.items()}
 NARROW = 0.5  # share of a curve's range of quality below which a BD-rate says little of the curve
+EMPTY = dict.fromkeys(("bd_rate_percent", "bd_db", "low", "high"))  # of a row without a common range
 SUMMED = ("bytes", "kbps", "bpp", *METRICS, "encode_s", "decode_s")
 
 
@@ -29,13 +31,15 @@ class Line:
 @dataclass(frozen=True)
 class Panel:
     """The lines of one clip, or of the mean over a set of pictures. `rate` and `quality` name the fields of a record
-    that are drawn along x ("kbps" or "bpp") and y ("psnr_yuv" or "psnr_rgb")."""
+    that are drawn along x ("kbps" or "bpp") and y ("psnr_yuv" or "psnr_rgb"). `rates`: those that count, where not all
+    do."""
 
     clip: str
     about: str  # "720x480, 31 frames, 1.24 s"
     rate: str
     quality: str
     lines: tuple[Line, ...]
+    rates: tuple[float, float] | None = None
 
     def line(self, method: str) -> Line | None:
         """The line measured for a method."""
@@ -80,87 +84,98 @@ def _mean(records: Sequence[Record]) -> Record:
     return out
 
 
-def curve(line: Line, panel: Panel) -> Curve:
-    """The line as a curve, without points of infinite PSNR, which its notes name. Raises CurveError."""
-    finite = [r for r in line.records if not equal(r)]
-    equals = [r for r in line.records if equal(r)]
-    found = Curve.of((r[panel.rate], r[panel.quality]) for r in finite)
+def curve(line: Line, rate: str, measure: str) -> Curve:
+    """The line as a curve of a measure in dB, without points that equal their source, which its notes name. Raises
+    CurveError."""
+    finite = [(r[rate], decibels(r, measure)) for r in line.records if not equal(r)]
+    found = Curve.of((x, math.nan if y is None else y) for x, y in finite)
     notes = tuple(
         f"the point at {r['setting']:g} is left out of BD-rates: it equals its source, its PSNR is infinite"
-        for r in equals
+        for r in filter(equal, line.records)
     )
     return replace(found, notes=found.notes + notes)
 
 
-def difference(panel: Panel, method: str, anchor: str) -> tuple[dict[str, Any], list[str]]:
-    """(row of BD-rate and BD-PSNR of `method` against `anchor`, sentences on what was left out or is doubtful). Values
-    are None where there is no common range."""
-    row: dict[str, Any] = {"anchor": anchor, "method": method, "clip": panel.clip}
-    empty = dict.fromkeys(("bd_rate_percent", "bd_psnr_db", "psnr_low", "psnr_high"))
-    lines = panel.line(anchor), panel.line(method)
-    if lines[0] is None or lines[1] is None:
-        missing = [name for name, line in zip((anchor, method), lines, strict=True) if line is None]
-        return row | empty, [f"{panel.clip}: {method} against {anchor}: {' and '.join(missing)} has no point"]
-    lossless = [line.method for line in lines if line and all(map(equal, line.records))]
-    if lossless:
-        return row | empty, [f"{' and '.join(lossless)}: lossless, so that there is no BD-rate"]
+def named(anchors: Sequence[str]) -> str:
+    """What methods are compared with, in words."""
+    return anchors[0] if len(anchors) == 1 else f"the best of {', '.join(anchors)}"
+
+
+def difference(panel: Panel, method: str, anchors: Sequence[str], measure: str) -> tuple[dict[str, Any], list[str]]:
+    """(row of BD-rate and BD-PSNR of `method` against the best of `anchors` by a measure, sentences on what was left
+    out or is doubtful). Values are None where there is no common range."""
+    row: dict[str, Any] = {
+        "anchor": named(anchors),
+        "method": method,
+        "clip": panel.clip,
+        "over": 1,
+        "measure": measure,
+    }
+    lines = {name: panel.line(name) for name in (*anchors, method)}
+    about = f"{panel.clip}: {method} against {row['anchor']}"
+    if missing := [name for name, line in lines.items() if line is None]:
+        return row | EMPTY, [f"{about}: {' and '.join(missing)} has no point"]
+    found = {name: line for name, line in lines.items() if line is not None}
+    if lossless := [name for name, line in found.items() if all(map(equal, line.records))]:
+        return row | EMPTY, [f"{' and '.join(lossless)}: lossless, so that there is no BD-rate"]
+    if any(r[measure] is None for line in found.values() for r in line.records):
+        return row | EMPTY, []  # nothing that one could measure on this clip
     notes = []
+    about += f" by {NAMES[measure]}"
     try:
-        a, b = curve(lines[0], panel), curve(lines[1], panel)
-        for name, c in ((anchor, a), (method, b)):
+        curves = {name: curve(line, panel.rate, measure) for name, line in found.items()}
+        for name, c in curves.items():
             notes += [f"{panel.clip}: {name}: {text}" for text in c.notes]
-        rate = bd_rate(a, b)
+        a, b = best_of([curves[name] for name in anchors]), curves[method]
+        rate = bd_rate(a, b, panel.rates)
     except CurveError as error:
-        return row | empty, [*notes, f"{panel.clip}: {method} against {anchor}: {error}"]
+        return row | EMPTY, [*notes, f"{about}: {error}"]
     try:
-        gain = bd_psnr(a, b).value
+        gain = bd_psnr(a, b, panel.rates).value
     except CurveError as error:  # where one needs far less rate than the other
         gain = None
-        notes.append(f"{panel.clip}: {method} against {anchor} has no BD-PSNR: {error}")
-    for name, c in ((anchor, a), (method, b)):
+        notes.append(f"{about}: there is no difference at equal rate: {error}")
+    for name, c in ((row["anchor"], a), (method, b)) if panel.rates is None else ():
         share = (rate.high - rate.low) / (c.psnrs[-1] - c.psnrs[0])
         if share < NARROW:
-            notes.append(f"{panel.clip}: {method} against {anchor} covers {share:.0%} of the range of {name}")
-    values = {
-        "bd_rate_percent": rate.value,
-        "bd_psnr_db": gain,
-        "psnr_low": rate.low,
-        "psnr_high": rate.high,
-    }
-    return row | values, notes
+            notes.append(f"{about}: {share:.0%} of the range of {name} is covered")
+    return row | {"bd_rate_percent": rate.value, "bd_db": gain, "low": rate.low, "high": rate.high}, notes
 
 
-def differences(panels: Sequence[Panel], methods: Sequence[str], anchor: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows of every method on every clip against the anchor, then their mean over clips; and sentences."""
+def differences(
+    panels: Sequence[Panel], methods: Sequence[str], anchors: Sequence[str], measures: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of every method on every clip against the best of the anchors by every measure, then their means over clips;
+    and sentences."""
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for method in methods:
-        if method == anchor:
-            continue
-        mine = []
-        for panel in panels:
-            row, said = difference(panel, method, anchor)
-            mine.append(row)
-            notes += said
-        rows += mine
-        if len(mine) > 1:
-            rows.append(_mean_row(mine, notes))
+        for measure in measures if method not in anchors else ():
+            mine = []
+            for panel in panels:
+                row, said = difference(panel, method, anchors, measure)
+                mine.append(row)
+                notes += said
+            rows += mine
+            if len(mine) > 1:
+                rows.append(_mean_row(mine, panels[0].rate, notes))
     return rows, list(dict.fromkeys(notes))
 
 
-def _mean_row(rows: Sequence[dict[str, Any]], notes: list[str]) -> dict[str, Any]:
+def _mean_row(rows: Sequence[dict[str, Any]], rate: str, notes: list[str]) -> dict[str, Any]:
     """Mean over clips of BD-rate and BD-PSNR; of none where one is missing, as a mean over the rest would mislead."""
     first = rows[0]
-    out = {"anchor": first["anchor"], "method": first["method"], "clip": MEAN}
+    clip = f"mean of {len(rows)} {'clips' if rate == 'kbps' else 'pictures'}"
+    out = {**{name: first[name] for name in ("anchor", "method", "measure")}, "clip": clip, "over": len(rows), **EMPTY}
     if lacking := [r["clip"] for r in rows if r["bd_rate_percent"] is None]:
         if len(lacking) < len(rows):
-            words = f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no BD-rate"
-            notes.append(f"{first['method']} against {first['anchor']} has no mean: {words}")
-        return out | dict.fromkeys(("bd_rate_percent", "bd_psnr_db", "psnr_low", "psnr_high"))
-    for name in ("bd_rate_percent", "bd_psnr_db"):
+            words = f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no BD-rate by"
+            notes.append(f"{first['method']} against {first['anchor']} has no mean: {words} {NAMES[first['measure']]}")
+        return out
+    for name in ("bd_rate_percent", "bd_db"):
         values = [r[name] for r in rows]
         out[name] = None if None in values else sum(values) / len(values)
-    return out | {"psnr_low": None, "psnr_high": None}
+    return out
 
 
 def times(panel: Panel, method: str, anchor: str, field: str) -> float | None:

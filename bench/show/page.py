@@ -16,7 +16,7 @@ from typing import Any
 
 from codec.media.parts import write_whole
 
-from .curves import MEAN, MEAN_CURVE, Panel
+from .curves import NAMES, Panel
 from .plot import CEILING, looks, lossless
 
 PARTS = Path(__file__).with_name("assets")
@@ -33,9 +33,10 @@ def write(
 ) -> None:
     """Write index.html.
 
-    `bd` has a row for each BD-rate: `anchor, method, clip, bd_rate_percent, bd_psnr_db, psnr_low, psnr_high`, where
-    numbers may be None and a `note` may say why. `notes` are sentences that the reader must see, `about` has `command,
-    machine, versions, date`. The crops that records name lie in `folder`; what is missing or left out is named.
+    `bd` has a row for each BD-rate: `anchor, method, clip, over, measure, bd_rate_percent, bd_db, low, high` (see
+    `curves.difference`), where the last four may be None. `notes` are sentences that the reader must see, `about` has
+    `command, machine, versions, date`. The crops that records name lie in `folder`; what is missing or left out is
+    named.
     """
     images, lost = _images(panels, Path(folder))
     sources = dict.fromkeys(f"Reference line {line.method}: {line.reference}." for panel in panels
@@ -97,20 +98,20 @@ def _settings(panels: Sequence[Panel]) -> dict[str, str]:
 
 
 def _bd(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table for each anchor: a row for each method, a column for each clip."""
+    """A table for each anchor: a row for each method and measure, a column for each clip."""
     return "\n".join(_bd_table(anchor, [row for row in rows if row["anchor"] == anchor])
                      for anchor in dict.fromkeys(row["anchor"] for row in rows))  # fmt: skip
 
 
 def _bd_table(anchor: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    cells = {(row["method"], row["clip"]): _bd_cell(row) for row in rows}
-    clips = sorted(dict.fromkeys(row["clip"] for row in rows), key=lambda clip: clip not in (MEAN_CURVE, MEAN))
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("method", *clips))
+    cells = {(row["method"], row["measure"], row["clip"]): _bd_cell(row) for row in rows}
+    clips = list(dict.fromkeys(row["clip"] for row in sorted(rows, key=lambda row: row["over"] == 1)))  # means first
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("method", "by", *clips))
     body = "\n".join(
-        f'<tr><th scope="row">{escape(method)}</th>'
-        + "".join(cells.get((method, clip), "<td>–</td>") for clip in clips)
+        f'<tr><th scope="row">{escape(method)}</th><td>{escape(NAMES[measure])}</td>'
+        + "".join(cells.get((method, measure, clip), "<td>–</td>") for clip in clips)
         + "</tr>"
-        for method in dict.fromkeys(row["method"] for row in rows)
+        for method, measure in dict.fromkeys((row["method"], row["measure"]) for row in rows)
     )
     title = f"Against {escape(anchor)}"
     return (
@@ -120,14 +121,13 @@ def _bd_table(anchor: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _bd_cell(row: Mapping[str, Any]) -> str:
-    rate, gain, low, high = (row.get(key) for key in ("bd_rate_percent", "bd_psnr_db", "psnr_low", "psnr_high"))
+    rate, gain, low, high = (row[key] for key in ("bd_rate_percent", "bd_db", "low", "high"))
     shown = "–" if rate is None else f"{_signed(rate, 1)} %"
     kind = "" if rate is None else ' class="good"' if rate < 0 else ' class="bad"'
     gained = [] if gain is None else [f"{_signed(gain, 2)} dB"]
     ranged = [] if low is None or high is None else [f"{low:.1f}–{high:.1f} dB"]
     below = f"<small>{'; '.join(gained + ranged)}</small>" if gained or ranged else ""
-    note = f'<small class="words">{escape(str(row["note"]))}</small>' if row.get("note") else ""
-    return f"<td{kind}>{shown}{below}{note}</td>"
+    return f"<td{kind}>{shown}{below}</td>"
 
 
 def _signed(value: float, digits: int) -> str:

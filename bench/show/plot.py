@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from codec.media.parts import write_whole
 
 from ..process import BenchError
-from ..results import Record, equal
+from ..results import MEASURES, Record, equal
 from .curves import Line, Panel
 
 CEILING = 60.0  # dB; above it a PSNR says that a few samples differ, and a scale up to there would hide the curves
@@ -42,7 +42,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "nvc",
 }
 _UNITS = {"kbps": "kbit/s", "bpp": "bits per pixel"}
-_QUALITIES = {"psnr_yuv": "PSNR-YUV, dB", "psnr_y": "PSNR-Y, dB", "psnr_rgb": "PSNR-RGB, dB"}
+_QUALITIES = {name: f"{words}, dB" for names in MEASURES.values() for name, words in names.items()}
 
 
 class Look(NamedTuple):

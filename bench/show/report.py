@@ -19,17 +19,16 @@ from codec.errors import reason
 from codec.media.parts import write_whole
 
 from ..process import BenchError
-from ..results import COLUMNS, RESULTS, RUN, Record, Results, axes, equal
+from ..results import COLUMNS, MEASURES, RESULTS, RUN, Record, Results, axes, equal
 from ..tables import fixed, table
 from . import page, plot, reference
-from .curves import MEAN_CURVE, Panel, difference, differences, lines_of, mean_panel, times
+from .curves import Panel, difference, differences, lines_of, mean_panel, named, times
 
 Row = dict[str, Any]
 
-VIDEO_HEAD = ("method", "setting", "bytes", "kbit/s", "Y dB", "U dB", "V dB", "YUV dB", "MS-SSIM", "XPSNR", "encode s",
-              "decode s")  # fmt: skip
+VIDEO_HEAD = ("method", "setting", "bytes", "kbit/s", "Y dB", "U dB", "V dB", "YUV dB", "SSIM", "MS-SSIM", "XPSNR",
+              "encode s", "decode s")  # fmt: skip
 IMAGE_HEAD = ("method", "setting", "bytes", "bpp", "RGB dB", "SSIM", "MS-SSIM", "encode s", "decode s")
-DIFFERENCE_HEAD = ("method", "anchor", "clip", "BD-rate %", "BD-PSNR dB", "from dB", "to dB", "encode ×", "decode ×")
 
 
 @dataclass(frozen=True)
@@ -70,17 +69,19 @@ def assemble(asked: Row, records: Sequence[Record]) -> Report:
     panels = []
     for clip in asked["clips"]:
         mine = [r for r in records if r["clip"] == clip["name"]]
-        panels.append(Panel(clip["name"], clip["about"], rate, quality, lines_of(mine, methods, rate)))
+        within = tuple(clip["rates"]) if "rates" in clip else None
+        panels.append(Panel(clip["name"], clip["about"], rate, quality, lines_of(mine, methods, rate), within))
     notes = [f"{r['clip']}: {r['method']} at {r['setting']:g} failed: {r['error']}" for r in records if "error" in r]
-    bd, said = differences(panels, methods, asked["anchor"])
+    anchors, measures = asked["anchor"].split(","), list(MEASURES[asked["kind"]])
+    bd, said = differences(panels, methods, anchors, measures)
     notes += said
     mean = None
     if asked["kind"] == "image" and len(panels) > 1:
         mean = mean_panel(panels)
         for method in methods:
-            if method != asked["anchor"]:
-                row, said = difference(mean, method, asked["anchor"])
-                bd.append(row)
+            for measure in measures if method not in anchors else ():
+                row, said = difference(mean, method, anchors, measure)
+                bd.append(row | {"over": len(panels)})
                 notes += said
     if mean and all(clip["name"].startswith("kodim") for clip in asked["clips"]):
         mean = replace(mean, lines=(*mean.lines, *reference.lines()))
@@ -106,9 +107,7 @@ def points_table(panel: Panel) -> str:
     for line in panel.lines:
         for r in line.records if line.reference is None else ():
             psnrs = [r[f"psnr_{name}"] for name in ("y", "u", "v", "yuv")] if video else [r["psnr_rgb"]]
-            others = [fixed(r["ms_ssim"], 5), fixed(r["xpsnr"])]
-            if not video:
-                others = [fixed(r["ssim"], 4), fixed(r["ms_ssim"], 5)]
+            others = [fixed(r["ssim"], 4), fixed(r["ms_ssim"], 5), *[fixed(r["xpsnr"])] * video]
             rows.append((
                 line.method,
                 f"{r['setting']:g}",
@@ -123,23 +122,30 @@ def points_table(panel: Panel) -> str:
 
 
 def difference_table(report: Report) -> str:
-    """BD-rates; of many pictures only the means."""
-    panels = {panel.clip: panel for panel in report.shown}
-    few = report.asked["kind"] == "video"
-    rows = []
+    """BD-rates by every measure side by side, each over its range; of many pictures only the means."""
+    asked, panels = report.asked, {panel.clip: panel for panel in report.shown}
+    names = MEASURES[asked["kind"]]
+    anchors = asked["anchor"].split(",")
+    found: dict[tuple[str, str], dict[str, Row]] = {}
     for row in report.bd:
-        if not few and row["clip"] in panels and row["clip"] != MEAN_CURVE and len(report.panels) > 1:
-            continue
-        panel = panels.get(row["clip"])
-        ratios = [times(panel, row["method"], row["anchor"], f) if panel else None for f in ("encode_s", "decode_s")]
-        rows.append((
-            *(row[name] for name in ("method", "anchor", "clip")),
-            fixed(row["bd_rate_percent"], 1, True),
-            fixed(row["bd_psnr_db"], 2, True),
-            *(fixed(row[name]) for name in ("psnr_low", "psnr_high")),
-            *(fixed(ratio) for ratio in ratios),
-        ))  # fmt: skip
-    return table(DIFFERENCE_HEAD, rows)
+        if asked["kind"] == "video" or row["over"] > 1 or len(report.panels) == 1:
+            found.setdefault((row["method"], row["clip"]), {})[row["measure"]] = row
+    rows = []
+    for (method, clip), by in found.items():
+        panel = panels.get(clip) if len(anchors) == 1 else None
+        ratios = [times(panel, method, anchors[0], f) if panel else None for f in ("encode_s", "decode_s")]
+        cells = [_difference_cell(by[name]) for name in names]
+        rows.append((method, clip, *cells, fixed(by[next(iter(names))]["bd_db"], 2, True), *map(fixed, ratios)))
+    title = f"BD-rate against {named(anchors)}, % (over the range, dB)"
+    if asked.get("rates"):
+        title += f", at rates from {asked['rates']}"
+    head = ("method", "clip", *names.values(), "BD-PSNR dB", "encode ×", "decode ×")
+    return f"{title}\n\n{table(head, rows)}"
+
+
+def _difference_cell(row: Row) -> str | None:
+    value = fixed(row["bd_rate_percent"], 2, True)
+    return value if row["low"] is None else f"{value} ({row['low']:.1f}..{row['high']:.1f})"
 
 
 def text_of(report: Report) -> str:
@@ -181,7 +187,7 @@ def build(folder: Path) -> str:
     text = text_of(report)
     write_whole(folder / "tables.md", text.encode())
     versions = {k: v for record in records for k, v in record.get("versions", {}).items()}
-    about = {"command": asked["command"], "anchor": asked["anchor"], "date": asked["date"], "versions": versions,
+    about = {"command": asked["command"], "date": asked["date"], "versions": versions,
              "machine": ", ".join(dict.fromkeys(r["machine"] for r in records))}  # fmt: skip
     page.write(report.shown, report.bd, report.notes, about, folder)
     plot.draw((report.mean,) if report.mean else report.panels, folder)

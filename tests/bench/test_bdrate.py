@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.show.bdrate import Curve, CurveError, bd_psnr, bd_rate, integral, interpolate, slopes
+from bench.show.bdrate import Curve, CurveError, bd_psnr, bd_rate, best_of, integral, interpolate, slopes
 
 POINTS = [(100.0, 30.0), (210.0, 32.5), (400.0, 34.4), (900.0, 37.1), (1700.0, 39.0)]
 
@@ -77,10 +77,35 @@ def test_too_few_points_or_no_logarithm(points):
 
 
 def test_no_overlap():
-    with pytest.raises(CurveError, match=r"do not overlap in PSNR: 30\.\.39 and 39\.\.48 dB"):
+    with pytest.raises(CurveError, match=r"do not overlap in quality: 30\.\.39 and 39\.\.48 dB"):
         bd_rate(scaled(), scaled(gain=9))
     with pytest.raises(CurveError, match="do not overlap in rate"):
         bd_psnr(scaled(), scaled(17))
+
+
+def test_best_of_curves_is_the_least_rate_at_each_quality():
+    coarse, fine = Curve.of([(1, 30), (4, 36)]), Curve.of([(2, 30), (4, 36), (8, 42)])
+    best = best_of([coarse, fine])
+    assert (best.rates[0], best.rates[-1], best.psnrs[0], best.psnrs[-1]) == pytest.approx((1, 8, 30, 42))
+    assert bd_rate(best, coarse).value == pytest.approx(0, abs=1e-4)
+    # above 36 dB only `fine` is left, whose rate is that of `coarse` there
+    assert interpolate(best.psnrs, np.log(best.rates), np.array([39.0]))[0] == pytest.approx(math.log(4 * 2**0.5))
+    assert best_of([fine]) is fine and not best.notes
+
+
+def test_the_worst_point_of_a_curve_serves_lower_qualities():
+    cheap, dear = Curve.of([(1, 34), (4, 40)]), Curve.of([(2, 30), (3, 34), (9, 40)])
+    best = best_of([cheap, dear])
+    assert best.rates[0] == pytest.approx(1) and best.psnrs[0] == pytest.approx(34)
+
+
+def test_rates_within_limits():
+    anchor, test = scaled(), scaled(0.5)
+    value, low, high = bd_rate(anchor, test, (200, 900))
+    assert value == pytest.approx(-50) and 30 < low < high < 39
+    assert high == pytest.approx(37.1), "the anchor's at 900; the test's is higher there"
+    assert low == pytest.approx(interpolate(np.log(test.rates), test.psnrs, np.log([200.0]))[0])
+    assert bd_psnr(anchor, test, (200, 900))[1:] == pytest.approx((200, 850))
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5, 9])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -18,11 +19,12 @@ import pytest
 from bench.measure.crops import busiest, part
 from bench.method import Film, Still
 from bench.process import ROOT, BenchError, run, tree_memory
-from bench.results import KEY, METRICS, Results
+from bench.results import KEY, MEASURES, METRICS, Results
 from bench.show.report import build
 from bench.tables import fixed, table
 from codec.frames import Frame, PlaneFormat, VideoInfo
-from tests.makers import drawn_planes
+from codec.media.sinks import open_sink
+from tests.makers import drawn_frames, drawn_planes
 
 
 def test_curves_of_a_film(bench, make_film, tmp_path):
@@ -44,12 +46,35 @@ def test_curves_of_a_film(bench, make_film, tmp_path):
     with open(out / "summary.csv") as file:
         assert [int(row["bytes"]) for row in csv.DictReader(file)] == [r["bytes"] for r in lines]
     rows = json.loads((out / "bd_rate.json").read_text())
-    assert [(r["method"], r["bd_rate_percent"]) for r in rows] == [("ffv1", None)]
+    assert [(r["method"], r["measure"], r["bd_rate_percent"]) for r in rows] == [
+        ("ffv1", measure, None) for measure in MEASURES["video"]]  # fmt: skip
 
     before = (out / "results.jsonl").read_text()
     code, again = bench(*command)
     assert code == 0 and (out / "results.jsonl").read_text() == before, "finished points are not measured again"
     assert build(out) in again
+
+
+def test_curves_below_a_rate_against_the_best_of_two(bench, tmp_path):
+    film, out = tmp_path / "a.mkv", tmp_path / "out"
+    info = VideoInfo(192, 176, PlaneFormat(), Fraction(1, 24), Fraction(24))
+    with open_sink(str(film), info) as sink:
+        for frame in drawn_frames(info.format, info.width, info.height, 3):
+            sink.write(frame)
+    quick = "x264:preset=ultrafast,x265-half:preset=ultrafast,x265:preset=ultrafast"
+    code, text = bench("rd-curve", film, "--methods", quick, "--points", 3, "--out", out, "--down-to", 0.5,
+                       "--below", "x264:preset=ultrafast@30", "--anchor", ",".join(quick.split(",")[:2]))  # fmt: skip
+    assert code == 0, text
+    assert "at rates from 0.5 to 1 times the rate of x264:preset=ultrafast at 30" in text
+    asked = json.loads((out / "run.json").read_text())
+    records = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    (high,) = [r["kbps"] for r in records if (r["method"], r["setting"]) == ("x264:preset=ultrafast", 30)]
+    assert asked["clips"][0]["rates"] == pytest.approx([high / 2, high])
+    for name in quick.split(","):
+        mine = [r["kbps"] for r in records if r["method"] == name]
+        assert any(high / 2 <= rate <= high * 1.01 for rate in mine), name
+    rows = json.loads((out / "bd_rate.json").read_text())
+    assert {r["anchor"] for r in rows} == {f"the best of {', '.join(quick.split(',')[:2])}"}
 
 
 def test_failure_is_named_and_the_rest_is_measured(bench, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from bench.measure.quality import measure_film
 from bench.method import Film, Knob, Still
 from bench.methods import METHODS, find, find_all, lossless
 from bench.methods.libav import LIBAV
+from bench.methods.scaled import enlarged, resized, smaller
 from bench.process import BenchError
 from bench.sources import described, found_again, kind_of, open_clip, open_still, stills_in
 from codec.frames import Frame, PlaneFormat, VideoInfo
@@ -30,8 +32,8 @@ class Drawn(Film):
         return iter([Frame(f.planes, pts) for f, pts in zip(frames, VARYING, strict=True)])
 
 
-def drawn(fmt=YUV):
-    info = VideoInfo(64, 64, fmt, INFO.time_base, INFO.rate)
+def drawn(fmt=YUV, width=64, height=64):
+    info = VideoInfo(width, height, fmt, INFO.time_base, INFO.rate)
     return Drawn("drawn", info, len(VARYING), Fraction(27, 24), "0")
 
 
@@ -49,7 +51,7 @@ def test_libav_keeps_pictures_and_times(method):
     found = measure_film(film.pictures(), film.info, method.decode(data))
     assert found.frames == len(VARYING)
     if method.lossless is None:
-        assert 25 < found.psnr_yuv < 60
+        assert 20 < found.psnr_yuv < 60  # half of the columns of such small pictures are as little
     else:
         assert found.identical == len(VARYING)
 
@@ -68,6 +70,50 @@ def test_source_of_ten_bits_is_coded_in_ten():
     assert find("video", "svt-av1-p2-10bit").coded_format(YUV) == PlaneFormat("420", 10)
     with pytest.raises(BenchError, match="libsvtav1 as built into PyAV does not code yuv422p10le"):
         find("video", "svt-av1").coded_format(deep)
+
+
+@pytest.mark.parametrize(
+    "name, width, height",
+    [
+        ("svt-av1-half:preset=10", 65, 41),
+        ("svt-av1-third:preset=10", 130, 71),
+        ("x265-half:preset=ultrafast", 129, 127),  # x265 as built into PyAV breaks its heap at 48x32
+    ],
+)
+def test_scaled_films_come_back_at_their_size(name, width, height):
+    film = drawn(width=width, height=height)
+    data = find("video", name).encode(film, 20)
+    found = measure_film(film.pictures(), film.info, find("video", name).decode(data))
+    assert found.frames == len(VARYING) and found.psnr_yuv > 17
+    with pytest.raises(BenchError):
+        list(find("video", name).decode(data[:3]))
+
+
+def test_scaling_moves_nothing():
+    """A slope, whose samples are known at every place, is the same but for its ends, where there is none beyond."""
+    rows, columns = np.mgrid[0:47, 0:93]
+    slope = (rows + 2 * columns).astype(np.uint8)
+    down = resized(slope, (24, 46), cv2.INTER_AREA, 4, 1023)
+    (up,) = enlarged([down], 10, 93, 47)
+    assert down.dtype == up.dtype == np.uint16 and up.shape == slope.shape
+    assert abs(up[8:-8, 8:-8] / 4 - slope[8:-8, 8:-8]).max() <= 0.5
+    assert (enlarged([np.full((4, 6), 1023, np.uint16)], 10, 12, 7)[0] == 1023).all()
+
+
+def test_smaller_sides_are_even():
+    assert [smaller(side, 2) for side in (1280, 720, 65, 2, 1)] == [640, 360, 32, 2, 2]
+    assert [smaller(side, 3) for side in (1280, 720, 1080)] == [426, 240, 360]
+
+
+def test_super_resolution_codes_fewer_samples_of_pictures_of_the_same_size():
+    film = drawn(width=128, height=64)
+    found = {}
+    for name in ("svt-av1-p2-10bit:preset=10", "svt-av1-superres:preset=10"):
+        data = find("video", name).encode(film, 30)
+        shown = list(find("video", name).decode(data))
+        assert {picture.planes[0].shape for picture in shown} == {(64, 128)}
+        found[name] = len(data)
+    assert found["svt-av1-superres:preset=10"] < 0.8 * found["svt-av1-p2-10bit:preset=10"]
 
 
 def test_damaged_file_is_an_error():

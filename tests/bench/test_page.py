@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bench.show import page
-from bench.show.curves import Line, Panel
+from bench.show.curves import EMPTY, Line, Panel
 
 EVIL = "</script><b>&\"' <!-- {{js}}"
 ABOUT = {"command": "bench rd-curve a.mp4", "machine": "a machine", "date": "today", "versions": {"av": "1"}}
@@ -100,12 +100,11 @@ def test_page_asks_nobody_for_anything(folder):
 
 
 def test_names_are_text_and_never_markup(folder):
-    bd = [{"anchor": EVIL, "method": EVIL, "clip": EVIL, "bd_rate_percent": None, "bd_psnr_db": None,
-           "psnr_low": None, "psnr_high": None, "note": EVIL}]  # fmt: skip
+    bd = [{"anchor": EVIL, "method": EVIL, "clip": EVIL, "over": 1, "measure": "ssim", **EMPTY}]
     given = panel(EVIL, EVIL)
     about = {"command": EVIL, "machine": EVIL, "date": EVIL, "anchor": EVIL, "versions": {EVIL: EVIL}}
     text, read = written(folder, [given], bd, [EVIL], about)
-    plain, _ = written(folder, [panel()], [bd[0] | {"note": "none"}], ["a note"])
+    plain, _ = written(folder, [panel()], bd, ["a note"])
     assert "<b>" not in text and text.count("</script") == plain.count("</script") == 3
     assert "b" not in [tag for tag, _ in read.tags]
     assert read.json("data")["panels"][0]["clip"] == EVIL
@@ -144,13 +143,14 @@ def test_notes_and_failures_can_be_read(folder):
 
 
 def test_bd_rates_stand_with_their_range(folder):
-    row = {"anchor": "x", "method": "y", "clip": "a", "bd_rate_percent": -12.34, "bd_psnr_db": 0.5, "psnr_low": 31.0,
-           "psnr_high": 40.04}  # fmt: skip
-    none = dict.fromkeys(("bd_rate_percent", "bd_psnr_db", "psnr_low", "psnr_high"))
-    _, read = written(folder, [panel()], [row, row | none | {"clip": "mean", "note": "no common range"}])
+    row = {"anchor": "x", "method": "y", "clip": "a", "over": 1, "measure": "psnr_yuv", "bd_rate_percent": -12.34,
+           "bd_db": 0.5, "low": 31.0, "high": 40.04}  # fmt: skip
+    mean = {"clip": "mean of 2 clips", "over": 2}
+    _, read = written(folder, [panel()], [row, row | {"measure": "ssim", "low": 12.0}, row | EMPTY | mean])
     words = read.words
-    assert {"Against x", "−12.3 %", "+0.50 dB; 31.0–40.0 dB", "–", "no common range"} <= set(words)
-    assert words.index("mean") < words.index("a", words.index("Against x")), "the mean comes first"
+    assert {"Against x", "−12.3 %", "+0.50 dB; 31.0–40.0 dB", "+0.50 dB; 12.0–40.0 dB", "–"} <= set(words)
+    assert [word for word in words if word in ("PSNR-YUV", "SSIM")] == ["PSNR-YUV", "SSIM"]
+    assert words.index("mean of 2 clips") < words.index("a", words.index("Against x")), "the mean comes first"
 
 
 def test_what_the_page_is_made_of_is_shown(folder):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from bench.measure.sweep import ladder, spread
+from bench.measure.sweep import ladder, spread, spread_rates
 from bench.method import Knob
 
 CRF = Knob(best=18, worst=42, low=0, high=51)
@@ -56,3 +58,20 @@ def test_flat_method_ends():
 def test_ladder_goes_from_best_to_worst():
     assert ladder(CRF, 4) == [18, 26, 34, 42]
     assert ladder(Knob(1, 3, 1, 24), 6) == [1, 2, 3]
+
+
+def test_rates_are_spanned():
+    tried = spread_rates(CRF, 4, 300, 1000, lambda s: 40_000 * 2 ** (-s / 6))
+    found = sorted(math.exp(log) for log in tried.values())
+    assert abs(found[0] - 300) < 50 and any(abs(rate - 1000) < 150 for rate in found)
+    assert len([rate for rate in found if 250 < rate < 1150]) >= 4 and len(tried) <= 7
+
+
+def test_a_setting_that_is_the_rate_needs_no_search():
+    knob = Knob(best=4000, worst=100, low=1, high=1e6, step=0.1, ratios=True, is_rate=True)
+    assert list(spread_rates(knob, 3, 100, 400, lambda s: s)) == [100, 200, 400]
+
+
+def test_rates_beyond_reach_are_left_at_the_last_setting():
+    tried = spread_rates(CRF, 4, 1, 30, lambda s: 40_000 * 2 ** (-s / 6))
+    assert max(tried) == CRF.high and len(tried) <= 4
