@@ -414,8 +414,9 @@ def test_help_names_every_option_and_the_exit_codes() -> None:
     assert "0 fine, 1 the file or the input is bad, 2 wrong usage" in page
     assert all(word in page for word in ("encode", "decode", "info", "verify"))
     page = runner.invoke(cli, ["encode", "-h"]).output
-    for option in ("--crf", "--target-psnr", "--target-ssim", "--target-xpsnr", "--worst", "--sample",
-                   "--bitrate", "--target-size", "--scale", "--history", "--loss", "--max-error", "--lossless", "--preset", "--device", "--threads", "--resume", "--json"):  # fmt: skip
+    for option in ("--crf", "--target-psnr", "--target-ssim", "--target-xpsnr", "--worst", "--sample", "--bitrate",
+                   "--target-size", "--scale", "--history", "--loss", "--max-error", "--lossless", "--preset",
+                   "--device", "--threads", "--resume", "--json"):  # fmt: skip
         assert option in page
 
 
