@@ -4,6 +4,7 @@
     bench images DIR          the same over a set of pictures
     bench lossless CLIP...    sizes and speed of lossless methods
     bench speed CLIP...       encode and decode, in alternation
+    bench picture CLIP PNG    methods side by side at equal bytes
     bench report DIR          tables, plots and page of a run, made again
     bench methods             what there is to compare
     bench check NAME          checks of NVC alone, a module of `checks` each; `bench check --help` lists them

@@ -90,9 +90,7 @@ def loaded(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1]
 
 
-def lines_about(record: Record) -> tuple[str, str]:
+def lines_about(record: Record) -> tuple[str, str, str]:
     """What stands below a method's picture."""
-    return (
-        f"{record['method']}  {record['bytes']:,} bytes",
-        f"{record['psnr_yuv']:.2f} dB PSNR-YUV  {record['ssim']:.4f} SSIM",
-    )
+    quality = f"{record['psnr_yuv']:.2f} dB PSNR-YUV  {record['ssim']:.4f} SSIM"
+    return f"{record['method']} at {record['setting']:g}", f"{record['bytes']:,} bytes", quality

@@ -69,8 +69,9 @@ def assemble(asked: Row, records: Sequence[Record]) -> Report:
     panels = []
     for clip in asked["clips"]:
         mine = [r for r in records if r["clip"] == clip["name"]]
-        within = tuple(clip["rates"]) if "rates" in clip else None
-        panels.append(Panel(clip["name"], clip["about"], rate, quality, lines_of(mine, methods, rate), within))
+        rates = tuple(clip["rates"]) if "rates" in clip else None
+        about = clip["about"] if rates is None else f"{clip['about']}; {rates[0]:.1f} to {rates[1]:.1f} kbit/s count"
+        panels.append(Panel(clip["name"], about, rate, quality, lines_of(mine, methods, rate), rates))
     notes = [f"{r['clip']}: {r['method']} at {r['setting']:g} failed: {r['error']}" for r in records if "error" in r]
     anchors, measures = asked["anchor"].split(","), list(MEASURES[asked["kind"]])
     bd, said = differences(panels, methods, anchors, measures)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -17,14 +16,14 @@ import numpy as np
 import pytest
 
 from bench.measure.crops import busiest, part
+from bench.measure.point import point
 from bench.method import Film, Still
 from bench.process import ROOT, BenchError, run, tree_memory
 from bench.results import KEY, MEASURES, METRICS, Results
 from bench.show.report import build
 from bench.tables import fixed, table
 from codec.frames import Frame, PlaneFormat, VideoInfo
-from codec.media.sinks import open_sink
-from tests.makers import drawn_frames, drawn_planes
+from tests.makers import drawn_planes
 
 
 def test_curves_of_a_film(bench, make_film, tmp_path):
@@ -55,26 +54,31 @@ def test_curves_of_a_film(bench, make_film, tmp_path):
     assert build(out) in again
 
 
-def test_curves_below_a_rate_against_the_best_of_two(bench, tmp_path):
-    film, out = tmp_path / "a.mkv", tmp_path / "out"
-    info = VideoInfo(192, 176, PlaneFormat(), Fraction(1, 24), Fraction(24))
-    with open_sink(str(film), info) as sink:
-        for frame in drawn_frames(info.format, info.width, info.height, 3):
-            sink.write(frame)
-    quick = "x264:preset=ultrafast,x265-half:preset=ultrafast,x265:preset=ultrafast"
-    code, text = bench("rd-curve", film, "--methods", quick, "--points", 3, "--out", out, "--down-to", 0.5,
-                       "--below", "x264:preset=ultrafast@30", "--anchor", ",".join(quick.split(",")[:2]))  # fmt: skip
+def test_curves_below_a_rate_against_the_best_of_two(bench, make_film, monkeypatch, tmp_path):
+    """Points are made up: bytes halve every six steps of crf, of which each of three methods has a share."""
+    shares = {"x264": 1.0, "x265-half": 0.8, "x265": 0.4}
+
+    def made(method, clip, source, setting, out):
+        rate = 9000 * shares[method.name] * 2 ** (-setting / 6)
+        quality = {name: 60 - setting / 2 if "psnr" in name else 0.9 - setting / 200 for name in METRICS}
+        sizes = {"bytes": round(rate * 100), "kbps": rate, "bpp": rate / 1e3, "identical": 0, "worst": 9}
+        return point(method, clip, source, setting) | quality | sizes | {"encode_s": 1.0, "decode_s": 1.0}
+
+    monkeypatch.setattr("bench.measure.runner.measure", made)
+    out = tmp_path / "out"
+    code, text = bench("rd-curve", make_film("a.mkv"), "--methods", ",".join(shares), "--points", 3, "--out", out,
+                       "--below", "x264@30", "--down-to", 0.25, "--anchor", "x264,x265-half")  # fmt: skip
     assert code == 0, text
-    assert "at rates from 0.5 to 1 times the rate of x264:preset=ultrafast at 30" in text
-    asked = json.loads((out / "run.json").read_text())
+    high = 9000 / 2**5
+    assert "BD-rate against the best of x264, x265-half" in text
+    assert "at rates from 0.25 to 1 times the rate of x264 at 30" in text
+    assert f"{high / 4:.1f} to {high:.1f} kbit/s count" in text
     records = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    (high,) = [r["kbps"] for r in records if (r["method"], r["setting"]) == ("x264:preset=ultrafast", 30)]
-    assert asked["clips"][0]["rates"] == pytest.approx([high / 2, high])
-    for name in quick.split(","):
-        mine = [r["kbps"] for r in records if r["method"] == name]
-        assert any(high / 2 <= rate <= high * 1.01 for rate in mine), name
+    for name in shares:
+        assert sum(high / 4.4 <= r["kbps"] <= high * 1.1 for r in records if r["method"] == name) >= 3, name
     rows = json.loads((out / "bd_rate.json").read_text())
-    assert {r["anchor"] for r in rows} == {f"the best of {', '.join(quick.split(',')[:2])}"}
+    assert [r["measure"] for r in rows] == list(MEASURES["video"])
+    assert [r["bd_rate_percent"] for r in rows] == pytest.approx([-50.0] * len(rows), abs=0.1)
 
 
 def test_failure_is_named_and_the_rest_is_measured(bench, tmp_path):
