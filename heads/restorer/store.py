@@ -21,7 +21,14 @@ from .spec import HeadSpec
 VERSION = 1
 BASE_Q, ADDING, HALF = 1, 2, 4  # flags
 STILL_HEADS = {1: "still.bin"}  # number in a file -> name; a number is never given another meaning
-FILM_HEADS = {1: "film.bin"}
+FILM_HEADS = {
+    1: "film.bin",
+    2: "film2.bin",
+    3: "enlarge3_2.bin",
+    4: "enlarge2.bin",
+    5: "enlarge3.bin",
+    6: "enlarge4.bin",
+}
 HALVED = Fraction(3, 2)  # the one scale that is no whole number
 
 
