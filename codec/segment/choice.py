@@ -203,7 +203,8 @@ class Chooser:
         """With a loss-stream on top, and history in the head that goes with it; or as it is."""
         lam, history = self._lambda(), self._settings.history
         step = max(1, round(STEP_OF_LAMBDA * math.sqrt(lam) * _steps(self._passes.info.format)))
-        if step > MAX_STEP and not history:  # a bit is worth more than blocks have to be won; see bench/NOTES.md
+        # a bit is worth more than blocks have to be won; see bench/NOTES.md, "Films whose base is smaller"
+        if step > MAX_STEP and not history:
             return best
         trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=min(step, MAX_STEP)), lam=lam))
         found = better(best, trial)
