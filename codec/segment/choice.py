@@ -78,8 +78,8 @@ def better(best: Choice, trial: Choice | None) -> Choice:
 
 
 def pretrained_gain(passes: Passes, base: Base, count: int) -> float:
-    """dB of PSNR-YUV that the head of the program, as it is, adds to a probe of the base, coded at SVT-AV1's own crf: on
-    about `count` pictures between its first and last; 0 where there is no such head."""
+    """dB of PSNR-YUV that the head of the program, as it is, adds to a probe of the base, coded at SVT-AV1's own crf,
+    on about `count` pictures between its first and last; 0 where there is no such head."""
     number, pictures = film_head_for(passes.scale), len(base.packets)
     if not number:
         return 0.0
