@@ -13,19 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import numpy as np
-
-from heads.restorer.store import film_head_for
-
-from ..base.coded import Base
-from ..base.quantiser import base_q_of
 from ..events import Listener, Stage
-from ..frames import Frame, VideoInfo, channels_of
-from ..metrics import weighted
-from ..segment.choice import WORTH
+from ..frames import Frame, VideoInfo
+from ..segment.choice import WORTH, pretrained_gain
 from ..segment.effort import GLANCE_PRESET, PROBE_PRESET, PROBED, PROBES
 from ..segment.encoder import SegmentEncoder
-from ..segment.head import film_head
 from ..segment.presets import PRESETS
 from ..segment.rate import RATE_SLOPE
 from ..segment.target import Target
@@ -74,7 +66,6 @@ class _Size:
         self.reached = True  # whether the wish is within the quantiser's range
         self._encoder = SegmentEncoder(frames, info, replace(settings, preset="fast"), scale)
         self._length, self._target = length, Target.of(settings)
-        self._head = film_head_for(scale) if settings.head else 0
 
     def probe(self, crf: float) -> _Point:
         """Code the pictures."""
@@ -82,22 +73,11 @@ class _Size:
         sizes = [len(packet.data) for packet in base.packets]
         rest = sum(sizes[1:]) / max(1, len(sizes) - 1)  # a picture, but for the one that opens the segment
         each = (sizes[0] + rest * (self._length - 1)) / self._length
-        gain, level = self._gain(base), 0.0
+        gain, level = pretrained_gain(self._encoder.passes, base, RESTORED) if self._encoder.settings.head else 0.0, 0.0
         if self._target and base.quality is not None:
             level = self._target.level(base.quality) + gain
         self.points.append(_Point(crf, math.log(each), base.psnr + gain, level))
         return self.points[-1]
-
-    def _gain(self, base: Base) -> float:
-        """dB that the head adds, on a few pictures."""
-        if not self._head:
-            return 0.0
-        count, passes = len(base.packets), self._encoder.passes
-        head = film_head(self._head, base_q_of(base.crf), planes=channels_of(passes.info.format.chroma))
-        tried = np.unique(np.linspace(0, count - 1, min(count, RESTORED + 2)).astype(int))[1:-1].tolist()
-        found = passes.trial(base, head, tried or [0])
-        restored = np.array([prediction.psnrs for prediction in found.values()])
-        return weighted(restored) - weighted(base.psnrs[list(found)])
 
     def search(self, wish: _Wish, start: float) -> None:
         """Probe about the quantiser that meets a wish, PROBES of them at most."""

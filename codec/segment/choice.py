@@ -86,6 +86,19 @@ def better(best: Choice, trial: Choice | None) -> Choice:
     return trial if trial and trial.score > best.score else best
 
 
+def pretrained_gain(passes: Passes, base: Base, count: int) -> float:
+    """dB of PSNR-YUV that the head of the program, as it is, adds to a probe of the base, coded at SVT-AV1's own crf,
+    on about `count` pictures between its first and last; 0 where there is no such head."""
+    number, pictures = film_head_for(passes.scale), len(base.packets)
+    if not number:
+        return 0.0
+    head = film_head(number, base_q_of(base.crf), planes=channels_of(passes.info.format.chroma))
+    only = np.unique(np.linspace(0, pictures - 1, min(pictures, count + 2)).astype(int))[1:-1].tolist()
+    found = passes.trial(base, head, only or [0])
+    restored = np.array([prediction.psnrs for prediction in found.values()])
+    return weighted(restored) - weighted(base.psnrs[list(found)])
+
+
 class Chooser:
     """Chooses how a segment is coded on top of `base`. `known`: the head of the segment before, which this one may
     refer to; None where it is of another kind."""
@@ -216,7 +229,8 @@ class Chooser:
         """With a loss-stream on top, and history in the head that goes with it; or as it is."""
         lam, history = self._lambda(), self._settings.history
         step = max(1, round(STEP_OF_LAMBDA * math.sqrt(lam) * _steps(self._passes.info.format)))
-        if step > MAX_STEP and not history:  # a bit is worth more than blocks have to be won; see bench/NOTES.md
+        # a bit is worth more than blocks have to be won; see bench/NOTES.md, "Films whose base is smaller"
+        if step > MAX_STEP and not history:
             return best
         trial = self._scored(replace(best, loss=LossSettings(TRANSFORM, step=min(step, MAX_STEP)), lam=lam))
         found = better(best, trial)

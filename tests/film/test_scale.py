@@ -109,7 +109,7 @@ def test_a_quality_below_all_that_the_full_size_has_is_met_by_a_smaller_one(mode
 def test_what_a_head_restores_counts(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     model.lost, model.restored = 30.0, 0.97
     assert store.film_head_for(1)
-    monkeypatch.setattr("codec.film.scale.film_head_for", lambda scale: 1)  # of its integers nothing is asked here
+    monkeypatch.setattr("codec.segment.choice.film_head_for", lambda scale: 1)  # of its integers nothing is asked here
     assert chosen(crf=CRF_MAX)[0] > 1
     assert chosen(crf=CRF_MAX, head=False)[0] == 1
 
