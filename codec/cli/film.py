@@ -116,9 +116,10 @@ def encode_command(
     for name, advice in (("bpp", ": ask for --bitrate"), ("page", "")):
         if options.pop(name) is not None:
             raise UsageError(f"--{name} is for pictures, and {source} is none{advice}")
-    sizes = {name: None if value == "auto" else value for name, value in (("scale", scale), ("history", history))}
+    sizes: Any = {"scale": None if scale == "auto" else scale, "history": None if history == "auto" else history}
     seconds = options.pop("sample_seconds")
-    settings, how = Settings(**sizes, **options), {"best_effort": best_effort, "limits": limits}
+    settings = Settings(**sizes, **options)
+    how: dict[str, Any] = {"best_effort": best_effort, "limits": limits}
     with Console(as_json, quiet) as console:
         if sample:
             _sample(console, source, target, settings, how | {"seconds": seconds or SAMPLE_SECONDS})
