@@ -83,7 +83,6 @@ def encode_command(
     cluster: str | None,
     patience: Fraction | None,
     sample: bool,
-    sample_seconds: float | None,
     limits: Limits,
     quiet: bool,
     as_json: bool,
@@ -99,66 +98,58 @@ def encode_command(
     AVIF file that any browser shows; TARGET "-" is standard output for it. Of a folder SOURCE every picture is
     encoded to a file below the folder TARGET.
 
-    With --sample a few seconds spread over the film are encoded with the same options, which tells what size, quality
-    and time all of it takes; TARGET may be left out, and is not touched.
+    --sample encodes a few seconds spread over the film, and writes no file; TARGET may be left out.
     """
-    if target is None and not sample:
-        raise click.MissingParameter(ctx=context, param_hint="'TARGET'", param_type="argument")
-    if sample_seconds is not None and not sample:
-        raise UsageError("--sample-seconds goes with --sample")
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
+    _check_sample(sample, options["sample_seconds"], bool(resume or jobs or cluster))
+    if target is None and not sample:
+        raise click.MissingParameter(ctx=context, param_hint="'TARGET'", param_type="argument")
     from ..still.files import is_of_pictures
 
+    options |= {"max_error": 0 if lossless else max_error, "head": not no_head}
     if is_of_pictures(source):
         if jobs or cluster or best_effort:
             raise UsageError("--jobs, --cluster and --best-effort are for films")
-        options |= {"max_error": 0 if lossless else max_error, "head": not no_head}
         encode_stills(context, source, target or "", options, overwrite, resume, limits, quiet, as_json)
         return
     for name, advice in (("bpp", ": ask for --bitrate"), ("page", "")):
         if options.pop(name) is not None:
             raise UsageError(f"--{name} is for pictures, and {source} is none{advice}")
-    settings = Settings(
-        scale=None if scale == "auto" else scale,
-        history=None if history == "auto" else history,
-        max_error=0 if lossless else max_error,
-        head=not no_head,
-        **options,
-    )
-    if sample:
-        if resume or jobs or cluster:
-            raise UsageError("a sample is encoded by one process, and anew: without --jobs, --cluster and --resume")
-        _tell_sample(source, target, settings, sample_seconds or SAMPLE_SECONDS, best_effort, limits, quiet, as_json)
-        return
-    assert target is not None
-    from ..film.encode import encode
-
+    sizes: Any = {"scale": None if scale == "auto" else scale, "history": None if history == "auto" else history}
+    seconds = options.pop("sample_seconds")
+    settings = Settings(**sizes, **options)
+    how: dict[str, Any] = {"best_effort": best_effort, "limits": limits}
     with Console(as_json, quiet) as console:
-        how: Any = {"overwrite": overwrite, "resume": resume, "best_effort": best_effort, "limits": limits}
-        result = encode(source, target, settings, **how, jobs=jobs, cluster=cluster, patience=patience, listen=console)
-        console.say(
-            f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
-            f"{target_text(settings, result.quality)}scale {result.scale:g}, {result.seconds:.0f} s"
-        )
+        if sample:
+            _sample(console, source, target, settings, how | {"seconds": seconds or SAMPLE_SECONDS})
+        else:
+            how |= {"overwrite": overwrite, "resume": resume, "jobs": jobs, "cluster": cluster, "patience": patience}
+            _encode(console, source, target, settings, how)
 
 
-def _tell_sample(
-    source: str,
-    target: str | None,
-    settings: Settings,
-    seconds: float,
-    best_effort: bool,
-    limits: Limits,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """`codec encode --sample` of a film."""
+def _check_sample(sample: bool, seconds: float | None, others: bool) -> None:
+    if sample and others:
+        raise UsageError("a sample is encoded by one process, and anew: without --jobs, --cluster and --resume")
+    if seconds is not None and not sample:
+        raise UsageError("--sample-seconds goes with --sample")
+
+
+def _sample(console: Console, source: str, target: str | None, settings: Settings, how: dict[str, Any]) -> None:
     from ..film.sample import sample
 
-    with Console(as_json, quiet) as console:
-        how: Any = {"seconds": seconds, "best_effort": best_effort, "limits": limits, "listen": console}
-        console.say(sample_table(sample(source, target, settings, **how)))
+    console.say(sample_table(sample(source, target, settings, **how, listen=console)))
+
+
+def _encode(console: Console, source: str, target: str | None, settings: Settings, how: dict[str, Any]) -> None:
+    from ..film.encode import encode
+
+    assert target is not None
+    result = encode(source, target, settings, **how, listen=console)
+    console.say(
+        f"{result.path}: {result.bytes:,} bytes, {result.frames} frames, PSNR-YUV {result.psnr:.2f} dB, "
+        f"{target_text(settings, result.quality)}scale {result.scale:g}, {result.seconds:.0f} s"
+    )
 
 
 @click.command("decode")

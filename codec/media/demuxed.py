@@ -83,32 +83,16 @@ class Demuxed(Source):
     def since(self, start: Fraction) -> Iterator[Frame]:
         """From the key picture before; from the film's beginning where the file has no places, or none to be sure of.
         What belongs to single pictures beside their samples is not told."""
-        if can_seek(self._container) and not self.clock.joins:
-            found = self._sought(start)
-            first = next(found, None)
-            if first is not None:
-                yield first
-                yield from found
-                return
-        yield from super().since(start)
+        found = self._sought(start) if can_seek(self._container) and not self.clock.joins else iter(())
+        first = next(found, None)
+        yield from super().since(start) if first is None else chain([first], found)
 
     def _sought(self, start: Fraction) -> Iterator[Frame]:
-        """Nothing where no picture comes out before `start`, or with it."""
         with self._open() as container, faults_as(InputError, f"{self.name} cannot be decoded from {float(start):g} s"):
             stream: Any = film_stream(container)
-            since = ceil(start / stream.time_base) + self._begin
-            container.seek(since, stream=stream)
-            before, last = False, None
-            for packet in packets_of(container, stream):
-                for frame in packet.decode():
-                    if frame.pts is None or frame.is_corrupt or (last is not None and frame.pts <= last):
-                        continue
-                    last, before = frame.pts, before or frame.pts <= since
-                    if not before:
-                        return
-                    if frame.pts >= since:
-                        self._check_alike(frame, last - self._begin)
-                        yield Frame(self._conversion.planes(frame), last - self._begin, frame.duration or 0)
+            for frame, pts in _pictures_since(container, stream, ceil(start / stream.time_base) + self._begin):
+                self._check_alike(frame, pts - self._begin)
+                yield Frame(self._conversion.planes(frame), pts - self._begin, frame.duration or 0)
 
     def _reopened(self, threads: int) -> Self:
         return type(self)(self.path, threads, self.best_effort, self.clock)
@@ -267,6 +251,23 @@ class Demuxed(Source):
             frames=stream.frames or round(duration * rate),
             duration=duration,
         )
+
+
+def _pictures_since(
+    container: av.container.InputContainer, stream: Any, since: int
+) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Whole pictures and their times in ticks, from `since` on; none where none comes out before that, or with it."""
+    container.seek(since, stream=stream)
+    last: int | None = None
+    for packet in packets_of(container, stream):
+        for frame in packet.decode():
+            if frame.pts is None or frame.is_corrupt or (last is not None and frame.pts <= last):
+                continue
+            if last is None and frame.pts > since:
+                return
+            last = frame.pts
+            if last >= since:
+                yield frame, last
 
 
 def _beside(container: av.container.InputContainer) -> str:
