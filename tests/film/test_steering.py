@@ -16,8 +16,10 @@ from codec.errors import DamageError
 from codec.film.info import describe
 from codec.film.reader import FilmReader
 from codec.film.writer import write_film
-from codec.frames import Frame, PlaneFormat
+from codec.frames import Frame, PlaneFormat, VideoInfo
 from codec.metrics import plane_psnrs
+from codec.segment.encoder import SegmentEncoder
+from codec.segment.fit_steering import told_before
 from codec.segment.passes import Passes, Prediction
 from codec.segment.payload import STEERED, SegmentHeader, read_segment, write_segment
 from codec.segment.steering import put_blocks, split_steering
@@ -131,3 +133,19 @@ def test_steering_that_does_not_pay_is_left_out(tmp_path: Path, monkeypatch: pyt
     codec.encode(source, tmp_path / "b.nvc", wishes)
     assert [h.head_kind for h in headers(tmp_path / "a.nvc")] == [3]
     assert (tmp_path / "a.nvc").read_bytes() == (tmp_path / "b.nvc").read_bytes()
+
+
+def test_another_base_keeps_what_the_head_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = scene_frames(YUV, *SIZE, (9,))
+    info = VideoInfo(*SIZE, YUV, Fraction(1, 1000), Fraction(25))
+    shorten(monkeypatch, worth=GENEROUS)
+    monkeypatch.setattr("codec.segment.choice.OWN_FROM", 1)
+    monkeypatch.setattr(Passes, "_partly", any_blocks)
+    encoder = SegmentEncoder(frames, info, Settings(preset="fast", device="cpu", crf=50), Fraction(1))
+    base = encoder.base(50)
+    first = encoder.finish(base)
+    assert first.header.steered and told_before(first.header, first.head)
+    again = encoder.again(base, first)
+    assert again.header == first.header and again.bytes == first.bytes
+    other = encoder.again(encoder.base(40), first)
+    assert other.header.head_sent == first.header.head_sent and told_before(other.header, other.head)
