@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ from ..base.coded import Base
 from ..base.quantiser import base_q_of, base_q_of_index
 from ..base.quantisers import shown_quantisers
 from ..errors import FormatError
-from ..frames import Plane
-from ..metrics import weighted
+from ..frames import Plane, PlaneFormat, folds_of
+from ..metrics import plane_psnrs, weighted
 from .head import Head
 from .payload import SegmentHeader
 from .steering import (
@@ -28,6 +29,7 @@ from .steering import (
     SteeringReader,
     blocks_of,
     plane_blocks,
+    put_blocks,
     split_steering,
     write_steering,
 )
@@ -37,6 +39,51 @@ OFFSET = 0.25  # of a neighbour, in chances
 BEFORE = 4  # neighbours that the same block of the picture before counts for
 
 Gains = NDArray[np.float64]  # (rows, columns) of blocks
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A picture before its loss-stream; `psnrs`: in dB, of each plane; `used`: whether the head predicted it;
+    `steered`: how, and `won`: dB of PSNR-YUV that its blocks were chosen for; `plain`, `gains`: what they are chosen
+    by."""
+
+    output: list[Plane]
+    psnrs: NDArray[np.float64]
+    used: bool
+    steered: Steered | None = None
+    won: float = 0.0
+    plain: list[Plane] = field(default_factory=list)
+    gains: Gains | None = None
+
+
+def compared(
+    found: Prediction, plain: list[Plane], source: Sequence[Plane], folds: Sequence[tuple[int, int]]
+) -> Prediction:
+    """What a head predicts of a picture beside the plain one, for `partly`."""
+    return replace(found, plain=plain, gains=gains_of(found.output, plain, source, folds))
+
+
+def partly(
+    found: Prediction,
+    source: Sequence[Plane],
+    plain: NDArray[np.float64],
+    last: Blocks | None,
+    fmt: PlaneFormat,
+    price: float,
+) -> Prediction:
+    """What a head predicts, with plain blocks where they are worth their bits; or the plain picture, if that is better.
+    `plain`: PSNRs of that; `last`, `price`: see `chosen_blocks`."""
+    assert found.steered and found.gains is not None
+    blocks, bits = chosen_blocks(found.gains, last, price)
+    best = max(weighted(found.psnrs), weighted(plain))
+    if not blocks.all() and blocks.any():
+        output = [plane.copy() for plane in found.output]
+        put_blocks(output, found.plain, 1 - blocks, folds_of(fmt.chroma))
+        psnrs = plane_psnrs(output, source, fmt.peak)
+        won = weighted(psnrs) - best
+        if won > price * bits:
+            return Prediction(output, psnrs, True, replace(found.steered, blocks=blocks), won)
+    return found if best == weighted(found.psnrs) else Prediction(found.plain, plain, False)
 
 
 def differences_of(base: Base, quantiser: float) -> list[int]:

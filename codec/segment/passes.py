@@ -24,30 +24,15 @@ from ..settings import Settings
 from ..wire.hdr import svt_hdr
 from .apart import apart
 from .effort import EVALUATED, Agenda, Effort, coded_share
-from .fit_steering import Gains, chosen_blocks, differences_of, gains_of
+from .fit_steering import Prediction, compared, differences_of, partly
 from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
-from .steering import Blocks, Steered, blocks_of, put_blocks
+from .steering import Steered, blocks_of
 
 GROUP = 4  # pictures under one checksum where nothing else is sent for each picture: none is shown before all are there
 OVERHEAD = 16  # bytes around a payload, about
 KEPT = 160 << 20  # bytes of a base's pictures that are decoded but once
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A picture before its loss-stream; `psnrs`: in dB, of each plane; `used`: whether the head predicted it;
-    `steered`: how, and `won`: dB of PSNR-YUV that its blocks were chosen for; `plain`, `gains`: what they are chosen
-    by."""
-
-    output: list[Plane]
-    psnrs: NDArray[np.float64]
-    used: bool
-    steered: Steered | None = None
-    won: float = 0.0
-    plain: list[Plane] = field(default_factory=list)
-    gains: Gains | None = None
 
 
 Predictions = Mapping[int, Prediction]  # by the numbers of the pictures
@@ -198,7 +183,7 @@ class Passes:
                 self.agenda.tell(k / count)
             if price is not None and found.used:
                 last = run.steered[-1].blocks if run.steered else None
-                found = self._partly(found, k, base, last, restorer.folds, price)
+                found = partly(found, self.frames[k].planes, base.psnrs[k], last, self.info.format, price)
             source, output = self.frames[k].planes, found.output
             data, quality = None, found.psnrs
             if coder:
@@ -231,28 +216,6 @@ class Passes:
         """Of what heads are told of each picture of the base: see `Steered`."""
         return differences_of(base, self.quantiser(base.crf))
 
-    def _compared(self, restorer: Restorer, found: Prediction, k: int, picture: list[Plane]) -> Prediction:
-        """What the head predicts of a picture beside the plain one, for `_partly`."""
-        plain = restorer.plain(picture)
-        return replace(found, plain=plain, gains=gains_of(found.output, plain, self.frames[k].planes, restorer.folds))
-
-    def _partly(
-        self, found: Prediction, k: int, base: Base, last: Blocks | None, folds: Sequence[tuple[int, int]], price: float
-    ) -> Prediction:
-        """What the head predicts, with plain blocks where they are worth their bits, or the plain picture, if that is
-        better. `last`: the blocks before."""
-        assert found.steered and found.gains is not None
-        blocks, bits = chosen_blocks(found.gains, last, price)
-        best = max(weighted(found.psnrs), weighted(base.psnrs[k]))
-        if not blocks.all() and blocks.any():
-            output = [plane.copy() for plane in found.output]
-            put_blocks(output, found.plain, 1 - blocks, folds)
-            psnrs = plane_psnrs(output, self.frames[k].planes, self.info.format.peak)
-            won = weighted(psnrs) - best
-            if won > price * bits:
-                return Prediction(output, psnrs, True, replace(found.steered, blocks=blocks), won)
-        return found if best == weighted(found.psnrs) else Prediction(found.plain, base.psnrs[k], False)
-
     def _predicted(
         self,
         restorer: Restorer,
@@ -270,16 +233,18 @@ class Passes:
 
         def predicted(item: tuple[int, list[Plane]]) -> Prediction:
             k, picture = item
+            source = self.frames[k].planes
             if known and k in known and (known[k].used or not steers):
-                return self._compared(restorer, known[k], k, picture) if steers else known[k]
+                return compared(known[k], restorer.plain(picture), source, restorer.folds) if steers else known[k]
             plain = base.psnrs[k]
             if bare:
                 return Prediction(restorer.plain(picture), plain, False)
             steered = Steered(told[k] if told else 0, blocks)
             output = restorer.predict(picture, steered=steered)
-            psnrs = plane_psnrs(output, self.frames[k].planes, self.info.format.peak)
+            psnrs = plane_psnrs(output, source, self.info.format.peak)
             if steers:
-                return self._compared(restorer, Prediction(output, psnrs, True, steered), k, picture)
+                found = Prediction(output, psnrs, True, steered)
+                return compared(found, restorer.plain(picture), source, restorer.folds)
             if weighted(plain) > weighted(psnrs):
                 return Prediction(restorer.plain(picture), plain, False)
             return Prediction(output, psnrs, True, steered)

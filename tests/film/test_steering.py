@@ -16,11 +16,10 @@ from codec.errors import DamageError
 from codec.film.info import describe
 from codec.film.reader import FilmReader
 from codec.film.writer import write_film
-from codec.frames import Frame, PlaneFormat, VideoInfo
+from codec.frames import Frame, PlaneFormat, VideoInfo, folds_of
 from codec.metrics import plane_psnrs
 from codec.segment.encoder import SegmentEncoder
-from codec.segment.fit_steering import told_before
-from codec.segment.passes import Passes, Prediction
+from codec.segment.fit_steering import Prediction, told_before
 from codec.segment.payload import STEERED, SegmentHeader, read_segment, write_segment
 from codec.segment.steering import put_blocks, split_steering
 from codec.settings import Settings
@@ -31,13 +30,14 @@ SIZE = 150, 140  # 3x3 blocks
 LENGTHS = (11, 10)
 
 
-def any_blocks(self: Passes, found: Prediction, k: int, base: Any, last: Any, folds: Any, price: Any) -> Prediction:
-    """In the place of `Passes._partly`: blocks drawn by the picture's number."""
+def any_blocks(found: Prediction, source: Any, plain: Any, last: Any, fmt: PlaneFormat, price: float) -> Prediction:
+    """In the place of `partly`: blocks drawn by what the source is."""
     assert found.steered
-    blocks = np.random.default_rng(k).integers(0, 2, found.steered.blocks.shape).astype(np.uint8)
+    rng = np.random.default_rng(int(source[0].sum()))
+    blocks = rng.integers(0, 2, found.steered.blocks.shape).astype(np.uint8)
     output = [plane.copy() for plane in found.output]
-    put_blocks(output, found.plain, 1 - blocks, folds)
-    psnrs = plane_psnrs(output, self.frames[k].planes, self.info.format.peak)
+    put_blocks(output, found.plain, 1 - blocks, folds_of(fmt.chroma))
+    psnrs = plane_psnrs(output, source, fmt.peak)
     return Prediction(output, psnrs, True, replace(found.steered, blocks=blocks), 1e9)
 
 
@@ -49,7 +49,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch, worth=GENEROUS)
         patch.setattr("codec.segment.choice.OWN_FROM", 1)
-        patch.setattr(Passes, "_partly", any_blocks)
+        patch.setattr("codec.segment.passes.partly", any_blocks)
         codec.encode(source, folder / "film.nvc", Settings(preset="fast", device="cpu", scale=Fraction(1), crf=50))
     found = headers(folder / "film.nvc")
     assert [h.head_kind for h in found] == [STEERED | h.head_sent for h in found] and len(found) == 2
@@ -121,15 +121,15 @@ def test_steering_beyond_the_head_is_refused(film: Path, tmp_path: Path) -> None
 
 
 def test_steering_that_does_not_pay_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_won(self: Passes, *given: Any) -> Prediction:
-        return replace(any_blocks(self, *given), won=0.0)
+    def none_won(*given: Any) -> Prediction:
+        return replace(any_blocks(*given), won=0.0)
 
     source = write_frames(tmp_path / "in.mkv", scene_frames(YUV, *SIZE, (9,)), YUV)
     shorten(monkeypatch, worth=GENEROUS)
     wishes = Settings(preset="fast", device="cpu", scale=Fraction(1), crf=50)
-    monkeypatch.setattr(Passes, "_partly", none_won)
+    monkeypatch.setattr("codec.segment.passes.partly", none_won)
     codec.encode(source, tmp_path / "a.nvc", wishes)
-    monkeypatch.setattr(Passes, "_partly", lambda self, found, *given: found)
+    monkeypatch.setattr("codec.segment.passes.partly", lambda found, *given: found)
     codec.encode(source, tmp_path / "b.nvc", wishes)
     assert [h.head_kind for h in headers(tmp_path / "a.nvc")] == [3]
     assert (tmp_path / "a.nvc").read_bytes() == (tmp_path / "b.nvc").read_bytes()
@@ -140,7 +140,7 @@ def test_another_base_keeps_what_the_head_is_told(monkeypatch: pytest.MonkeyPatc
     info = VideoInfo(*SIZE, YUV, Fraction(1, 1000), Fraction(25))
     shorten(monkeypatch, worth=GENEROUS)
     monkeypatch.setattr("codec.segment.choice.OWN_FROM", 1)
-    monkeypatch.setattr(Passes, "_partly", any_blocks)
+    monkeypatch.setattr("codec.segment.passes.partly", any_blocks)
     encoder = SegmentEncoder(frames, info, Settings(preset="fast", device="cpu", crf=50), Fraction(1))
     base = encoder.base(50)
     first = encoder.finish(base)
