@@ -16,9 +16,10 @@ from codec.errors import DamageError
 from codec.film.info import describe
 from codec.film.reader import FilmReader
 from codec.film.writer import write_film
-from codec.frames import Frame, PlaneFormat
+from codec.frames import Frame, PlaneFormat, VideoInfo, folds_of
 from codec.metrics import plane_psnrs
-from codec.segment.passes import Passes, Prediction
+from codec.segment.encoder import SegmentEncoder
+from codec.segment.fit_steering import Prediction, told_before
 from codec.segment.payload import STEERED, SegmentHeader, read_segment, write_segment
 from codec.segment.steering import put_blocks, split_steering
 from codec.settings import Settings
@@ -29,15 +30,15 @@ SIZE = 150, 140  # 3x3 blocks
 LENGTHS = (11, 10)
 
 
-def any_blocks(self: Passes, restorer: Any, found: Prediction, k: int, base: Any, picture: Any, price: Any) -> Any:
-    """In the place of `Passes._partly`: blocks drawn by the picture's number."""
-    if price is None or found.steered is None:
-        return found
-    blocks = np.random.default_rng(k).integers(0, 2, found.steered.blocks.shape).astype(np.uint8)
+def any_blocks(found: Prediction, source: Any, plain: Any, last: Any, fmt: PlaneFormat, price: float) -> Prediction:
+    """In the place of `partly`: blocks drawn by what the source is."""
+    assert found.steered
+    rng = np.random.default_rng(int(source[0].sum()))
+    blocks = rng.integers(0, 2, found.steered.blocks.shape).astype(np.uint8)
     output = [plane.copy() for plane in found.output]
-    put_blocks(output, restorer.plain(picture), 1 - blocks, restorer.folds)
-    psnrs = plane_psnrs(output, self.frames[k].planes, self.info.format.peak)
-    return Prediction(output, psnrs + 100, True, replace(found.steered, blocks=blocks), 1e9)
+    put_blocks(output, found.plain, 1 - blocks, folds_of(fmt.chroma))
+    psnrs = plane_psnrs(output, source, fmt.peak)
+    return Prediction(output, psnrs, True, replace(found.steered, blocks=blocks), 1e9)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch, worth=GENEROUS)
         patch.setattr("codec.segment.choice.OWN_FROM", 1)
-        patch.setattr(Passes, "_partly", any_blocks)
+        patch.setattr("codec.segment.passes.partly", any_blocks)
         codec.encode(source, folder / "film.nvc", Settings(preset="fast", device="cpu", scale=Fraction(1), crf=50))
     found = headers(folder / "film.nvc")
     assert [h.head_kind for h in found] == [STEERED | h.head_sent for h in found] and len(found) == 2
@@ -120,16 +121,31 @@ def test_steering_beyond_the_head_is_refused(film: Path, tmp_path: Path) -> None
 
 
 def test_steering_that_does_not_pay_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_won(self: Passes, *given: Any) -> Any:
-        found = any_blocks(self, *given)
-        return replace(found, won=0.0, psnrs=given[1].psnrs)
+    def none_won(*given: Any) -> Prediction:
+        return replace(any_blocks(*given), won=0.0)
 
     source = write_frames(tmp_path / "in.mkv", scene_frames(YUV, *SIZE, (9,)), YUV)
     shorten(monkeypatch, worth=GENEROUS)
     wishes = Settings(preset="fast", device="cpu", scale=Fraction(1), crf=50)
-    monkeypatch.setattr(Passes, "_partly", none_won)
+    monkeypatch.setattr("codec.segment.passes.partly", none_won)
     codec.encode(source, tmp_path / "a.nvc", wishes)
-    monkeypatch.setattr(Passes, "_partly", lambda self, restorer, found, *given: found)
+    monkeypatch.setattr("codec.segment.passes.partly", lambda found, *given: found)
     codec.encode(source, tmp_path / "b.nvc", wishes)
     assert [h.head_kind for h in headers(tmp_path / "a.nvc")] == [3]
     assert (tmp_path / "a.nvc").read_bytes() == (tmp_path / "b.nvc").read_bytes()
+
+
+def test_another_base_keeps_what_the_head_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = scene_frames(YUV, *SIZE, (9,))
+    info = VideoInfo(*SIZE, YUV, Fraction(1, 1000), Fraction(25))
+    shorten(monkeypatch, worth=GENEROUS)
+    monkeypatch.setattr("codec.segment.choice.OWN_FROM", 1)
+    monkeypatch.setattr("codec.segment.passes.partly", any_blocks)
+    encoder = SegmentEncoder(frames, info, Settings(preset="fast", device="cpu", crf=50), Fraction(1))
+    base = encoder.base(50)
+    first = encoder.finish(base)
+    assert first.header.steered and told_before(first.header, first.head)
+    again = encoder.again(base, first)
+    assert again.header == first.header and again.bytes == first.bytes
+    other = encoder.again(encoder.base(40), first)
+    assert other.header.head_sent == first.header.head_sent and told_before(other.header, other.head)
