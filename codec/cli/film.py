@@ -11,7 +11,19 @@ from ..errors import UsageError
 from ..events import FilmDecoded, Note, Verified
 from ..limits import Limits
 from ..machine import keep_memory, one_thread_for_numpy
-from ..settings import AUDIO, COPY, CRF_MAX, JOBS_MAX, MAX_ERROR, MAX_STEP, PAGES_MAX, PRESETS, SUBTITLES, Settings
+from ..settings import (
+    AUDIO,
+    COPY,
+    CRF_MAX,
+    JOBS_MAX,
+    MAX_ERROR,
+    MAX_STEP,
+    PAGES_MAX,
+    PRESETS,
+    SUBTITLES,
+    TUNES,
+    Settings,
+)
 from .console import Console
 from .options import Number, Seconds, amount, limited, machine, shared
 from .still import decode_stills, encode_stills, verify_still
@@ -34,6 +46,7 @@ from .tables import film_table, still_table, tracks_text
 @click.option("--lossless", is_flag=True, help="Every sample equal to the source's.")
 @click.option("--no-head", is_flag=True, help="Train and send no head.")
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
+@click.option("--tune", type=click.Choice(TUNES), help="Pictures: what lossy ones are made for.  [default: mix]")
 @click.option(
     "--audio", type=click.Choice(AUDIO), default=COPY, show_default=True, help="Copied, as FLAC if it must be."
 )
@@ -90,7 +103,7 @@ def encode_command(
         options |= {"max_error": 0 if lossless else max_error, "head": not no_head}
         encode_stills(context, source, target, options, overwrite, resume, limits, quiet, as_json)
         return
-    for name, advice in (("bpp", ": ask for --bitrate"), ("page", "")):
+    for name, advice in (("bpp", ": ask for --bitrate"), ("page", ""), ("tune", "")):
         if options.pop(name) is not None:
             raise UsageError(f"--{name} is for pictures, and {source} is none{advice}")
     settings = Settings(

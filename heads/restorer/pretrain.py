@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from .model import HeadModel
 from .planes import packed
 from .proof import worst_sums
 from .spec import INPUT_BITS, INPUT_MAX, HeadSpec
+from .structure import losses
 
 ROOM = 0.75  # of the exact range that a head may use when its scales are chosen
 SAVED_EVERY = 500  # steps
@@ -32,18 +34,20 @@ SAVED_EVERY = 500  # steps
 @dataclass(frozen=True)
 class Sample:
     """A picture to learn from: planes `upscaled` and `source`, int16 on the 10-bit scale; `base_q` as `HeadSpec`
-    has it; `weights` of the planes' squared errors, 0 for a plane that does not count."""
+    has it; `weights` of the planes' squared errors, 0 for a plane that does not count; `likeness`: weights of what
+    `structure.losses` gives."""
 
     upscaled: Sequence[NDArray[np.int16]]
     source: Sequence[NDArray[np.int16]]
     base_q: int
     weights: tuple[float, ...]
+    likeness: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Course:
     """How long to train: `steps` batches of `batch` crops of `crop` x `crop` cells; the last `integer_share` of them in
-    simulated integers."""
+    simulated integers. `likeness`: share of the loss that is SSIM's and MS-SSIM's; the rest are squared errors."""
 
     steps: int = 30000
     batch: int = 8
@@ -51,6 +55,7 @@ class Course:
     rate: float = 2e-3
     integer_share: float = 0.15
     margin: int = 4
+    likeness: float = 0.0
 
 
 def _crop(
@@ -74,7 +79,7 @@ def _crop(
 
 def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.random.Generator) -> Batch:
     """Inputs (n, inputs, h, w) in real-valued units, targets (n, planes, h, w) in 10-bit steps, and the weights of the
-    picture's planes, (n, 3)."""
+    picture's planes and of its likeness, (n, 5)."""
     xs, ts, ws = [], [], []
     for k in rng.integers(len(samples), size=course.batch):
         x, t = _crop(samples[k], course.crop, spec.folds, rng)
@@ -82,7 +87,7 @@ def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.rand
             x = np.concatenate([x, np.full((*x.shape[:2], 1), samples[k].base_q, np.int16)], axis=2)
         xs.append(x)
         ts.append(t)
-        ws.append(samples[k].weights)
+        ws.append((*samples[k].weights, *samples[k].likeness))
     inputs, targets = (torch.from_numpy(np.stack(v)).permute(0, 3, 1, 2).float() for v in (xs, ts))
     inputs = (inputs / 2**INPUT_BITS).contiguous(memory_format=torch.channels_last)
     return inputs, targets, torch.tensor(ws, dtype=torch.float32)
@@ -166,6 +171,18 @@ class Trainer:
             cells = [r * c for r, c in self.spec.folds]
             shares = torch.cat([weights[:, [p]].expand(-1, n) / n for p, n in enumerate(cells)], 1)
             return (error.square() * shares[:, :, None, None]).mean() * self.spec.planes
-        counted = weights[:, :, None, None, None] > 0
+        counted = weights[:, :3, None, None, None] > 0
         error = torch.einsum("npchw,rp->nrchw", error.unflatten(1, (3, 4)) * counted, self._mix)
-        return (error.square() * weights[:, :1, None, None, None]).mean()
+        squared = (error.square() * weights[:, :1, None, None, None]).mean()
+        if not self.course.likeness:
+            return squared
+        source = self._source(inputs, targets)
+        lost = torch.stack(losses(source + F.pixel_shuffle(error.flatten(1, 2), 2), source), 1)
+        likeness = (lost * weights[:, 3:]).mean()
+        return (1 - self.course.likeness) * squared + self.course.likeness * likeness
+
+    def _source(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Crops of the pictures themselves as they are measured, (n, 3, rows, columns) in 0..1023."""
+        planes = inputs[:, : self.spec.planes] * 2**INPUT_BITS + targets
+        cells = torch.einsum("npchw,rp->nrchw", inside(planes, self.course.margin).unflatten(1, (3, 4)), self._mix)
+        return F.pixel_shuffle(cells.flatten(1, 2), 2) + INPUT_MAX
