@@ -18,7 +18,7 @@ from .spec import HeadSpec
 
 VERSION = 1
 BASE_Q, ADDING = 1, 2  # flags
-STILL_HEADS = {1: "still.bin", 2: "still2.bin"}  # number in a file -> name; a number is never given another meaning
+STILL_HEADS = {1: "still.bin"}  # number in a file -> name; a number is never given another meaning
 FILM_HEADS = {1: "film.bin"}
 
 

@@ -18,7 +18,7 @@ import { readHeadFile, stillHead } from '../restore/weights.js';
 
 const SIZE_MAX = 2 ** 29; // bytes of a file
 const BASE_LEAST = 16; // samples a side
-const HEAD_FILES = { 1: 'still.bin', 2: 'still2.bin' }; // beside the page, by their numbers
+const HEAD_FILES = { 1: 'still.bin' }; // beside the page, by their numbers
 const EXACT = 'exact: its checksum is that of the file';
 const LOSSLESS = 10000; // of psnr: equal to the source
 
