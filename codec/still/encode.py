@@ -46,7 +46,7 @@ from .exact import exact_encode
 from .few_colours import COARSE_CRF, COARSE_PRESET, SURE, SURE_BITS, indexed, scattered, shown, stream_of, worth_trying
 from .palette import Indexed
 from .payload import ALPHA, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, write_still
-from .presets import NEVER, PRESETS, TUNES
+from .presets import EXACT, NEVER, PRESETS, TUNES
 from .restore import (
     BASE_SCALE,
     FULL,
@@ -60,7 +60,6 @@ from .restore import (
 BASE_Q_MAX = 127  # either way, of what a head knows of the base
 ALPHA_CRF = 48.0  # of what browsers show; the picture's own alpha is exact
 WIDEST, HIGHEST = 16384, 8704  # what SVT-AV1 takes
-EXACT = "psnr"  # the tune of what a loss-stream or nobody looks at
 LEAST = 1e-12  # that a picture is held to lack
 EQUAL = 10 * math.log10(LEAST)  # dB
 DB_PER_E = 5.5  # that e times the bytes of a base give: what a head's own layer must beat

@@ -32,7 +32,7 @@ from ..base.quantiser import base_q_of
 from ..events import Listener, silent
 from ..media.files import read_bytes
 from ..still.encode import base_of, base_planes
-from ..still.presets import TUNES
+from ..still.presets import EXACT, TUNES
 from ..still.restore import upscaled
 from ..still.upscale import upscaled_planes
 from .course import Trained, gain_by, likened, sample_of, train_head
@@ -54,7 +54,7 @@ def upscaling(paths: Sequence[Path], scale: int, seed: int = 0) -> list[Sample]:
     return samples
 
 
-def stills(paths: Sequence[Path], rounds: int, preset: int, tune: str, seed: int = 0) -> list[Sample]:
+def stills(paths: Sequence[Path], rounds: int, preset: int, tune: str = EXACT, seed: int = 0) -> list[Sample]:
     """Samples for the head of still pictures: each picture `rounds` times at a random quantiser. Photographs of JPEG
     files hold half the chroma at most, so chroma is learnt from them at half the size."""
     samples: list[Sample] = []
@@ -110,7 +110,7 @@ def train_still(
     start: Path | None = None,
     preset: int = 5,
     rounds: int = 5,
-    tune: str = "psnr",
+    tune: str = EXACT,
     likeness: float = 0.0,
     seed: int = 0,
     resume: bool = False,

@@ -79,7 +79,7 @@ def _crop(
 
 def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.random.Generator) -> Batch:
     """Inputs (n, inputs, h, w) in real-valued units, targets (n, planes, h, w) in 10-bit steps, and the weights of the
-    picture's planes and of its likeness, (n, 5)."""
+    picture's planes and, where it counts, of its likeness, (n, 3) or (n, 5)."""
     xs, ts, ws = [], [], []
     for k in rng.integers(len(samples), size=course.batch):
         x, t = _crop(samples[k], course.crop, spec.folds, rng)
@@ -87,7 +87,7 @@ def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.rand
             x = np.concatenate([x, np.full((*x.shape[:2], 1), samples[k].base_q, np.int16)], axis=2)
         xs.append(x)
         ts.append(t)
-        ws.append((*samples[k].weights, *samples[k].likeness))
+        ws.append(samples[k].weights + samples[k].likeness * bool(course.likeness))
     inputs, targets = (torch.from_numpy(np.stack(v)).permute(0, 3, 1, 2).float() for v in (xs, ts))
     inputs = (inputs / 2**INPUT_BITS).contiguous(memory_format=torch.channels_last)
     return inputs, targets, torch.tensor(ws, dtype=torch.float32)
