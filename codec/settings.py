@@ -14,6 +14,7 @@ LARGEST = 1e9  # of what a file or a second may take, or a PSNR be: beyond is no
 CRF_STEP = 0.25  # the finest step that SVT-AV1 knows
 
 PRESETS = ("fast", "medium", "slow")  # names; their numbers are `segment.presets` and `still.presets`
+TUNES = ("mix", "psnr", "ssim")  # what stills are made for; what that is lies in `still.presets`
 DEVICES = ("auto", "cpu", "cuda")
 SAMPLE_SECONDS = 20.0  # of a film, that a sample encodes
 JOBS_MAX = 64  # segments encoded at a time
@@ -174,7 +175,8 @@ class StillSettings:
 
     Quality, at most one of: `crf` (1..63, AV1's scale; the default is 32), `target_psnr` (dB, PSNR-RGB), `target_size`
     (MB = 10^6 bytes), `bpp` (bits a pixel of the whole file). `max_error`: bound on every sample's error, 0 = lossless;
-    goes with `crf` alone, that of the base. `head`: False uses none. `device`: "cpu" or "cuda", where heads run; "auto"
+    goes with `crf` alone, that of the base. `tune`: what lossy pictures are made for: "psnr", "ssim" (SSIM and MS-SSIM)
+    or "mix", which leads by all three. `head`: False uses none. `device`: "cpu" or "cuda", where heads run; "auto"
     is the processor, since CUDA takes longer to start. `threads`: 0 = all cores; any number gives the same bytes.
     """
 
@@ -183,6 +185,7 @@ class StillSettings:
     target_size: float | None = None
     bpp: float | None = None
     max_error: int | None = None
+    tune: str = TUNES[0]
     head: bool = True
     preset: str = "medium"
     device: str = "auto"
@@ -191,6 +194,8 @@ class StillSettings:
     def __post_init__(self) -> None:
         check_quality(self, quality_asked(self, STILL_QUALITIES))
         _check_preset(self.preset)
+        if self.tune not in TUNES:
+            raise UsageError(f"{{}} must be one of {', '.join(TUNES)}", "tune")
         _check_device(self.device)
         _check_threads(self.threads)
 

@@ -12,8 +12,9 @@ import pytest
 from codec.errors import UsageError
 from codec.segment.payload import SCALE
 from codec.segment.presets import PRESETS as film_presets
-from codec.settings import DEFAULT_CRF, LOSSLESS_CRF, PRESETS, QUALITIES, SCALES, Settings
+from codec.settings import DEFAULT_CRF, LOSSLESS_CRF, PRESETS, QUALITIES, SCALES, TUNES, Settings
 from codec.still.presets import PRESETS as still_presets
+from codec.still.presets import TUNES as still_tunes
 from codec.wire.hdr import svt_hdr
 
 
@@ -80,6 +81,7 @@ def test_the_key_follows_every_wish_that_segments_depend_on() -> None:
 
 def test_presets_and_scales_have_numbers_everywhere() -> None:
     assert tuple(film_presets) == tuple(still_presets) == PRESETS
+    assert tuple(still_tunes) == TUNES
     assert tuple(SCALE) == SCALES
 
 

@@ -14,7 +14,7 @@ from ..process import BenchError
 from .nvc import WORDS, chosen
 from .stills import picture_of
 
-_TYPES: dict[str, Any] = {"head": WORDS.__getitem__, "max_error": int, "preset": str}
+_TYPES: dict[str, Any] = {"head": WORDS.__getitem__, "max_error": int, "preset": str, "tune": str}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class NvcImage(Method):
         object.__setattr__(self, "settings", ", ".join(f"{k}={v}" for k, v in known.items()))
 
     def variant(self, options: Mapping[str, str]) -> Self:
-        """Options are fields of `StillSettings`: preset, head (on, off), max_error."""
+        """Options are fields of `StillSettings`: preset, tune, head (on, off), max_error."""
         name, known = chosen(self.name, options, _TYPES, self.options, StillSettings)
         return replace(self, name=name, options=known)
 

@@ -19,7 +19,6 @@ from ..frames import Colour, Frame, Plane
 from ..media.libav import ordinary_priority, packet_of, planes_from_av, planes_in, planes_to_av
 from .resample import BASE_FORMAT
 
-STILL_CHROMA = -12  # finer chroma in stills: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
 RATE_MAX = Fraction(240)  # pictures a second that SVT-AV1 takes; times are those of the packets in any case
 TOLD_PLACES = ("left", "topleft")  # of chroma samples, that a sequence header can tell
 THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never returns from 24x66 and the like
@@ -29,7 +28,7 @@ THREADS_FROM = 32  # samples a side: SVT-AV1 4.1 with several threads never retu
 class BaseSettings:
     """How a segment's base is coded. `crf` 1..63 in quarters, `preset` of SVT-AV1, `threads` (any number gives the
     same bytes), colour code points and place of chroma samples to announce, HDR strings as SVT-AV1 spells them, `still`
-    for one picture alone."""
+    for one picture alone. `options`: more of SVT-AV1's, as it spells them."""
 
     crf: float
     preset: int
@@ -39,6 +38,7 @@ class BaseSettings:
     content_light: str = ""
     chroma_place: str = ""
     still: bool = False
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ def _encoder(
     # no picture but the first is a keyframe; libav's own option would round the quantiser to a whole number
     params = ["keyint=-1", f"crf={settings.crf:g}", f"lp={threads}"]
     if settings.still:
-        params += ["avif=1", "use-fixed-qindex-offsets=1", f"key-frame-chroma-qindex-offset={STILL_CHROMA}"]
+        params.append("avif=1")
+    params += settings.options
     if settings.mastering:
         params.append(f"mastering-display={settings.mastering}")
     if settings.content_light:

@@ -22,6 +22,7 @@ from ..settings import (
     PRESETS,
     SAMPLE_SECONDS,
     SUBTITLES,
+    TUNES,
     Settings,
 )
 from .console import Console
@@ -49,6 +50,7 @@ from .tables import film_table, sample_table, still_table, target_text, tracks_t
 @click.option("--lossless", is_flag=True, help="Every sample equal to the source's.")
 @click.option("--no-head", is_flag=True, help="Train and send no head.")
 @click.option("--preset", type=click.Choice(PRESETS), default="medium", show_default=True)
+@click.option("--tune", type=click.Choice(TUNES), help="Pictures: what lossy ones are made for.  [default: mix]")
 @click.option(
     "--audio", type=click.Choice(AUDIO), default=COPY, show_default=True, help="Copied, as FLAC if it must be."
 )
@@ -113,7 +115,7 @@ def encode_command(
             raise UsageError("--jobs, --cluster and --best-effort are for films")
         encode_stills(context, source, target or "", options, overwrite, resume, limits, quiet, as_json)
         return
-    for name, advice in (("bpp", ": ask for --bitrate"), ("page", "")):
+    for name, advice in (("bpp", ": ask for --bitrate"), ("page", ""), ("tune", "")):
         if options.pop(name) is not None:
             raise UsageError(f"--{name} is for pictures, and {source} is none{advice}")
     sizes: Any = {"scale": None if scale == "auto" else scale, "history": None if history == "auto" else history}

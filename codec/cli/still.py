@@ -53,7 +53,8 @@ def encode_stills(
     for name in sorted(context.params.keys() - known - _ALSO):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise UsageError(f"--{name.replace('_', '-')} is for films, and {source} is none")
-    settings = StillSettings(**{name: value for name, value in options.items() if name in known})
+    given = {name: value for name, value in options.items() if name in known and value is not None}
+    settings = StillSettings(**given)
     _check_machine(source, target, options["device"])
     page = options["page"]
     if target == STDOUT and as_json:

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..events import HeadTrained
 from ..media.files import STDOUT
 from ..media.parts import check_target
+from ..settings import TUNES
 from .command import run_to_end
 from .console import Console
 from .entry import run
@@ -93,6 +94,14 @@ def of_any_training(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--preset", type=Number(int, 0, 13), default=5, show_default=True, help="Of SVT-AV1.")
 @click.option("--rounds", type=COUNT, default=5, show_default=True, help="How often each picture is coded.")
+@click.option("--tune", type=click.Choice(TUNES), default="psnr", show_default=True, help="Of the base.")
+@click.option(
+    "--likeness",
+    type=Number(float, 0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of SSIM and MS-SSIM in what is learnt.",
+)
 @seed_option
 @click.option("--resume", is_flag=True)
 def train_still_command(
@@ -104,6 +113,8 @@ def train_still_command(
     integer_share: float,
     preset: int,
     rounds: int,
+    tune: str,
+    likeness: float,
     seed: int,
     resume: bool,
 ) -> None:
@@ -120,6 +131,8 @@ def train_still_command(
             start=start,
             preset=preset,
             rounds=rounds,
+            tune=tune,
+            likeness=likeness,
             seed=seed,
             resume=resume,
             listen=console,

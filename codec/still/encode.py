@@ -36,7 +36,7 @@ from ..limits import PALETTE_PIXELS
 from ..loss.modes import GUIDED, LINEAR, PALETTE
 from ..machine import device_of_still
 from ..media.pictures import Picture, Pixels
-from ..metrics import PSNR_MAX, squared_error
+from ..metrics import PSNR_MAX, squared_error, ssims
 from ..settings import CRF_MAX, StillSettings
 from ..wire import avif
 from ..wire.fields import PIXELS_MAX
@@ -46,7 +46,7 @@ from .exact import exact_encode
 from .few_colours import COARSE_CRF, COARSE_PRESET, SURE, SURE_BITS, indexed, scattered, shown, stream_of, worth_trying
 from .palette import Indexed
 from .payload import ALPHA, NO_ALPHA, NO_HEAD, OPAQUE, StillHeader, write_still
-from .presets import NEVER, PRESETS
+from .presets import EXACT, NEVER, PRESETS, TUNES
 from .restore import (
     BASE_SCALE,
     FULL,
@@ -57,10 +57,11 @@ from .restore import (
     upscaled,
 )
 
-HEAD = 1  # the pretrained head that is used now
 BASE_Q_MAX = 127  # either way, of what a head knows of the base
 ALPHA_CRF = 48.0  # of what browsers show; the picture's own alpha is exact
 WIDEST, HIGHEST = 16384, 8704  # what SVT-AV1 takes
+LEAST = 1e-12  # that a picture is held to lack
+EQUAL = 10 * math.log10(LEAST)  # dB
 DB_PER_E = 5.5  # that e times the bytes of a base give: what a head's own layer must beat
 TUNED_CELLS = 40000  # of a picture, about, that a last layer of its own is fitted on
 PSNR_SLACK = 0.02  # dB above the target that is close enough
@@ -99,11 +100,11 @@ class _Alpha:
 
 @dataclass(frozen=True)
 class _Prediction:
-    """Colour as a base and the head that `header` describes give it; `error`: mean square of what it lacks."""
+    """Colour as a base and the head that `header` describes give it; `lack` as `lack_of` has it."""
 
     header: StillHeader
     pixels: Pixels
-    error: float
+    lack: float
 
 
 class StillEncoder:
@@ -112,6 +113,8 @@ class StillEncoder:
     def __init__(self, picture: Picture, settings: StillSettings, listen: Listener = silent):
         self.picture, self.settings, self.listen = picture, settings, listen
         self.preset = PRESETS[settings.preset]
+        # what a loss-stream starts from is the nearer, the less it takes
+        self.tune = TUNES[settings.tune if settings.max_error is None else EXACT]
         self.height, self.width, _ = picture.pixels.shape
         self._check()
         self._device = device_of_still(settings.device)
@@ -185,7 +188,7 @@ class StillEncoder:
 
         def coded(planes: Sequence[Plane]) -> bytes:
             own = COARSE_CRF if crf is None else crf
-            return base_of(planes, BaseSettings(own, preset, self.settings.threads, self.space, still=True))[0]
+            return base_of(planes, replace(self._base_settings(own), preset=preset))[0]
 
         def unit_of(planes: Sequence[Plane]) -> bytes:
             return coded(planes) if crf is not None else shown(planes, coded, len(loss))
@@ -229,7 +232,8 @@ class StillEncoder:
         return self._predict(base, crf, len(unit)).pixels
 
     def _base_settings(self, crf: float) -> BaseSettings:
-        return BaseSettings(crf, self.preset.base, self.settings.threads, self.space, still=True)
+        options, threads = self.tune.base, self.settings.threads
+        return BaseSettings(crf, self.preset.base, threads, self.space, still=True, options=options)
 
     def _predict(self, base: Sequence[Plane], crf: float, base_bytes: int) -> _Prediction:
         """The best that is found: without a head, or by one, given the `base_q` that serves best."""
@@ -238,9 +242,10 @@ class StillEncoder:
         without = StillHeader(self.width, self.height, self.picture.colour.shape[2], depth)
         headers = [without]
         if self.settings.head:
-            headers += [replace(without, head=HEAD, base_q=base_q) for base_q in self._base_qs(crf)]
-        best = min((self._restored(planes, header) for header in headers), key=lambda found: found.error)
-        if best.error and best.header.head != NO_HEAD and self.width * self.height >= self.preset.tuned_from:
+            told = [(head, base_q) for head in self.tune.heads for base_q in self._base_qs(crf)]
+            headers += [replace(without, head=head, base_q=base_q) for head, base_q in told]
+        best = min((self._restored(planes, header) for header in headers), key=lambda found: found.lack)
+        if best.lack > EQUAL and best.header.head != NO_HEAD and self.width * self.height >= self.preset.tuned_from:
             return self._tuned(planes, best, base_bytes)
         return best
 
@@ -251,7 +256,7 @@ class StillEncoder:
 
     def _restored(self, planes: Sequence[Plane], header: StillHeader) -> _Prediction:
         pixels = restored(planes, header, restoring(header, self._device, self.settings.threads))
-        return _Prediction(header, pixels, squared_error(pixels, self.picture.colour))
+        return _Prediction(header, pixels, lack_of(pixels, self.picture.colour, self.picture.peak, self.tune.likeness))
 
     def _tuned(self, planes: Sequence[Plane], found: _Prediction, base_bytes: int) -> _Prediction:
         """The same with a last layer of the picture's own, where that saves more than it costs."""
@@ -260,8 +265,7 @@ class StillEncoder:
         best, most = found, 0.0
         for delta in own_layers(head, planes, wanted, base_q):
             tried = self._restored(planes, replace(found.header, delta=delta))
-            gain = 10 * math.log10(found.error / max(tried.error, 1e-9))
-            profit = gain - DB_PER_E * math.log1p(len(delta) / base_bytes)
+            profit = found.lack - tried.lack - DB_PER_E * math.log1p(len(delta) / base_bytes)
             if profit > most:
                 best, most = tried, profit
         return best
@@ -286,7 +290,8 @@ class StillEncoder:
             return _Alpha()
         if (alpha == peak).all():
             return _Alpha(OPAQUE)
-        unit, base = base_of(base_planes(alpha, peak), self._base_settings(ALPHA_CRF))
+        settings = replace(self._base_settings(ALPHA_CRF), options=TUNES[EXACT].base)
+        unit, base = base_of(base_planes(alpha, peak), settings)
         predicted = alpha_prediction(base, self.width, self.height, peak)
         loss, low, _ = exact_encode(alpha, predicted, 0)
         return _Alpha(ALPHA, unit, loss, low)
@@ -319,6 +324,18 @@ def own_layers(head: IntegerHead, planes: Sequence[Plane], wanted: NDArray[np.fl
         found = head.activations(x.to(head.device)).cpu()[:, :, max(first - top - 1, 0) : last - top + 1]
         moments.add(found, target, (first == 0, last == rows), every)
     return [encode_last(layer, head.layers) for layer in moments.layers()]
+
+
+def lack_of(found: Pixels, wanted: Pixels, peak: int, likeness: float) -> float:
+    """What a picture lacks, in dB that fall as it comes nearer: squared error, and with the weight `likeness` the mean
+    of what SSIM and MS-SSIM lack of 1, means over the channels, as far as the picture has room for their windows."""
+    lacks = [squared_error(found, wanted) / peak**2]
+    if likeness:
+        pairs = zip(np.moveaxis(found, 2, 0), np.moveaxis(wanted, 2, 0), strict=True)
+        alike = np.mean([ssims(one, other, peak) for one, other in pairs], 0)
+        lacks += [float(1 - x) for x in alike if np.isfinite(x)]
+    error, *others = [10 * math.log10(max(x, LEAST)) for x in lacks]
+    return (1 - likeness) * error + likeness * float(np.mean(others)) if others else error
 
 
 def psnr_of(found: Pixels, wanted: Pixels, peak: int) -> float:

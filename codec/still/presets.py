@@ -15,6 +15,26 @@ class Preset:
     base_q: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Tune:
+    """What a lossy picture is made for. `base`: options of SVT-AV1; `heads`: those that are tried; `likeness`: how much
+    of its measure are SSIM and MS-SSIM, the rest being the squared error."""
+
+    base: tuple[str, ...]
+    heads: tuple[int, ...]
+    likeness: float
+
+
+CHROMA = -12  # finer chroma: 0.3 % of rate less at equal PSNR-RGB, where each sample stands for four
+_PLAIN = ("use-fixed-qindex-offsets=1", f"key-frame-chroma-qindex-offset={CHROMA}")
+_BOOSTED = (*_PLAIN, "enable-variance-boost=1", "variance-boost-strength=3", "variance-boost-curve=2", "sharpness=3")
+TUNES = {
+    "mix": Tune(_BOOSTED, (1,), 2 / 3),
+    "psnr": Tune(_PLAIN, (1,), 0.0),
+    "ssim": Tune(_BOOSTED, (1,), 1.0),
+}
+
+EXACT = "psnr"  # the tune of what a loss-stream goes on from, or nobody looks at
 NEVER = 1 << 62  # samples
 
 PRESETS = {

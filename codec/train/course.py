@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,12 @@ from heads.layers import Layer
 from heads.loop import Step
 from heads.restorer import store
 from heads.restorer.integer import IntegerHead
-from heads.restorer.planes import packed
+from heads.restorer.planes import packed, unfold
 from heads.restorer.pretrain import Course, Sample, Trainer
 from heads.restorer.spec import CORRECTION_BITS, INPUT_MAX, HeadSpec
+from heads.restorer.structure import losses
 
-from ..base.colour import TO_RGB, to_planes
+from ..base.colour import NEUTRAL, TO_RGB, to_planes
 from ..errors import InputError
 from ..events import Listener, Training
 from ..frames import folds_of
@@ -32,6 +34,7 @@ from ..media.folders import workshop
 FOLDS = folds_of("444")
 MSE_MIN = 1e-3  # of a picture, so that a flat one has a gain
 MSE_FLOOR = 2.0  # of a base, in squared 10-bit steps
+LOST_FLOOR = 5e-4  # of likeness
 _STATE = re.compile(r"state\.(npz|part)")  # what `heads.loop` writes
 
 
@@ -46,6 +49,54 @@ def sample_of(upscaled: Sequence[NDArray[np.uint16]], pixels: NDArray[np.uint8],
     mse = float((np.tensordot(TO_RGB, error, 1) ** 2).mean())
     weight = 1 / max(mse, MSE_FLOOR)
     return Sample(list(now), list(source), base_q, (weight, weight, weight) if chroma else (weight, 0.0, 0.0))
+
+
+def likened(sample: Sample) -> Sample:
+    """The same with weights of its likeness, by what the base lacks of it."""
+    return replace(sample, likeness=likeness_weights(*_seen(sample)))
+
+
+def likeness_weights(source: NDArray[Any], error: NDArray[Any]) -> tuple[float, float]:
+    """Weights of what a base lacks in SSIM and MS-SSIM, by (planes, h, w) of a picture as it is measured, in 10-bit
+    steps, and what the base is more."""
+    wanted, more = (torch.from_numpy(x)[None].float() for x in (source, error))
+    single, several = (1 / max(float(x), LOST_FLOOR) for x in losses(wanted + more, wanted))
+    return single, several
+
+
+def gain_by(likeness: float) -> Callable[[Sequence[Sample], HeadSpec, Sequence[Layer]], float]:
+    """The `gain` of which SSIM and MS-SSIM are that share: dB that a head takes from what they lack."""
+
+    def mixed(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> float:
+        head = IntegerHead(spec, layers)
+        alike = float(np.mean([alike_gains(sample, head) for sample in samples]))
+        return (1 - likeness) * gain(samples, spec, layers) + likeness * alike
+
+    return mixed if likeness else gain
+
+
+def alike_gains(sample: Sample, head: IntegerHead) -> tuple[float, float]:
+    """dB that a head takes from 1 - SSIM and from the contrast that MS-SSIM has lost."""
+    source = torch.from_numpy(_seen(sample)[0])[None].float()
+    planes = [np.empty(p.shape, np.float32) for p in sample.source]
+    unfold(errors_of(sample, FOLDS, head)[1], FOLDS, planes)
+    error = torch.from_numpy(_mixed(sample, np.stack(planes)))[None].float()
+    lost = [max(float(x), LOST_FLOOR) * w for x, w in zip(losses(source + error, source), sample.likeness, strict=True)]
+    return -10 * math.log10(lost[0]), -10 * math.log10(lost[1])
+
+
+def _seen(sample: Sample) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(the picture as it is measured, what the base is more), (3, h, w) in 10-bit steps."""
+    source = np.stack(sample.source).astype(np.float64)
+    error = _mixed(sample, np.stack(sample.upscaled) - source)
+    source[1:] -= NEUTRAL
+    return np.tensordot(TO_RGB, source, 1), error
+
+
+def _mixed(sample: Sample, error: NDArray[Any]) -> NDArray[np.float64]:
+    """Errors of R, G, B by those of the planes that count."""
+    counted = np.array(sample.weights)[:, None, None] > 0
+    return np.asarray(np.tensordot(TO_RGB, error * counted, 1))
 
 
 def errors_of(sample: Sample, folds: Sequence[tuple[int, int]], head: IntegerHead) -> list[NDArray[np.float64]]:

@@ -19,20 +19,19 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from heads.layers import Layer
 from heads.restorer import store
 from heads.restorer.fit import MSE_FLOOR, PLANE_WEIGHTS
 from heads.restorer.integer import IntegerHead
-from heads.restorer.pretrain import Course, Sample, likeness
-from heads.restorer.spec import INPUT_MAX, HeadSpec
+from heads.restorer.pretrain import Course, Sample
+from heads.restorer.spec import HeadSpec
 
 from ..base.quantiser import BASE_Q_ZERO
 from ..events import Listener, silent
 from ..frames import Plane, folds_of
 from ..media.files import read_bytes
-from .course import Trained, errors_of, train_head
+from .course import Trained, errors_of, likeness_weights, train_head
 from .made_films import LARGE, PICTURES, SIZE, canvas, coded, film
 from .photos import split_pictures
 
@@ -42,24 +41,18 @@ HELD = 40  # films to be judged by
 BATCH, CROP = 16, 32  # crops of a batch, and cells a side of them
 KEPT = 6  # pictures of each film to learn from
 CRFS = {True: (10, 63), False: (16, 63)}  # of bases at full size, and of smaller ones
-STRUCTURE = 0.3  # of SSIM beside the squared errors
-SSIM_FLOOR = 1e-3  # of what a base lacks of it
+LIKENESS = 0.25  # share of SSIM and MS-SSIM beside the squared errors
 
 
 def sample(base: Sequence[Plane], source: Sequence[Plane], base_q: int) -> Sample:
-    """A picture to learn from; its weights make the loss follow PSNR-YUV and luma's SSIM."""
+    """A picture to learn from; its weights make the loss follow PSNR-YUV, and SSIM and MS-SSIM of luma."""
     wide = [p.astype(np.int16) << 2 for p in source]
     now = [p.astype(np.int16) for p in base]
     weights = []
     for share, a, b in zip(PLANE_WEIGHTS, now, wide, strict=True):
         weights.append(share / max(float(np.square((a - b).astype(np.float64)).mean()), MSE_FLOOR))
-    return Sample(now, wide, base_q, tuple(weights), STRUCTURE / max(_lacking(now[0], wide[0]), SSIM_FLOOR))
-
-
-def _lacking(now: Plane, wanted: Plane) -> float:
-    """What a plane lacks in SSIM."""
-    a, b = (torch.from_numpy(p.astype(np.float32) - INPUT_MAX)[None, None] for p in (now, wanted))
-    return 1 - float(likeness(a, b).mean())
+    luma = wide[0][None].astype(np.float64)
+    return Sample(now, wide, base_q, tuple(weights), likeness_weights(luma, now[0] - luma))
 
 
 def films(
@@ -116,6 +109,6 @@ def train_film(
     first = store.read(read_bytes(str(start))) if start else None
     learnt = [one for pictures in films(photos, count, preset, seed, scale) for one in pictures]
     held = [one for pictures in films(kept_back, HELD, preset, seed + 1, scale) for one in pictures]
-    course = Course(steps=steps, rate=rate, batch=BATCH, crop=CROP)
+    course = Course(steps=steps, rate=rate, batch=BATCH, crop=CROP, likeness=LIKENESS)
     begin = (first.spec, first.layers) if first else None
     return train_head(learnt, held, spec, scale, out, course, seed, resume, listen, begin, None, gain)

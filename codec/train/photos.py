@@ -12,6 +12,7 @@ from ..errors import InputError, NvcError
 from ..media.pictures import READABLE, eight_bits, read_picture
 
 HELD_BACK = 25  # one picture in so many is for validation
+LOSSY = (".jpg", ".jpeg", ".webp")  # of which half the chroma at most can be believed
 LARGEST = 768  # samples a side that are taken of a picture
 MEMORY = 1 << 31  # bytes that samples may take
 
@@ -31,8 +32,9 @@ def shrunk(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return (squares.mean((1, 3)) + 0.5).astype(np.uint8)
 
 
-def crops(paths: Sequence[Path], multiple: int, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
-    """RGB parts of pictures, sides a multiple of `multiple`, of all pictures that can be read."""
+def crops(paths: Sequence[Path], multiple: int, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], bool]]:
+    """RGB parts of pictures, sides a multiple of `multiple`, of all pictures that can be read, and whether they were
+    stored without loss."""
     for path in paths:
         try:
             pixels = eight_bits(read_picture(str(path)), str(path)).pixels
@@ -42,7 +44,7 @@ def crops(paths: Sequence[Path], multiple: int, rng: np.random.Generator) -> Ite
         rows, columns = (min(n, LARGEST) // multiple * multiple for n in pixels.shape[:2])
         y, x = (int(rng.integers(n - m + 1)) for n, m in zip(pixels.shape, (rows, columns), strict=False))
         if min(rows, columns) >= 32:
-            yield np.ascontiguousarray(pixels[y : y + rows, x : x + columns])
+            yield np.ascontiguousarray(pixels[y : y + rows, x : x + columns]), path.suffix.lower() not in LOSSY
 
 
 def split_pictures(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -32,9 +32,10 @@ from ..base.quantiser import base_q_of
 from ..events import Listener, silent
 from ..media.files import read_bytes
 from ..still.encode import base_of, base_planes
+from ..still.presets import EXACT, TUNES
 from ..still.restore import upscaled
 from ..still.upscale import upscaled_planes
-from .course import Trained, sample_of, train_head
+from .course import Trained, gain_by, likened, sample_of, train_head
 from .photos import MEMORY, crops, shrunk, split_pictures
 
 STILL = HeadSpec(planes=12, layers=8, width=48, base_q=True, adding=True)
@@ -45,7 +46,7 @@ def upscaling(paths: Sequence[Path], scale: int, seed: int = 0) -> list[Sample]:
     """Samples for an upscaler, as many as MEMORY holds."""
     rng, samples, room = np.random.default_rng(seed), [], MEMORY
     multiple = math.lcm(2, scale)
-    for pixels in crops(paths, multiple, rng):
+    for pixels, _ in crops(paths, multiple, rng):
         room -= 12 * pixels.shape[0] * pixels.shape[1]
         if room < 0:
             break
@@ -53,28 +54,29 @@ def upscaling(paths: Sequence[Path], scale: int, seed: int = 0) -> list[Sample]:
     return samples
 
 
-def stills(paths: Sequence[Path], rounds: int, preset: int, seed: int = 0) -> list[Sample]:
+def stills(paths: Sequence[Path], rounds: int, preset: int, tune: str = EXACT, seed: int = 0) -> list[Sample]:
     """Samples for the head of still pictures: each picture `rounds` times at a random quantiser. Photographs of JPEG
-    files hold half the chroma at most, so chroma is learnt from pictures of half the size."""
+    files hold half the chroma at most, so chroma is learnt from them at half the size."""
     samples: list[Sample] = []
     rng, room = np.random.default_rng(seed), MEMORY
     for number in range(rounds):
-        for pixels in crops(paths, 4, rng):
+        for pixels, lossless in crops(paths, 4, rng):
             room -= 12 * pixels.shape[0] * pixels.shape[1]
             if room < 0:
                 return samples
-            small = (number + len(samples)) % 2 == 0
+            small = not lossless and (number + len(samples)) % 2 == 0
             if small:
                 pixels = shrunk(pixels, 2)
             crf = int(rng.integers(4 * 6, 4 * 60)) / 4
-            samples.append(sample_of(coded(pixels, crf, preset), pixels, base_q_of(crf), small))
+            base = coded(pixels, crf, preset, tune)
+            samples.append(likened(sample_of(base, pixels, base_q_of(crf), small or lossless)))
     return samples
 
 
-def coded(pixels: NDArray[np.uint8], crf: float, preset: int) -> list[NDArray[np.uint16]]:
+def coded(pixels: NDArray[np.uint8], crf: float, preset: int, tune: str) -> list[NDArray[np.uint16]]:
     """RGB pixels through the base, chroma brought back to full size by the fixed filter: three 10-bit planes."""
     rows, columns = pixels.shape[:2]
-    settings = BaseSettings(crf, preset, 0, SRGB, still=True)
+    settings = BaseSettings(crf, preset, 0, SRGB, still=True, options=TUNES[tune].base)
     _, base = base_of(base_planes(pixels, 255), settings)
     return upscaled(base, columns, rows)
 
@@ -108,15 +110,18 @@ def train_still(
     start: Path | None = None,
     preset: int = 5,
     rounds: int = 5,
+    tune: str = EXACT,
+    likeness: float = 0.0,
     seed: int = 0,
     resume: bool = False,
     listen: Listener = silent,
 ) -> Trained:
     """Train the head of still pictures likewise, from noise or from the head in `start`, the last `integer_share` of
-    the steps in simulated integers; each picture is coded at `rounds` random quantisers with that preset of SVT-AV1."""
+    the steps in simulated integers; each picture is coded at `rounds` random quantisers with that preset of SVT-AV1 as
+    that `tune` of stills has it; `likeness` as `Course` has it."""
     learnt, held = split_pictures(folder)
-    samples = stills(learnt, rounds, preset, seed), stills(held, 2, 2, 1)
+    samples = stills(learnt, rounds, preset, tune, seed), stills(held, 2, 2, tune, 1)
     first = store.read(read_bytes(str(start))) if start else None
     begin = (first.spec, first.layers) if first else None
-    course = Course(steps=steps, rate=rate, integer_share=integer_share)
-    return train_head(*samples, STILL, 1, out, course, seed, resume, listen, begin)
+    course = Course(steps=steps, rate=rate, integer_share=integer_share, likeness=likeness)
+    return train_head(*samples, STILL, 1, out, course, seed, resume, listen, begin, gain=gain_by(likeness))

@@ -1,9 +1,9 @@
 """A head for pictures at large: trained once on many pictures, then pretrained for everybody, so that it costs no bits.
 
 Each step draws crops at random, mirrors and turns them, and weighs their squared errors by what the base of the
-picture has: the measure is the mean PSNR of the pictures. What luma lacks in SSIM can count beside that, weighed by
-what the base lacks, since squared errors alone teach a head to smooth. Most steps run in floating point, in bfloat16
-where the machine has it; the last ones simulate the integer arithmetic (`heads.restorer.model`).
+picture has: the measure is the mean PSNR of the pictures. What it lacks in SSIM and MS-SSIM can count beside that,
+weighed by what the base lacks, since squared errors alone teach a head to smooth. Most steps run in floating point, in
+bfloat16 where the machine has it; the last ones simulate the integer arithmetic (`heads.restorer.model`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .model import HeadModel
 from .planes import packed
 from .proof import worst_sums
 from .spec import INPUT_BITS, INPUT_MAX, HeadSpec
+from .structure import losses
 
 ROOM = 0.75  # of the exact range that a head may use when its scales are chosen
 SAVED_EVERY = 500  # steps
@@ -34,20 +35,20 @@ SAVED_EVERY = 500  # steps
 @dataclass(frozen=True)
 class Sample:
     """A picture to learn from: planes `upscaled` and `source`, int16 on the 10-bit scale; `base_q` as `HeadSpec`
-    has it; `weights` of the planes' squared errors, 0 for a plane that does not count; `structure`: weight of what
-    luma lacks in SSIM."""
+    has it; `weights` of the planes' squared errors, 0 for a plane that does not count; `likeness`: weights of what
+    `structure.losses` gives."""
 
     upscaled: Sequence[NDArray[np.int16]]
     source: Sequence[NDArray[np.int16]]
     base_q: int
     weights: tuple[float, ...]
-    structure: float = 0.0
+    likeness: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Course:
     """How long to train: `steps` batches of `batch` crops of `crop` x `crop` cells; the last `integer_share` of them in
-    simulated integers."""
+    simulated integers. `likeness`: share of the loss that is SSIM's and MS-SSIM's; the rest are squared errors."""
 
     steps: int = 30000
     batch: int = 8
@@ -55,6 +56,7 @@ class Course:
     rate: float = 2e-3
     integer_share: float = 0.15
     margin: int = 4
+    likeness: float = 0.0
 
 
 def _crop(
@@ -78,7 +80,7 @@ def _crop(
 
 def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.random.Generator) -> Batch:
     """Inputs (n, inputs, h, w) in real-valued units, targets (n, planes, h, w) in 10-bit steps, and the weights of the
-    picture's planes and of its structure, (n, 4)."""
+    picture's planes and, where it counts, of its likeness, (n, 3) or (n, 5)."""
     xs, ts, ws = [], [], []
     for k in rng.integers(len(samples), size=course.batch):
         x, t = _crop(samples[k], course.crop, spec.folds, rng)
@@ -86,7 +88,7 @@ def draw(samples: Sequence[Sample], spec: HeadSpec, course: Course, rng: np.rand
             x = np.concatenate([x, np.full((*x.shape[:2], 1), samples[k].base_q, np.int16)], axis=2)
         xs.append(x)
         ts.append(t)
-        ws.append((*samples[k].weights, samples[k].structure))
+        ws.append(samples[k].weights + samples[k].likeness * bool(course.likeness))
     inputs, targets = (torch.from_numpy(np.stack(v)).permute(0, 3, 1, 2).float() for v in (xs, ts))
     inputs = (inputs / 2**INPUT_BITS).contiguous(memory_format=torch.channels_last)
     return inputs, targets, torch.tensor(ws, dtype=torch.float32)
@@ -114,31 +116,6 @@ def grow(model: HeadModel, spec: HeadSpec, layers: Sequence[Layer]) -> None:
     model.bias[last].copy_(small.bias[-1])
 
 
-WINDOW = 8  # samples a side, of equal weight: a mean is cheap, and near enough to the Gaussian that SSIM is measured by
-CONSTANTS = (0.01 * 1023) ** 2, (0.03 * 1023) ** 2
-
-
-def luma(cells: Tensor) -> Tensor:
-    """(n, 1, 2h, 2w) samples of (n, 4, h, w) cells."""
-    return F.pixel_shuffle(cells, 2)
-
-
-def likeness(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM (Wang, Bovik, Sheikh and Simoncelli 2004) of windows of (n, 1, h, w) samples on the 10-bit scale, by every
-    second place."""
-
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, WINDOW, 2)
-
-    of_a, of_b = mean(a), mean(b)
-    a, b = a - a.mean().detach(), b - b.mean().detach()  # so that variances are no small differences of large numbers
-    centred_a, centred_b = mean(a), mean(b)
-    both = mean(a * b) - centred_a * centred_b
-    spread = mean(a * a + b * b) - centred_a * centred_a - centred_b * centred_b
-    (c1, c2), product = CONSTANTS, (of_a + 512) * (of_b + 512)
-    return (2 * product + c1) * (2 * both + c2) / (((of_a - of_b).square() + 2 * product + c1) * (spread + c2))
-
-
 class Trainer:
     """Trains one head. `mix` is the (3, 3) matrix from errors of planes to errors of what is measured, for planes of
     one size; without it the errors of the planes themselves are. Raises ValueError where no sample is large enough, or
@@ -164,7 +141,6 @@ class Trainer:
             raise ValueError("cells that are not square cannot be turned")
         self.samples, self.spec, self.course = fit, spec, course
         self._mix = None if mix is None else torch.from_numpy(mix).float().to(device)
-        self._structured = any(s.structure for s in fit)
         self._seed, self._threads, self._device = seed, threads, device
         self.model = HeadModel(spec, torch.Generator().manual_seed(seed))
         if start is not None:
@@ -216,13 +192,23 @@ class Trainer:
         if self._mix is None:
             cells = [r * c for r, c in self.spec.folds]
             shares = torch.cat([weights[:, [p]].expand(-1, n) / n for p, n in enumerate(cells)], 1)
-            loss = (error.square() * shares[:, :, None, None]).mean() * self.spec.planes
-            if self._structured:
-                base = inside(inputs[:, :4] * 2**INPUT_BITS, self.course.margin)
-                source = base + inside(targets[:, :4], self.course.margin)
-                lacking = 1 - likeness(luma(source + error[:, :4]), luma(source)).mean((1, 2, 3))
-                loss = loss + (lacking * weights[:, 3]).mean()
-            return loss
-        counted = weights[:, :, None, None, None] > 0
-        error = torch.einsum("npchw,rp->nrchw", error.unflatten(1, (3, 4)) * counted, self._mix)
-        return (error.square() * weights[:, :1, None, None, None]).mean()
+            squared = (error.square() * shares[:, :, None, None]).mean() * self.spec.planes
+        else:
+            counted = weights[:, :3, None, None, None] > 0
+            error = torch.einsum("npchw,rp->nrchw", error.unflatten(1, (3, 4)) * counted, self._mix)
+            squared = (error.square() * weights[:, :1, None, None, None]).mean()
+        if not self.course.likeness:
+            return squared
+        source = self._source(inputs, targets)
+        seen = error[:, :4] if self._mix is None else error.flatten(1, 2)
+        lost = torch.stack(losses(source + F.pixel_shuffle(seen, 2), source), 1)
+        return (1 - self.course.likeness) * squared + self.course.likeness * (lost * weights[:, 3:]).mean()
+
+    def _source(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Crops of the pictures themselves as they are measured, (n, 3, rows, columns) in 0..1023; of luma alone, (n,
+        1, rows, columns), where nothing mixes the planes."""
+        planes = inside(inputs[:, : self.spec.planes] * 2**INPUT_BITS + targets, self.course.margin)
+        if self._mix is None:
+            return F.pixel_shuffle(planes[:, :4], 2) + INPUT_MAX
+        cells = torch.einsum("npchw,rp->nrchw", planes.unflatten(1, (3, 4)), self._mix)
+        return F.pixel_shuffle(cells.flatten(1, 2), 2) + INPUT_MAX

@@ -22,11 +22,11 @@ from codec.settings import StillSettings
 from codec.still import by_numpy
 from codec.still import encode as still
 from codec.still.decode import decode_still
-from codec.still.encode import encode_still, psnr_of
+from codec.still.encode import EQUAL, encode_still, lack_of, psnr_of
 from codec.still.exact import irreversible, reversible
 from codec.still.files import decode_picture
 from codec.still.payload import StillHeader, header_of, read_still, write_still
-from codec.still.presets import PRESETS
+from codec.still.presets import PRESETS, TUNES
 from codec.still.restore import restored, restoring
 from codec.wire import avif
 from codec.wire.fields import seal
@@ -73,6 +73,33 @@ def test_lossy_is_near_and_alpha_exact(channels: int, deep: bool) -> None:
     assert found.psnr > 30
     if picture.alpha is not None:
         assert (back.alpha == picture.alpha).all()
+
+
+@pytest.mark.parametrize("tune", TUNES)
+def test_what_a_picture_is_made_for_decodes(tune: str) -> None:
+    """Also where there is no room for the windows of SSIM."""
+    for size in ((190, 200), (9, 30)):
+        picture = Picture(drawn(*size, 3))
+        found = encode_still(picture, replace(FAST, crf=30, tune=tune))
+        assert psnr_of(decode_still(found.data).pixels, picture.pixels, 255) == pytest.approx(found.psnr)
+        assert header_of(found.data)[1].head in (0, *TUNES[tune].heads)
+
+
+def test_what_is_exact_is_the_same_for_every_tune() -> None:
+    picture = Picture(drawn(40, 48, 4))
+    files = {encode_still(picture, replace(FAST, max_error=0, tune=tune)).data for tune in TUNES}
+    assert len(files) == 1
+    with pytest.raises(UsageError, match="must be one of"):
+        StillSettings(tune="butter")
+
+
+def test_what_is_lacking_falls_as_pictures_come_nearer() -> None:
+    pixels = drawn(190, 190, 3)
+    near, far = ((pixels.astype(int) + by).clip(0, 255).astype(np.uint8) for by in (2, 9))
+    for likeness in (0.0, 0.5, 1.0):
+        found = [lack_of(one, pixels, 255, likeness) for one in (pixels, near, far)]
+        assert found == sorted(found) and found[0] == EQUAL
+    assert lack_of(near, pixels, 255, 0.0) == pytest.approx(-psnr_of(near, pixels, 255))
 
 
 def test_opaque_alpha_is_kept_and_costs_nothing() -> None:

@@ -18,7 +18,7 @@ import { readHeadFile, stillHead } from '../restore/weights.js';
 
 const SIZE_MAX = 2 ** 29; // bytes of a file
 const BASE_LEAST = 16; // samples a side
-const HEAD_FILE = 'still.bin'; // beside the page
+const HEAD_FILES = { 1: 'still.bin' }; // beside the page, by their numbers
 const EXACT = 'exact: its checksum is that of the file';
 const LOSSLESS = 10000; // of psnr: equal to the source
 
@@ -158,7 +158,8 @@ async function fineByGpu(base, still, head) {
 }
 
 async function headFile(number) {
-  const data = number === 1 ? await bytesBeside(HEAD_FILE, document.baseURI) : null;
+  const name = HEAD_FILES[number];
+  const data = name ? await bytesBeside(name, document.baseURI) : null;
   if (!data) throw new NvcError(`the program's head ${number} of stills is not beside this page`);
   const file = readHeadFile(data);
   return () => file;
