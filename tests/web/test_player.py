@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPConnection
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -28,10 +29,11 @@ from codec.web.pages import page_files
 from codec.web.player import play, shown
 from codec.web.presence import Presence
 from codec.web.resources import TYPES
-from heads.restorer.store import FILM_HEADS
+from heads.restorer.store import FILM_HEADS, STILL_HEADS
 from tests.makers import GOLDEN, Run, shell
 
 FILM = GOLDEN / "head-v1.nvc"
+HEADS = files("heads.restorer")
 LONG = 30.0  # seconds that nothing here takes
 
 
@@ -107,8 +109,9 @@ def test_the_page_its_modules_heads_and_the_film_are_there_and_nothing_else(page
         assert body == (page / (path or "index.html")).read_bytes()
     source = parse_qs(watched.address.query)["src"][0]
     assert watched.get(source) == (200, "video/mp4", FILM.read_bytes())
-    for name in FILM_HEADS.values():
-        assert watched.get(name)[2].startswith(b"NVCH")
+    for kind, names in (("film", FILM_HEADS), ("still", STILL_HEADS)):
+        for number, name in names.items():
+            assert watched.get(f"heads/{kind}{number}.bin")[2] == (HEADS / name).read_bytes()
     for path in ("notes.md", "draw", "draw/", "film/", "film/shipped-v1.nvc", "pages.py"):
         assert watched.get(path)[0] == 404
     watched.alive().close()
