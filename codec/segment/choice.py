@@ -7,7 +7,7 @@ finer quantiser would.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,6 +36,8 @@ FILM_HEAD = 1  # number of the pretrained head that films are encoded with
 FIT_BYTES, FIT_FEWEST = 400, 75
 TRIED = 64 << 20  # bytes of predicted pictures that are kept of a trial
 FIT_RATE = 4e-3  # of its gradient descent
+OWN_FROM = 2  # pretrained heads of such numbers have learnt to be told each picture's own quantiser
+TOLD_BYTES = 0.5  # for each picture, about
 FIT_FLOAT = 0.25  # of them in floating point, before it keeps to what a change can say
 
 
@@ -43,7 +45,8 @@ FIT_FLOAT = 0.25  # of them in floating point, before it keeps to what a change 
 class Choice:
     """A way to code the segment and its score. `head_kind`, `head_data` and `reference`: how the head is sent; `lam`:
     of the loss-stream, None for what suits its step; `gain`: dB that the head was chosen for; `changes`: of the density
-    heads, by their numbers; `known`: what the head predicts of the pictures that it was tried on."""
+    heads, by their numbers; `known`: what the head predicts of the pictures that it was tried on; `told`: differences
+    of what it is told of each picture."""
 
     score: float = 0.0
     head: Head | None = None
@@ -55,11 +58,17 @@ class Choice:
     gain: float = 0.0
     changes: Mapping[int, bytes] = field(default_factory=dict)
     known: Predictions = field(default_factory=dict, repr=False)
+    told: Sequence[int] = ()
 
 
-def score(psnr: float, size: int) -> float:
+def score(psnr: float, size: float) -> float:
     """What pictures of that PSNR-YUV in so many bytes are worth, in dB."""
     return psnr - WORTH * math.log(size)
+
+
+def price_of(size: int, pictures: int) -> float:
+    """What a bit more of so many bytes is worth, in dB of one of the pictures."""
+    return WORTH * pictures / (8 * size)
 
 
 def lambda_of(step: int, fmt: PlaneFormat) -> float:
@@ -88,6 +97,7 @@ class Chooser:
         usable = known and known.spec.planes == self._planes and not known.spec.history
         self.known = known if usable else None
         self._plain = base.psnrs[passes.evaluated()]
+        self._told = passes.differences(base) if self._pretrained >= OWN_FROM else []
         self._agenda = passes.begin("head", passes.effort.choosing(self._batches()))
 
     def choose(self) -> Choice:
@@ -158,7 +168,7 @@ class Chooser:
     def _examples(self, schedule: Schedule, base_q: int | None = None) -> list[Example]:
         """Pictures to learn from, without history."""
         with self._agenda.part(self._passes.effort.examples()):
-            return examples_of(self._passes, self._base, schedule, base_q=base_q)[0]
+            return examples_of(self._passes, self._base, schedule, base_q=base_q, told=self._told)[0]
 
     def _with_known(self, best: Choice, known: Head) -> Choice:
         """With what the last segment's head becomes when it learns from this one."""
@@ -186,20 +196,22 @@ class Chooser:
 
     def _tried(self, best: Choice, head: Head, kind: int, data: bytes, reference: int = 0) -> Choice:
         """`best` with that head, scored on a few pictures and without a loss-stream."""
+        told = self._told if head.spec.base_q else []
         with self._agenda.part(self._passes.effort.trial()):
-            known = self._passes.trial(self._base, head)
+            known = self._passes.trial(self._base, head, told)
         psnr = weighted(np.array([prediction.psnrs for prediction in known.values()]))
         if sum(plane.nbytes for prediction in known.values() for plane in prediction.output) > TRIED:
             known = {}
         return replace(
             best,
-            score=score(psnr, self._base.bytes + len(data) + OVERHEAD),
+            score=score(psnr, self._base.bytes + len(data) + TOLD_BYTES * len(told) + OVERHEAD),
             head=head,
             head_kind=kind,
             head_data=data,
             reference=reference,
             gain=psnr - weighted(self._plain),
             known=known,
+            told=told,
         )
 
     # --- loss-stream and history --------------------------------------------------------------------------------
@@ -242,7 +254,7 @@ class Chooser:
         run, data = self._run(start, head), encode_layers(head.layers)
         found = score(run.psnr, self._base.bytes + run.bytes + len(data) + OVERHEAD)
         gain = run.psnr - self._base.psnr
-        sent = replace(start, head=head, head_kind=WHOLE_HEAD, head_data=data, reference=0, known={})
+        sent = replace(start, head=head, head_kind=WHOLE_HEAD, head_data=data, reference=0, known={}, told=[])
         return replace(sent, score=found, gain=gain)
 
     def _scored(self, choice: Choice) -> Choice:
@@ -254,4 +266,5 @@ class Chooser:
         """A pass with the choice's loss-stream over all pictures."""
         with self._agenda.part(self._passes.effort.restoring()):
             known = choice.known if head is choice.head else None
-            return self._passes.run(self._base, head, choice.loss, choice.lam, keep=keep, known=known)
+            told = choice.told if head is choice.head else []
+            return self._passes.run(self._base, head, choice.loss, choice.lam, keep=keep, known=known, told=told)

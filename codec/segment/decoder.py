@@ -118,7 +118,9 @@ def restored(step: Step) -> Restored | SegmentEnd | str | None:
     segment = step.segment
     if segment.header is None or not segment.usable:
         return Restored(step, _plain(step), True, None)
-    output = _own(segment.restorer.predict(step.base, segment.header.uses_head(step.number)))
+    if isinstance(step.steered, str):
+        return Restored(step, _plain(step), True, None)
+    output = _own(segment.restorer.predict(step.base, segment.header.uses_head(step.number), step.steered))
     return Restored(step, output, False, None if segment.coder else checksum(output))
 
 
@@ -211,6 +213,9 @@ class SegmentDecoder:
         picture, segment = done.picture, self.segment
         if segment.header is None or not segment.usable:
             return done.output if done.plain else _plain(picture)
+        if isinstance(picture.steered, str):  # which no picture after it can be without, as all share one stream
+            self._fault(picture.pts, picture.steered)
+            return done.output
         try:
             output = list(begun()())
         except FormatError as error:  # and what follows depends on it

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -28,11 +28,13 @@ from ..loss.coder import LossSettings
 from ..loss.modes import FILM_MODES, TRANSFORM
 from ..settings import Settings
 from ..wire.obu import TemporalUnit, inject, with_messages
-from .choice import Choice, Chooser, lambda_of
+from .choice import Choice, Chooser, lambda_of, price_of
 from .fit_density import DensityFit
+from .fit_steering import steering_of, told_before
 from .head import Head
 from .passes import Passes, Run
-from .payload import SegmentHeader, read_residual, read_segment, write_residual, write_segment
+from .payload import STEERED, SegmentHeader, read_residual, read_segment, write_residual, write_segment
+from .steering import split_steering
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,18 @@ class SegmentEncoder:
         """`segment` with another base: with the head and the loss-stream that were chosen for it, so that whatever
         refers to its head still does."""
         header = segment.header
+        told = self.passes.differences(base) if told_before(header, segment.head) else []
         loss = LossSettings(FILM_MODES[header.loss_kind], step=header.loss_step)
         lam = lambda_of(header.loss_step, header.format) if loss.mode and self.settings.loss == "auto" else None
         choice = Choice(
             head=segment.head,
-            head_kind=header.head_kind,
-            head_data=header.head,
+            head_kind=header.head_sent,
+            head_data=split_steering(header.head)[1] if header.steered else header.head,
             reference=header.reference,
             loss=loss,
             lam=lam,
             gain=segment.stats.head_gain,
+            told=told,
         )
         return self._assemble(base, choice)
 
@@ -156,10 +160,8 @@ class SegmentEncoder:
     def _assemble(self, base: Base, choice: Choice) -> Segment:
         seconds = self.passes.effort.restoring()
         with self.passes.begin("restore", seconds).part(seconds):
-            run = self.passes.run(
-                base, choice.head, choice.loss, choice.lam, changes=choice.changes, known=choice.known
-            )
-        header = self._header(choice, run)
+            run, steering = self._steered(base, choice)
+        header = self._header(choice, run, steering)
         units = []
         for k, (packet, residual) in enumerate(zip(base.packets, run.residuals, strict=True)):
             payloads = [write_segment(header)] if k == 0 else []
@@ -167,7 +169,26 @@ class SegmentEncoder:
                 payloads.append(write_residual(residual))
             data = with_messages(packet.data, self.frames[k].messages)
             units.append(TemporalUnit(data, packet.pts, self._duration(k), k == 0, tuple(payloads)))
-        return Segment(tuple(units), header, choice.head, choice.changes, self._stats(base, choice, run))
+        return Segment(tuple(units), header, choice.head, choice.changes, self._stats(base, choice, run, header))
+
+    def _steered(self, base: Base, choice: Choice) -> tuple[Run, bytes]:
+        """The pass over all pictures, and how the head is steered in it: in blocks where they are worth their bytes."""
+
+        def run(price: float | None) -> tuple[Run, bytes]:
+            found = self.passes.run(
+                base, choice.head, choice.loss, choice.lam,
+                changes=choice.changes, known=choice.known, told=choice.told, price=price,
+            )  # fmt: skip
+            return found, steering_of(found.steered, bool(spec and spec.base_q))
+
+        spec = choice.head.spec if choice.head else None
+        if spec is None or spec.history or choice.loss.mode:
+            return run(None)
+        price = price_of(base.bytes, len(self.frames))
+        found, steering = run(price)
+        whole = [replace(picture, blocks=np.ones_like(picture.blocks)) for picture in found.steered]
+        more = len(steering) - len(steering_of(whole, spec.base_q))
+        return (found, steering) if more <= 0 or found.won > 8 * more * price else run(None)
 
     def _duration(self, k: int) -> int:
         """Until the next picture; of the last one, what the source says or the distance to the one before."""
@@ -182,7 +203,7 @@ class SegmentEncoder:
 
     # --- header -------------------------------------------------------------------------------------------------
 
-    def _header(self, choice: Choice, run: Run) -> SegmentHeader:
+    def _header(self, choice: Choice, run: Run, steering: bytes) -> SegmentHeader:
         head, spec = choice.head, choice.head.spec if choice.head else None
         return SegmentHeader(
             width=self.info.width,
@@ -193,7 +214,7 @@ class SegmentEncoder:
             frames=len(self.frames),
             group=run.group,
             psnr=run.psnr,
-            head_kind=choice.head_kind,
+            head_kind=choice.head_kind | (STEERED if steering else 0),
             history=spec.history if spec else 0,
             gate=head.gate if head else 0,
             layers=spec.layers if spec else 0,
@@ -202,12 +223,12 @@ class SegmentEncoder:
             loss_kind=choice.loss.mode.film,
             loss_step=choice.loss.step,
             max_error=choice.loss.max_error,
-            head=choice.head_data,
+            head=steering + choice.head_data,
             used=np.packbits(run.used, bitorder="little").tobytes() if spec else b"",
             checksums=tuple(run.checksums),
         )
 
-    def _stats(self, base: Base, choice: Choice, run: Run) -> SegmentStats:
+    def _stats(self, base: Base, choice: Choice, run: Run, header: SegmentHeader) -> SegmentStats:
         spec = choice.head.spec if choice.head else None
         changes = sum(map(len, choice.changes.values()))
         return SegmentStats(
@@ -215,7 +236,7 @@ class SegmentEncoder:
             crf=base.crf,
             scale=float(self.scale),
             base_bytes=base.bytes,
-            head_bytes=len(choice.head_data) + changes,
+            head_bytes=len(header.head) + changes,
             head=f"{spec.layers}x{spec.width}" if spec else "none",
             history=spec.history if spec else 0,
             loss_bytes=sum(len(r) for r in run.residuals if r is not None) - changes,

@@ -26,6 +26,7 @@ from .effort import EVALUATED
 from .head import Head
 from .passes import Passes
 from .restore import Seen
+from .steering import told_of
 
 EXAMPLE_BYTES = 192 << 20  # of the pictures that a head learns from
 LAYERS = 4
@@ -40,10 +41,11 @@ def examples_of(
     outputs: Sequence[list[Plane]] = (),
     gate: int = 0,
     base_q: int | None = None,
+    told: Sequence[int] = (),
 ) -> tuple[list[Example], int]:
     """Pictures to learn from by a `schedule`, as many as its crops cover once, evenly spread, within EXAMPLE_BYTES; and
     the gate of their history (found, where none is given). `outputs` are what the decoder showed, where history needs
-    them; `base_q` is for a head that is told of the base."""
+    them; `base_q` is for a head that is told of the base, `told`: differences to it of each picture."""
     fmt = passes.info.format
     grid = grid_of((passes.info.height, passes.info.width))
     planes = channels_of(fmt.chroma)
@@ -63,7 +65,7 @@ def examples_of(
         pack(restorer.upscaled(picture), folds, inputs[:, :, :planes])
         inputs -= INPUT_MAX
         if base_q is not None:
-            inputs[:, :, -1] = base_q
+            inputs[:, :, -1] = told_of(base_q, told[k]) if told else base_q
         return with_target(k, inputs)
 
     def in_sight_of_others(item: tuple[int, list[Plane]]) -> tuple[Tensor, Tensor]:

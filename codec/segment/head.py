@@ -20,6 +20,7 @@ from ..base.quantiser import BASE_Q_ZERO
 from ..errors import FormatError
 from ..frames import channels_of
 from .payload import NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD, SegmentHeader
+from .steering import split_steering
 
 CHAIN = 64  # segments to go back for the head that a difference refers to
 
@@ -32,7 +33,9 @@ def write_pretrained(base_q: int, change: bytes = b"") -> bytes:
 
 
 def read_pretrained(head: bytes) -> tuple[int, bytes]:
-    """Inverse of `write_pretrained`."""
+    """Inverse of `write_pretrained`. Raises FormatError."""
+    if not head:
+        raise FormatError("the quantiser that the program's head is told is missing")
     return head[0] - BASE_Q_ZERO, head[1:]
 
 
@@ -65,11 +68,12 @@ def read_head(header: SegmentHeader, pts: int, known: Head | None, earlier: Earl
     difference refers to is looked for with `earlier`, over `chain` segments at most. Raises FormatError, HeadError or
     ValueError where the head is unusable."""
     shape = (channels_of(header.format.chroma), header.history, header.layers, header.head_width)
-    if header.head_kind == WHOLE_HEAD:
+    coded = split_steering(header.head)[1] if header.steered else header.head
+    if header.head_sent == WHOLE_HEAD:
         spec = HeadSpec(*shape)
-        return Head(spec, tuple(decode_layers(header.head, spec)), header.gate)
-    if header.head_kind == PRETRAINED_HEAD:
-        head = film_head(header.reference, *read_pretrained(header.head), shape[0])
+        return Head(spec, tuple(decode_layers(coded, spec)), header.gate)
+    if header.head_sent == PRETRAINED_HEAD:
+        head = film_head(header.reference, *read_pretrained(coded), shape[0])
         if head.spec.shape != shape:
             raise FormatError("the program's head of that number has another shape")
         if store.film_head(header.reference).factor != header.scale:
@@ -79,7 +83,7 @@ def read_head(header: SegmentHeader, pts: int, known: Head | None, earlier: Earl
         known = _earlier_head(header.reference, pts, earlier, chain)
     if known.spec.shape != shape:
         raise FormatError("the difference is to a head of another shape")
-    layers = decode_layers(header.head, known.spec, known.layers)
+    layers = decode_layers(coded, known.spec, known.layers)
     return Head(known.spec, tuple(layers), header.gate, known.base_q)
 
 

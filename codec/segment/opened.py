@@ -22,6 +22,7 @@ from ..wire.obu import TemporalUnit
 from .head import CHAIN, Head, read_head
 from .payload import NO_HEAD, SegmentHeader, abreast
 from .restore import Restorer
+from .steering import Steered, SteeringReader, blocks_of, split_steering
 from .units import SegmentUnits, header_of
 
 AROUND_DEVICE = 4  # pictures side by side on a GPU: more threads would but wait for it, and for the interpreter
@@ -53,7 +54,8 @@ class FilmContext:
 @dataclass(frozen=True)
 class BasePicture:
     """A picture of which only the base is decoded. `number`: in its segment, from 0; `ends`: whether a group of
-    pictures under one checksum ends with it; `payloads`: its loss-stream; `messages`: what else came with it."""
+    pictures under one checksum ends with it; `payloads`: its loss-stream; `messages`: what else came with it;
+    `steered`: how the head is, if it predicts the picture, or a sentence on the damage there."""
 
     segment: OpenSegment
     number: int
@@ -63,6 +65,7 @@ class BasePicture:
     messages: tuple[bytes, ...]
     payloads: tuple[bytes, ...]
     base: list[Plane]
+    steered: Steered | str | None = None
 
     @property
     def size(self) -> int:
@@ -96,6 +99,10 @@ class OpenSegment:
         if self.restorer.kernel:
             film.kernels.add(self.restorer.kernel)
         self.usable = self.header is not None and (self.header.head_kind == NO_HEAD or self.head is not None)
+        self._steering: SteeringReader | None = None
+        if self.header and self.header.steered and self.head:
+            coded, _ = split_steering(self.header.head)
+            self._steering = SteeringReader(coded, blocks_of(first.width, first.height), self.head.spec.base_q)
         self.coder: LossCoder | None = None
         if self.header and self.usable and self.header.loss_kind:
             loss = LossSettings(FILM_MODES[self.header.loss_kind], self.header.loss_step, self.header.max_error)
@@ -116,7 +123,8 @@ class OpenSegment:
             count += 1
             ends = header is None or count % header.group == 0 or count == header.frames
             duration, messages = self._units.beside(pts)
-            yield BasePicture(self, count - 1, ends, pts, duration, messages, self._units.residual(pts), base)
+            residual, steered = self._units.residual(pts), self._steered(count - 1)
+            yield BasePicture(self, count - 1, ends, pts, duration, messages, residual, base, steered)
             del base
         self._units.drain()
         if header and count != header.frames:
@@ -135,6 +143,19 @@ class OpenSegment:
             if error is self._units.fault:  # of the file, and told in full
                 raise
             self.film.reading(self._units.last.pts, str(error), "is lost")
+
+    def _steered(self, number: int) -> Steered | str | None:
+        """How the head is steered for the picture of that number, which are asked for in order."""
+        if self.header is None or self._steering is None or not self.header.frames > number:
+            return None
+        try:
+            found = self._steering.next() if self.header.uses_head(number) else None
+            if number + 1 == self.header.frames:
+                self._steering.finish()
+        except FormatError as error:
+            self._steering = None
+            return f"the steering of the head is damaged: {error}"
+        return found
 
     def _head(self, known: Head | None, chain: int) -> Head | None:
         if self.header is None or self.header.head_kind == NO_HEAD:

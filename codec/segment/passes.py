@@ -6,7 +6,7 @@ Whoever chooses or learns looks at a segment through passes, so that it sees wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -24,9 +24,11 @@ from ..settings import Settings
 from ..wire.hdr import svt_hdr
 from .apart import apart
 from .effort import EVALUATED, Agenda, Effort, coded_share
+from .fit_steering import chosen_blocks, differences_of
 from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
+from .steering import Steered, blocks_of, put_blocks
 
 GROUP = 4  # pictures under one checksum where nothing else is sent for each picture: none is shown before all are there
 OVERHEAD = 16  # bytes around a payload, about
@@ -35,11 +37,14 @@ KEPT = 160 << 20  # bytes of a base's pictures that are decoded but once
 
 @dataclass(frozen=True)
 class Prediction:
-    """A picture before its loss-stream; `psnrs`: in dB, of each plane; `used`: whether the head predicted it."""
+    """A picture before its loss-stream; `psnrs`: in dB, of each plane; `used`: whether the head predicted it;
+    `steered`: how, and `won`: dB of PSNR-YUV that its blocks were chosen for."""
 
     output: list[Plane]
     psnrs: NDArray[np.float64]
     used: bool
+    steered: Steered | None = None
+    won: float = 0.0
 
 
 Predictions = Mapping[int, Prediction]  # by the numbers of the pictures
@@ -49,7 +54,8 @@ Predictions = Mapping[int, Prediction]  # by the numbers of the pictures
 class Run:
     """One pass over the segment's pictures. `psnrs`: in dB, (pictures, planes); `residuals`: payloads of the
     loss-stream, None where a picture has none; `group`: pictures under one of the `checksums`; `outputs`: what the
-    decoder shows, if it was to be kept; `used`: whether the head predicted the picture."""
+    decoder shows, if it was to be kept; `used`: whether the head predicted the picture; `steered`: how, of those that
+    it predicted; `won`: dB of PSNR-YUV for the choice of blocks, summed over the pictures."""
 
     psnrs: NDArray[np.float64]
     residuals: list[bytes | None]
@@ -57,6 +63,8 @@ class Run:
     checksums: list[int]
     outputs: list[list[Plane]]
     used: list[bool]
+    steered: list[Steered] = field(default_factory=list)
+    won: float = 0.0
 
     @property
     def psnr(self) -> float:
@@ -170,16 +178,19 @@ class Passes:
         keep: bool = False,
         changes: Mapping[int, bytes] | None = None,
         known: Predictions | None = None,
+        told: Sequence[int] = (),
+        price: float | None = None,
     ) -> Run:
         """Run the decoder's loop over the pictures. `lam`: see LossCoder.encode; `keep`: outputs; `changes`: of the
-        density heads; `known`: what this head, without history, is known to predict."""
+        density heads; `known`: what this head, without history, is known to predict; `told`: differences of what it is
+        told of each picture; `price`: of a bit, in dB of a picture's PSNR-YUV, where blocks are to be chosen."""
         restorer, bare = self.restorer(head), head is None
         size = self.info.width, self.info.height
         coder = LossCoder(self.info.format, *size, loss, changes=changes) if loss.mode else None
-        psnrs, crc = [], 0
+        psnrs, crc, won = [], 0, 0.0
         run = Run(np.empty(0), [], 1 if coder else GROUP, [], [], [])
         count = len(self.frames)
-        for k, found in enumerate(self._predicted(restorer, bare, base, range(count), known)):
+        for k, found in enumerate(self._predicted(restorer, bare, base, range(count), known, told, price)):
             if k % 8 == 0:
                 self.agenda.tell(k / count)
             source, output = self.frames[k].planes, found.output
@@ -190,6 +201,8 @@ class Passes:
                 quality = plane_psnrs(output, source, self.info.format.peak)
             restorer.push(output)
             run.used.append(found.used)
+            run.steered.extend([found.steered] if found.used and found.steered else [])
+            won += found.won
             run.residuals.append(data or None)
             psnrs.append(quality)
             if keep:
@@ -197,35 +210,67 @@ class Passes:
             crc = checksum(output, crc if k % run.group else 0)
             if (k + 1) % run.group == 0 or k + 1 == count:
                 run.checksums.append(crc)
-        return replace(run, psnrs=np.array(psnrs))
+        return replace(run, psnrs=np.array(psnrs), won=won)
 
-    def trial(self, base: Base, head: Head) -> Predictions:
-        """What a head without history predicts of a few pictures, by their numbers."""
+    def trial(self, base: Base, head: Head, told: Sequence[int] = ()) -> Predictions:
+        """What a head without history predicts of a few pictures, by their numbers. `told`: see `run`."""
         only = self.evaluated()
         found: dict[int, Prediction] = {}
-        for k, prediction in zip(only, self._predicted(self.restorer(head), False, base, only), strict=True):
+        for k, prediction in zip(only, self._predicted(self.restorer(head), False, base, only, told=told), strict=True):
             found[k] = prediction
             self.agenda.tell(len(found) / len(only))
         return found
 
+    def differences(self, base: Base) -> list[int]:
+        """Of what heads are told of each picture of the base: see `Steered`."""
+        return differences_of(base, self.quantiser(base.crf))
+
+    def _partly(
+        self, restorer: Restorer, found: Prediction, k: int, base: Base, picture: list[Plane], price: float | None
+    ) -> Prediction:
+        """What the head predicts of a picture, with plain blocks where they are worth their bits."""
+        if price is None or found.steered is None:
+            return found
+        source, plain = self.frames[k].planes, restorer.plain(picture)
+        blocks, bits = chosen_blocks(found.output, plain, source, restorer.folds, price)
+        if blocks.all() or not blocks.any():
+            return found
+        output = [plane.copy() for plane in found.output]
+        put_blocks(output, plain, 1 - blocks, restorer.folds)
+        psnrs = plane_psnrs(output, source, self.info.format.peak)
+        won = weighted(psnrs) - max(weighted(found.psnrs), weighted(base.psnrs[k]))
+        return (
+            Prediction(output, psnrs, True, replace(found.steered, blocks=blocks), won) if won > price * bits else found
+        )
+
     def _predicted(
-        self, restorer: Restorer, bare: bool, base: Base, wanted: Iterable[int], known: Predictions | None = None
+        self,
+        restorer: Restorer,
+        bare: bool,
+        base: Base,
+        wanted: Iterable[int],
+        known: Predictions | None = None,
+        told: Sequence[int] = (),
+        price: float | None = None,
     ) -> Iterator[Prediction]:
         """The better of the head's prediction and the plain one, or without a head (`bare`) the plain one, of `wanted`
-        pictures in their order: several at a time where none depends on those before it."""
+        pictures in their order: several at a time where none depends on those before it. `told`, `price`: see `run`."""
+        blocks = np.ones(blocks_of(self.info.width, self.info.height), np.uint8)
 
         def predicted(item: tuple[int, list[Plane]]) -> Prediction:
             k, picture = item
-            if known and k in known:
-                return known[k]
+            if known and k in known and (price is None or known[k].used):
+                return self._partly(restorer, known[k], k, base, picture, price)
             plain = base.psnrs[k]
             if bare:
                 return Prediction(restorer.plain(picture), plain, False)
-            output = restorer.predict(picture)
+            steered = Steered(told[k] if told else 0, blocks)
+            output = restorer.predict(picture, steered=steered)
             psnrs = plane_psnrs(output, self.frames[k].planes, self.info.format.peak)
-            if weighted(plain) > weighted(psnrs):
+            found = self._partly(restorer, Prediction(output, psnrs, True, steered), k, base, picture, price)
+            if weighted(plain) > weighted(found.psnrs):
                 return Prediction(restorer.plain(picture), plain, False)
-            return Prediction(output, psnrs, True)
+            return found
 
         size = 0 if restorer.history.maxlen else 8 * self.info.width * self.info.height
         return apart(predicted, ((k, base.pictures[k]) for k in wanted), size)

@@ -40,6 +40,7 @@ from ..wire.fields import (
 CHROMA = {"400": 0, "420": 1, "422": 2, "444": 3}
 SCALE = {Fraction(1): 0, Fraction(3, 2): 1, Fraction(2): 2, Fraction(3): 3, Fraction(4): 4}
 NO_HEAD, WHOLE_HEAD, HEAD_DIFFERENCE, PRETRAINED_HEAD = 0, 1, 2, 3
+STEERED = 4  # with one of them that is a head: FORMAT.md, section 3, "Steered heads"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class SegmentHeader(Record, what="a segment header"):
     frames: int = wire("H", 1, 65535)
     group: int = wire("B", 1, 255)  # pictures under one checksum
     psnr: float = decibels(PSNR_MAX)  # PSNR-YUV as the encoder measured it
-    head_kind: int = wire("B", NO_HEAD, PRETRAINED_HEAD)
+    head_kind: int = wire("B", NO_HEAD, STEERED | PRETRAINED_HEAD, reserved=(STEERED | NO_HEAD,))
     history: int = wire("B", 0, 2)
     gate: int = wire("B", 0, 8)  # of the history; 0 without one, 1 is illegal
     layers: int = wire("B", 0, 8)
@@ -74,6 +75,16 @@ class SegmentHeader(Record, what="a segment header"):
     head: bytes = part("head_bytes")
     used: bytes = part(lambda v: -(-v["frames"] // 8) if v["head_kind"] != NO_HEAD else 0)  # see `uses_head`
     checksums: tuple[int, ...] = words(lambda v: -(-v["frames"] // v["group"]))  # of each group's decoded pictures
+
+    @property
+    def head_sent(self) -> int:
+        """How the head is sent, whether it is steered or not: NO_HEAD .. PRETRAINED_HEAD."""
+        return self.head_kind & ~STEERED
+
+    @property
+    def steered(self) -> bool:
+        """Whether the head's bytes begin with its steering (`codec.segment.steering`)."""
+        return bool(self.head_kind & STEERED)
 
     @property
     def apart(self) -> bool:
@@ -96,9 +107,12 @@ class SegmentHeader(Record, what="a segment header"):
             raise FormatError("a head has too few layers, no channels or no bytes")
         if (v["history"] > 0) != (v["gate"] > 0) or v["gate"] == 1:
             raise FormatError("the gate does not fit the history")
-        if v["head_kind"] == WHOLE_HEAD and v["reference"]:
+        if v["head_kind"] & STEERED and v["history"]:
+            raise FormatError("a head that sees earlier pictures is steered")
+        sent = v["head_kind"] & ~STEERED
+        if sent == WHOLE_HEAD and v["reference"]:
             raise FormatError("a whole head refers to another one")
-        if v["head_kind"] == PRETRAINED_HEAD and (not v["reference"] or v["history"]):
+        if sent == PRETRAINED_HEAD and (not v["reference"] or v["history"]):
             raise FormatError("a head of the program has no number, or a history")
         loss = FILM_MODES[v["loss_kind"]]
         if v["loss_step"] not in loss.steps:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from heads.restorer.history import gated
+from heads.restorer.integer import IntegerHead
 from heads.restorer.loaded import restoring_head
 from heads.restorer.matching import motion, moved
 from heads.restorer.on_device import restored_there
@@ -28,6 +29,7 @@ from heads.restorer.spec import HISTORY_MAX, INPUT_MAX
 from ..base.resample import plain_prediction, upscale
 from ..frames import SUBSAMPLING, Plane, PlaneFormat, channels_of, folds_of
 from .head import Head
+from .steering import Steered, put_blocks, told_of
 
 
 @dataclass(frozen=True)
@@ -121,20 +123,31 @@ class Restorer:
             x[:, :, inputs - 1] = base_q
         return x
 
-    def predict(self, base: Sequence[Plane], use_head: bool = True) -> list[Plane]:
-        """The next picture from its base, in the format of the film; without the head where it is not used."""
+    def predict(self, base: Sequence[Plane], use_head: bool = True, steered: Steered | None = None) -> list[Plane]:
+        """The next picture from its base, in the format of the film; without the head where it is not used, or not in
+        all blocks."""
         upscaled, head = self.upscaled(base), self._head
         if self.history.maxlen:
             self._upscaled = upscaled
         if head is None or not use_head:
             return plain_prediction(upscaled, self.format.depth)
+        base_q = self._base_q
+        if steered and base_q is not None:
+            base_q = told_of(base_q, steered.difference)
+        out = self._restored(head, upscaled, base_q)
+        if steered and not steered.blocks.all():
+            put_blocks(out, plain_prediction(upscaled, self.format.depth), 1 - steered.blocks, self.folds)
+        return out
+
+    def _restored(self, head: IntegerHead, upscaled: list[Plane], base_q: int | None) -> list[Plane]:
+        """A picture by the head."""
         if head.device.type != "cpu" and not head.spec.history:
-            return restored_there(head, upscaled, self.folds, self.format.depth, self._base_q or 0)
+            return restored_there(head, upscaled, self.folds, self.format.depth, base_q or 0)
         past = self._moved(upscaled, head.spec.history)
         out: list[Plane] = [np.empty(shape, self.format.dtype) for shape in self.shapes]
 
         def band(rows: slice, seen: slice, inner: slice) -> None:
-            x = self._inputs(upscaled, past, self._gate, self._base_q, seen, head.cell)
+            x = self._inputs(upscaled, past, self._gate, base_q, seen, head.cell)
             y = head.predict(x.to(head.device), self.format.depth)[inner]
             parts = [p[rows.start * r : rows.stop * r] for p, (r, _) in zip(out, self.folds, strict=True)]
             unpack(y, self.folds, parts)

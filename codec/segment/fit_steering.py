@@ -1,0 +1,99 @@
+"""How a head is steered: which blocks of a picture it predicts, by what their bits are worth; what it is told of each
+picture.
+
+Runs in the encoder alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.coded import Base
+from ..base.quantiser import base_q_of, base_q_of_index
+from ..base.quantisers import shown_quantisers
+from ..errors import FormatError
+from ..frames import Plane
+from ..metrics import weighted
+from .head import Head
+from .payload import SegmentHeader
+from .steering import (
+    REACH,
+    UNIT,
+    Blocks,
+    Steered,
+    SteeringReader,
+    blocks_of,
+    plane_blocks,
+    split_steering,
+    write_steering,
+)
+
+ROUNDS = 3  # of decisions, each with its neighbours' last ones
+OFFSET = 0.25  # of a neighbour, in chances
+
+
+def differences_of(base: Base, quantiser: float) -> list[int]:
+    """What heads are told of each picture of a base that was coded at this crf: how its own quantiser differs, in
+    UNITs; none where that cannot be told."""
+    try:
+        own = [base_q_of_index(index) for index in shown_quantisers([packet.data for packet in base.packets])]
+    except FormatError:  # of what SVT-AV1 has not written yet
+        own = [base_q_of(quantiser)] * len(base.packets)
+    return [min(max(round((q - base_q_of(quantiser)) / UNIT), -REACH), REACH) for q in own]
+
+
+def chosen_blocks(
+    head: Sequence[Plane],
+    plain: Sequence[Plane],
+    source: Sequence[Plane],
+    folds: Sequence[tuple[int, int]],
+    price: float,
+) -> tuple[Blocks, float]:
+    """The blocks of a picture that the head should predict, the others being plain, and about how many bits it takes
+    to say so. `price`: of a bit, in dB of the picture's PSNR-YUV."""
+    gains: NDArray[np.float64] | float = 0.0  # dB that each block gains where it is plain
+    shares = [weighted(row) for row in np.eye(len(source))]  # of the planes in PSNR-YUV
+    for share, by_head, by_base, wanted, fold in zip(shares, head, plain, source, folds, strict=True):
+        errors = _errors(by_head, wanted, fold)
+        less = errors - _errors(by_base, wanted, fold)
+        gains += share * less * (10 / math.log(10)) / max(float((errors - np.maximum(less, 0)).sum()), 1.0)
+    gains = np.asarray(gains)
+    off = gains > price * math.log2(1 / OFFSET)
+    for _ in range(ROUNDS):
+        off = gains > price * (_bits(off) - _bits(~off))
+    return (~off).astype(np.uint8), float(np.where(off, _bits(off), _bits(~off)).sum()) + 2
+
+
+def _errors(a: Plane, b: Plane, fold: tuple[int, int]) -> NDArray[np.int64]:
+    """Sums of squared differences of two planes in each block."""
+    difference = np.subtract(a, b, dtype=np.int32)
+    high, wide = plane_blocks(fold)
+    rows = np.add.reduceat(np.multiply(difference, difference, out=difference), range(0, a.shape[0], high), axis=0)
+    return np.add.reduceat(rows, range(0, a.shape[1], wide), axis=1, dtype=np.int64)
+
+
+def _bits(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Bits that it takes to say of each block that it is one of the chosen, about, by its four neighbours."""
+    padded = np.pad(chosen, 1, mode="edge").astype(np.float64)
+    around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+    return -np.log2((around + OFFSET) / (4 + 2 * OFFSET))
+
+
+def steering_of(steered: Sequence[Steered], told: bool) -> bytes:
+    """The steering of pictures that a head predicts; empty where all are told what the head is, and predicted whole."""
+    if all(picture.difference == 0 and picture.blocks.all() for picture in steered):
+        return b""
+    return write_steering(steered, told)
+
+
+def told_before(header: SegmentHeader, head: Head | None) -> bool:
+    """Whether a segment's head is told a picture's own quantiser."""
+    if head is None or not header.steered:
+        return False
+    data, _ = split_steering(header.head)
+    reader = SteeringReader(data, blocks_of(header.width, header.height), head.spec.base_q)
+    return any(reader.next().difference for k in range(header.frames) if header.uses_head(k))
