@@ -78,7 +78,9 @@ def test_steering_is_read_as_the_codec_reads_it(tmp_path: Path) -> None:
                 wanted.append(_read(data, shape, told))
                 size = {"width": BLOCK * shape[1] - 5, "height": BLOCK * shape[0] - 63}
                 head = _text(len(data).to_bytes(3) + data + b"rest")
-                jobs.append({"do": "steering", "head": head, "told": told, **size, "frames": FRAMES, "used": _text(USED)})
+                jobs.append(
+                    {"do": "steering", "head": head, "told": told, **size, "frames": FRAMES, "used": _text(USED)}
+                )
     whole, damaged = 0, 0
     for job, ours, theirs in zip(jobs, in_node("files.mjs", jobs, tmp_path), wanted, strict=True):
         found, rest = ours["found"]["pictures"], ours["found"]["rest"]
