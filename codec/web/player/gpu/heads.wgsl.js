@@ -160,6 +160,8 @@ export function plainShader(film, some = false) {
   const fine = film.still && 'u << vec4<u32>(4u)';
   const rounded = fine || (film.depth === 8 ? 'min((u + vec4<u32>(2u)) >> vec4<u32>(2u), vec4<u32>(255u))' : 'u');
   const layers = Array.from({ length: wordsIn(channelsOf(film.chroma).length) }, (_, l) => l);
+  const block = `  let block = cell / ${CELLS};
+  if (blocks[block.y * ${blocksOf(film).columns} + block.x] != 0u) { return; }`;
   return `${some ? `
 @group(0) @binding(1) var<storage, read> blocks: array<u32>;` : ''}
 @group(0) @binding(2) var inputs: texture_2d_array<u32>;
@@ -172,9 +174,8 @@ fn rounded(u: vec4<u32>) -> vec4<u32> {
 ${begin(GROUP, GROUP)}
   let cell = vec2<i32>(id.xy);
   if (any(cell >= vec2<i32>(${columns}, ${rows}))) { return; }
-${some ? `  let block = cell / ${CELLS};
-  if (blocks[block.y * ${blocksOf(film).columns} + block.x] != 0u) { return; }
-` : ''}${layers.map((l) => `  textureStore(outputs, cell, ${l}, rounded(textureLoad(inputs, cell, ${l}, 0)));`).join('\n')}
+${some ? block : ''}
+${layers.map((l) => `  textureStore(outputs, cell, ${l}, rounded(textureLoad(inputs, cell, ${l}, 0)));`).join('\n')}
 }
 `;
 }
