@@ -19,8 +19,8 @@ from codec.wire import obu
 from codec.wire.obu import TemporalUnit
 from tests.makers import base_temporal_units
 
-COUNT, GROUP = 8, 4
-USED = 0b11110111  # but for the fourth picture
+COUNT, GROUP = 4, 2
+USED = 0b1011  # but for the third picture
 SIZE = 70, 38
 FORMAT = PlaneFormat("422", 8)
 NUMBER, BASE_Q = 1, 20
@@ -37,7 +37,7 @@ def steered_film(path: Path) -> Path:
     for k, (_, base) in enumerate(decode_base(((data, k) for k, (data, _) in enumerate(coded)), SIZE[::-1])):
         steered = None
         if used := bool(USED >> k & 1):
-            blocks = (rng.random(blocks_of(*SIZE)) < k / 5).astype(np.uint8)  # most of them at last
+            blocks = (rng.random(blocks_of(*SIZE)) < k / 3).astype(np.uint8)  # none, some, all
             steered = Steered(int(rng.integers(-32, 33)), blocks)
             told.append(steered)
         output = restorer.predict(base, used, steered)
