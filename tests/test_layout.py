@@ -111,8 +111,8 @@ DECODES = (
 )  # fmt: skip
 ENCODES = (
     "codec.segment.encoder", "codec.segment.passes", "codec.segment.choice", "codec.segment.fit_restorer",
-    "codec.segment.fit_density", "codec.segment.presets", "codec.segment.rate", "codec.segment.scenes",
-    "codec.still.encode", "codec.still.presets", "codec.base.quantisers", "codec.base.search",
+    "codec.segment.fit_density", "codec.segment.fit_steering", "codec.segment.presets", "codec.segment.rate",
+    "codec.segment.scenes", "codec.still.encode", "codec.still.presets", "codec.base.quantisers", "codec.base.search",
     "codec.loss.transform_fit", "codec.jobs",
     "codec.train", "codec.cli", "heads.loop", "heads.restorer.fit", "heads.restorer.model", "heads.restorer.pretrain",
     "heads.adam", "heads.block", "heads.captured", "heads.twin", "heads.restorer.last", "heads.density.fit",

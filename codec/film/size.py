@@ -105,7 +105,7 @@ class SizeKeeper:
     def finished(self, index: int, segment: Segment) -> None:
         header = segment.header
         spare = header.head_kind != NO_HEAD or (header.loss_kind != OFF.film and self._settings.loss == "auto")
-        kept = _Kept(segment.bytes, segment.stats, header.head_kind == HEAD_DIFFERENCE, not spare)
+        kept = _Kept(segment.bytes, segment.stats, header.head_sent == HEAD_DIFFERENCE, not spare)
         with self._lock:
             self._kept[index] = kept
             least = [known for known in self._kept.values() if known.least]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ from ..base.coded import Base
 from ..base.quantiser import base_q_of, base_q_of_index
 from ..base.quantisers import shown_quantisers
 from ..errors import FormatError
-from ..frames import Plane
-from ..metrics import weighted
+from ..frames import Plane, PlaneFormat, folds_of
+from ..metrics import plane_psnrs, weighted
 from .head import Head
 from .payload import SegmentHeader
 from .steering import (
@@ -28,12 +29,61 @@ from .steering import (
     SteeringReader,
     blocks_of,
     plane_blocks,
+    put_blocks,
     split_steering,
     write_steering,
 )
 
 ROUNDS = 3  # of decisions, each with its neighbours' last ones
 OFFSET = 0.25  # of a neighbour, in chances
+BEFORE = 4  # neighbours that the same block of the picture before counts for
+
+Gains = NDArray[np.float64]  # (rows, columns) of blocks
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A picture before its loss-stream; `psnrs`: in dB, of each plane; `used`: whether the head predicted it;
+    `steered`: how, and `won`: dB of PSNR-YUV that its blocks were chosen for; `plain`, `gains`: what they are chosen
+    by."""
+
+    output: list[Plane]
+    psnrs: NDArray[np.float64]
+    used: bool
+    steered: Steered | None = None
+    won: float = 0.0
+    plain: list[Plane] = field(default_factory=list)
+    gains: Gains | None = None
+
+
+def compared(
+    found: Prediction, plain: list[Plane], source: Sequence[Plane], folds: Sequence[tuple[int, int]]
+) -> Prediction:
+    """What a head predicts of a picture beside the plain one, for `partly`."""
+    return replace(found, plain=plain, gains=gains_of(found.output, plain, source, folds))
+
+
+def partly(
+    found: Prediction,
+    source: Sequence[Plane],
+    plain: NDArray[np.float64],
+    last: Blocks | None,
+    fmt: PlaneFormat,
+    price: float,
+) -> Prediction:
+    """What a head predicts, with plain blocks where they are worth their bits; or the plain picture, if that is better.
+    `plain`: PSNRs of that; `last`, `price`: see `chosen_blocks`."""
+    assert found.steered and found.gains is not None
+    blocks, bits = chosen_blocks(found.gains, last, price)
+    best = max(weighted(found.psnrs), weighted(plain))
+    if not blocks.all() and blocks.any():
+        output = [plane.copy() for plane in found.output]
+        put_blocks(output, found.plain, 1 - blocks, folds_of(fmt.chroma))
+        psnrs = plane_psnrs(output, source, fmt.peak)
+        won = weighted(psnrs) - best
+        if won > price * bits:
+            return Prediction(output, psnrs, True, replace(found.steered, blocks=blocks), won)
+    return found if best == weighted(found.psnrs) else Prediction(found.plain, plain, False)
 
 
 def differences_of(base: Base, quantiser: float) -> list[int]:
@@ -46,26 +96,27 @@ def differences_of(base: Base, quantiser: float) -> list[int]:
     return [min(max(round((q - base_q_of(quantiser)) / UNIT), -REACH), REACH) for q in own]
 
 
-def chosen_blocks(
-    head: Sequence[Plane],
-    plain: Sequence[Plane],
-    source: Sequence[Plane],
-    folds: Sequence[tuple[int, int]],
-    price: float,
-) -> tuple[Blocks, float]:
-    """The blocks of a picture that the head should predict, the others being plain, and about how many bits it takes
-    to say so. `price`: of a bit, in dB of the picture's PSNR-YUV."""
-    gains: NDArray[np.float64] | float = 0.0  # dB that each block gains where it is plain
+def gains_of(
+    head: Sequence[Plane], plain: Sequence[Plane], source: Sequence[Plane], folds: Sequence[tuple[int, int]]
+) -> Gains:
+    """dB of PSNR-YUV, about, that a picture by a head gains by each block that is plain."""
+    gains = []
     shares = [weighted(row) for row in np.eye(len(source))]  # of the planes in PSNR-YUV
     for share, by_head, by_base, wanted, fold in zip(shares, head, plain, source, folds, strict=True):
         errors = _errors(by_head, wanted, fold)
         less = errors - _errors(by_base, wanted, fold)
-        gains += share * less * (10 / math.log(10)) / max(float((errors - np.maximum(less, 0)).sum()), 1.0)
-    gains = np.asarray(gains)
-    off = gains > price * math.log2(1 / OFFSET)
+        gains.append(less * (share * 10 / math.log(10) / max(int((errors - np.maximum(less, 0)).sum()), 1)))
+    return np.sum(gains, axis=0, dtype=np.float64)
+
+
+def chosen_blocks(gains: Gains, last: Blocks | None, price: float) -> tuple[Blocks, float]:
+    """The blocks of a picture that the head should predict, and about how many bits it takes to say so. `last`: those
+    of the picture before, None of the first; `price`: of a bit, in dB of the picture's PSNR-YUV."""
+    off = before = gains > 0 if last is None else last == 0
     for _ in range(ROUNDS):
-        off = gains > price * (_bits(off) - _bits(~off))
-    return (~off).astype(np.uint8), float(np.where(off, _bits(off), _bits(~off)).sum()) + 2
+        off = gains > price * (_bits(off, before) - _bits(~off, ~before))
+    bits = np.where(off, _bits(off, before), _bits(~off, ~before)).sum()
+    return (~off).astype(np.uint8), float(bits) + 1
 
 
 def _errors(a: Plane, b: Plane, fold: tuple[int, int]) -> NDArray[np.int64]:
@@ -76,11 +127,12 @@ def _errors(a: Plane, b: Plane, fold: tuple[int, int]) -> NDArray[np.int64]:
     return np.add.reduceat(rows, range(0, a.shape[1], wide), axis=1, dtype=np.int64)
 
 
-def _bits(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Bits that it takes to say of each block that it is one of the chosen, about, by its four neighbours."""
+def _bits(chosen: NDArray[np.bool_], before: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Bits that it takes to say of each block that it is one of the chosen, about, by its four neighbours and by what
+    it was before."""
     padded = np.pad(chosen, 1, mode="edge").astype(np.float64)
-    around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-    return -np.log2((around + OFFSET) / (4 + 2 * OFFSET))
+    around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + BEFORE * before
+    return -np.log2((around + OFFSET) / (4 + BEFORE + 2 * OFFSET))
 
 
 def steering_of(steered: Sequence[Steered], told: bool) -> bytes:

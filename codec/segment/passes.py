@@ -24,27 +24,15 @@ from ..settings import Settings
 from ..wire.hdr import svt_hdr
 from .apart import apart
 from .effort import EVALUATED, Agenda, Effort, coded_share
-from .fit_steering import chosen_blocks, differences_of
+from .fit_steering import Prediction, compared, differences_of, partly
 from .head import Head
 from .presets import PRESETS
 from .restore import Restorer
-from .steering import Steered, blocks_of, put_blocks
+from .steering import Steered, blocks_of
 
 GROUP = 4  # pictures under one checksum where nothing else is sent for each picture: none is shown before all are there
 OVERHEAD = 16  # bytes around a payload, about
 KEPT = 160 << 20  # bytes of a base's pictures that are decoded but once
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A picture before its loss-stream; `psnrs`: in dB, of each plane; `used`: whether the head predicted it;
-    `steered`: how, and `won`: dB of PSNR-YUV that its blocks were chosen for."""
-
-    output: list[Plane]
-    psnrs: NDArray[np.float64]
-    used: bool
-    steered: Steered | None = None
-    won: float = 0.0
 
 
 Predictions = Mapping[int, Prediction]  # by the numbers of the pictures
@@ -190,9 +178,12 @@ class Passes:
         psnrs, crc, won = [], 0, 0.0
         run = Run(np.empty(0), [], 1 if coder else GROUP, [], [], [])
         count = len(self.frames)
-        for k, found in enumerate(self._predicted(restorer, bare, base, range(count), known, told, price)):
+        for k, found in enumerate(self._predicted(restorer, bare, base, range(count), known, told, price is not None)):
             if k % 8 == 0:
                 self.agenda.tell(k / count)
+            if price is not None and found.used:
+                last = run.steered[-1].blocks if run.steered else None
+                found = partly(found, self.frames[k].planes, base.psnrs[k], last, self.info.format, price)
             source, output = self.frames[k].planes, found.output
             data, quality = None, found.psnrs
             if coder:
@@ -225,24 +216,6 @@ class Passes:
         """Of what heads are told of each picture of the base: see `Steered`."""
         return differences_of(base, self.quantiser(base.crf))
 
-    def _partly(
-        self, restorer: Restorer, found: Prediction, k: int, base: Base, picture: list[Plane], price: float | None
-    ) -> Prediction:
-        """What the head predicts of a picture, with plain blocks where they are worth their bits."""
-        if price is None or found.steered is None:
-            return found
-        source, plain = self.frames[k].planes, restorer.plain(picture)
-        blocks, bits = chosen_blocks(found.output, plain, source, restorer.folds, price)
-        if blocks.all() or not blocks.any():
-            return found
-        output = [plane.copy() for plane in found.output]
-        put_blocks(output, plain, 1 - blocks, restorer.folds)
-        psnrs = plane_psnrs(output, source, self.info.format.peak)
-        won = weighted(psnrs) - max(weighted(found.psnrs), weighted(base.psnrs[k]))
-        return (
-            Prediction(output, psnrs, True, replace(found.steered, blocks=blocks), won) if won > price * bits else found
-        )
-
     def _predicted(
         self,
         restorer: Restorer,
@@ -251,26 +224,30 @@ class Passes:
         wanted: Iterable[int],
         known: Predictions | None = None,
         told: Sequence[int] = (),
-        price: float | None = None,
+        steers: bool = False,
     ) -> Iterator[Prediction]:
         """The better of the head's prediction and the plain one, or without a head (`bare`) the plain one, of `wanted`
-        pictures in their order: several at a time where none depends on those before it. `told`, `price`: see `run`."""
+        pictures in their order: several at a time where none depends on those before it. `told`: see `run`; `steers`:
+        whether blocks are to be chosen of those that the head predicts."""
         blocks = np.ones(blocks_of(self.info.width, self.info.height), np.uint8)
 
         def predicted(item: tuple[int, list[Plane]]) -> Prediction:
             k, picture = item
-            if known and k in known and (price is None or known[k].used):
-                return self._partly(restorer, known[k], k, base, picture, price)
+            source = self.frames[k].planes
+            if known and k in known and (known[k].used or not steers):
+                return compared(known[k], restorer.plain(picture), source, restorer.folds) if steers else known[k]
             plain = base.psnrs[k]
             if bare:
                 return Prediction(restorer.plain(picture), plain, False)
             steered = Steered(told[k] if told else 0, blocks)
             output = restorer.predict(picture, steered=steered)
-            psnrs = plane_psnrs(output, self.frames[k].planes, self.info.format.peak)
-            found = self._partly(restorer, Prediction(output, psnrs, True, steered), k, base, picture, price)
-            if weighted(plain) > weighted(found.psnrs):
+            psnrs = plane_psnrs(output, source, self.info.format.peak)
+            if steers:
+                found = Prediction(output, psnrs, True, steered)
+                return compared(found, restorer.plain(picture), source, restorer.folds)
+            if weighted(plain) > weighted(psnrs):
                 return Prediction(restorer.plain(picture), plain, False)
-            return found
+            return Prediction(output, psnrs, True, steered)
 
         size = 0 if restorer.history.maxlen else 8 * self.info.width * self.info.height
         return apart(predicted, ((k, base.pictures[k]) for k in wanted), size)

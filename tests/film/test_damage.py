@@ -261,7 +261,7 @@ def test_fault_is_named_with_its_time_and_best_effort_goes_on(
     else:
         assert [f.pts for f in whole] == list(found)
     later = read_segment(list(FilmReader(path).units())[-1 - (LENGTHS[2] - 1)].payloads[0])
-    depends = later.head_kind == payload.HEAD_DIFFERENCE and any("head" in p or "header" in p for p in film.problems)
+    depends = later.head_sent == payload.HEAD_DIFFERENCE and any("head" in p or "header" in p for p in film.problems)
     for k, frame in enumerate(whole):
         if k < SECOND.start or (k >= SECOND.stop and not depends):
             assert same_planes(found[frame.pts], frame), f"picture {k} is not concerned"

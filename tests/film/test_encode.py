@@ -30,6 +30,7 @@ from codec.segment import payload
 from codec.segment.choice import Choice, Chooser
 from codec.segment.head import read_pretrained, write_pretrained
 from codec.segment.payload import SegmentHeader
+from codec.segment.steering import split_steering
 from codec.settings import Settings
 from tests.makers import LAVISH, drawn_frames, same_planes, scene_frames, shorten, write_frames
 
@@ -225,7 +226,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_segments_adapt_the_head_of_the_program(pretrained: Path, tmp_path: Path) -> None:
     found = [header for _, header in headers(pretrained)]
-    assert [(h.head_kind, h.reference, h.history) for h in found] == [(payload.PRETRAINED_HEAD, 1, 0)] * 3
+    assert [(h.head_sent, h.reference, h.history) for h in found] == [(payload.PRETRAINED_HEAD, 1, 0)] * 3
     assert any(len(h.head) > 1 for h in found), "at least one changes it"
     whole = decoded(pretrained)
     assert checksums_hold(pretrained, whole)
@@ -241,7 +242,7 @@ def test_a_shipped_head_alone_costs_a_byte(
     monkeypatch.setattr("codec.segment.choice.fit_restorer", lambda *args, **options: None)
     codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     found = [header for _, header in headers(tmp_path / "out.nvc")]
-    used = [h for h in found if h.head_kind == payload.PRETRAINED_HEAD]
+    used = [h for h in found if h.head_sent == payload.PRETRAINED_HEAD]
     assert used and all(len(h.head) == 1 for h in used)
     assert checksums_hold(tmp_path / "out.nvc", decoded(tmp_path / "out.nvc"))
 
@@ -259,8 +260,8 @@ def test_a_difference_to_a_shipped_head_is_told_what_that_is(
     source = write_frames(tmp_path / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
     codec.encode(source, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     found = [header for _, header in headers(tmp_path / "out.nvc")]
-    assert found[0].head_kind == payload.PRETRAINED_HEAD
-    assert payload.HEAD_DIFFERENCE in [h.head_kind for h in found[1:]]
+    assert found[0].head_sent == payload.PRETRAINED_HEAD
+    assert payload.HEAD_DIFFERENCE in [h.head_sent for h in found[1:]]
     whole = decoded(tmp_path / "out.nvc")
     assert checksums_hold(tmp_path / "out.nvc", whole)
     tick = codec.open(tmp_path / "out.nvc").info.time_base
@@ -268,8 +269,10 @@ def test_a_difference_to_a_shipped_head_is_told_what_that_is(
 
     def told_otherwise(units: list[Any]) -> None:
         header = payload.read_segment(units[0].payloads[0])
-        base_q, change = read_pretrained(header.head)
-        other = replace(header, head=write_pretrained(base_q - 1, change), used=bytes(len(header.used)))
+        begin = len(header.head) - len(split_steering(header.head)[1]) if header.steered else 0
+        base_q, change = read_pretrained(header.head[begin:])
+        head = header.head[:begin] + write_pretrained(base_q - 1, change)
+        other = replace(header, head=head, used=bytes(len(header.used)))
         units[0] = replace(units[0], payloads=(payload.write_segment(other), *units[0].payloads[1:]))
 
     reader = FilmReader(tmp_path / "out.nvc")

@@ -12,7 +12,7 @@ from codec.base.resample import base_size
 from codec.errors import FormatError
 from codec.frames import PlaneFormat, folds_of
 from codec.loss.entropy import geometric_counts
-from codec.segment.fit_steering import chosen_blocks, steering_of
+from codec.segment.fit_steering import chosen_blocks, gains_of, steering_of
 from codec.segment.head import Head
 from codec.segment.restore import Restorer
 from codec.segment.steering import (
@@ -158,8 +158,10 @@ def test_blocks_are_chosen_by_what_their_bits_are_worth() -> None:
     put_blocks(head, worse, harmed, folds)
     plain = [p.copy() for p in worse]
     put_blocks(plain, better, harmed, folds)
-    blocks, bits = chosen_blocks(head, plain, source, folds, 1e-3)
-    assert np.array_equal(blocks, 1 - harmed) and 4 < bits < 40
-    assert chosen_blocks(head, plain, source, folds, 10.0)[0].all(), "not at any price"
-    assert chosen_blocks(better, worse, source, folds, 1e-3)[0].all()
-    assert not chosen_blocks(worse, better, source, folds, 1e-3)[0].any()
+    gains = gains_of(head, plain, source, folds)
+    for last in (None, np.ones(shape, np.uint8)):
+        blocks, bits = chosen_blocks(gains, last, 1e-3)
+        assert np.array_equal(blocks, 1 - harmed) and 1 < bits < 60
+    assert chosen_blocks(gains, np.ones(shape, np.uint8), 10.0)[0].all(), "not at any price"
+    assert chosen_blocks(gains_of(better, worse, source, folds), None, 1e-3)[0].all()
+    assert not chosen_blocks(gains_of(worse, better, source, folds), None, 1e-3)[0].any()
