@@ -284,7 +284,7 @@ def test_an_export_holds_the_page_and_its_heads(page: Path, tmp_path: Path) -> N
     done = export(target, folder=page, listen=told.append)
     files = {path.relative_to(target).as_posix(): path.read_bytes() for path in target.rglob("*") if path.is_file()}
     assert files == page_files(page)
-    assert {"index.html", "draw/main.js", "film.bin"} <= set(files)
+    assert {"index.html", "draw/main.js", "heads/film1.bin"} <= set(files)
     assert "notes.md" not in files
     assert told == [done]
     assert done == PlayerExported(str(target), len(files), sum(map(len, files.values())))
@@ -296,11 +296,11 @@ def test_an_export_replaces_nothing_of_others_unless_it_may(page: Path, tmp_path
     export(target, folder=page)  # the same again
     (target / "index.html").write_text("mine")
     (target / "own.txt").write_text("mine as well")
-    (target / "film.bin").unlink()
+    (target / "heads/film1.bin").unlink()
     with pytest.raises(TargetExists, match=r"index\.html exists already and is another; --overwrite replaces it"):
         export(target, folder=page)
     assert (target / "index.html").read_text() == "mine"
-    assert not (target / "film.bin").exists(), "nothing is written"
+    assert not (target / "heads/film1.bin").exists(), "nothing is written"
     export(target, folder=page, overwrite=True)
     assert (target / "index.html").read_bytes() == (page / "index.html").read_bytes()
     assert (target / "own.txt").read_text() == "mine as well"
