@@ -100,14 +100,14 @@ MEASURE = """async ([way, count, address]) => {
   const head = segment.head && new Head(segment.head, header.chroma);
   const { columns, rows } = gridOf(header);
   const products = head ? head.layers.reduce((sum, { weight }) => sum + weight.length, 0) * columns * rows : 0;
-  let predict = (base, k) => restorer.predict(base, k);
+  let predict = (base, k) => restorer.predict(base, k, read[k].steered);
   if (way !== 'javascript') {
     const opened = way === 'webgl2' ? openGl() : await openDevice(navigator.gpu);
     const feature = 'packed_4x8_integer_dot_product';
     if (!opened || (way === 'packed' && !navigator.gpu.wgslLanguageFeatures.has(feature))) return { missing: 'none' };
     const gpu = way === 'webgl2' ? new GlRestorer(opened, header) : new GpuRestorer(opened, header, [way === 'packed']);
     const prepared = head && gpu.prepare(head);
-    predict = (base) => gpu.predict(base, prepared);
+    predict = (base, k) => gpu.predict(base, prepared, read[k].steered);
   }
   const [first] = await timed(() => predict(bases[0], 0));
   const alone = [];
@@ -127,7 +127,7 @@ MEASURE = """async ([way, count, address]) => {
   for (const [k, unit] of read.entries()) {
     if (unit.segment !== segment) break;
     const used = (segment.header.used[k >> 3] >> (k & 7)) & 1;
-    const predicted = head && !used ? restorer.predict(bases[k], k) : planes[k];
+    const predicted = head && !used ? restorer.predict(bases[k], k, unit.steered) : planes[k];
     const [took, found] = await timed(() => restorer.complete(predicted, unit.residual));
     if (kind) loss.push(took);
     const [summed, sum] = await timed(() => checksum(found, k % group ? crc : 0));

@@ -21,10 +21,12 @@ def page_files(folder: Traversable | None = None) -> dict[str, bytes]:
     folder = folder or files(__package__) / "player"
     if not (folder / INDEX).is_file():
         raise InputError("the player's page is not there; NVC has to be installed again")
-    heads = files("heads.restorer")
-    names = (*FILM_HEADS.values(), *STILL_HEADS.values())
-    needed = {name: (heads / name).read_bytes() for name in names}
-    return _found(folder) | needed | {TABLES: (files("splat") / TABLES).read_bytes()}
+    heads = {
+        f"heads/{kind}{number}.bin": (files("heads.restorer") / name).read_bytes()  # a page finds them by their number
+        for kind, names in (("film", FILM_HEADS), ("still", STILL_HEADS))
+        for number, name in names.items()
+    }
+    return _found(folder) | heads | {TABLES: (files("splat") / TABLES).read_bytes()}
 
 
 def type_of(path: str) -> str:

@@ -27,8 +27,9 @@ function differences({ segment, head, pictures, baseSize, checksums }) {
   const layers = head?.layers.map((layer) => ({ ...layer, weight: arrayOf(layer.weight), bias: arrayOf(layer.bias) }));
   const restorer = new Restorer(segment, head && { ...head, layers });
   let crc = 0;
-  pictures.forEach(({ base, payload, planes }, k) => {
-    const predicted = restorer.predict(planesOf(base, shapesOf(...baseSize, 1)), k);
+  pictures.forEach(({ base, steered, payload, planes }, k) => {
+    const told = steered && { ...steered, blocks: steered.blocks && arrayOf(steered.blocks) };
+    const predicted = restorer.predict(planesOf(base, shapesOf(...baseSize, 1)), k, told);
     const decoded = restorer.complete(predicted, payload && arrayOf(payload));
     planes.forEach((plane, p) => {
       const wanted = arrayOf(plane);

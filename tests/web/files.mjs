@@ -12,6 +12,8 @@ const { NvcError, crc32 } = await module('files/bytes.js');
 const { fileSource, urlSource } = await module('files/source.js');
 const { split, sequenceHeader } = await module('files/obu.js');
 const { readProperties, readSegment, readStill, readTracks, unitPayloads } = await module('restore/payload.js');
+const { derived } = await module('restore/derived.js');
+const { splitSteering, Steering } = await module('restore/steering.js');
 const { decodeLayers, readHead, readHeadFile, stillHead } = await module('restore/weights.js');
 const { isAvif, openStill } = await module('files/avif.js');
 const { open } = await module('files/film.js');
@@ -100,6 +102,17 @@ function still({ heads, ...job }) {
   return { ...shown, parts, crcs, header: numbers(header), head: head && { ...head, layers: layersOf(head.layers) } };
 }
 
+/** How a head is steered, picture by picture. */
+function steering({ head, used, told, ...header }) {
+  const segment = { ...header, head: bytesOf(head), used: bytesOf(used) };
+  const read = new Steering(segment, told);
+  const pictures = Array.from({ length: segment.frames }, (_, k) => {
+    const found = read.of(k);
+    return found?.blocks ? { ...found, blocks: [...found.blocks] } : found;
+  });
+  return { pictures, rest: splitSteering(segment.head).coded.length };
+}
+
 /** Opens a damaged file as its beginning says, and reads all of it. */
 async function damaged(job) {
   const head = bytesOf(job.data);
@@ -129,14 +142,19 @@ async function ranges({ path, wanted, server }) {
 }
 
 const JOBS = {
-  film, seeks, units, still, damaged, ranges,
+  film, seeks, units, still, damaged, ranges, steering,
   crc: ({ data, cut }) => crc32(bytesOf(data).subarray(cut), crc32(bytesOf(data).subarray(0, cut))),
   weights: ({ data, shapes, base, change }) =>
     layersOf(decodeLayers(bytesOf(data), shapes, base && layersFrom(base), change)),
   segmentHeader: ({ data }) => numbers(readSegment(bytesOf(data))),
   stillHeader: ({ data }) => numbers(readStill(bytesOf(data))),
-  headFile: ({ path }) => {
-    const file = readHeadFile(new Uint8Array(readFileSync(path)));
+  segmentHead: ({ data, heads }) => readHead(readSegment(bytesOf(data)), null, filesOf(heads)).identity,
+  headFile: (job) => {
+    const file = readHeadFile(fileOf(job));
+    return { ...file, layers: layersOf(file.layers) };
+  },
+  derivedHead: ({ chroma, ...job }) => {
+    const file = derived(readHeadFile(fileOf(job)), chroma);
     return { ...file, layers: layersOf(file.layers) };
   },
   memory: peak,

@@ -8,6 +8,7 @@ const module = (name) => import(new URL(name, player));
 
 const { baseSize, newPlane, shapesOf } = await module('restore/planes.js');
 const { channelsOf, corrections, FINE, Head, predict } = await module('restore/prediction.js');
+const { blocksOf, putPlain, toldOf } = await module('restore/steering.js');
 const { plainPrediction, upscale } = await module('restore/upscale.js');
 const { GpuRestorer, openDevice, waysOf } = await module('gpu/gpu.js');
 const { GlRestorer, openGl } = await module('gpu/webgl.js');
@@ -77,11 +78,16 @@ async function compare(make, film, number, how) {
   const restorer = make(film);
   const prepared = restorer.prepare(head);
   const bases = [0, 1, 2].map(() => drawnBase(film, draw));
-  // three are asked for at once; the second without the head
-  const read = bases.map((base, k) => restorer.predict(base, k === 1 ? null : prepared));
+  // three are asked for at once; the first with some of the head's blocks, the second without the head
+  const { columns, rows } = blocksOf(film);
+  const blocks = Uint8Array.from({ length: columns * rows }, (_, at) => (at + number) % 2);
+  const steered = [{ difference: draw(65) - 32, blocks }, null, null];
+  const read = bases.map((base, k) => restorer.predict(base, k === 1 ? null : prepared, steered[k]));
   for (const [k, base] of bases.entries()) {
     const upscaled = upscale(base, film);
-    const wanted = k === 1 ? plainPrediction(upscaled, film.depth) : predict(head, upscaled, film);
+    const plain = plainPrediction(upscaled, film.depth);
+    const wanted = k === 1 ? plain : predict(head, upscaled, film, toldOf(told, steered[k]));
+    if (steered[k]?.blocks) putPlain(wanted, plain, blocks, film);
     const wrong = differing(wanted, await read[k]);
     const values = new Set(wanted[0].samples).size;
     if (wrong || (values < 2 && film.width > 1)) {
@@ -156,7 +162,7 @@ async function all() {
       for (const depth of how === modes[0][0] ? [8, 10] : [count % 2 ? 8 : 10]) {
         const scales = query.get('all') ? [0, 1, 2, 3, 4] : [count % 5];
         for (const scale of scales) {
-          const size = count % 2 ? { width: 49, height: 37 } : { width: 34, height: 51 };
+          const size = count % 2 ? { width: 67, height: 21 } : { width: 22, height: 65 };
           await compare(make, { ...size, chroma, depth, scale }, count++, how);
         }
       }

@@ -65,7 +65,8 @@ async function finds({ times, ...job }) {
   return found;
 }
 
-/** The units from the first keyframe on: number in the segment, why that is not restored, checksum of the residual. */
+/** The units from the first keyframe on: number in the segment, why that is not restored, the head's identity, checksum
+ * of the residual, how the head is steered. */
 async function units(job) {
   const track = trackOf(await open(sourceOf(job)), 'video');
   const read = new Units(track, new Pretrained(job.beside ?? 'file:///'));
@@ -73,8 +74,9 @@ async function units(job) {
   const found = [];
   const keys = [];
   for (let i = 0; i < track.count; i++) if (track.sample(i).key) keys.push(i);
-  for await (const { number, segment, residual } of read.from(keys[job.since ?? 0])) {
-    found.push([number, segment.missing, segment.head?.identity ?? null, residual && crc32(residual)]);
+  for await (const { number, segment, residual, steered } of read.from(keys[job.since ?? 0])) {
+    const told = steered?.blocks ? { ...steered, blocks: [...steered.blocks] } : steered;
+    found.push([number, segment.missing, segment.head?.identity ?? null, residual && crc32(residual), told]);
   }
   return found;
 }

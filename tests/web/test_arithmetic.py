@@ -26,6 +26,7 @@ from codec.segment.head import Head
 from codec.segment.opened import BasePicture, OpenSegment
 from codec.segment.payload import CHROMA, SCALE, read_residual
 from codec.segment.restore import Restorer
+from codec.segment.steering import Steered, blocks_of
 from heads.restorer.spec import HeadSpec
 from tests.heads.drawn_heads import drawn_head
 from tests.makers import GOLDEN
@@ -55,9 +56,12 @@ def _head(head: Head | None) -> dict[str, Any] | None:
     return {"layers": layers, "baseQ": head.base_q if head.spec.base_q else None, "adds": head.spec.adding}
 
 
-def _picture(base: Sequence[Plane], payload: bytes | None, planes: Sequence[Plane]) -> dict[str, Any]:
+def _picture(
+    base: Sequence[Plane], payload: bytes | None, planes: Sequence[Plane], steered: Steered | None
+) -> dict[str, Any]:
     return {
         "base": [_array(plane) for plane in base],
+        "steered": steered and {"difference": steered.difference, "blocks": _array(steered.blocks.ravel())},
         "payload": None if payload is None else _array(payload),
         "planes": [_array(plane) for plane in planes],
     }
@@ -85,7 +89,8 @@ def _of_film(path: Path) -> Iterator[dict[str, Any]]:
         assert isinstance(picture, BasePicture)
         payload = read_residual(picture.payloads[0]) if picture.payloads else None
         pictures = segments.setdefault(id(picture.segment), (picture.segment, []))[1]
-        pictures.append(_picture(picture.base, payload, planes))
+        assert not isinstance(picture.steered, str)
+        pictures.append(_picture(picture.base, payload, planes, picture.steered))
         return planes
 
     with patch.object(decoder.SegmentDecoder, "_completed", completed):
@@ -131,14 +136,18 @@ def _base(size: tuple[int, int], rng: np.random.Generator, moved: int = 0) -> li
 def _drawn(
     fmt: PlaneFormat, size: tuple[int, int], scale: Fraction, head: Head | None, step: int, seed: int
 ) -> dict[str, Any]:
-    """A segment of four drawn pictures: the head predicts all but the second; the last has nothing to correct."""
+    """A segment of four drawn pictures: the head predicts all but the second, and is steered where `seed` is odd; the
+    last has nothing to correct."""
     rng = np.random.default_rng(seed)
     restorer = Restorer(fmt, *size, scale, head)
     coder = LossCoder(fmt, *size, LossSettings(TRANSFORM, step)) if step else None
     pictures, shown = [], []
     for k in range(4):
-        base = _base(base_size(*size, scale), rng, k)
-        output: Sequence[Plane] = restorer.predict(base, head is not None and k != 1)
+        base, steered = _base(base_size(*size, scale), rng, k), None
+        if head and k != 1 and seed % 2:
+            blocks = (rng.random(blocks_of(*size)) < k / 3).astype(np.uint8)  # none, some, all
+            steered = Steered(int(rng.integers(-9, 10)), blocks)
+        output: Sequence[Plane] = restorer.predict(base, head is not None and k != 1, steered)
         payload: bytes | None = None
         if coder:
             noise = [rng.normal(0, 4 << (fmt.depth - 8), plane.shape) for plane in output]
@@ -149,7 +158,7 @@ def _drawn(
             still = output if k == 3 else source  # nothing is left to correct in the last
             payload, output = coder.encode(still, output, 1.0)
             payload = payload or None
-        pictures.append(_picture(base, payload, output))
+        pictures.append(_picture(base, payload, output, steered))
         shown.append(output)
     rest: dict[str, Any] = {"loss_kind": TRANSFORM.film, "loss_step": step} if step else {}
     if head:
@@ -197,7 +206,7 @@ def test_heads_of_every_layout_predict_alike(scale: Fraction, tmp_path: Path) ->
         layers, width = shapes[k % 3]
         spec = HeadSpec(channels_of(fmt.chroma), 0, layers, width, base_q=k % 2 == 1, adding=k % 3 == 2)
         head = Head(spec, tuple(drawn_head(spec, k)), base_q=(-128, 100, 127)[k % 3] if spec.base_q else 0)
-        cases.append(_drawn(fmt, (49, 37), scale, head, 0, k))
+        cases.append(_drawn(fmt, (67, 23) if k % 4 > 1 else (23, 67), scale, head, 0, k))
         cases.append(_drawn(fmt, (34, 51), scale, None, 0, k))
     assert _differences(cases, tmp_path) == [SAME] * len(cases)
 

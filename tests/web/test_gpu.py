@@ -13,12 +13,13 @@ import pytest
 
 from bench.checks.player import SOFTWARE
 from tests.web.browser import CHROMIUM, first_picture, new_page, show, statistics, until
+from tests.web.films import COUNT, steered_film
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 EXACT = ("head-v1", "enlarged-v1", "shipped-v1", "tracks-v1")
 FLAGS = ["--no-sandbox", *SOFTWARE["webgl2"]]  # WebGL2 without a GPU, no WebGPU
-ALL = "document.getElementById('statistics').textContent.includes('8 of 8 pictures')"
+ALL = "document.getElementById('statistics').textContent.includes('{0} of {0} pictures')"
 # pictures take a second each to be read, one after the other, until `delay` is changed
 SLOW = """globalThis.delay = 1000;
 const map = GPUBuffer.prototype.mapAsync;
@@ -88,12 +89,17 @@ def _shows_exactly(page: Any, name: str) -> None:
     until(page, "document.getElementById('words').hidden")
 
 
-def _plays_exactly(page: Any, name: str, by: str) -> None:
-    show(page, GOLDEN / f"{name}.nvc")
+@pytest.fixture(scope="module")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return steered_film(tmp_path_factory.mktemp("films") / "steered.nvc")
+
+
+def _plays_exactly(page: Any, film: Path, by: str, pictures: int = 8) -> None:
+    show(page, film)
     first_picture(page)
     for key in "iw ":
         page.keyboard.press(key)
-    until(page, ALL)
+    until(page, ALL.format(pictures))
     assert f"head, by {by}" in statistics(page)
     until(page, "document.getElementById('words').hidden")
 
@@ -106,7 +112,7 @@ def test_shaders_of_webgl_equal_the_reference(gl_browser: Any, served: str) -> N
 @pytest.mark.parametrize("name", EXACT)
 def test_golden_film_is_exact_by_webgl(gl_browser: Any, name: str) -> None:
     with new_page(gl_browser) as page:
-        _plays_exactly(page, name, "WebGL2")
+        _plays_exactly(page, GOLDEN / f"{name}.nvc", "WebGL2")
         assert "Heads run by WebGL2" in page.locator("#note").text_content()
 
 
@@ -123,8 +129,22 @@ def test_shaders_of_webgpu_equal_the_reference(page: Any, served: str) -> None:
 
 
 def test_film_is_exact_in_javascript(page_without_webgpu: Any) -> None:
-    _plays_exactly(page_without_webgpu, "shipped-v1", "JavaScript")
+    _plays_exactly(page_without_webgpu, GOLDEN / "shipped-v1.nvc", "JavaScript")
     assert "Heads run in JavaScript" in page_without_webgpu.locator("#note").text_content()
+
+
+def test_steered_film_is_exact_by_webgpu(page: Any, steered: Path) -> None:
+    _plays_exactly(page, steered, "WebGPU", COUNT)
+    assert "pretrained, steered" in statistics(page)["head"]
+
+
+def test_steered_film_is_exact_by_webgl(gl_browser: Any, steered: Path) -> None:
+    with new_page(gl_browser) as page:
+        _plays_exactly(page, steered, "WebGL2", COUNT)
+
+
+def test_steered_film_is_exact_in_javascript(page_without_webgpu: Any, steered: Path) -> None:
+    _plays_exactly(page_without_webgpu, steered, "JavaScript", COUNT)
 
 
 def test_slow_heads_let_the_base_play_and_say_so(browser: Any) -> None:
@@ -139,4 +159,4 @@ def test_slow_heads_let_the_base_play_and_say_so(browser: Any) -> None:
             page.keyboard.press(key)
         until(page, "document.getElementById('seek').value < 0.01")
         page.keyboard.press(" ")
-        until(page, ALL)
+        until(page, ALL.format(8))

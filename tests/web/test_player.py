@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPConnection
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -28,10 +29,11 @@ from codec.web.pages import page_files
 from codec.web.player import play, shown
 from codec.web.presence import Presence
 from codec.web.resources import TYPES
-from heads.restorer.store import FILM_HEADS
+from heads.restorer.store import FILM_HEADS, STILL_HEADS
 from tests.makers import GOLDEN, Run, shell
 
 FILM = GOLDEN / "head-v1.nvc"
+HEADS = files("heads.restorer")
 LONG = 30.0  # seconds that nothing here takes
 
 
@@ -107,8 +109,9 @@ def test_the_page_its_modules_heads_and_the_film_are_there_and_nothing_else(page
         assert body == (page / (path or "index.html")).read_bytes()
     source = parse_qs(watched.address.query)["src"][0]
     assert watched.get(source) == (200, "video/mp4", FILM.read_bytes())
-    for name in FILM_HEADS.values():
-        assert watched.get(name)[2].startswith(b"NVCH")
+    for kind, names in (("film", FILM_HEADS), ("still", STILL_HEADS)):
+        for number, name in names.items():
+            assert watched.get(f"heads/{kind}{number}.bin")[2] == (HEADS / name).read_bytes()
     for path in ("notes.md", "draw", "draw/", "film/", "film/shipped-v1.nvc", "pages.py"):
         assert watched.get(path)[0] == 404
     watched.alive().close()
@@ -281,7 +284,7 @@ def test_an_export_holds_the_page_and_its_heads(page: Path, tmp_path: Path) -> N
     done = export(target, folder=page, listen=told.append)
     files = {path.relative_to(target).as_posix(): path.read_bytes() for path in target.rglob("*") if path.is_file()}
     assert files == page_files(page)
-    assert {"index.html", "draw/main.js", "film.bin"} <= set(files)
+    assert {"index.html", "draw/main.js", "heads/film1.bin"} <= set(files)
     assert "notes.md" not in files
     assert told == [done]
     assert done == PlayerExported(str(target), len(files), sum(map(len, files.values())))
@@ -293,11 +296,11 @@ def test_an_export_replaces_nothing_of_others_unless_it_may(page: Path, tmp_path
     export(target, folder=page)  # the same again
     (target / "index.html").write_text("mine")
     (target / "own.txt").write_text("mine as well")
-    (target / "film.bin").unlink()
+    (target / "heads/film1.bin").unlink()
     with pytest.raises(TargetExists, match=r"index\.html exists already and is another; --overwrite replaces it"):
         export(target, folder=page)
     assert (target / "index.html").read_text() == "mine"
-    assert not (target / "film.bin").exists(), "nothing is written"
+    assert not (target / "heads/film1.bin").exists(), "nothing is written"
     export(target, folder=page, overwrite=True)
     assert (target / "index.html").read_bytes() == (page / "index.html").read_bytes()
     assert (target / "own.txt").read_text() == "mine as well"

@@ -20,7 +20,8 @@ from codec.frames import PlaneFormat, VideoInfo, checksum
 from codec.loss.coder import LossCoder, LossSettings
 from codec.loss.modes import TRANSFORM
 from codec.segment.head import read_head
-from codec.segment.payload import CHROMA, read_segment, write_segment
+from codec.segment.payload import CHROMA, STEERED, WHOLE_HEAD, read_segment, write_segment
+from codec.segment.steering import Steered, blocks_of, write_steering
 from codec.wire import obu
 from codec.wire.obu import TemporalUnit
 from heads.layers import EXACT
@@ -406,6 +407,30 @@ def test_segments_of_other_pictures_are_refused(tmp_path: Path) -> None:
         assert words in answer.get("error", ""), (words, answer)
 
 
+def test_steering_is_read_from_the_start_of_each_segment(tmp_path: Path) -> None:
+    """Of segments with a whole head; damage is of one of them, from the picture on where it is noticed."""
+    first = read_segment(next(FilmReader(GOLDEN / "head-v1.nvc").units()).payloads[0])
+    shape = blocks_of(first.width, first.height)
+    rng = np.random.default_rng(2)
+    told = [Steered(0, rng.integers(0, 2, shape, np.uint8)) for _ in range(7)]
+    good = write_steering(told, False)
+    bad = (len(good) + 6).to_bytes(3) + good[3:] + bytes(8) + b"\1"
+
+    def changed(k: int, units: Units) -> Units:
+        head = (bad if k == 1 else good) + first.head
+        header = replace(first, head_kind=STEERED | WHOLE_HEAD, head=head, used=b"\x7f")
+        return [replace(units[0], payloads=(write_segment(header),)), *units[1:]]
+
+    path = repeated(tmp_path / "film.nvc", "head", 3, changed)
+    jobs = [{"do": "units", "path": str(path), "since": since} for since in (0, 2)]
+    whole, last = found(in_node("reading.mjs", jobs, tmp_path))
+    wanted: list[Any] = [s.blocks.ravel().tolist() for s in told]
+    read = [(unit[4] and unit[4]["blocks"]) or [1] * (shape[0] * shape[1]) for unit in whole[:7]]
+    assert read == wanted and whole[7][4] is None
+    assert whole[16:] == whole[:8] == last and whole[8:15] == whole[:7]
+    assert "the steering of the head is damaged" in whole[15][4] and whole[15][1] is None
+
+
 def test_heads_are_looked_for_in_so_many_segments(tmp_path: Path) -> None:
     """A film of many segments, each but the first one with the head of the one before."""
     first = read_segment(next(FilmReader(GOLDEN / "head-v1.nvc").units()).payloads[0])
@@ -434,16 +459,20 @@ def test_groups_end_where_the_header_says(tmp_path: Path) -> None:
     }  # fmt: skip
     one = {**segment, "group": 1}
     messages: list[dict[str, Any]] = [
-        {"do": "open", "id": k, "segment": told, "head": None, "restored": True} for k, told in ((1, segment), (2, one))
+        {"do": "open", "id": k, "segment": told, "head": None, "restored": True}
+        for k, told in ((1, segment), (2, one), (3, one))
     ]
     messages += [{"do": "picture", "id": 2, "ticket": k, "number": k} for k in (0, 1, 2)]
     messages += [{"do": "picture", "id": 1, "ticket": 9, "number": 1}]  # its group has another picture before
     messages += [{"do": "picture", "id": 2, "ticket": 10, "number": 0, "payload": [1]}]
+    messages += [{"do": "picture", "id": 3, "ticket": 11, "number": 0, "steered": "its steering is damaged"}]
+    messages += [{"do": "picture", "id": 3, "ticket": 12, "number": 1, "payload": [1]}]  # which is not looked at
     (answers,) = found(in_node("reading.mjs", [{"do": "worker", "messages": messages}], tmp_path))
-    assert [answer["group"] for answer in answers] == [0, 1, None, None, 0]
-    assert [answer["exact"] for answer in answers] == [True, True, False, False, True]
-    assert [bool(answer["error"]) for answer in answers] == [False, False, True, False, True]
+    assert [answer["group"] for answer in answers] == [0, 1, None, None, 0, 0, 1]
+    assert [answer["exact"] for answer in answers] == [True, True, False, False, True, True, True]
+    assert [bool(answer["error"]) for answer in answers] == [False, False, True, False, True, True, True]
     assert "more pictures" in answers[2]["error"]
+    assert [answer["error"] for answer in answers[5:]] == ["its steering is damaged"] * 2
 
 
 # ------------------------------------------------------------------------------------------ heads and loss-streams

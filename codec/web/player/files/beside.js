@@ -1,5 +1,13 @@
 /** Files of the program that lie beside the page: heads and tables. */
 
+/** Where a head of the program lies.
+ * @param {'film' | 'still'} kind of what it restores
+ * @param {number} number
+ * @returns {string} a name beside the page, which `codec/web/pages.py` gives it */
+export function headFileOf(kind, number) {
+  return `heads/${kind}${number}.bin`;
+}
+
 /** The bytes of one.
  * @param {string} name
  * @param {string} page address that it lies beside

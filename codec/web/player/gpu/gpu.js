@@ -11,10 +11,11 @@
 
 import { NvcError } from '../files/bytes.js';
 import { flatShader, layerShader, PACKED, plainShader } from './heads.wgsl.js';
-import { activationLayers, numbersOf, planOf, weightsOf, wordsIn, workOf } from './layers.js';
+import { activationLayers, numbersOf, planOf, TOLD_AT, weightsOf, wordsIn, workOf } from './layers.js';
 import { Portions, Turns } from './portions.js';
 import { baseSize, newPlane, shapesOf } from '../restore/planes.js';
 import { channelsOf, gridOf } from '../restore/prediction.js';
+import { toldOf } from '../restore/steering.js';
 import { factorsOf } from '../restore/upscale.js';
 import { BAND, downShader, foldShader, GROUP } from './upscale.wgsl.js';
 
@@ -62,6 +63,7 @@ export class GpuRestorer {
   #prediction; // view of the cells of the last prediction, of the film's depth
   #upscale; // passes
   #plain;
+  #some = null; // pass that writes the plain blocks of a picture whose head is steered, made when there is one
   #flat;
   #flatBytes; // buffers, one a plane
   #activations = []; // views of two textures
@@ -103,6 +105,21 @@ export class GpuRestorer {
   async #passesOf(prepared) {
     if (this.#ways.length > 1) await this.#choose(prepared);
     return (prepared.passes ??= this.#headPasses(prepared.head, this.#ways[0]));
+  }
+
+  /** The passes of a head, which is told what it is to be told of a picture, and those of its plain blocks. */
+  async #steered(prepared, steered) {
+    const passes = await this.#passesOf(prepared);
+    const { baseQ } = prepared.head;
+    const { queue } = this.#device;
+    if (baseQ !== null) queue.writeBuffer(passes[0].bound[1], TOLD_AT, Int32Array.of(toldOf(baseQ, steered)));
+    if (!steered?.blocks) return passes;
+    const blocks = Uint32Array.from(steered.blocks);
+    this.#some ??= this.#pass(plainShader(this.#film, true), {
+      1: this.#buffer('blocks', blocks), 2: this.#upscaled, 3: this.#prediction,
+    }, this.#cellGroups());
+    queue.writeBuffer(this.#some.bound[1], 0, blocks);
+    return [...passes, this.#some];
   }
 
   /** Keep the way of multiplying that is faster here, found by some rows of a head, and that head's passes. */
@@ -153,16 +170,18 @@ export class GpuRestorer {
   /** A picture's prediction. Several may be asked for; they are computed in that order.
    * @param {Plane[]} base 10-bit planes, 4:2:0
    * @param {ReturnType<GpuRestorer['prepare']> | null} head prepared; null where the head does not predict this picture
+   * @param {import('../restore/steering.js').Steered | null} [steered] how the head is
    * @param {AbortSignal} [signal] tells that nobody wants it any more
    * @returns {Promise<Plane[] | null>} planes of the film's depth; null where nobody wants it
    * @throws {NvcError} where the device has been lost */
-  async predict(base, head, signal) {
+  async predict(base, head, steered = null, signal = undefined) {
     await this.#turns.take();
     let staging;
     const since = performance.now();
     try {
       this.#write(base);
-      const passes = [...this.#upscale, ...(head ? await this.#passesOf(head) : [this.#plain]), ...this.#flat];
+      const predicting = head ? await this.#steered(head, steered) : [this.#plain];
+      const passes = [...this.#upscale, ...predicting, ...this.#flat];
       if (!(await this.#run(passes, signal))) return null;
       staging = this.#copied();
     } finally {

@@ -10,6 +10,7 @@
 import { layersOf, numbersOf, planOf, TAPS, weightsOf, wordsIn } from './layers.js';
 import { BASE_DEPTH, peakOf } from '../restore/planes.js';
 import { ACTIVATION_MAX, channelsOf, FINE, gridOf, MIDDLE } from '../restore/prediction.js';
+import { CELLS } from '../restore/steering.js';
 import { BEGIN, cellTargets } from './upscale.glsl.js';
 
 const OUTSIDE = '0x80808080u'; // four activations of 0
@@ -140,13 +141,15 @@ const predictionEnd = ({ vectors }) => Array.from({ length: vectors }, (_, l) =>
 
 /** The prediction without a head: min((U + 2) >> 2, 255) of 8 bits, U of 10; of a still 16 U.
  * @param {import('../restore/planes.js').Film} film
- * @returns {string} GLSL: `inputs` are the cells of U */
-export function plainShader(film) {
+ * @param {boolean} [some] whether only the blocks that a steered head does not predict are written
+ * @returns {string} GLSL: `inputs` are the cells of U, `blocks`, where only `some` are written, a texel a block */
+export function plainShader(film, some = false) {
   const layers = wordsIn(channelsOf(film.chroma).length);
   const rounded = film.still ? 'u << 4' : film.depth === 8 ? 'min((u + 2u) >> 2, 255u)' : 'u';
   const stores = Array.from({ length: layers }, (_, l) =>
     `  cells${l} = rounded(texelFetch(inputs, ivec3(cell, ${l}), 0));`);
-  return `${BEGIN}
+  return `${BEGIN}${some ? `
+uniform usampler2D blocks;` : ''}
 uniform usampler2DArray inputs;
 ${cellTargets(layers)}
 
@@ -156,7 +159,8 @@ uvec4 rounded(uvec4 u) {
 
 void main() {
   ivec2 cell = ivec2(gl_FragCoord.xy);
-${stores.join('\n')}
+${some ? `  if (texelFetch(blocks, cell / ${CELLS}, 0).r != 0u) discard;
+` : ''}${stores.join('\n')}
 }
 `;
 }

@@ -16,6 +16,7 @@
 import { layersOf, planOf, TAPS, wordsIn } from './layers.js';
 import { BASE_DEPTH, peakOf } from '../restore/planes.js';
 import { ACTIVATION_MAX, channelsOf, FINE, gridOf, MIDDLE } from '../restore/prediction.js';
+import { blocksOf, CELLS } from '../restore/steering.js';
 import { begin, GROUP } from './upscale.wgsl.js';
 
 export const PACKED = 'packed_4x8_integer_dot_product'; // the language feature that has dot4I8Packed
@@ -151,13 +152,18 @@ const predictionEnd = ({ vectors }) => Array.from({ length: vectors }, (_, l) =>
 
 /** The prediction without a head: min((U + 2) >> 2, 255) of 8 bits, U of 10; of a still 16 U.
  * @param {import('../restore/planes.js').Film} film
- * @returns {string} WGSL: binding 2 the cells of U, 3 those of the prediction */
-export function plainShader(film) {
+ * @param {boolean} [some] whether only the blocks that a steered head does not predict are written
+ * @returns {string} WGSL: binding 2 the cells of U, 3 those of the prediction; 1 the blocks, where only `some` are
+ *   written */
+export function plainShader(film, some = false) {
   const { columns, rows } = gridOf(film);
   const fine = film.still && 'u << vec4<u32>(4u)';
   const rounded = fine || (film.depth === 8 ? 'min((u + vec4<u32>(2u)) >> vec4<u32>(2u), vec4<u32>(255u))' : 'u');
   const layers = Array.from({ length: wordsIn(channelsOf(film.chroma).length) }, (_, l) => l);
-  return `
+  const block = `  let block = cell / ${CELLS};
+  if (blocks[block.y * ${blocksOf(film).columns} + block.x] != 0u) { return; }`;
+  return `${some ? `
+@group(0) @binding(1) var<storage, read> blocks: array<u32>;` : ''}
 @group(0) @binding(2) var inputs: texture_2d_array<u32>;
 @group(0) @binding(3) var outputs: texture_storage_2d_array<rgba16uint, write>;
 
@@ -168,6 +174,7 @@ fn rounded(u: vec4<u32>) -> vec4<u32> {
 ${begin(GROUP, GROUP)}
   let cell = vec2<i32>(id.xy);
   if (any(cell >= vec2<i32>(${columns}, ${rows}))) { return; }
+${some ? block : ''}
 ${layers.map((l) => `  textureStore(outputs, cell, ${l}, rounded(textureLoad(inputs, cell, ${l}, 0)));`).join('\n')}
 }
 `;

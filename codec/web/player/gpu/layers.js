@@ -84,6 +84,8 @@ export function weightsOf(head, i, packed, kind) {
   return out;
 }
 
+export const TOLD_AT = 4; // bytes that base_q lies behind the start of the numbers of layer 0
+
 /** Numbers beside the weights: s, base_q, two zeros; then a bias for each output, which holds what the sum of
  * activations less 128 lacks.
  * @param {Head} head

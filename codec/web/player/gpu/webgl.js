@@ -8,10 +8,11 @@
 
 import { NvcError } from '../files/bytes.js';
 import { blockOf, flatShader, layerShader, plainShader } from './heads.glsl.js';
-import { activationLayers, planOf, wordsIn, workOf } from './layers.js';
+import { activationLayers, planOf, TOLD_AT, wordsIn, workOf } from './layers.js';
 import { baseSize, newPlane, shapesOf } from '../restore/planes.js';
 import { Portions, Turns } from './portions.js';
 import { channelsOf } from '../restore/prediction.js';
+import { blocksOf, toldOf } from '../restore/steering.js';
 import { factorsOf } from '../restore/upscale.js';
 import { cellSize, CORNERS, downShader, foldShader } from './upscale.glsl.js';
 
@@ -45,6 +46,7 @@ export class GlRestorer {
   #prediction; // cells of the last prediction
   #upscale; // passes
   #plain;
+  #some = null; // pass that writes the plain blocks of a picture whose head is steered, made when there is one
   #flat;
   #flatSize; // of what is read
   #activations = [];
@@ -72,7 +74,8 @@ export class GlRestorer {
 
   /** Make a head ready, once for each segment.
    * @param {import('../restore/prediction.js').Head} head
-   * @returns {Pass[]} to be handed to `predict`; its memory is small, and freed with it
+   * @returns {{head: import('../restore/prediction.js').Head, passes: Pass[]}} to be handed to `predict`; its memory is
+   *   small, and freed with it
    * @throws {NvcError} where the GPU cannot compute it */
   prepare(head) {
     const gl = this.#gl;
@@ -88,22 +91,23 @@ export class GlRestorer {
       return this.#pass(code, textures, target, size, { part: i === last ? null : part, block, work: workOf(head, i) });
     }));
     this.#check();
-    return passes;
+    return { head, passes };
   }
 
   /** A picture's prediction. Several may be asked for; they are computed in that order.
    * @param {Plane[]} base 10-bit planes, 4:2:0
-   * @param {Pass[] | null} head prepared; null where the head does not predict this picture
+   * @param {ReturnType<GlRestorer['prepare']> | null} head prepared; null where the head does not predict this picture
+   * @param {import('../restore/steering.js').Steered | null} [steered] how the head is
    * @param {AbortSignal} [signal] tells that nobody wants it any more
    * @returns {Promise<Plane[] | null>} planes of the film's depth; null where nobody wants it
    * @throws {NvcError} where the context has been lost */
-  async predict(base, head, signal) {
+  async predict(base, head, steered = null, signal = undefined) {
     await this.#turns.take();
     let staging;
     const since = performance.now();
     try {
       this.#write(base);
-      const passes = [...this.#upscale, ...(head ?? [this.#plain]), ...this.#flat];
+      const passes = [...this.#upscale, ...(head ? this.#steered(head, steered) : [this.#plain]), ...this.#flat];
       if (!(await this.#run(passes, signal))) return null;
       staging = this.#copied();
     } finally {
@@ -114,6 +118,30 @@ export class GlRestorer {
     const planes = this.#planesOf(staging);
     this.#staging.push(staging);
     return planes;
+  }
+
+  /** The passes of a head, which is told what it is to be told of a picture, and those of its plain blocks. */
+  #steered({ head, passes }, steered) {
+    const gl = this.#gl;
+    if (head.baseQ !== null) {
+      const told = Int32Array.of(toldOf(head.baseQ, steered));
+      for (const { block } of passes.slice(0, planOf(head, 0).parts)) {
+        gl.bindBuffer(gl.UNIFORM_BUFFER, block);
+        gl.bufferSubData(gl.UNIFORM_BUFFER, TOLD_AT, told);
+      }
+    }
+    if (!steered?.blocks) return passes;
+    const { columns: width, rows: height } = blocksOf(this.#film);
+    this.#some ??= this.#somePass({ width, height });
+    const { texture } = this.#some.textures[0][1];
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, gl.RED_INTEGER, gl.UNSIGNED_BYTE, steered.blocks);
+    return [...passes, this.#some];
+  }
+
+  #somePass(size) {
+    const textures = { blocks: this.#texture(this.#gl.R8UI, size), inputs: this.#upscaled };
+    return this.#pass(plainShader(this.#film, true), textures, this.#prediction, cellSize(this.#film));
   }
 
   /** Free what the GPU holds. */

@@ -202,7 +202,7 @@ export class Pictures {
     const idle = this.#options.baseOnly || (this.#early(unit) && !unit.segment.header.loss_kind);
     if (this.#closed || idle) return { base, planes: null, since, idle };
     this.#options.restoring.open(unit.segment);
-    const planes = this.#options.restoring.predict(unit.segment, unit.number, base, this.#stop.signal);
+    const planes = this.#options.restoring.predict(unit, base, this.#stop.signal);
     planes.catch(() => {}); // it is waited for when its turn has come
     if (!this.#begun && !this.#early(unit)) {
       this.#begun = true;
@@ -213,13 +213,12 @@ export class Pictures {
 
   async #finish(unit, { base, planes, since, idle }) {
     if (this.#closed) return;
-    const { segment, number } = unit;
     const picture = { ...shownOf(unit), base, planes: null, words: this.#options.words, unit };
     if (!idle) {
       const { restoring, statistics } = this.#options;
       const predicted = await planes;
       if (this.#closed) return;
-      const done = await restoring.finish(segment, number, predicted, base, unit.residual);
+      const done = await restoring.finish(unit, predicted, base);
       const now = performance.now();
       statistics.restored(now - Math.max(since, this.#restored));
       this.#restored = now;

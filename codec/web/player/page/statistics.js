@@ -1,5 +1,7 @@
 /** What is counted while a film plays: exact pictures, bytes by part, milliseconds. */
 
+import { isSteered, sentAs } from '../restore/payload.js';
+
 const WINDOW = 1000; // milliseconds over which pictures a second are counted
 const SMOOTH = 0.1; // weight of the newest measurement in a mean
 const PACED = [2, 9]; // least and most measurements that a pace is told by
@@ -138,7 +140,7 @@ export function lines(statistics, { picture, restoring, clock, late }) {
 
 function headText({ head, header }) {
   if (!header.layers) return 'none';
-  const kind = ['', 'whole', 'difference', 'pretrained'][header.head_kind];
+  const kind = `${['', 'whole', 'difference', 'pretrained'][sentAs(header)]}${isSteered(header) ? ', steered' : ''}`;
   const parameters = head?.layers.reduce((sum, { weight, bias }) => sum + weight.length + bias.length, 0);
   return `${kind}, ${header.layers} layers of ${header.head_width}${parameters ? `, ${parameters} numbers` : ''}`;
 }

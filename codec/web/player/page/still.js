@@ -2,7 +2,7 @@
 
 import { answer } from './asking.js';
 import { openStill } from '../files/avif.js';
-import { bytesBeside } from '../files/beside.js';
+import { bytesBeside, headFileOf } from '../files/beside.js';
 import { NvcError } from '../files/bytes.js';
 import { placed } from '../drawing/colour.js';
 import { missingOf, needsBase } from '../restore/colours.js';
@@ -18,7 +18,6 @@ import { readHeadFile, stillHead } from '../restore/weights.js';
 
 const SIZE_MAX = 2 ** 29; // bytes of a file
 const BASE_LEAST = 16; // samples a side
-const HEAD_FILES = { 1: 'still.bin' }; // beside the page, by their numbers
 const EXACT = 'exact: its checksum is that of the file';
 const LOSSLESS = 10000; // of psnr: equal to the source
 
@@ -158,8 +157,7 @@ async function fineByGpu(base, still, head) {
 }
 
 async function headFile(number) {
-  const name = HEAD_FILES[number];
-  const data = name ? await bytesBeside(name, document.baseURI) : null;
+  const data = await bytesBeside(headFileOf('still', number), document.baseURI);
   if (!data) throw new NvcError(`the program's head ${number} of stills is not beside this page`);
   const file = readHeadFile(data);
   return () => file;

@@ -10,6 +10,7 @@ import { Bytes, NvcError, ascii, crc32 } from '../files/bytes.js';
 const VERSION = 1;
 export const KIND = { segment: 1, residual: 2, still: 3, tracks: 4, properties: 5 };
 export const HEAD = { none: 0, whole: 1, difference: 2, pretrained: 3 };
+const STEERED = 4; // of head_kind, with one of them that is a head
 export const LOSS = { off: 0, transform: 1, linear: 2, density: 3, wholeDensity: 4, light: 5 };
 export const BASE_Q_ZERO = 128; // a byte that tells of base_q is that much more
 
@@ -30,7 +31,7 @@ const SEGMENT = [
   ['frames', 16, 1, 65535],
   ['group', 8, 1, 255],
   ['psnr', 16, 0, 10000],
-  ['head_kind', 8, 0, 3],
+  ['head_kind', 8, 0, STEERED | HEAD.pretrained, [STEERED | HEAD.none]],
   ['history', 8, 0, 2],
   ['gate', 8, 0, 8],
   ['layers', 8, 0, 8],
@@ -142,7 +143,7 @@ export function unitPayloads(payloads, key) {
 
 /**
  * @typedef {object} Segment a segment's header: the fields of FORMAT.md by their names, as they are on the wire, and
- * @property {Uint8Array} head coded weights
+ * @property {Uint8Array} head steering, of a head that is steered, and coded weights
  * @property {Uint8Array} used bit k & 7 of byte k >> 3: whether the head predicts picture k; empty without a head
  * @property {Uint32Array} checksums of each group of pictures
  */
@@ -161,10 +162,11 @@ export function readSegment(payload) {
   demand(head || !(described.some(Boolean) || v.history || v.reference), 'a segment without a head describes one');
   demand(!head || (v.layers >= 2 && described.every(Boolean)), 'a head has too few layers, no channels or no bytes');
   demand(v.history > 0 === v.gate > 0 && v.gate !== 1, 'the gate does not fit the history');
-  demand(v.head_kind !== HEAD.whole || !v.reference, 'a whole head refers to another one');
+  demand(!isSteered(v) || !v.history, 'a head that sees earlier pictures is steered');
+  demand(sentAs(v) !== HEAD.whole || !v.reference, 'a whole head refers to another one');
   demand(
-    v.head_kind !== HEAD.pretrained || (v.reference && !v.history && !v.scale),
-    'a head of the program has no number, a history, or a base of another size',
+    sentAs(v) !== HEAD.pretrained || (v.reference && !v.history),
+    'a head of the program has no number, or a history',
   );
   const stepped = v.loss_kind === LOSS.transform;
   demand(v.loss_step > 0 === stepped, 'the quantiser step does not fit the kind of loss-stream');
@@ -179,6 +181,28 @@ export function readSegment(payload) {
     "a picture beyond the segment's last is said to use the head",
   );
   return segment;
+}
+
+/** How a segment's head is sent, whether it is steered or not.
+ * @param {{head_kind: number}} segment
+ * @returns {number} one of HEAD */
+export function sentAs({ head_kind: kind }) {
+  return kind & ~STEERED;
+}
+
+/** Whether a segment's head is steered.
+ * @param {{head_kind: number}} segment
+ * @returns {boolean} */
+export function isSteered({ head_kind: kind }) {
+  return (kind & STEERED) !== 0;
+}
+
+/** Whether the head predicts a picture.
+ * @param {{used: Uint8Array}} segment
+ * @param {number} picture its number in the segment
+ * @returns {boolean} */
+export function usesHead({ used }, picture) {
+  return Boolean((used[picture >> 3] >> (picture & 7)) & 1);
 }
 
 function checkPicture({ width, height }) {

@@ -148,9 +148,10 @@ function rowAt({ columns, rows }, channel, y) {
  * @param {Head} head
  * @param {Plane[]} upscaled 10-bit planes, U
  * @param {import('./planes.js').Film} film
+ * @param {number | null} [told] of the picture, where that is not the head's own
  * @returns {Plane[]} planes of the film's depth */
-export function predict(head, upscaled, film) {
-  return unpack(head.layers.at(-1), lastCells(head, upscaled, film), upscaled, film);
+export function predict(head, upscaled, film, told = head.baseQ) {
+  return unpack(head.layers.at(-1), lastCells(head, upscaled, film, told), upscaled, film);
 }
 
 /** What the last layer of a still's head adds (FORMAT.md, section 7), before it is limited.
@@ -180,8 +181,8 @@ export function corrections(head, upscaled, film) {
 
 /** What the last layer sees.
  * @returns {Cells} */
-function lastCells(head, upscaled, film) {
-  let cells = pack(upscaled, film, head.baseQ);
+function lastCells(head, upscaled, film, told = head.baseQ) {
+  let cells = pack(upscaled, film, told);
   for (const layer of head.layers.slice(0, -1)) cells = activations(layer, cells);
   return cells;
 }

@@ -12,7 +12,9 @@
  */
 
 import { NvcError } from '../files/bytes.js';
+import { usesHead } from './payload.js';
 import { Head, predict } from './prediction.js';
+import { putPlain, toldOf } from './steering.js';
 import { plainPrediction, upscale } from './upscale.js';
 import { TransformDecoder } from './transform.js';
 
@@ -34,14 +36,6 @@ export function missing(segment) {
 /** What a bounded loss-stream promises, in words that follow it. */
 function boundOf({ max_error: error }) {
   return error ? `is near-lossless (every sample within ${error} of the source's)` : 'is lossless';
-}
-
-/** Whether the head predicts a picture.
- * @param {Segment} segment
- * @param {number} picture its number in the segment
- * @returns {boolean} */
-export function usesHead(segment, picture) {
-  return Boolean((segment.used[picture >> 3] >> (picture & 7)) & 1);
 }
 
 /** Restores the pictures of one segment. */
@@ -67,10 +61,17 @@ export class Restorer {
   /** A picture's prediction. Pictures do not depend on each other here: any order will do.
    * @param {Plane[]} base 10-bit planes, 4:2:0
    * @param {number} picture its number in the segment
+   * @param {import('./steering.js').Steered | null} [steered] how the head is
    * @returns {Plane[]} planes of the film's depth */
-  predict(base, picture) {
+  predict(base, picture, steered = null) {
     const upscaled = upscale(base, this.#segment);
-    if (this.#head && usesHead(this.#segment, picture)) return predict(this.#head, upscaled, this.#segment);
+    if (!this.#head || !usesHead(this.#segment, picture)) return this.#plain(upscaled);
+    const out = predict(this.#head, upscaled, this.#segment, toldOf(this.#head.baseQ, steered));
+    if (steered?.blocks) putPlain(out, this.#plain(upscaled), steered.blocks, this.#segment);
+    return out;
+  }
+
+  #plain(upscaled) {
     return plainPrediction(upscaled, this.#segment.depth);
   }
 

@@ -4,6 +4,7 @@
  *
  * @typedef {import('./planes.js').Plane} Plane
  * @typedef {import('./units.js').OpenSegment} OpenSegment
+ * @typedef {import('./units.js').Unit} Unit
  *
  * @typedef {object} Finished
  * @property {Plane[]} planes of the film
@@ -14,9 +15,9 @@
 
 import { NvcError } from '../files/bytes.js';
 import { GpuRestorer } from '../gpu/gpu.js';
+import { usesHead } from './payload.js';
 import { Head } from './prediction.js';
 import { Turns } from '../gpu/portions.js';
-import { usesHead } from './restore.js';
 import { GlRestorer, openGl } from '../gpu/webgl.js';
 
 const PREPARED = 64; // segments that are open at a time; more than are ever under way
@@ -132,33 +133,31 @@ export class Restoring {
   }
 
   /** Begin a picture's prediction; calls follow one another in the order of pictures.
-   * @param {OpenSegment} segment one that is open
-   * @param {number} number of the picture in it
+   * @param {Unit} unit of a segment that is open
    * @param {Plane[]} base
    * @param {AbortSignal} signal tells that nobody wants it any more
    * @returns {Promise<Plane[] | null>} null without a GPU, where `finish` predicts it, or if nobody wants it */
-  async predict(segment, number, base, signal) {
+  async predict({ segment, number, steered }, base, signal) {
     if (!this.gpu) return null;
     await this.#turns.take();
     try {
       if (signal.aborted || !this.gpu) return null;
-      const used = !segment.missing && segment.head !== null && usesHead(segment.header, number);
-      return await this.gpu.predict(base, used ? this.#prepared.get(segment) : null, signal);
+      const able = !segment.missing && segment.head !== null && typeof steered !== 'string';
+      const head = able && usesHead(segment.header, number) ? this.#prepared.get(segment) : null;
+      return await this.gpu.predict(base, head, head && steered, signal);
     } finally {
       this.#turns.give();
     }
   }
 
   /** What its loss-stream makes of a picture, and its group's checksum.
-   * @param {OpenSegment} segment
-   * @param {number} number
+   * @param {Unit} unit
    * @param {Plane[] | null} predicted handed over to the worker
    * @param {Plane[]} base
-   * @param {Uint8Array | null} payload
    * @returns {Promise<Finished>} */
-  finish(segment, number, predicted, base, payload) {
+  finish({ segment, number, residual: payload, steered }, predicted, base) {
     const ticket = this.#next++;
-    const job = { do: 'picture', id: this.#ids.get(segment), ticket, number, predicted, payload };
+    const job = { do: 'picture', id: this.#ids.get(segment), ticket, number, predicted, payload, steered };
     if (!predicted) job.base = base;
     const given = predicted ? predicted.map(({ samples }) => samples.buffer) : [];
     this.#worker.postMessage(job, given);

@@ -2,12 +2,13 @@
  * The temporal units of a film's base: their payloads read, each segment's head at hand, one picture after the other.
  */
 
-import { bytesBeside } from '../files/beside.js';
+import { bytesBeside, headFileOf } from '../files/beside.js';
 import { NvcError } from '../files/bytes.js';
 import { split, sequenceHeader } from '../files/obu.js';
-import { HEAD, readProperties, unitPayloads } from './payload.js';
+import { HEAD, isSteered, readProperties, sentAs, unitPayloads } from './payload.js';
 import { BASE_DEPTH, baseSize } from './planes.js';
 import { missing } from './restore.js';
+import { Steering } from './steering.js';
 import { readHead, readHeadFile } from './weights.js';
 
 const HEADS_KEPT = 32; // heads of segments that were read last
@@ -20,7 +21,6 @@ const NOTHING = { // what is known of a segment whose payloads are damaged, besi
   checksums: new Uint32Array(0),
 };
 const DAMAGED = new Uint8Array(8).fill(255); // stands for a loss-stream that cannot be read: no decoder takes it
-const PRETRAINED = { 1: 'film.bin' }; // files beside the page, by their number
 
 /**
  * A segment that is being decoded.
@@ -39,6 +39,8 @@ const PRETRAINED = { 1: 'film.bin' }; // files beside the page, by their number
  * @property {number} duration seconds, 0 where it is not known
  * @property {Uint8Array} base what the AV1 decoder takes
  * @property {Uint8Array | null} residual loss-stream of its picture
+ * @property {import('./steering.js').Steered | string | null} steered how the head is, if it is and predicts the
+ *   picture; a sentence where that is damaged, which leaves the base of it and of those after it
  * @property {{base: number, head: number, loss: number}} bytes what each part takes
  */
 
@@ -54,19 +56,16 @@ export class Pretrained {
   /** Fetch a head where it is not here yet.
    * @param {number} number */
   async want(number) {
-    const name = PRETRAINED[number];
-    if (!name || this.#files.has(number)) return;
-    const data = await bytesBeside(name, this.page);
-    if (!data) throw new NvcError(`${name}, a head of the program, is not beside this page`);
+    if (this.#files.has(number)) return;
+    const data = await bytesBeside(headFileOf('film', number), this.page);
+    if (!data) throw new NvcError(`the film wants the program's head ${number}, which is not beside this page`);
     this.#files.set(number, readHeadFile(data));
   }
 
   /** @param {number} number
    * @returns {import('./weights.js').HeadFile} one that was wanted before */
   get(number) {
-    const file = this.#files.get(number);
-    if (!file) throw new NvcError(`the film wants the program's head ${number}, which this player does not have`);
-    return file;
+    return this.#files.get(number);
   }
 }
 
@@ -110,6 +109,7 @@ export class Units {
    * @returns {AsyncGenerator<Unit>} */
   async *from(key) {
     let segment = null;
+    let steering = null;
     let number = 0;
     for (let i = key; i >= 0; i = await this.track.following(i)) {
       const sample = this.track.sample(i);
@@ -118,14 +118,16 @@ export class Units {
       const { read, damage } = payloadsOf(payloads, sample.key);
       if (sample.key) {
         segment = read.segment ? await this.#open(i, read.segment, whole) : this.#unknown(i, damage, whole);
+        steering = steeringOf(segment);
         number = 0;
       }
       if (!segment) throw new NvcError('decoding does not begin at a keyframe');
       const { timescale } = this.track;
       const bytes = { base: base.length, head: read.segment?.head.length ?? 0, loss: read.residual?.length ?? 0 };
+      const steered = steering?.of(number) ?? null;
       yield {
         segment, sample: i, number: number++, key: sample.key, time: sample.pts / timescale,
-        duration: sample.duration / timescale, base, residual: read.residual, bytes,
+        duration: sample.duration / timescale, base, residual: read.residual, steered, bytes,
       };
     }
   }
@@ -164,13 +166,13 @@ export class Units {
         break;
       }
       chain.push([at, here]);
-      if (here.head_kind !== HEAD.difference || chain.length > CHAIN) break;
+      if (sentAs(here) !== HEAD.difference || chain.length > CHAIN) break;
       at = await this.#keyBefore(at);
       if (at < 0) break;
       here = unitPayloads(split(await this.track.data(at)).payloads, true).segment;
     }
     for (const [at, here] of chain.reverse()) {
-      if (here.head_kind === HEAD.pretrained) await this.pretrained.want(here.reference);
+      if (sentAs(here) === HEAD.pretrained) await this.pretrained.want(here.reference);
       before = readHead(here, before, (number) => this.pretrained.get(number));
       this.#keep(at, before);
     }
@@ -190,6 +192,11 @@ export class Units {
       this.#heads.delete(old);
     }
   }
+}
+
+/** What steers the head of a segment; null where nothing does, or it has none that can be read. */
+function steeringOf({ header, head }) {
+  return head && isSteered(header) ? new Steering(header, head.baseQ !== null) : null;
 }
 
 /** What the payloads of a unit say; those that are damaged are missing, and `damage` says how. */

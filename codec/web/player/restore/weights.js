@@ -8,8 +8,11 @@
  */
 
 import { Bytes, NvcError, crc32 } from '../files/bytes.js';
-import { BASE_Q_ZERO, HEAD } from './payload.js';
+import { derived } from './derived.js';
+import { BASE_Q_ZERO, HEAD, isSteered, sentAs } from './payload.js';
+import { scaleOf } from './planes.js';
 import { RangeDecoder, cumulative } from './range.js';
+import { splitSteering } from './steering.js';
 
 const REACH = 127; // magnitudes that a table holds
 const ESCAPE = 2 * REACH + 1;
@@ -23,6 +26,7 @@ const ZEROS_MAX = 24; // of an escaped number
 const TAPS = 9;
 const BIT = Int32Array.from([0, 2 ** 23, 2 ** 24]);
 const CHANNELS = [4, 6, 8, 12]; // P by the segment's chroma
+const [TOLD, ADDS, HALF] = [1, 2, 4]; // flags of files
 
 /** @typedef {{weight: Int8Array, bias: Int32Array, scaleBits: number, shape: number[]}} Layer */
 
@@ -178,20 +182,25 @@ function finished(layers, spec) {
  * @returns {Head | null} null where the segment has none
  */
 export function readHead(segment, before, pretrained) {
-  if (segment.head_kind === HEAD.none) return null;
-  const { history, gate, head_width: width, head } = segment;
+  const sent = sentAs(segment);
+  if (sent === HEAD.none) return null;
+  const { history, gate, head_width: width } = segment;
+  const head = isSteered(segment) ? splitSteering(segment.head).coded : segment.head;
   const planes = CHANNELS[segment.chroma];
   const fits = (other) => {
     const shape = [other.planes, other.history, other.width, other.layers.length];
     return [planes, history, width, segment.layers].every((number, k) => number === shape[k]);
   };
-  if (segment.head_kind === HEAD.whole) {
+  if (sent === HEAD.whole) {
     const spec = { planes, history, width, gate, baseQ: null, adds: false };
     return finished(decodeLayers(head, shapesOf(spec, segment.layers)), spec);
   }
-  if (segment.head_kind === HEAD.pretrained) {
-    const file = pretrained(segment.reference);
+  if (sent === HEAD.pretrained) {
+    const file = derived(pretrained(segment.reference), segment.chroma);
     if (!fits({ ...file, history: 0 })) throw new NvcError("the program's head of that number has another shape");
+    const [p, q] = scaleOf(segment);
+    if (file.scale !== p / q) throw new NvcError("the program's head of that number is for a base of another size");
+    if (!head.length) throw new NvcError("the quantiser that the program's head is told is missing");
     const baseQ = head[0] - BASE_Q_ZERO;
     const change = head.subarray(1);
     const shapes = file.layers.map((layer) => layer.shape);
@@ -231,7 +240,7 @@ export function stillHead(still, pretrained) {
  * @property {number} width channels between layers
  * @property {boolean} told whether the head is told base_q
  * @property {boolean} adds
- * @property {number} scale what an upscaler enlarges by; 1 for one that restores
+ * @property {number} scale film size / base size, or what an upscaler enlarges by; 1.5 is exact
  * @property {Layer[]} layers
  */
 
@@ -248,13 +257,15 @@ export function readHeadFile(data) {
   bytes.end += 4;
   const crc = crc32(data.subarray(0, data.length - 4));
   if (bytes.u32() !== crc) throw new NvcError('the head does not match its CRC-32');
-  if (version !== 1 || flags > 3 || scale < 1 || scale > 4) {
+  const half = (flags & HALF) !== 0;
+  if (version !== 1 || flags > (TOLD | ADDS | HALF) || scale < 1 || scale > 4 || (half && scale !== 1)) {
     throw new NvcError(`the head is of version ${version}, flags ${flags} or scale ${scale}, which are unknown`);
   }
   if (!CHANNELS.includes(planes) || layers < 2 || layers > 8 || width < 1 || width > 64) {
     throw new NvcError(`no head has ${layers} layers with ${width} channels for ${planes} planes`);
   }
-  const told = (flags & 1) !== 0;
+  const told = (flags & TOLD) !== 0;
   const shapes = shapesOf({ planes, history: 0, width, told }, layers);
-  return { planes, width, told, adds: (flags & 2) !== 0, scale, layers: decodeLayers(coded, shapes) };
+  const enlarges = scale + (half ? 0.5 : 0);
+  return { planes, width, told, adds: (flags & ADDS) !== 0, scale: enlarges, layers: decodeLayers(coded, shapes) };
 }

@@ -3,7 +3,7 @@
  * themselves. Pictures of a segment come in order.
  *
  *     {do: 'open', id, segment, head, restored}        a segment; `restored`: whether its checksums can hold
- *     {do: 'picture', id, ticket, number, base | predicted, payload}
+ *     {do: 'picture', id, ticket, number, base | predicted, payload, steered}
  *     {do: 'close', id}
  *     {do: 'still', ticket, bases, still, head, fine}   answered by {ticket, planes, alpha, exact}
  *
@@ -29,15 +29,16 @@ class Checked {
     this.crc = 0;
   }
 
-  picture({ number, base, predicted, payload }) {
-    let planes = predicted ?? this.predicted(base, number);
+  picture({ number, base, predicted, payload, steered = null }) {
+    if (typeof steered === 'string') this.error ??= steered; // and those after it cannot be without it
+    let planes = predicted ?? this.predicted(base, number, steered);
     if (this.restorer && !this.error) planes = this.completed(planes, payload);
     const found = this.check(planes, number);
     return { planes, error: this.error, ...found };
   }
 
-  predicted(base, number) {
-    if (this.restorer) return this.restorer.predict(base, number);
+  predicted(base, number, steered) {
+    if (this.restorer && typeof steered !== 'string') return this.restorer.predict(base, number, steered);
     return plainPrediction(upscale(base, this.segment), this.segment.depth);
   }
 
