@@ -94,7 +94,7 @@ def pretrained_gain(passes: Passes, base: Base, count: int) -> float:
         return 0.0
     head = film_head(number, base_q_of(base.crf), planes=channels_of(passes.info.format.chroma))
     only = np.unique(np.linspace(0, pictures - 1, min(pictures, count + 2)).astype(int))[1:-1].tolist()
-    found = passes.trial(base, head, only or [0])
+    found = passes.trial(base, head, only=only or [0])
     restored = np.array([prediction.psnrs for prediction in found.values()])
     return weighted(restored) - weighted(base.psnrs[list(found)])
 
@@ -110,7 +110,7 @@ class Chooser:
         usable = known and known.spec.planes == self._planes and not known.spec.history
         self.known = known if usable else None
         self._plain = base.psnrs[passes.evaluated()]
-        self._pretrained = film_head_for(passes.scale, self._preset.light)
+        self._pretrained = film_head_for(passes.scale)
         self._told = passes.differences(base) if self._pretrained >= OWN_FROM else []
         self._agenda = passes.begin("head", passes.effort.choosing(self._batches()))
 

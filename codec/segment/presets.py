@@ -19,8 +19,7 @@ class Preset:
     each megasample of it, `least` and `most` of them; `density`: batches that each density head of luma learns from a
     long one, below a bound on the error. Where no pretrained head suits, one is trained from noise: `schedule`, and
     `widths`: channels to choose from, each with the fewest bytes of base from which it is worth a try; `try_all`: each
-    of them. `light`: the program's lightest head for a scale is used, not its newest. `finer`: quantisers that a
-    pretrained head is told of, in its own steps below the truth, each in turn.
+    of them. `finer`: quantisers that a pretrained head is told of, in its own steps below the truth, each in turn.
     `shift`: what the base's crf differs by from the one that is asked for, at its `crf`s, straight between them."""
 
     base: int
@@ -32,7 +31,6 @@ class Preset:
     least: int = 150
     most: int = 500
     finer: tuple[int, ...] = (0, 32)
-    light: bool = False
     shift: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
     bound: Mode = WHOLE
 
@@ -63,7 +61,6 @@ PRESETS = {
         least=75,
         most=225,
         finer=(0,),
-        light=True,
         shift=((10.0, 0.0), (22.0, -1.5), (32.0, -2.75), (44.0, -4.0), (54.0, -4.0), (63.0, 0.0)),
         bound=LIGHT,
     ),

@@ -23,11 +23,10 @@ BASE_Q, ADDING, HALF = 1, 2, 4  # flags
 STILL_HEADS = {1: "still.bin"}  # number in a file -> name; a number is never given another meaning
 FILM_HEADS = {
     1: "film.bin",
-    2: "film2.bin",
-    3: "enlarge3_2.bin",
-    4: "enlarge2.bin",
-    5: "enlarge3.bin",
-    6: "enlarge4.bin",
+    2: "enlarge3_2.bin",
+    3: "enlarge2.bin",
+    4: "enlarge3.bin",
+    5: "enlarge4.bin",
 }
 HALVED = Fraction(3, 2)  # the one scale that is no whole number
 
@@ -105,11 +104,9 @@ def film_head(number: int, planes: int = SOURCE) -> Stored:
     return replace(stored, spec=spec, layers=layers)
 
 
-def film_head_for(scale: int | Fraction, light: bool = False) -> int:
-    """Number of the package's newest head, or its lightest, for films whose base is smaller by `scale`; 0 where there
-    is none."""
-    found = [number for number in FILM_HEADS if film_head(number).factor == scale]
-    return min(found, key=lambda n: film_head(n).spec.weights) if light and found else max(found, default=0)
+def film_head_for(scale: int | Fraction) -> int:
+    """Number of the package's newest head for films whose base is smaller by `scale`; 0 where there is none."""
+    return max((number for number in FILM_HEADS if film_head(number).factor == scale), default=0)
 
 
 def upscaler(scale: int) -> Stored:
