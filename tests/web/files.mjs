@@ -12,6 +12,7 @@ const { NvcError, crc32 } = await module('files/bytes.js');
 const { fileSource, urlSource } = await module('files/source.js');
 const { split, sequenceHeader } = await module('files/obu.js');
 const { readProperties, readSegment, readStill, readTracks, unitPayloads } = await module('restore/payload.js');
+const { headFileOf } = await module('files/beside.js');
 const { derived } = await module('restore/derived.js');
 const { splitSteering, Steering } = await module('restore/steering.js');
 const { decodeLayers, readHead, readHeadFile, stillHead } = await module('restore/weights.js');
@@ -148,6 +149,7 @@ const JOBS = {
     layersOf(decodeLayers(bytesOf(data), shapes, base && layersFrom(base), change)),
   segmentHeader: ({ data }) => numbers(readSegment(bytesOf(data))),
   stillHeader: ({ data }) => numbers(readStill(bytesOf(data))),
+  nameOfHead: ({ kind, number }) => headFileOf(kind, number),
   segmentHead: ({ data, heads }) => readHead(readSegment(bytesOf(data)), null, filesOf(heads)).identity,
   headFile: (job) => {
     const file = readHeadFile(fileOf(job));

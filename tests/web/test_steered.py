@@ -18,6 +18,7 @@ from codec.frames import PlaneFormat, channels_of
 from codec.segment.head import read_head
 from codec.segment.payload import CHROMA, PRETRAINED_HEAD, SCALE, STEERED, WHOLE_HEAD, SegmentHeader, write_segment
 from codec.segment.steering import BLOCK, REACH, Steered, SteeringReader, blocks_of, write_steering
+from codec.web.pages import page_files
 from heads.layers import HeadError
 from heads.restorer import store
 from heads.restorer.derived import derived
@@ -162,6 +163,16 @@ def test_heads_of_segments_are_those_that_the_codec_reads(tmp_path: Path, monkey
     assert all("found" in answer or "error" in answer for answer in answers), answers
     assert [answer.get("found") for answer in answers] == sums
     assert [k for k, found in enumerate(sums) if found is None] == list(range(len(cases), len(jobs)))
+
+
+def test_every_head_of_the_program_lies_where_the_page_looks_for_it(tmp_path: Path) -> None:
+    heads = [(kind, n) for kind, known in (("film", store.FILM_HEADS), ("still", store.STILL_HEADS)) for n in known]
+    answers = in_node("files.mjs", [{"do": "nameOfHead", "kind": kind, "number": n} for kind, n in heads], tmp_path)
+    names = [answer["found"] for answer in answers]
+    pages = page_files()
+    wanted = [store.pretrained((store.FILM_HEADS if kind == "film" else store.STILL_HEADS)[n]) for kind, n in heads]
+    for name, head in zip(names, wanted, strict=True):
+        assert [a.numbers for a in store.read(pages[name]).layers] == [b.numbers for b in head.layers]
 
 
 def test_files_of_heads_that_say_what_nobody_knows(tmp_path: Path) -> None:
