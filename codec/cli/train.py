@@ -198,8 +198,8 @@ def train_density_command(
 @of_any_training
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 @click.option("--scale", type=click.Choice(["1", "3/2", "2", "3", "4"]), default="1", show_default=True)
-@click.option("--layers", type=Number(int, 2, 8), default=6, show_default=True)
-@click.option("--width", type=Number(int, 1, 64), default=24, show_default=True, help="Channels between layers.")
+@click.option("--layers", type=Number(int, 2, 8), default=4, show_default=True)
+@click.option("--width", type=Number(int, 1, 64), default=16, show_default=True, help="Channels between layers.")
 @click.option("--films", "count", type=COUNT, default=900, show_default=True, help="To make and code.")
 @click.option("--steps", type=COUNT, default=13000, show_default=True)
 @click.option("--rate", type=amount(), default=2.5e-3, show_default=True, help="Of the gradient descent, at first.")

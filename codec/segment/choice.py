@@ -24,7 +24,7 @@ from ..loss.coder import LossSettings
 from ..loss.modes import TRANSFORM
 from ..metrics import weighted
 from ..settings import MAX_STEP
-from .fit_restorer import LAYERS, coarse_of, examples_of, fit_restorer
+from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
 from .passes import OVERHEAD, Passes, Predictions, Run
 from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
@@ -34,6 +34,7 @@ STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; see ben
 # bytes of the base for each batch, and the fewest batches: what a change wins of a small base is less than its price;
 # see bench/NOTES.md, "What a segment changes of the head"
 FIT_BYTES, FIT_FEWEST = 400, 75
+ENLARGED = 4  # where the base is smaller, more is left to be won: so many times the batches for its bytes
 TRIED = 64 << 20  # bytes of predicted pictures that are kept of a trial
 FIT_RATE = 4e-3  # of its gradient descent
 OWN_FROM = 2  # pretrained heads of such numbers have learnt to be told each picture's own quantiser
@@ -164,14 +165,16 @@ class Chooser:
         head = fit_restorer(self._passes, examples, start.spec, schedule, start, anchor=anchor)
         if head is None:
             return best
-        data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, coarse_of(anchor.spec)))
+        data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, FIT_COARSE))
         return better(best, self._tried(best, head, PRETRAINED_HEAD, data, number))
 
     def _batches(self) -> int:
         """How many batches the pretrained head learns from the segment: by its samples, within the preset's bounds,
         and no more than what its base leaves to be won can pay."""
         samples = self._passes.info.width * self._passes.info.height * len(self._passes.frames)
-        steps = min(self._preset.batches(samples / 1e6), self._base.bytes // FIT_BYTES)
+        enlarged = self._passes.scale > 1
+        most = self._base.bytes * (ENLARGED if enlarged else 1) // FIT_BYTES
+        steps = min(self._preset.batches(samples / 1e6, enlarged), most)
         return steps if steps >= min(FIT_FEWEST, self._preset.least) else 0
 
     def _examples(self, schedule: Schedule, base_q: int | None = None) -> list[Example]:

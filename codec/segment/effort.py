@@ -98,7 +98,8 @@ class Effort:
             return 0.0
         loss = self.restoring() if self.settings.loss == "auto" and self.scale > 1 else 0.0
         if film_head_for(self.scale):
-            steps = self._preset.batches(self.frames * self._picture) if batches is None else batches
+            whole = self._preset.batches(self.frames * self._picture, self.scale > 1)
+            steps = whole if batches is None else batches
             return (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps) + loss
         schedule = self._preset.schedule
         widths = [width for width, _ in self._preset.widths]

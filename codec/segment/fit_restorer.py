@@ -30,8 +30,7 @@ from .steering import told_of
 
 EXAMPLE_BYTES = 192 << 20  # of the pictures that a head learns from
 LAYERS = 4
-FIT_COARSE = 3  # a pretrained head changes in multiples of 2^3,
-WIDE, WIDE_COARSE = 10_000, 5  # and one with so many weights in those of 2^5: it takes more bytes to say the same
+FIT_COARSE = 3  # a pretrained head changes in multiples of 2^3
 
 
 def examples_of(
@@ -97,11 +96,6 @@ def _gate_found(found: Sequence[tuple[Tensor, Tensor]], planes: int, history: in
     return gate
 
 
-def coarse_of(spec: HeadSpec) -> int:
-    """A pretrained head of that shape changes in multiples of 2^this."""
-    return WIDE_COARSE if spec.weights >= WIDE else FIT_COARSE
-
-
 def fit_restorer(
     passes: Passes,
     examples: Sequence[Example],
@@ -121,7 +115,7 @@ def fit_restorer(
             schedule,
             start=start.layers if start else None,
             anchor=anchor.layers if anchor else None,
-            coarse=coarse_of(spec),
+            coarse=FIT_COARSE,
             device=passes.device,
             listen=lambda at: passes.agenda.tell(at.step / at.steps),
         )

@@ -46,9 +46,10 @@ class Preset:
         found = float(np.interp(quantiser, [self.quantiser(float(crf)) for crf in crfs], crfs))
         return min(max(round(found / CRF_STEP) * CRF_STEP, 1.0), CRF_MAX)
 
-    def batches(self, megasamples: float) -> int:
-        """That the pretrained head learns from a segment of that size, if its bytes allow."""
-        return min(max(round(self.fit * megasamples), self.least), self.most)
+    def batches(self, megasamples: float, enlarged: bool = False) -> int:
+        """That the pretrained head learns from a segment of that size, if its bytes allow; twice as many where it
+        enlarges."""
+        return min(max(round(self.fit * megasamples), self.least), self.most) * (1 + enlarged)
 
 
 PRESETS = {

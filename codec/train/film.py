@@ -35,7 +35,7 @@ from .course import Trained, errors_of, likeness_weights, train_head
 from .made_films import LARGE, PICTURES, SIZE, canvas, coded, film
 from .photos import split_pictures
 
-FILM = HeadSpec(planes=6, layers=6, width=24, base_q=True, adding=True)
+FILM = HeadSpec(planes=6, layers=4, width=16, base_q=True, adding=True)
 FOLDS = folds_of("420")
 HELD = 40  # films to be judged by
 BATCH, CROP = 16, 32  # crops of a batch, and cells a side of them

@@ -9,10 +9,8 @@ import pytest
 
 from codec.frames import PlaneFormat, VideoInfo
 from codec.segment.choice import Choice, Chooser
-from codec.segment.fit_restorer import coarse_of
 from codec.segment.passes import Passes
 from codec.settings import Settings
-from heads.restorer.spec import HeadSpec
 from tests.makers import drawn_frames
 
 YUV = PlaneFormat("420", 8)
@@ -39,7 +37,3 @@ def test_no_loss_stream_is_tried_where_its_coarsest_step_is_too_fine(
     monkeypatch.setattr(Chooser, "_scored", scored)
     found = chooser(head=False).choose()
     assert bool(steps) == tried and not found.loss.mode
-
-
-def test_wide_heads_change_in_coarser_multiples() -> None:
-    assert coarse_of(HeadSpec(6, 0, 4, 16)) < coarse_of(HeadSpec(6, 0, 6, 24))

@@ -33,6 +33,7 @@ def test_presets_are_those_that_settings_know() -> None:
 def test_slower_presets_learn_longer_and_code_the_base_with_more_effort(megasamples: float) -> None:
     fast, medium, slow = (PRESETS[name] for name in NAMES)
     assert fast.batches(megasamples) < medium.batches(megasamples) < slow.batches(megasamples)
+    assert medium.batches(megasamples, enlarged=True) == 2 * medium.batches(megasamples)
     assert fast.base > medium.base > slow.base
     assert fast.density < medium.density < slow.density
 
