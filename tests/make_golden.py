@@ -51,9 +51,14 @@ FILMS = {
 WHOLE = {"whole": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=0, preset="medium"))}
 LIGHT = {"light": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), max_error=0, preset="fast"))}
 PRETRAINED = {"shipped": (PlaneFormat("420", 8), Settings(crf=50, scale=Fraction(1), preset="fast"))}
-DERIVED = {
-    f"derived-{chroma}": (PlaneFormat(chroma, depth), Settings(crf=50, scale=Fraction(1), preset="fast"))
-    for chroma, depth in (("400", 8), ("422", 10), ("444", 8))
+ENLARGERS = {  # of every scale, and derived for every chroma format
+    f"enlarger-{chroma}": (PlaneFormat(chroma, depth), Settings(crf=40, scale=scale, loss="off", preset="fast"))
+    for chroma, depth, scale in (
+        ("420", 8, Fraction(3, 2)),
+        ("444", 8, Fraction(2)),
+        ("422", 10, Fraction(3)),
+        ("400", 8, Fraction(4)),
+    )
 }
 
 
@@ -213,7 +218,7 @@ def palettes() -> None:
 MAKERS = {
     "films": films,
     "shipped": lambda: films(PRETRAINED),
-    "derived": lambda: films(DERIVED),
+    "enlargers": lambda: films(ENLARGERS),
     "whole": lambda: films(WHOLE),
     "light": lambda: films(LIGHT),
     "tracks": tracks,
