@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 VIDEO_DEFAULT = "nvc,x264,x265,svt-av1,svt-av1-p2-10bit,vp9,lzma"
 SPEED_DEFAULT = "nvc@32,x265@24,svt-av1@32"
 PICTURE_DEFAULT = "svt-av1-p2-10bit,svt-av1-half,svt-av1-third,x265-half,nvc-rate:preset=slow"
+DOWN_TO = 0.3
 IMAGE_DEFAULT = "jpeg,webp,avif,jxl"
 ANCHORS: dict[str, str] = {"video": "svt-av1", "image": "jpeg"}
 
@@ -119,7 +120,7 @@ def _curves(
     jobs: int,
     beside: Sequence[str],
     below: str | None = None,
-    down_to: float = 1.0,
+    down_to: float | None = None,
 ) -> int:
     from codec.media.parts import write_whole
 
@@ -128,7 +129,9 @@ def _curves(
 
     others = _installations(beside)
     methods, anchors = _methods(kind, names, anchor, others)
-    over = anchors[0] if below is None else Below(*_entry(kind, below, others), down_to)
+    if below is None and down_to is not None:
+        raise click.UsageError("--down-to is a share of the rate that --below names")
+    over = anchors[0] if below is None else Below(*_entry(kind, below, others), down_to or DOWN_TO)
     with _kept_points():
         runner = Runner(out, jobs, say)
         clips = run_curves(kind, paths, methods, over, points, frames, runner)
@@ -158,9 +161,7 @@ def _curves(
 @click.option(
     "--down-to",
     type=Number(float, 0.001, 0.999),
-    default=0.3,
-    show_default=True,
-    help="With --below: down to so many times that rate.",
+    help=f"With --below: down to so many times that rate.  [default: {DOWN_TO}]",
 )
 @_frames
 @_shared

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 STEPS = 1024  # places at which the best of several curves is sought
+RISE = 1e-6  # share of a worst point's rate that is taken off for each dB below it
 
 
 class CurveError(ValueError):
@@ -89,12 +90,15 @@ def best_of(curves: Sequence[Curve]) -> Curve:
         return curves[0]
     low, high = min(c.psnrs[0] for c in curves), max(c.psnrs[-1] for c in curves)
     places = np.unique(np.concatenate([np.linspace(low, high, STEPS), *(c.psnrs for c in curves)]))
-    rates = np.full(places.shape, np.inf)
+    rates, below = np.full(places.shape, np.inf), np.zeros(places.shape, bool)
     for c in curves:
-        reached = places <= c.psnrs[-1]
-        at = np.maximum(places[reached], c.psnrs[0])
-        rates[reached] = np.minimum(rates[reached], np.exp(interpolate(c.psnrs, np.log(c.rates), at)))
-    best = Curve.of(zip(rates.tolist(), places.tolist(), strict=True))
+        at = np.maximum(places, c.psnrs[0])
+        found = np.exp(interpolate(c.psnrs, np.log(c.rates), np.minimum(at, c.psnrs[-1])))
+        found *= 1 - RISE * (at - places)  # or the places below a worst point would be one
+        better = (places <= c.psnrs[-1]) & (found < rates)
+        rates, below = np.where(better, found, rates), np.where(better, at > places, below)
+    begin = int(np.argmin(below))  # at the worst point of all that count
+    best = Curve.of(zip(rates[begin:].tolist(), places[begin:].tolist(), strict=True))
     return Curve(best.rates, best.psnrs, tuple(note for c in curves for note in c.notes))
 
 

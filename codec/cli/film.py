@@ -104,7 +104,9 @@ def encode_command(
     """
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
-    _check_sample(sample, options["sample_seconds"], bool(resume or jobs or cluster))
+    if options["tune"] is not None and (lossless or max_error):
+        raise UsageError("--tune is for lossy pictures, which --lossless and --max-error do not make")
+    _check_sample(sample, options["sample_seconds"], bool(resume or jobs or cluster or patience))
     if target is None and not sample:
         raise click.MissingParameter(ctx=context, param_hint="'TARGET'", param_type="argument")
     from ..still.files import is_of_pictures
@@ -132,7 +134,9 @@ def encode_command(
 
 def _check_sample(sample: bool, seconds: float | None, others: bool) -> None:
     if sample and others:
-        raise UsageError("a sample is encoded by one process, and anew: without --jobs, --cluster and --resume")
+        raise UsageError(
+            "a sample is encoded by one process, and anew: without --jobs, --cluster, --patience and --resume"
+        )
     if seconds is not None and not sample:
         raise UsageError("--sample-seconds goes with --sample")
 

@@ -165,7 +165,7 @@ class _Sampling:
         found = self._found()
         if self._settings.bitrate is not None or self._settings.target_size is not None:
             share = sum(one.segments for one in found) / self._progress.frames  # budgets are for all that is sent
-        frames = self._progress.frames if len(found) == 1 else max(info.frames, self._progress.frames)
+        frames = self._progress.frames if len(self._stretches) == 1 else max(info.frames, self._progress.frames)
         estimate = self._estimate(found, share, frames, beside)
         missed = sum(not s.met for s in self._progress.stats.values())
         if missed:

@@ -216,7 +216,7 @@ class Chooser:
             known = {}
         return replace(
             best,
-            score=score(psnr, self._base.bytes + len(data) + TOLD_BYTES * len(told) + OVERHEAD),
+            score=score(psnr, self._size(data, told)),
             head=head,
             head_kind=kind,
             head_data=data,
@@ -274,7 +274,12 @@ class Chooser:
     def _scored(self, choice: Choice) -> Choice:
         """The choice with its score on all pictures."""
         run = self._run(choice, choice.head)
-        return replace(choice, score=score(run.psnr, self._base.bytes + run.bytes + len(choice.head_data)))
+        size = self._size(choice.head_data, choice.told) if choice.head else self._base.bytes
+        return replace(choice, score=score(run.psnr, size + run.bytes))
+
+    def _size(self, data: bytes, told: Sequence[int]) -> float:
+        """Bytes of the base and of a head that is sent as `data`, and told of each picture, about."""
+        return self._base.bytes + len(data) + TOLD_BYTES * len(told) + OVERHEAD
 
     def _run(self, choice: Choice, head: Head | None, keep: bool = False) -> Run:
         """A pass with the choice's loss-stream over all pictures."""

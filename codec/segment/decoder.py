@@ -214,12 +214,12 @@ class SegmentDecoder:
         if segment.header is None or not segment.usable:
             return done.output if done.plain else _plain(picture)
         if isinstance(picture.steered, str):  # which no picture after it can be without, as all share one stream
-            self._fault(picture.pts, picture.steered)
+            self._give_up(picture.pts, picture.steered)
             return done.output
         try:
             output = list(begun()())
         except FormatError as error:  # and what follows depends on it
-            self._fault(picture.pts, f"the loss-stream is damaged: {error}")
+            self._give_up(picture.pts, f"the loss-stream is damaged: {error}")
             return _plain(picture)
         segment.restorer.push(output)
         return output
@@ -231,9 +231,12 @@ class SegmentDecoder:
         assert header is not None
         if index < len(header.checksums) and header.checksums[index] == self._crc:
             return
-        self._fault(self._group[0][0].pts, f"{len(self._group)} pictures from here do not match their checksum")
-        self._group = [(picture, _plain(picture)) for picture, _ in self._group]
+        self._give_up(0, f"{len(self._group)} pictures from here do not match their checksum")
 
-    def _fault(self, pts: int, what: str) -> None:
+    def _give_up(self, pts: int, what: str) -> None:
+        """Tell what is wrong with the picture at pts; show the segment from there by its base, and so the pictures
+        before it in its group, which now nothing can be compared with."""
         self.segment.usable = False
+        pts = self._group[0][0].pts if self._group else pts
         self.segment.film.restoring(pts, what, "is shown by its base alone")
+        self._group = [(picture, _plain(picture)) for picture, _ in self._group]

@@ -118,7 +118,7 @@ class SegmentEncoder:
         """`segment` with another base: with the head and the loss-stream that were chosen for it, so that whatever
         refers to its head still does."""
         header = segment.header
-        told = self.passes.differences(base) if told_before(header, segment.head) else []
+        told = self.passes.differences(base, segment.stats.crf) if told_before(header, segment.head) else []
         loss = LossSettings(FILM_MODES[header.loss_kind], step=header.loss_step)
         lam = lambda_of(header.loss_step, header.format) if loss.mode and self.settings.loss == "auto" else None
         choice = Choice(

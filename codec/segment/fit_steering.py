@@ -86,14 +86,14 @@ def partly(
     return found if best == weighted(found.psnrs) else Prediction(found.plain, plain, False)
 
 
-def differences_of(base: Base, quantiser: float) -> list[int]:
-    """What heads are told of each picture of a base that was coded at this crf: how its own quantiser differs, in
-    UNITs; none where that cannot be told."""
+def differences_of(base: Base, quantiser: float, of: float) -> list[int]:
+    """What heads are told of each picture of a base that was coded at the crf `quantiser`: how its own differs, in
+    UNITs, from that of the crf `of`; where its own cannot be read, that of `quantiser` does."""
     try:
         own = [base_q_of_index(index) for index in shown_quantisers([packet.data for packet in base.packets])]
     except FormatError:  # of what SVT-AV1 has not written yet
         own = [base_q_of(quantiser)] * len(base.packets)
-    return [min(max(round((q - base_q_of(quantiser)) / UNIT), -REACH), REACH) for q in own]
+    return [min(max(round((q - base_q_of(of)) / UNIT), -REACH), REACH) for q in own]
 
 
 def gains_of(

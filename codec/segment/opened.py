@@ -99,7 +99,7 @@ class OpenSegment:
         if self.restorer.kernel:
             film.kernels.add(self.restorer.kernel)
         self.usable = self.header is not None and (self.header.head_kind == NO_HEAD or self.head is not None)
-        self._steering: SteeringReader | None = None
+        self._steering: SteeringReader | str | None = None  # or what is wrong with it
         if self.header and self.header.steered and self.head:
             coded, _ = split_steering(self.header.head)
             self._steering = SteeringReader(coded, blocks_of(first.width, first.height), self.head.spec.base_q)
@@ -148,13 +148,15 @@ class OpenSegment:
         """How the head is steered for the picture of that number, which are asked for in order."""
         if self.header is None or self._steering is None or not self.header.frames > number:
             return None
+        if isinstance(self._steering, str):
+            return self._steering
         try:
             found = self._steering.next() if self.header.uses_head(number) else None
             if number + 1 == self.header.frames:
                 self._steering.finish()
         except FormatError as error:
-            self._steering = None
-            return f"the steering of the head is damaged: {error}"
+            self._steering = f"the steering of the head is damaged: {error}"
+            return self._steering
         return found
 
     def _head(self, known: Head | None, chain: int) -> Head | None:

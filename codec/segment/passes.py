@@ -227,9 +227,10 @@ class Passes:
             self.agenda.tell(len(found) / len(only))
         return found
 
-    def differences(self, base: Base) -> list[int]:
-        """Of what heads are told of each picture of the base: see `Steered`."""
-        return differences_of(base, self.quantiser(base.crf))
+    def differences(self, base: Base, crf: float | None = None) -> list[int]:
+        """Of what heads are told of each picture of the base: see `Steered`. `crf`: of the base that the head was
+        chosen for, if that is another one."""
+        return differences_of(base, self.quantiser(base.crf), self.quantiser(base.crf if crf is None else crf))
 
     def _predicted(
         self,

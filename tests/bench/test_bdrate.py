@@ -99,6 +99,13 @@ def test_the_worst_point_of_a_curve_serves_lower_qualities():
     assert best.rates[0] == pytest.approx(1) and best.psnrs[0] == pytest.approx(34)
 
 
+def test_between_two_curves_the_worst_point_of_the_dearer_one_counts():
+    low, high = Curve.of([(100, 30), (120, 31)]), Curve.of([(300, 35), (600, 38)])
+    best = best_of([low, high])
+    at = np.exp(interpolate(best.psnrs, np.log(best.rates), np.array([30.5, 32.0, 34.0, 36.5])))
+    assert at[1:3] == pytest.approx([300, 300], rel=1e-4) and at[0] < 120 and 300 < at[3] < 600
+
+
 def test_rates_within_limits():
     anchor, test = scaled(), scaled(0.5)
     value, low, high = bd_rate(anchor, test, (200, 900))

@@ -253,8 +253,8 @@ def test_a_difference_to_a_shipped_head_is_told_what_that_is(
     """From the second segment on nothing is adapted, so heads are differences to one of the program."""
     with_pretrained = Chooser.with_pretrained
 
-    def first_alone(self: Chooser, best: Choice) -> Choice:
-        return best if self.known else with_pretrained(self, best)
+    def first_alone(self: Chooser, best: Choice, number: int) -> Choice:
+        return best if self.known else with_pretrained(self, best, number)
 
     monkeypatch.setattr(Chooser, "with_pretrained", first_alone)
     source = write_frames(tmp_path / "in.mkv", scene_frames(YUV, 64, 48, (12, 10, 11)), YUV)
@@ -284,7 +284,8 @@ def test_a_difference_to_a_shipped_head_is_told_what_that_is(
 
 
 @pytest.mark.parametrize("change, words", [
-    ({"reference": 2}, "no film head 2"), ({"layers": 5}, "another shape"), ({"head_width": 8}, "another shape"),
+    ({"reference": 99}, "no film head 99"), ({"reference": 3}, "base of another size"),
+    ({"layers": 5}, "another shape"), ({"head_width": 8}, "another shape"),
     ({"head": bytes([128, 9])}, "multiples"), ({"head": bytes([128, 0])}, "shorter"),
 ])  # fmt: skip
 def test_a_wrong_head_of_the_program_is_refused(

@@ -66,7 +66,7 @@ def test_every_scale_and_format_changes_the_head_of_the_program(
     path = encoded(tmp_path, fmt, scale, (5, 4))
     number = SCALES.index(scale) + 1
     for header in headers(path):
-        assert (header.head_kind, header.reference, header.scale) == (payload.PRETRAINED_HEAD, number, scale)
+        assert (header.head_sent, header.reference, header.scale) == (payload.PRETRAINED_HEAD, number, scale)
         assert (header.format, header.layers, header.head_width) == (fmt, 3, 6)
         assert len(header.head) > 1
     assert codec.verify(path, device="cpu").frames == 9

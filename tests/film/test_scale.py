@@ -48,7 +48,8 @@ class Model:
         each, count = self.size(encoder.scale, crf), len(encoder.frames)
         sizes = [round(each * (KEY if k == 0 else 1)) for k in range(count)]
         packets = [BasePacket(bytes(size), k, k == 0) for k, size in enumerate(sizes)]
-        return Base(crf, packets, [], np.full((count, 3), self.psnr(encoder.scale, crf)))
+        psnr = self.psnr(encoder.scale, crf)
+        return Base(crf, packets, [], np.full((count, 3), psnr), psnr)
 
     def trial(self, passes: Passes, base: Base, head: Any, only: list[int]) -> dict[int, Prediction]:
         psnrs = np.full(3, self.psnr(passes.scale, base.crf, self.restored))
@@ -68,7 +69,7 @@ class Model:
 def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     made = Model()
     monkeypatch.setattr(SegmentEncoder, "base", lambda *given: made.base(*given))
-    monkeypatch.setattr(Passes, "trial", lambda *given: made.trial(*given))
+    monkeypatch.setattr(Passes, "trial", lambda *given, only: made.trial(*given, only))
     return made
 
 
