@@ -100,6 +100,7 @@ def test_steering_is_what_makes_the_pictures(film: Path, tmp_path: Path) -> None
     (lambda data: data[:-4] + bytes(1), "steering of the head is damaged"),
     (lambda data: data + bytes(7) + b"\1", "steering of the head is damaged"),
     (lambda data: b"\xff" * len(data), "steering of the head is damaged|checksum"),
+    (lambda data: bytes([data[0] ^ 64]) + data[1:] + bytes(7) + b"\1", "steering of the head is damaged|checksum"),
 ])  # fmt: skip
 def test_damaged_steering_is_told(film: Path, tmp_path: Path, change: Any, words: str) -> None:
     path = changed(film, tmp_path / "damaged.nvc", lambda header: with_steering(header, change))
@@ -109,6 +110,10 @@ def test_damaged_steering_is_told(film: Path, tmp_path: Path, change: Any, words
     shown, whole = list(opened.frames()), frames_of(film)
     assert len(shown) == len(whole) and opened.problems
     assert all(map(same_planes, shown[LENGTHS[0] :], whole[LENGTHS[0] :])), "the next segment is whole"
+    bare = changed(film, tmp_path / "none.nvc", lambda h: replace(h, head=h.head[: 3 + len(split_steering(h.head)[0])]))
+    plain = frames_of(bare, best_effort=True)
+    for k, picture in enumerate(shown):
+        assert same_planes(picture, whole[k]) or same_planes(picture, plain[k]), "nothing leaves that was not compared"
 
 
 def test_steering_beyond_the_head_is_refused(film: Path, tmp_path: Path) -> None:
