@@ -104,9 +104,7 @@ def encode_command(
     """
     if lossless and max_error:
         raise UsageError("--lossless and --max-error contradict each other")
-    if options["tune"] is not None and (lossless or max_error):
-        raise UsageError("--tune is for lossy pictures, which --lossless and --max-error do not make")
-    _check_sample(sample, options["sample_seconds"], bool(resume or jobs or cluster or patience))
+    _check(sample, options, bool(lossless or max_error), bool(resume or jobs or cluster or patience))
     if target is None and not sample:
         raise click.MissingParameter(ctx=context, param_hint="'TARGET'", param_type="argument")
     from ..still.files import is_of_pictures
@@ -132,12 +130,15 @@ def encode_command(
             _encode(console, source, target, settings, how)
 
 
-def _check_sample(sample: bool, seconds: float | None, others: bool) -> None:
+def _check(sample: bool, options: dict[str, Any], bounded: bool, others: bool) -> None:
+    """Refuse what does not go together: `bounded` errors, and `others`, which a sample has no use for."""
+    if options["tune"] is not None and bounded:
+        raise UsageError("--tune is for lossy pictures, which --lossless and --max-error do not make")
     if sample and others:
         raise UsageError(
             "a sample is encoded by one process, and anew: without --jobs, --cluster, --patience and --resume"
         )
-    if seconds is not None and not sample:
+    if options["sample_seconds"] is not None and not sample:
         raise UsageError("--sample-seconds goes with --sample")
 
 

@@ -231,12 +231,13 @@ class SegmentDecoder:
         assert header is not None
         if index < len(header.checksums) and header.checksums[index] == self._crc:
             return
-        self._give_up(0, f"{len(self._group)} pictures from here do not match their checksum")
+        self._give_up(self._group[0][0].pts, f"{len(self._group)} pictures from here do not match their checksum")
 
     def _give_up(self, pts: int, what: str) -> None:
         """Tell what is wrong with the picture at pts; show the segment from there by its base, and so the pictures
         before it in its group, which now nothing can be compared with."""
         self.segment.usable = False
-        pts = self._group[0][0].pts if self._group else pts
+        if self._group and self.segment.film.best_effort:
+            pts = self._group[0][0].pts
         self.segment.film.restoring(pts, what, "is shown by its base alone")
         self._group = [(picture, _plain(picture)) for picture, _ in self._group]
