@@ -27,7 +27,7 @@ from heads.restorer.integer import IntegerHead
 from heads.restorer.pretrain import Course, Sample
 from heads.restorer.spec import HeadSpec
 
-from ..base.quantiser import BASE_Q_ZERO
+from ..base.quantiser import base_q_of_index
 from ..events import Listener, silent
 from ..frames import Plane, folds_of
 from ..media.files import read_bytes
@@ -68,7 +68,7 @@ def films(
         crf = int(rng.integers(4 * low, 4 * high)) / 4
         base, quantisers = coded(pictures, crf, preset, scale)
         kept = sorted(rng.permutation(PICTURES)[: KEPT if scale == 1 else KEPT // 2])
-        yield [sample(base[k], pictures[k], quantisers[k] - BASE_Q_ZERO) for k in kept]
+        yield [sample(base[k], pictures[k], base_q_of_index(quantisers[k])) for k in kept]
 
 
 def gain(samples: Sequence[Sample], spec: HeadSpec, layers: Sequence[Layer]) -> float:
