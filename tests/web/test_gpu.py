@@ -121,7 +121,15 @@ def test_lost_context_is_told(gl_browser: Any) -> None:
         _shows_exactly(page, "shipped-v1")
         page.evaluate("opened.getExtension('WEBGL_lose_context').loseContext()")
         page.keyboard.press("Home")
-        until(page, "told.some((text) => text.includes('The GPU gave up'))")  # JavaScript may go on at once
+        until(page, "told.some((text) => text.includes('The GPU gave up'))")
+
+
+def test_lost_context_is_told_where_nothing_is_under_way(gl_browser: Any) -> None:
+    with new_page(gl_browser, KEPT, TOLD) as page:
+        _plays_exactly(page, GOLDEN / "shipped-v1.nvc", "WebGL2")
+        page.evaluate("opened.getExtension('WEBGL_lose_context').loseContext()")
+        page.keyboard.press("Home")  # the segment is opened once more, its head prepared
+        until(page, "told.some((text) => text.includes('The GPU gave up'))")
 
 
 def test_shaders_of_webgpu_equal_the_reference(page: Any, served: str) -> None:

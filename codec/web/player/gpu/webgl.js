@@ -21,13 +21,24 @@ const TEXEL = 16; // bytes of one of them
 const BASE_CHROMA = 1; // 4:2:0
 const LITTLE = 100; // products of a fragment, about, where no layer is computed
 const POLL = 2; // milliseconds between two looks at a fence
-const GONE = 'the GPU gave up; load the page again';
+
+/** The context has been lost, with all that was on it: what no other picture or head would mend. */
+export class GpuGone extends NvcError {
+  constructor() {
+    super('the GPU gave up; load the page again');
+  }
+}
 
 /** WebGL2 on a canvas that nobody sees; null where there is none.
  * @returns {WebGL2RenderingContext | null} */
 export function openGl() {
   const options = { alpha: false, antialias: false, depth: false, powerPreference: 'high-performance' };
   return new OffscreenCanvas(1, 1).getContext('webgl2', options);
+}
+
+/** @param {string | null} log of a shader or a program; null where the context has been lost */
+function refused(log) {
+  return `the GPU refuses a shader: ${(log ?? '').trim().split('\n')[0]}`;
 }
 
 /** A program with what it is given: textures by the names of their samplers, a uniform block, a target and the region
@@ -76,7 +87,7 @@ export class GlRestorer {
    * @param {import('../restore/prediction.js').Head} head
    * @returns {{head: import('../restore/prediction.js').Head, passes: Pass[]}} to be handed to `predict`; its memory is
    *   small, and freed with it
-   * @throws {NvcError} where the GPU cannot compute it */
+   * @throws {NvcError} where the GPU cannot compute it; GpuGone where the context has been lost */
   prepare(head) {
     const gl = this.#gl;
     const size = cellSize(this.#film);
@@ -100,7 +111,7 @@ export class GlRestorer {
    * @param {import('../restore/steering.js').Steered | null} [steered] how the head is
    * @param {AbortSignal} [signal] tells that nobody wants it any more
    * @returns {Promise<Plane[] | null>} planes of the film's depth; null where nobody wants it
-   * @throws {NvcError} where the context has been lost */
+   * @throws {GpuGone} where the context has been lost */
   async predict(base, head, steered = null, signal = undefined) {
     await this.#turns.take();
     let staging;
@@ -155,15 +166,19 @@ export class GlRestorer {
     const base = baseSize(this.#film);
     const rows = Math.ceil((3 * width * height) / (ACROSS * 8)) + 3;
     if (Math.max(base.width, base.height, width, height, rows) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
-      throw new NvcError(`pictures of ${width}x${height} are too large for this GPU`);
+      throw this.#refusal(`pictures of ${width}x${height} are too large for this GPU`);
     }
   }
 
   /** @throws {NvcError} where WebGL refused something */
   #check() {
     const error = this.#gl.getError();
-    if (error === this.#gl.CONTEXT_LOST_WEBGL) throw new NvcError(GONE);
-    if (error !== this.#gl.NO_ERROR) throw new NvcError(`the GPU refuses: error ${error} of WebGL`);
+    if (error !== this.#gl.NO_ERROR) throw this.#refusal(`the GPU refuses: error ${error} of WebGL`);
+  }
+
+  /** Why something was refused: a context that has been lost refuses everything. */
+  #refusal(sentence) {
+    return this.#gl.isContextLost() ? new GpuGone() : new NvcError(sentence);
   }
 
   /** A new texture; of an array where `layers` are given. */
@@ -182,7 +197,7 @@ export class GlRestorer {
     const gl = this.#gl;
     const buffer = gl.createBuffer();
     if (kind === gl.UNIFORM_BUFFER && data.byteLength > gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE)) {
-      throw new NvcError('a head is too large for WebGL2 here');
+      throw this.#refusal('a head is too large for WebGL2 here');
     }
     gl.bindBuffer(kind, buffer);
     gl.bufferData(kind, data, gl.STATIC_DRAW);
@@ -255,7 +270,7 @@ export class GlRestorer {
     });
     gl.drawBuffers(drawn.map((_, k) => gl.COLOR_ATTACHMENT0 + k));
     if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) {
-      throw new NvcError('the GPU cannot draw to textures of integers');
+      throw this.#refusal('the GPU cannot draw to textures of integers');
     }
     known.set(part, target);
     return target;
@@ -270,15 +285,14 @@ export class GlRestorer {
       const shader = gl.createShader(kind);
       gl.shaderSource(shader, text);
       gl.compileShader(shader);
-      if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS) && !gl.isContextLost()) {
-        throw new NvcError(`the GPU refuses a shader: ${gl.getShaderInfoLog(shader).trim().split('\n')[0]}`);
+      if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) {
+        throw this.#refusal(refused(gl.getShaderInfoLog(shader)));
       }
       gl.attachShader(program, shader);
     }
     gl.linkProgram(program);
-    if (gl.isContextLost()) throw new NvcError(GONE);
     if (!gl.getProgramParameter(program, gl.LINK_STATUS)) {
-      throw new NvcError(`the GPU refuses a shader: ${gl.getProgramInfoLog(program).trim().split('\n')[0]}`);
+      throw this.#refusal(refused(gl.getProgramInfoLog(program)));
     }
     const block = gl.getUniformBlockIndex(program, 'Layer');
     if (block !== gl.INVALID_INDEX) gl.uniformBlockBinding(program, block, 0);
@@ -345,7 +359,7 @@ export class GlRestorer {
     while (!gl.isContextLost() && gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED) {
       await new Promise((go) => setTimeout(go, POLL));
     }
-    if (gl.isContextLost()) throw new NvcError(GONE);
+    if (gl.isContextLost()) throw new GpuGone();
     gl.deleteSync(fence);
   }
 

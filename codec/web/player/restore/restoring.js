@@ -18,7 +18,7 @@ import { GpuRestorer } from '../gpu/gpu.js';
 import { usesHead } from './payload.js';
 import { Head } from './prediction.js';
 import { Turns } from '../gpu/portions.js';
-import { GlRestorer, openGl } from '../gpu/webgl.js';
+import { GlRestorer, GpuGone, openGl } from '../gpu/webgl.js';
 
 const PREPARED = 64; // segments that are open at a time; more than are ever under way
 const IN_FLIGHT = 2; // predictions that a GPU has been given and that are not read: one in work, one after it
@@ -89,7 +89,8 @@ export class Restoring {
 
   /** Make a segment known, before its first picture.
    * @param {OpenSegment} segment
-   * @returns {void} where its head is illegal, `segment.missing` says so afterwards */
+   * @returns {void} where its head is illegal, `segment.missing` says so afterwards
+   * @throws {GpuGone} where there is no GPU any more */
   open(segment) {
     if (this.#ids.has(segment)) return;
     let head = null;
@@ -116,7 +117,7 @@ export class Restoring {
     try {
       this.#prepared.set(segment, this.gpu.prepare(head));
     } catch (error) {
-      if (!(error instanceof NvcError)) throw error;
+      if (!(error instanceof NvcError) || error instanceof GpuGone) throw error;
       this.gpu.destroy();
       this.gpu = null;
       this.by = 'JavaScript';
