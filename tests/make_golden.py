@@ -13,6 +13,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from codec.media.sinks import open_sink
 from codec.settings import Settings, StillSettings
 from codec.still.decode import decode_still
 from codec.still.encode import encode_still
+from codec.still.presets import TUNES
 from heads.restorer import store
 from samples.texture import texture_frames
 from tests.makers import cover_picture, tone
@@ -102,7 +104,9 @@ def drawn_still() -> NDArray[np.uint8]:
 
 def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
-    codec.segment.choice.WORTH = 0.01  # tools are used wherever they gain, for their own sake
+    codec.segment.choice.WORTH = codec.segment.worth.PRICE = (
+        0.01  # tools are used wherever they gain, for their own sake
+    )
     if wanted is FILMS:
         store.FILM_HEADS.clear()  # heads of their own
     codec.segment.fit_density.LEAST_SAMPLES, codec.segment.fit_density.DensityFit.price = 0, lambda *_: -1.0  # type: ignore[method-assign]
@@ -169,6 +173,17 @@ def stills() -> None:
     STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
 
 
+def mixed() -> None:
+    """A still picture that head 2 restores, with alpha and a last layer of its own, and its CRC."""
+    codec.still.encode.DB_PER_E = 0.0
+    codec.still.encode.TUNES = {**TUNES, "mix": replace(TUNES["mix"], heads=(2,))}
+    target = FOLDER / f"mixed-v{VERSION}.still.nvc"
+    target.write_bytes(encode_still(Picture(drawn_still()), StillSettings(crf=40, preset="slow")).data)
+    crcs = json.loads(STILL_CRCS.read_text())
+    crcs[target.name] = zlib.crc32(decode_still(target.read_bytes()).pixels.tobytes())
+    STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
+
+
 def guided() -> None:
     """Still pictures whose loss-stream heads guide, and their CRCs: lossless and bounded."""
     pixels = np.ascontiguousarray(drawn_still()[..., :3])
@@ -224,6 +239,7 @@ MAKERS = {
     "tracks": tracks,
     "gaussians": gaussians,
     "stills": stills,
+    "mixed": mixed,
     "guided": guided,
     "palettes": palettes,
 }

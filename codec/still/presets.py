@@ -29,9 +29,9 @@ CHROMA = -12  # finer chroma: 0.3 % of rate less at equal PSNR-RGB, where each s
 _PLAIN = ("use-fixed-qindex-offsets=1", f"key-frame-chroma-qindex-offset={CHROMA}")
 _BOOSTED = (*_PLAIN, "enable-variance-boost=1", "variance-boost-strength=3", "variance-boost-curve=2", "sharpness=3")
 TUNES = {
-    "mix": Tune(_BOOSTED, (1,), 2 / 3),
+    "mix": Tune(_BOOSTED, (1, 2), 2 / 3),
     "psnr": Tune(_PLAIN, (1,), 0.0),
-    "ssim": Tune(_BOOSTED, (1,), 1.0),
+    "ssim": Tune(_BOOSTED, (1, 2), 1.0),
 }
 
 EXACT = "psnr"  # the tune of what a loss-stream goes on from, or nobody looks at

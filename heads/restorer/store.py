@@ -20,7 +20,7 @@ from .spec import HeadSpec
 
 VERSION = 1
 BASE_Q, ADDING, HALF = 1, 2, 4  # flags
-STILL_HEADS = {1: "still.bin"}  # number in a file -> name; a number is never given another meaning
+STILL_HEADS = {1: "still.bin", 2: "still2.bin"}  # number in a file -> name; a number is never given another meaning
 FILM_HEADS = {
     1: "film.bin",
     2: "enlarge3_2.bin",

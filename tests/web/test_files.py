@@ -488,7 +488,7 @@ def changed(layer: Layer, rng: np.random.Generator, step: int) -> Layer:
 
 
 def test_files_of_heads_are_those_of_the_codec(tmp_path: Path) -> None:
-    names = [*store.FILM_HEADS.values(), "still.bin", "upscale2.bin", "upscale3.bin", "upscale4.bin"]
+    names = [*store.FILM_HEADS.values(), *store.STILL_HEADS.values(), "upscale2.bin", "upscale3.bin", "upscale4.bin"]
     jobs = [{"do": "headFile", "path": str(HEADS / name)} for name in names]
     for name, ours in zip(names, found(in_node("files.mjs", jobs, tmp_path)), strict=True):
         stored = store.pretrained(name)

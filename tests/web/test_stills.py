@@ -20,13 +20,14 @@ from PIL import Image, ImageCms
 import splat
 from codec.base.av1 import decode_base
 from codec.still.decode import decode_still, header_of
+from heads.restorer.store import STILL_HEADS
 from splat.payload import read_layout
 from tests.web.browser import first_picture, show, until
 from tests.web.player import in_node, needs_node
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 ROOT = Path(__file__).parent.parent.parent
-HEAD = ROOT / "heads" / "restorer" / "still.bin"
+HEADS = {number: str(ROOT / "heads" / "restorer" / name) for number, name in STILL_HEADS.items()}
 TABLES = ROOT / "splat" / "tables.bin"
 GAUSSIANS = GOLDEN / "still-v1.nvs"
 SUMS = json.loads((GOLDEN / "still-crc.json").read_text(encoding="utf-8"))
@@ -43,7 +44,7 @@ def still_job(path: Path, folder: Path) -> dict[str, Any]:
     """A job that restores a still from bases that are decoded here."""
     still, header = header_of(path.read_bytes())
     shape = max(16, header.height), max(16, header.width)
-    job = {"do": "still", "path": str(path), "head": str(HEAD)}
+    job = {"do": "still", "path": str(path), "head": HEADS[header.head or 1]}
     for name, unit in (("picture", still.base), ("alpha", still.alpha)):
         if unit:
             planes = next(planes for _, planes in decode_base([(unit, 0)], shape, 1))
@@ -100,7 +101,7 @@ def test_damaged_stills_are_not_exact(tmp_path: Path) -> None:
             data[at + chance.randrange(len(loss))] ^= 1 << chance.randrange(8)
         begin = data.rindex(b"NVC", 0, at) + 3
         data[at + len(loss) : at + len(loss) + 4] = struct.pack(">I", zlib.crc32(data[begin : at + len(loss)]))
-        jobs.append({"do": "still", "data": b64encode(data).decode(), "head": str(HEAD)})
+        jobs.append({"do": "still", "data": b64encode(data).decode(), "head": HEADS[1]})
     for found in in_node("stills.mjs", jobs, tmp_path):
         assert found.get("error") or found.get("exact") is False, found
 
