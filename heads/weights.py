@@ -50,6 +50,13 @@ def _costs(spread: int) -> NDArray[np.float64]:
     return -np.log2(counts / counts.sum())
 
 
+def bits_of(numbers: NDArray[np.int64], spread: int) -> NDArray[np.float64]:
+    """Bits that each of some numbers takes by a table, about."""
+    size, costs = np.abs(numbers), _costs(spread)
+    far = 2 * np.floor(np.log2(np.maximum(size - REACH, 1))) + 2  # as `_Writer` has it
+    return np.where(size > REACH, costs[-1] + far, costs[np.clip(numbers, -REACH, REACH) + REACH])
+
+
 _BIT = constriction.stream.model.Bernoulli(0.5, perfect=False)
 
 

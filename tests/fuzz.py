@@ -331,7 +331,7 @@ def fresh(folder: Path) -> None:
     yuv = PlaneFormat("420", 8)
     source = write_frames(folder / "in.mkv", scene_frames(yuv, 48, 32, (5, 4)), yuv)
     PRESETS["fast"] = Preset(12, 0, 4, Schedule(20, 10, batch=2, crop=16, coarser=2), ((4, 0),), least=20)
-    codec.segment.choice.WORTH = 1e-6  # type: ignore[attr-defined]
+    codec.segment.choice.WORTH = codec.segment.worth.PRICE = 1e-6  # type: ignore[attr-defined]
     codec.segment.choice.FIT_BYTES = 1  # type: ignore[attr-defined]
     usual = Settings(preset="fast", device="cpu", crf=55, threads=1)
     pretrained = store.FILM_HEADS

@@ -37,6 +37,7 @@ def shorten(patch: pytest.MonkeyPatch, batches: int = 20, worth: float | None = 
     patch.setattr("codec.segment.choice.FIT_BYTES", 1)
     if worth is not None:
         patch.setattr("codec.segment.choice.WORTH", worth)
+        patch.setattr("codec.segment.worth.PRICE", worth)
 
 
 def drawn_planes(fmt: PlaneFormat, width: int, height: int, number: int) -> tuple[Plane, ...]:

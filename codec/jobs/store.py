@@ -35,7 +35,7 @@ from ..wire.obu import TemporalUnit
 
 _NAMES = re.compile(r"key|[0-9]{6,}(\.[0-9]+)?\.(segment|new)")
 _LENGTH = struct.Struct(">I")
-ENCODER = 9  # raised whenever the encoder may give other bytes for the same wish
+ENCODER = 10  # raised whenever the encoder may give other bytes for the same wish
 
 
 def versions() -> tuple[object, ...]:

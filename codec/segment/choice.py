@@ -1,7 +1,8 @@
 """Which head a segment has and which loss-stream, by one score: PSNR-YUV less what the bytes are worth.
 
 `WORTH` is the slope of AV1's own rate-distortion curve, so a tool is used where it buys quality for fewer bytes than a
-finer quantiser would.
+finer quantiser would. PSNR-YUV alone would buy chroma with luma's structure, so heads are compared by what is seen
+(`codec.segment.worth`), and one that luma or its SSIM would pay for is not taken.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from ..loss.coder import LossSettings
 from ..loss.modes import TRANSFORM
 from ..metrics import weighted
 from ..settings import MAX_STEP
+from .fit_last import last_layers
 from .fit_restorer import FIT_COARSE, LAYERS, examples_of, fit_restorer
 from .head import Head, film_head, write_pretrained
 from .passes import OVERHEAD, Passes, Predictions, Run
 from .payload import HEAD_DIFFERENCE, NO_HEAD, PRETRAINED_HEAD, WHOLE_HEAD
+from .presets import Preset
+from .worth import Judge
 
 WORTH = 3.0  # dB of PSNR-YUV for each factor e of rate; see bench/NOTES.md, "What a byte is worth"
 STEP_OF_LAMBDA = 2.2  # quantiser step in code values for a lambda of 1; see bench/NOTES.md, "Step of the loss-stream"
@@ -44,12 +48,14 @@ FIT_FLOAT = 0.25  # of them in floating point, before it keeps to what a change 
 
 @dataclass(frozen=True)
 class Choice:
-    """A way to code the segment and its score. `head_kind`, `head_data` and `reference`: how the head is sent; `lam`:
-    of the loss-stream, None for what suits its step; `gain`: dB that the head was chosen for; `changes`: of the density
-    heads, by their numbers; `known`: what the head predicts of the pictures that it was tried on; `told`: differences
-    of what it is told of each picture."""
+    """A way to code the segment and its score. `won`: share of the bytes that its head is worth by what is seen, over
+    no head; `head_kind`, `head_data` and `reference`: how the head is sent; `lam`: of the loss-stream, None for what
+    suits its step; `gain`: dB that the head was chosen for; `changes`: of the density heads, by their numbers; `known`:
+    what the head predicts of the pictures that it was tried on; `told`: differences of what it is told of each
+    picture."""
 
     score: float = 0.0
+    won: float = 0.0
     head: Head | None = None
     head_kind: int = NO_HEAD
     head_data: bytes = b""
@@ -87,6 +93,11 @@ def better(best: Choice, trial: Choice | None) -> Choice:
     return trial if trial and trial.score > best.score else best
 
 
+def better_head(best: Choice, trial: Choice) -> Choice:
+    """`trial` where its head is worth more by what is seen."""
+    return trial if trial.won > best.won else best
+
+
 def pretrained_gain(passes: Passes, base: Base, count: int) -> float:
     """dB of PSNR-YUV that the head of the program, as it is, adds to a probe of the base, coded at SVT-AV1's own crf,
     on about `count` pictures between its first and last; 0 where there is no such head."""
@@ -98,6 +109,17 @@ def pretrained_gain(passes: Passes, base: Base, count: int) -> float:
     found = passes.trial(base, head, only=only or [0])
     restored = np.array([prediction.psnrs for prediction in found.values()])
     return weighted(restored) - weighted(base.psnrs[list(found)])
+
+
+def small(known: Predictions) -> Predictions:
+    """Predicted pictures, where they are not too large to be kept."""
+    size = sum(plane.nbytes for prediction in known.values() for plane in prediction.output)
+    return known if size <= TRIED else {}
+
+
+def widths_for(preset: Preset, size: int) -> list[int]:
+    """Widths of heads that are worth a try on so many bytes of base, rising."""
+    return [width for width, least in preset.widths if size >= least]
 
 
 class Chooser:
@@ -112,6 +134,7 @@ class Chooser:
         self.known = known if usable else None
         self._plain = base.psnrs[passes.evaluated()]
         self._pretrained = film_head_for(passes.scale)
+        self._judge = Judge(passes, base)
         self._told = passes.differences(base) if self._pretrained >= OWN_FROM else []
         self._agenda = passes.begin("head", passes.effort.choosing(self._batches()))
 
@@ -137,7 +160,7 @@ class Chooser:
         """`best` with the head that the pretrained one, the last segment's or one of the segment's own makes; or as it
         is."""
         if self.known:
-            best = better(best, self._difference(best, self.known, self.known))
+            best = better_head(best, self._difference(best, self.known, self.known))
         if self._pretrained:
             return self.with_pretrained(best, self._pretrained)
         if self.known:
@@ -151,22 +174,37 @@ class Chooser:
         for finer in self._preset.finer:  # told a quantiser finer than the truth, a head often does better
             base_q = max(truth - finer, -BASE_Q_ZERO)
             told = film_head(number, base_q, planes=self._planes)
-            best = better(best, self._tried(best, told, PRETRAINED_HEAD, write_pretrained(base_q), number))
+            best = better_head(best, self._tried(best, told, PRETRAINED_HEAD, write_pretrained(base_q), number))
         base_q = best.head.base_q if best.head else truth
         anchor = start = film_head(number, base_q, planes=self._planes)
         if self.known and self.known.spec == anchor.spec:  # then it is a change of the same head
             start = replace(self.known, base_q=base_q)
         steps = self._batches()
-        if not steps:
-            return best
         floats = round(FIT_FLOAT * steps)
         schedule = Schedule(floats, steps - floats, rate=FIT_RATE)
         examples = self._examples(schedule, base_q)
+        best = self._with_last(best, examples, anchor, anchor, number)
+        if not steps:
+            return best
         head = fit_restorer(self._passes, examples, start.spec, schedule, start, anchor=anchor)
         if head is None:
             return best
-        data = write_pretrained(base_q, encode_change(head.layers, anchor.layers, FIT_COARSE))
-        return better(best, self._tried(best, head, PRETRAINED_HEAD, data, number))
+        best = better_head(best, self._changed(best, head, anchor, number))
+        return self._with_last(best, examples, head, anchor, number)
+
+    def _with_last(self, best: Choice, examples: Sequence[Example], head: Head, anchor: Head, number: int) -> Choice:
+        """With a last layer of the segment's own for `head`, which is a change of the pretrained one of that number."""
+        coarses = [FIT_COARSE] if head is not anchor else [FIT_COARSE, FIT_COARSE + 1]
+        with self._agenda.part(self._passes.effort.fitting()):
+            found = list(last_layers(examples, head, anchor, coarses, self._base.bytes, self._passes.device))
+        for own, coarse in found:
+            best = better_head(best, self._changed(best, own, anchor, number, coarse))
+        return best
+
+    def _changed(self, best: Choice, head: Head, anchor: Head, number: int, coarse: int = FIT_COARSE) -> Choice:
+        """`best` with a head that is sent as a change of the pretrained one of that number."""
+        data = write_pretrained(head.base_q, encode_change(head.layers, anchor.layers, coarse))
+        return self._tried(best, head, PRETRAINED_HEAD, data, number)
 
     def _batches(self) -> int:
         """How many batches the pretrained head learns from the segment: by its samples, within the preset's bounds,
@@ -188,20 +226,17 @@ class Chooser:
         short = replace(schedule, float_steps=0, integer_steps=schedule.integer_steps // 2, rate=1e-3)
         examples = self._examples(short, known.base_q if known.spec.base_q else None)
         head = fit_restorer(self._passes, examples, known.spec, short, known)
-        return better(best, self._difference(best, head, known)) if head else best
+        return better_head(best, self._difference(best, head, known)) if head else best
 
     def _with_own(self, best: Choice) -> Choice:
         """With a head that learns from the segment alone."""
         examples = self._examples(self._preset.schedule)
-        for width in self._widths() if self._preset.try_all else self._widths()[-1:]:
+        widths = widths_for(self._preset, self._base.bytes)
+        for width in widths if self._preset.try_all else widths[-1:]:
             head = fit_restorer(self._passes, examples, HeadSpec(self._planes, 0, LAYERS, width), self._preset.schedule)
             if head:
-                best = better(best, self._tried(best, head, WHOLE_HEAD, encode_layers(head.layers)))
+                best = better_head(best, self._tried(best, head, WHOLE_HEAD, encode_layers(head.layers)))
         return best
-
-    def _widths(self) -> list[int]:
-        """Widths of heads that are worth a try on so many bytes of base, rising."""
-        return [width for width, least in self._preset.widths if self._base.bytes >= least]
 
     def _difference(self, best: Choice, head: Head, known: Head) -> Choice:
         return self._tried(best, head, HEAD_DIFFERENCE, encode_layers(head.layers, known.layers), known.identity)
@@ -212,17 +247,17 @@ class Chooser:
         with self._agenda.part(self._passes.effort.trial()):
             known = self._passes.trial(self._base, head, told)
         psnr = weighted(np.array([prediction.psnrs for prediction in known.values()]))
-        if sum(plane.nbytes for prediction in known.values() for plane in prediction.output) > TRIED:
-            known = {}
+        size = self._size(data, told)
         return replace(
             best,
-            score=score(psnr, self._size(data, told)),
+            score=score(psnr, size),
+            won=self._judge.won(known, size),
             head=head,
             head_kind=kind,
             head_data=data,
             reference=reference,
             gain=psnr - weighted(self._plain),
-            known=known,
+            known=small(known),
             told=told,
         )
 
@@ -253,7 +288,7 @@ class Chooser:
     def _with_history(self, start: Choice, history: int) -> Choice | None:
         """With a head that sees earlier output, trained on what the decoder shows with the choice `start`, then on what
         it shows with that head itself: its inputs depend on what it does."""
-        spec = HeadSpec(self._planes, history, LAYERS, self._widths()[-1])
+        spec = HeadSpec(self._planes, history, LAYERS, widths_for(self._preset, self._base.bytes)[-1])
         schedule = self._preset.schedule
         outputs = self._run(start, start.head, keep=True).outputs
         examples, gate = examples_of(self._passes, self._base, schedule, history, outputs)

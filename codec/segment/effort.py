@@ -32,6 +32,10 @@ PREPARED = 0.006  # examples
 BATCH = 0.012  # that changes a pretrained head
 BATCH_OF_OWN = 0.0011  # of a head from noise, for each of its channels
 BATCH_OF_DENSITY = 0.02
+# seconds for each megacell of the grid that a last layer is fitted on, and how many there are at most
+LAST, LAST_MOST = 3.5, 0.48
+
+LASTS = 2  # last layers that are tried of each head
 
 EVALUATED = 16  # pictures that a comparison of heads looks at
 TRIES = 3  # codings of a base that a search for a wish takes
@@ -80,6 +84,10 @@ class Effort:
         """A head that learns: a change of the pretrained one, or from noise with so many channels."""
         return batches * (BATCH_OF_OWN * width if width else BATCH)
 
+    def fitting(self) -> float:
+        """A last layer by least squares."""
+        return min(self.frames * self._picture / 4, LAST_MOST) * LAST
+
     def density(self) -> float:
         """Density heads that learn."""
         if not self.settings.head:
@@ -100,7 +108,9 @@ class Effort:
         if film_head_for(self.scale):
             whole = self._preset.batches(self.frames * self._picture, self.scale > 1)
             steps = whole if batches is None else batches
-            return (len(self._preset.finer) + 2) * self.trial() + self.examples() + self.learning(steps) + loss
+            trials = len(self._preset.finer) + (LASTS + 1 if steps else 0) + LASTS
+            fits = self.fitting() * (2 if steps else 1)
+            return trials * self.trial() + self.examples() + fits + self.learning(steps) + loss
         schedule = self._preset.schedule
         widths = [width for width, _ in self._preset.widths]
         tried = widths if self._preset.try_all else widths[-1:]

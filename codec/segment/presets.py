@@ -15,8 +15,9 @@ from ..settings import CRF_MAX, CRF_STEP
 @dataclass(frozen=True)
 class Preset:
     """Time against size. `base`: SVT-AV1's preset; `bound`: the mode of the loss-stream that keeps films within a bound
-    of the error, one with density heads; `fit`: batches that the pretrained head learns from a segment for
-    each megasample of it, `least` and `most` of them; `density`: batches that each density head of luma learns from a
+    of the error, one with density heads; `fit`: batches that the pretrained head learns from a segment for each
+    megasample of it, `least` and `most` of them, at full size only where it `learns`: otherwise a last layer of the
+    segment's own is all; `density`: batches that each density head of luma learns from a
     long one, below a bound on the error. Where no pretrained head suits, one is trained from noise: `schedule`, and
     `widths`: channels to choose from, each with the fewest bytes of base from which it is worth a try; `try_all`: each
     of them. `finer`: quantisers that a pretrained head is told of, in its own steps below the truth, each in turn.
@@ -33,6 +34,7 @@ class Preset:
     finer: tuple[int, ...] = (0, 32)
     shift: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
     bound: Mode = WHOLE
+    learns: bool = True
 
     def quantiser(self, crf: float) -> float:
         """The crf of SVT-AV1 that gives, at this preset, about the quality that `crf` stands for; in its steps."""
@@ -49,6 +51,8 @@ class Preset:
     def batches(self, megasamples: float, enlarged: bool = False) -> int:
         """That the pretrained head learns from a segment of that size, if its bytes allow; twice as many where it
         enlarges."""
+        if not (self.learns or enlarged):
+            return 0
         return min(max(round(self.fit * megasamples), self.least), self.most) * (1 + enlarged)
 
 
@@ -64,6 +68,7 @@ PRESETS = {
         finer=(0,),
         shift=((10.0, 0.0), (22.0, -1.5), (32.0, -2.75), (44.0, -4.0), (54.0, -4.0), (63.0, 0.0)),
         bound=LIGHT,
+        learns=False,
     ),
     "medium": Preset(2, 4, 400, Schedule(2200, 1200), ((8, 0), (16, 150_000))),
     "slow": Preset(

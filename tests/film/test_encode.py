@@ -162,7 +162,7 @@ def test_measured_quality_is_that_of_the_decoded_pictures(film: Path, tmp_path: 
 
 @pytest.mark.usefixtures("generous")
 def test_head_that_does_not_pay_is_not_sent(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codec.segment.choice.WORTH", 1e6)
+    monkeypatch.setattr("codec.segment.worth.PRICE", 1e6)
     result = codec.encode(film, tmp_path / "out.nvc", settings())
     assert [s.head for s in result.segments] == ["none"] * 3
 
@@ -240,6 +240,7 @@ def test_a_shipped_head_alone_costs_a_byte(
     film: Path, tmp_path: Path, generous: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codec.segment.choice.fit_restorer", lambda *args, **options: None)
+    monkeypatch.setattr("codec.segment.choice.last_layers", lambda *args: ())
     codec.encode(film, tmp_path / "out.nvc", settings(scale=Fraction(1)))
     found = [header for _, header in headers(tmp_path / "out.nvc")]
     used = [h for h in found if h.head_sent == payload.PRETRAINED_HEAD]

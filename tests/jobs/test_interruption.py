@@ -42,7 +42,7 @@ from codec.segment.presets import PRESETS, Preset
 from heads.restorer.fit import Schedule
 
 PRESETS["fast"] = Preset(12, 0, 4, Schedule(60, 40, batch=2, crop=16, coarser=2), ((4, 0),), least=20)
-codec.segment.choice.FIT_BYTES, codec.segment.choice.WORTH = 1, 1e-6
+codec.segment.choice.FIT_BYTES, codec.segment.choice.WORTH, codec.segment.worth.PRICE = 1, 1e-6, 1e-6
 
 def killing(owner, name, before):
     original, calls = getattr(owner, name), 0
