@@ -34,12 +34,13 @@ RESTORED = 4  # pictures of a probe that the head is tried on
 
 @dataclass(frozen=True)
 class _Point:
-    """A probe: SVT-AV1's `crf`, ln of the bytes that a picture takes, and PSNR-YUV in dB as it would be shown; `level`:
-    what a target asks for, in its decibels, of the base with what the head adds to PSNR-YUV, or 0."""
+    """A probe: SVT-AV1's `crf`, ln of the bytes that a picture takes, and the mean of PSNR-YUV and luma's PSNR in dB as
+    it would be shown (a smaller base hardly costs chroma, but luma's detail); `level`: what a target asks for, in its
+    decibels, of the base with what the head adds to PSNR-YUV, or 0."""
 
     crf: float
     rate: float
-    psnr: float
+    seen: float
     level: float
 
 
@@ -76,7 +77,8 @@ class _Size:
         gain, level = pretrained_gain(self._encoder.passes, base, RESTORED) if self._encoder.settings.head else 0.0, 0.0
         if self._target and base.quality is not None:
             level = self._target.level(base.quality) + gain
-        self.points.append(_Point(crf, math.log(each), base.psnr + gain, level))
+        seen = (base.psnr + float(base.psnrs[:, 0].mean())) / 2
+        self.points.append(_Point(crf, math.log(each), seen + gain, level))
         return self.points[-1]
 
     def search(self, wish: _Wish, start: float) -> None:
@@ -102,7 +104,7 @@ class _Size:
         """What this size gives where a wish is met, in dB: of PSNR, or of the rate's worth. Minus infinity where its
         coarsest quantiser takes more bytes."""
         if wish.rate is not None:
-            return self._line(wish, "psnr", WORTH) if self.reached else -math.inf
+            return self._line(wish, "seen", WORTH) if self.reached else -math.inf
         rate = self._line(wish, "rate", 1.0) if self.reached else self.points[-1].rate
         return -WORTH * rate
 
