@@ -104,9 +104,8 @@ def drawn_still() -> NDArray[np.uint8]:
 
 def films(wanted: Mapping[str, tuple[PlaneFormat, Settings]] = FILMS) -> None:
     """The films and their CRCs."""
-    codec.segment.choice.WORTH = codec.segment.worth.PRICE = (
-        0.01  # tools are used wherever they gain, for their own sake
-    )
+    # tools are used wherever they gain, for their own sake
+    codec.segment.choice.WORTH = codec.segment.worth.PRICE = 0.01
     if wanted is FILMS:
         store.FILM_HEADS.clear()  # heads of their own
     codec.segment.fit_density.LEAST_SAMPLES, codec.segment.fit_density.DensityFit.price = 0, lambda *_: -1.0  # type: ignore[method-assign]
@@ -165,7 +164,12 @@ def stills() -> None:
         "lossless": (pixels[..., :1], StillSettings(max_error=0)),
         "deep": (deep, StillSettings(max_error=0)),
     }
-    crcs = {}
+    pin(wishes)
+
+
+def pin(wishes: Mapping[str, tuple[NDArray[Any], StillSettings]]) -> None:
+    """Still pictures by their names, and their CRCs beside those that are there."""
+    crcs = json.loads(STILL_CRCS.read_text())
     for name, (samples, settings) in wishes.items():
         target = FOLDER / f"{name}-v{VERSION}.still.nvc"
         target.write_bytes(encode_still(Picture(np.ascontiguousarray(samples)), settings).data)
@@ -177,23 +181,15 @@ def mixed() -> None:
     """A still picture that head 2 restores, with alpha and a last layer of its own, and its CRC."""
     codec.still.encode.DB_PER_E = 0.0
     codec.still.encode.TUNES = {**TUNES, "mix": replace(TUNES["mix"], heads=(2,))}
-    target = FOLDER / f"mixed-v{VERSION}.still.nvc"
-    target.write_bytes(encode_still(Picture(drawn_still()), StillSettings(crf=40, preset="slow")).data)
-    crcs = json.loads(STILL_CRCS.read_text())
-    crcs[target.name] = zlib.crc32(decode_still(target.read_bytes()).pixels.tobytes())
-    STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
+    pin({"mixed": (drawn_still(), StillSettings(crf=40, preset="slow"))})
 
 
 def guided() -> None:
     """Still pictures whose loss-stream heads guide, and their CRCs: lossless and bounded."""
-    pixels = np.ascontiguousarray(drawn_still()[..., :3])
+    pixels = drawn_still()[..., :3]
     codec.still.encode.LINEAR = codec.still.encode.GUIDED
-    crcs = json.loads(STILL_CRCS.read_text())
-    for name, max_error in (("guided", 0), ("guided-bounded", 1)):
-        target = FOLDER / f"{name}-v{VERSION}.still.nvc"
-        target.write_bytes(encode_still(Picture(pixels), StillSettings(max_error=max_error)).data)
-        crcs[target.name] = zlib.crc32(decode_still(target.read_bytes()).pixels.tobytes())
-    STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
+    errors = {"guided": 0, "guided-bounded": 1}
+    pin({name: (pixels, StillSettings(max_error=max_error)) for name, max_error in errors.items()})
 
 
 def drawn_palette() -> NDArray[np.uint8]:
@@ -222,12 +218,7 @@ def palettes() -> None:
         "palette-deep": pixels.astype(np.uint16) << 8 | pixels[::-1, ::-1] >> 7,
         "palette-bits": np.repeat(many, 3, axis=2).astype(np.uint8) * np.array([7, 11, 5], np.uint8),
     }
-    crcs = json.loads(STILL_CRCS.read_text())
-    for name, samples in wishes.items():
-        target = FOLDER / f"{name}-v{VERSION}.still.nvc"
-        target.write_bytes(encode_still(Picture(np.ascontiguousarray(samples)), StillSettings(max_error=0)).data)
-        crcs[target.name] = zlib.crc32(decode_still(target.read_bytes()).pixels.tobytes())
-    STILL_CRCS.write_text(json.dumps(crcs, indent=1) + "\n")
+    pin({name: (samples, StillSettings(max_error=0)) for name, samples in wishes.items()})
 
 
 MAKERS = {

@@ -13,14 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
-from heads.layers import HeadError, Layer
 from heads.restorer.fit import PLANE_WEIGHTS, Example
 from heads.restorer.last import Moments
 from heads.restorer.loaded import restoring_head
-from heads.restorer.proof import check
-from heads.restorer.spec import HeadSpec
+from heads.restorer.proof import is_legal
 
 from .head import Head
 from .worth import SLOPES
@@ -49,7 +46,7 @@ def last_layers(
         found = [(*moments.priced(worth, 1 / (8 * size), anchor.layers[-1], c), c) for c in coarses]
         layer, promise, coarse = max(found, key=lambda one: one[1])
         layers = (*head.layers[:-1], layer)
-        if promise > 0 and _legal(head.spec, layers):
+        if promise > 0 and is_legal(head.spec, layers):
             yield replace(head, layers=layers), coarse
 
 
@@ -64,19 +61,8 @@ def _moments(examples: Sequence[Example], head: Head, device: str) -> Moments:
         top = round((k * GOLDEN) % 1 * max(rows - STRIP, 0))
         bottom = min(top + STRIP, rows)
         above, below = max(top - halo, 0), min(bottom + halo, rows)
-        inputs = example.inputs[above:below]
-        x = torch.zeros((*inputs.shape[:2], max(running.cell, inputs.shape[2])))
-        x[:, :, : inputs.shape[2]] = inputs
-        seen = running.activations(x.to(running.device)).cpu()
+        seen = running.activations(example.inputs[above:below].float().to(running.device)).cpu()
         edges = top == 0, bottom == rows
         seen = seen[:, :, top - above - (not edges[0]) : bottom - above + (not edges[1])]
         found.add(seen, example.target[top:bottom].float(), edges, 1)
     return found
-
-
-def _legal(spec: HeadSpec, layers: Sequence[Layer]) -> bool:
-    try:
-        check(spec, layers)
-    except HeadError:
-        return False
-    return True

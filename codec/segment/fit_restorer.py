@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heads.layers import HeadError
 from heads.restorer.fit import Example, Schedule, example, train
 from heads.restorer.history import best_gate, gated
 from heads.restorer.planes import grid_of, pack
-from heads.restorer.proof import check
+from heads.restorer.proof import is_legal
 from heads.restorer.spec import INPUT_MAX, HeadSpec
 
 from ..base.coded import Base
@@ -119,8 +118,6 @@ def fit_restorer(
             device=passes.device,
             listen=lambda at: passes.agenda.tell(at.step / at.steps),
         )
-    try:
-        check(spec, layers)
-    except HeadError:
+    if not is_legal(spec, layers):
         return None
     return Head(spec, tuple(layers), gate, start.base_q if start else 0)

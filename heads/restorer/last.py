@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..layers import BIAS_COARSE, BIAS_MAX, WEIGHT_MAX, HeadError, Layer
+from ..layers import BIAS_COARSE, BIAS_MAX, WEIGHT_MAX, Layer
 from ..weights import REACH, best_spread, bits_of
-from .proof import check
+from .proof import is_legal
 from .spec import ACT_MAX, HeadSpec, shift_of
 
 RIDGE = 1e-3  # of the diagonal
@@ -36,6 +36,7 @@ class Moments:
         if spec.history:
             raise ValueError("a head with history has other inputs in its last layer")
         self._spec, self._layers = spec, layers
+        self._now = torch.from_numpy(_numbers(layers[-1])).double().T
         size = spec.width * 9 + 1
         self._normal = torch.zeros(size, size, dtype=torch.float64)  # integers, as all of these
         self._moment = torch.zeros(size, spec.planes, dtype=torch.float64)
@@ -54,18 +55,12 @@ class Moments:
         columns = F.unfold(seen, 3)[0].T[::every]  # (cells, width * 9), channels first, as weights lie
         columns = torch.cat([columns, torch.ones(len(columns), 1)], 1)
         wanted = target.reshape(-1, target.shape[2])[::every]
-        weight, bias = (torch.from_numpy(part.astype(np.float64)) for part in self._flat)
-        missing = wanted.double() * self._unit - (columns[:, :-1].double() @ weight.T + bias)
+        wide = columns.double()
+        missing = wanted.double() * self._unit - wide @ self._now
         parts = F.pad(columns, (0, 0, 0, -len(columns) % PART)).unflatten(0, (-1, PART))
         self._normal += (parts.mT @ parts).double().sum(0)
-        self._moment += columns.double().T @ missing
+        self._moment += wide.T @ missing
         self._energy += missing.square().sum(0)
-
-    @property
-    def _flat(self) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-        """Weights of the last layer, those of an output in a row, and biases."""
-        last = self._layers[-1]
-        return last.weight.reshape(len(last.weight), -1), last.bias
 
     def layers(self) -> Iterator[Layer]:
         """Layers of the same scale, from those that change little to those that fit closely."""
@@ -86,11 +81,8 @@ class Moments:
             if same or weight.tobytes() == before:
                 continue
             before = weight.tobytes()
-            try:
-                check(self._spec, [*self._layers[:-1], layer])
-            except HeadError:
-                continue
-            yield layer
+            if is_legal(self._spec, [*self._layers[:-1], layer]):
+                yield layer
 
     def priced(self, worth: NDArray[np.float64], price: float, before: Layer, coarse: int) -> tuple[Layer, float]:
         """The layer of the same scale that is worth most beyond what it costs as a change of `before` by multiples of

@@ -45,6 +45,15 @@ def check(spec: HeadSpec, layers: Sequence[Layer]) -> None:
             raise HeadError(f"layer {i} can reach {worst}, beyond what is exact (2^24)")
 
 
+def is_legal(spec: HeadSpec, layers: Sequence[Layer]) -> bool:
+    """Whether `check` has nothing against `layers`."""
+    try:
+        check(spec, layers)
+    except HeadError:
+        return False
+    return True
+
+
 def integer_sums(spec: HeadSpec, layers: Sequence[Layer], x: NDArray[np.int64]) -> NDArray[np.int64]:
     """The accumulators (planes, h, w) of the last layer for inputs (inputs, h, w), by integer arithmetic."""
     last = spec.layers - 1
